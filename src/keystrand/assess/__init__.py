@@ -1,0 +1,1 @@
+"""Stage 2: verdicts, exposure, policies, priority with reasons."""

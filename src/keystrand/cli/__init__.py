@@ -1,0 +1,1 @@
+"""Argument text in, an app call, rendering out."""

@@ -1,0 +1,1 @@
+"""Pure bytes: secret type, domain-separation labels; no primitives of our own."""

@@ -1,0 +1,1 @@
+"""The key management entity: ETSI GS QKD 014 over mutual, post-quantum TLS 1.3."""

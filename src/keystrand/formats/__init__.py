@@ -1,0 +1,1 @@
+"""Model to bytes and back, pure: TOML, JSON, CycloneDX, HTML, wire formats."""

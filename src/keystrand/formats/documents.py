@@ -1,0 +1,89 @@
+"""Documents to bytes and back: canonical JSON, JSON Lines for observations, content hashes, JSON Schemas."""
+
+import hashlib
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from keystrand.model.document import FORMAT_VERSION, Document, without_measured
+from keystrand.model.errors import InvalidInput, Problem, UnsupportedFormat
+from keystrand.model.observation import Record
+from keystrand.model.stages import Assessment, Inventory, Observations, OperationsReport, PilotReport, Plan
+
+D = TypeVar("D", bound=Document)
+
+DOCUMENTS: tuple[type[Document], ...] = (Observations, Inventory, Assessment, Plan, PilotReport, OperationsReport)
+"""The six documents in the order they are made."""
+
+
+def _canonical(value: Any) -> bytes:
+    """Return `value` (builtins) as UTF-8 JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def content_hash(document: Document) -> str:
+    """Return the SHA-256 (hex) of what `document` says, without measured values and whatever the order of its keys."""
+    return hashlib.sha256(_canonical(without_measured(document))).hexdigest()
+
+
+def encode(document: Document) -> bytes:
+    """Return the document's file content: indented JSON with fields in the order of the type, one final newline.
+
+    Observations become JSON Lines: the head first, then one record a line.
+    """
+    if isinstance(document, Observations):
+        return _encode_lines(document)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _encode_lines(document: Observations) -> bytes:
+    head = msgspec.to_builtins(document, str_keys=True)
+    records = head.pop("records")
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in (head, *records))
+
+
+def encode_record(record: Record) -> bytes:
+    """Return one record as its line in `observations.jsonl`."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def decode(data: bytes, kind: type[D], *, file: str = "") -> D:
+    """Return the document in `data`.
+
+    Raises `InvalidInput` where it is not one, and `UnsupportedFormat` where its major version is not ours.
+    """
+    try:
+        if issubclass(kind, Observations):
+            return _decode_lines(data, kind)
+        _check_version(data)
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        problem = Problem(
+            message=str(error), file=file, hint=f"this must be a {kind.kind()} document as keystrand writes it"
+        )
+        raise InvalidInput(f"{file or 'input'} is not a valid {kind.kind()} document", problems=(problem,)) from error
+
+
+def _decode_lines(data: bytes, kind: type[D]) -> D:
+    head, *lines = data.splitlines() or [b""]
+    _check_version(head)
+    raw = msgspec.json.decode(head, type=dict[str, Any])
+    raw["records"] = [msgspec.json.decode(line) for line in lines if line.strip()]
+    return msgspec.convert(raw, type=kind)
+
+
+class _Head(msgspec.Struct):
+    format_version: str
+
+
+def _check_version(data: bytes) -> None:
+    version = msgspec.json.decode(data, type=_Head).format_version
+    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+        raise UnsupportedFormat(f"format version {version} is not one this release reads ({FORMAT_VERSION})")
+
+
+def schema(kind: type[Any]) -> dict[str, Any]:
+    """Return the published JSON Schema (2020-12) of `kind`, made from its type."""
+    (made,), definitions = msgspec.json.schema_components((kind,), ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "$defs": definitions}

@@ -1,0 +1,1 @@
+"""Stage 1: merge observations into assets with identity, owners and coverage."""

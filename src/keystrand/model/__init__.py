@@ -1,0 +1,1 @@
+"""The nouns that every room shares: no behaviour beyond their own invariants, no I/O."""

@@ -1,0 +1,167 @@
+"""Algorithms by canonical name, what they are for, and what a quantum computer means to them.
+
+Names follow the pattern of the CycloneDX cryptography registry: family, parameter, curve. Sources of the quantum
+judgement: Shor (1994) breaks factoring and discrete logarithms of any size; FIPS 203, 204 and 205 name what follows.
+Symmetric ciphers and hashes are not listed as broken: Grover's search does not reach AES-128 in practice (NIST IR 8547,
+section 4.1).
+"""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Verdict(StrEnum):
+    """What is known of a thing's resistance to a quantum computer."""
+
+    QUANTUM_VULNERABLE = "quantum-vulnerable"
+    QUANTUM_SAFE = "quantum-safe"
+    UNKNOWN = "unknown"
+
+
+class Function(StrEnum):
+    """What an algorithm is used for. Policies date the two public-key functions apart."""
+
+    KEY_ESTABLISHMENT = "key-establishment"
+    SIGNATURE = "signature"
+    ENCRYPTION = "encryption"
+    DIGEST = "digest"
+
+
+class Algorithm(Struct, frozen=True, kw_only=True):
+    """An algorithm with its parameters fixed.
+
+    `components` names the parts of a hybrid; `note` says what a reader should know, such as a draft of a standard.
+    """
+
+    name: str
+    family: str
+    function: Function
+    verdict: Verdict
+    bits: int | None = None
+    nist_level: int | None = None
+    components: tuple[str, ...] = ()
+    note: str = ""
+
+
+_PREDRAFT = "draft of ML-KEM from before FIPS 203: resists, but no standard names it and it is being withdrawn"
+_KEM_LEVEL = {"512": 1, "768": 3, "1024": 5}
+_DSA_LEVEL = {"44": 2, "65": 3, "87": 5}
+_SLH_LEVEL = {"128": 1, "192": 3, "256": 5}
+_CURVE_BITS = {"P-256": 256, "P-384": 384, "P-521": 521, "P-192": 192, "P-224": 224, "secp256k1": 256,
+               "brainpoolP256r1": 256, "brainpoolP384r1": 384, "brainpoolP512r1": 512, "SM2": 256}  # fmt: skip
+
+
+def _hybrid(name: str, classical: str, kem: str) -> Algorithm:
+    return Algorithm(
+        name=name, family="hybrid", function=Function.KEY_ESTABLISHMENT, verdict=Verdict.QUANTUM_SAFE,
+        nist_level=_KEM_LEVEL.get(kem.rpartition("-")[2]), components=(classical, kem),
+        note="hybrid of a classical and a post-quantum key exchange: holds while either holds",
+    )  # fmt: skip
+
+
+def _classical(name: str, family: str, function: Function, bits: int | None) -> Algorithm:
+    return Algorithm(name=name, family=family, function=function, verdict=Verdict.QUANTUM_VULNERABLE, bits=bits)
+
+
+_KEX, _SIG = Function.KEY_ESTABLISHMENT, Function.SIGNATURE
+_FIXED: dict[str, Algorithm] = {
+    a.name: a
+    for a in (
+        _hybrid("X25519MLKEM768", "X25519", "ML-KEM-768"),
+        _hybrid("SecP256r1MLKEM768", "ECDH-P-256", "ML-KEM-768"),
+        _hybrid("SecP384r1MLKEM1024", "ECDH-P-384", "ML-KEM-1024"),
+        _hybrid("curveSM2MLKEM768", "ECDH-SM2", "ML-KEM-768"),
+        _hybrid("mlkem768x25519-sha256", "X25519", "ML-KEM-768"),
+        _hybrid("mlkem768nistp256-sha256", "ECDH-P-256", "ML-KEM-768"),
+        _hybrid("mlkem1024nistp384-sha384", "ECDH-P-384", "ML-KEM-1024"),
+        _hybrid("sntrup761x25519-sha512", "X25519", "sntrup761"),
+        _classical("X25519", "ECDH", _KEX, 256),
+        _classical("X448", "ECDH", _KEX, 448),
+        _classical("Ed25519", "EdDSA", _SIG, 256),
+        _classical("Ed448", "EdDSA", _SIG, 448),
+        Algorithm(name="sntrup761", family="NTRU Prime", function=_KEX, verdict=Verdict.QUANTUM_SAFE),
+        Algorithm(
+            name="X25519Kyber768Draft00",
+            family="hybrid",
+            function=_KEX,
+            verdict=Verdict.UNKNOWN,
+            note=_PREDRAFT,
+        ),
+        Algorithm(
+            name="SecP256r1Kyber768Draft00",
+            family="hybrid",
+            function=_KEX,
+            verdict=Verdict.UNKNOWN,
+            note=_PREDRAFT,
+        ),
+        Algorithm(name="LMS", family="HBS", function=_SIG, verdict=Verdict.QUANTUM_SAFE, note="stateful: SP 800-208"),
+        Algorithm(
+            name="XMSS",
+            family="HBS",
+            function=_SIG,
+            verdict=Verdict.QUANTUM_SAFE,
+            note="stateful: SP 800-208",
+        ),
+    )
+}
+
+
+def _ml_kem(name: str, m: re.Match[str]) -> Algorithm:
+    return Algorithm(
+        name=name, family="ML-KEM", function=_KEX, verdict=Verdict.QUANTUM_SAFE, nist_level=_KEM_LEVEL[m[1]]
+    )
+
+
+def _ml_dsa(name: str, m: re.Match[str]) -> Algorithm:
+    return Algorithm(
+        name=name, family="ML-DSA", function=_SIG, verdict=Verdict.QUANTUM_SAFE, nist_level=_DSA_LEVEL[m[1]]
+    )
+
+
+def _slh_dsa(name: str, m: re.Match[str]) -> Algorithm:
+    return Algorithm(
+        name=name, family="SLH-DSA", function=_SIG, verdict=Verdict.QUANTUM_SAFE, nist_level=_SLH_LEVEL[m[1]]
+    )
+
+
+def _rsa(name: str, m: re.Match[str]) -> Algorithm:
+    return _classical(name, "RSA", _KEX if m["kex"] else _SIG, int(m["bits"]) if m["bits"] else None)
+
+
+def _finite_field(name: str, m: re.Match[str]) -> Algorithm:
+    return _classical(name, m[1], _KEX if m[1] == "FFDH" else _SIG, int(m[2]) if m[2] else None)
+
+
+def _curve(name: str, m: re.Match[str]) -> Algorithm:
+    return _classical(name, m[1], _KEX if m[1] == "ECDH" else _SIG, _CURVE_BITS.get(m[2]))
+
+
+_PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
+    (r"ML-KEM-(512|768|1024)", _ml_kem),
+    (r"(?:Hash)?ML-DSA-(44|65|87)", _ml_dsa),
+    (r"(?:Hash)?SLH-DSA-(?:SHA2|SHAKE)-(128|192|256)[sf]", _slh_dsa),
+    (r"RSA(?P<kex>-KEX)?(?:-PSS)?(?:-(?P<bits>\d+))?", _rsa),
+    (r"(FFDH|DSA)(?:-(\d+))?", _finite_field),
+    (r"(ECDH|ECDSA)-(.+)", _curve),
+)
+
+
+def _by_pattern(name: str) -> Algorithm | None:
+    for pattern, make in _PATTERNS:
+        if match := re.fullmatch(pattern, name):
+            return make(name, match)
+    return None
+
+
+def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algorithm:
+    """Return what is known of the algorithm called `name`; one that is not known has verdict unknown, never safe.
+
+    `function` is used only for a name that is not known.
+    """
+    known = _FIXED.get(name) or _by_pattern(name)
+    return known or Algorithm(
+        name=name, family="", function=function, verdict=Verdict.UNKNOWN, note="not in the catalogue"
+    )

@@ -1,0 +1,319 @@
+"""The estate: what an organisation has, as its own people declare it. The only noun that is written by hand."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from keystrand.model.algorithm import Function
+from keystrand.model.units import (
+    Answer,
+    Decibels,
+    DecibelsPerKm,
+    Identifier,
+    Kilometres,
+    Latitude,
+    Longitude,
+    Port,
+    Ratio,
+    Years,
+)
+
+Text = Annotated[str, Meta(min_length=1, max_length=400)]
+
+
+class _Noun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every noun of the estate refuses keys it does not know."""
+
+
+class Layer(StrEnum):
+    """The layers of a link or system that each need an owner (mission row M3)."""
+
+    LINK = "link"
+    ALGORITHMS = "algorithms"
+    KEYS = "keys"
+    GOVERNANCE = "governance"
+
+
+class Place(StrEnum):
+    """Where cryptography lives, the places that are forgotten included (mission row M2)."""
+
+    REPLICATION = "replication"
+    ADMIN_TUNNEL = "admin-tunnel"
+    API = "api"
+    PARTNER_LINK = "partner-link"
+    BACKUP_ARCHIVE = "backup-archive"
+    CODE_SIGNING = "code-signing"
+    FIRMWARE = "firmware"
+    IDENTITY = "identity"
+    APPLICATION = "application"
+    DATABASE = "database"
+    MAIL = "mail"
+    WEB = "web"
+    VPN = "vpn"
+    STORAGE = "storage"
+    MONITORING = "monitoring"
+
+
+class Sensitivity(StrEnum):
+    """How much harm disclosure does."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def weight(self) -> int:
+        """Return 1 (low) to 4 (critical); for ordering only, never for arithmetic on risk."""
+        return list(Sensitivity).index(self) + 1
+
+
+class Exposure(StrEnum):
+    """Which networks the traffic crosses."""
+
+    INTERNAL = "internal"
+    PARTNER = "partner"
+    INTERNET = "internet"
+
+
+class SiteKind(StrEnum):
+    """What a site is to the organisation."""
+
+    DATA_CENTRE = "data-centre"
+    RECOVERY = "recovery"
+    HUB = "hub"
+    OFFICE = "office"
+    PARTNER = "partner"
+    LABORATORY = "laboratory"
+
+
+class LossBasis(StrEnum):
+    """Where a segment's loss figure comes from."""
+
+    MEASURED = "measured"
+    ASSUMED = "assumed"
+
+
+class SegmentReach(StrEnum):
+    """Metro links stay within one span of quantum hardware; long-haul links need nodes on the way."""
+
+    METRO = "metro"
+    LONG_HAUL = "long-haul"
+
+
+class Continuity(StrEnum):
+    """What the traffic does when no fresh key comes: it may wait, or it must go on by a fallback."""
+
+    MAY_WAIT = "may-wait"
+    MUST_CONTINUE = "must-continue"
+
+
+class Purpose(StrEnum):
+    """What a segment is for."""
+
+    PRODUCTION = "production"
+    RESEARCH = "research"
+
+
+class Organisation(_Noun, frozen=True, kw_only=True):
+    """Whose estate it is. `obligations` names the policies that bind it; the others are judged as outlook."""
+
+    name: Text
+    sector: Text
+    obligations: tuple[Identifier, ...] = ()
+
+
+class Region(_Noun, frozen=True, kw_only=True):
+    """A legal area; `jurisdiction` is an ISO 3166 code or `EU`."""
+
+    id: Identifier
+    name: Text
+    jurisdiction: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+
+
+class TrustZone(_Noun, frozen=True, kw_only=True):
+    """A set of sites that trust each other with keys."""
+
+    id: Identifier
+    name: Text
+
+
+class Owner(_Noun, frozen=True, kw_only=True):
+    """A team or a role that owns layers; never a person."""
+
+    id: Identifier
+    name: Text
+
+
+class Owners(_Noun, frozen=True, kw_only=True):
+    """Who owns each layer. A layer left out has no owner and is listed as work."""
+
+    link: Identifier | None = None
+    algorithms: Identifier | None = None
+    keys: Identifier | None = None
+    governance: Identifier | None = None
+
+    def of(self, layer: Layer) -> str | None:
+        """Return the owner's id for `layer`, or None where nobody owns it."""
+        owner: str | None = getattr(self, layer.value)
+        return owner
+
+
+class Site(_Noun, frozen=True, kw_only=True):
+    """A place with equipment. `controlled`: the organisation decides who enters."""
+
+    id: Identifier
+    name: Text
+    kind: SiteKind
+    latitude: Latitude
+    longitude: Longitude
+    region: Identifier
+    trust_zone: Identifier
+    controlled: Answer = Answer.UNKNOWN
+
+
+class DataClass(_Noun, frozen=True, kw_only=True):
+    """A kind of data by how long it must stay secret."""
+
+    id: Identifier
+    name: Text
+    retention_years: Years
+    sensitivity: Sensitivity
+    regulations: tuple[Text, ...] = ()
+
+
+class System(_Noun, frozen=True, kw_only=True):
+    """Something that uses cryptography, where it stands, what it carries, and when it may change.
+
+    `migration_years` is the shortest and longest time its owner expects the change to take.
+    """
+
+    id: Identifier
+    name: Text
+    place: Place
+    site: Identifier
+    functions: Annotated[tuple[Function, ...], Meta(min_length=1)]
+    data_classes: tuple[Identifier, ...] = ()
+    segments: tuple[Identifier, ...] = ()
+    exposure: Exposure
+    owners: Owners = field(default_factory=Owners)
+    migration_years: tuple[Years, Years] = (1.0, 3.0)
+    depends_on: tuple[Identifier, ...] = ()
+    refresh: date | None = None
+    contract_ends: date | None = None
+    retires: date | None = None
+
+
+class QuantumCase(_Noun, frozen=True, kw_only=True):
+    """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question."""
+
+    dedicated_optics: Answer = Answer.UNKNOWN
+    trusted_nodes: Answer = Answer.UNKNOWN
+    specialised_operation: Answer = Answer.UNKNOWN
+    accepted_by: Identifier | None = None
+
+
+class Segment(_Noun, frozen=True, kw_only=True):
+    """The fibre between two sites. Give `loss_db` (end to end) or `loss_db_per_km`, and say where it comes from.
+
+    `via` lists the sites on the way, where a trusted node could stand; each hop between them is one span.
+    """
+
+    id: Identifier
+    name: Text
+    a: Identifier
+    b: Identifier
+    reach: SegmentReach
+    length_km: Kilometres
+    loss_db: Decibels | None = None
+    loss_db_per_km: DecibelsPerKm | None = None
+    loss_basis: LossBasis
+    dark_fibre: Answer = Answer.UNKNOWN
+    carrier: Text
+    via: tuple[Identifier, ...] = ()
+    purpose: Purpose = Purpose.PRODUCTION
+    programme: Text | None = None
+    continuity: Continuity = Continuity.MUST_CONTINUE
+    key_demand_bits_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    quantum: QuantumCase = field(default_factory=QuantumCase)
+    owners: Owners = field(default_factory=Owners)
+    contract_ends: date | None = None
+
+    @property
+    def total_loss_db(self) -> float:
+        """Return the end-to-end loss in dB, from whichever form was given."""
+        if self.loss_db is not None:
+            return self.loss_db
+        return (self.loss_db_per_km or 0.0) * self.length_km
+
+    @property
+    def spans(self) -> int:
+        """Return the number of fibre spans: one more than the sites on the way."""
+        return len(self.via) + 1
+
+
+class ProbeKind(StrEnum):
+    """The probes that this release has."""
+
+    TLS = "tls"
+    SSH = "ssh"
+    X509 = "x509"
+
+
+class Target(_Noun, frozen=True, kw_only=True):
+    """What a scan may contact or read, and nothing else. `path` is relative to the estate's folder."""
+
+    id: Identifier
+    probe: ProbeKind
+    system: Identifier
+    host: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
+    port: Port | None = None
+    path: Text | None = None
+
+
+class Scan(_Noun, frozen=True, kw_only=True):
+    """How gently a scan works."""
+
+    connections_per_host: Annotated[int, Meta(ge=1, le=8)] = 2
+    connections_at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
+    connections_per_s: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class Criteria(_Noun, frozen=True, kw_only=True):
+    """What a pilot must show, decided before it runs."""
+
+    secret_key_rate_min_bits_per_s: Annotated[float, Meta(gt=0)]
+    handshake_median_max_ms: Annotated[float, Meta(gt=0)]
+    key_delivery_median_max_ms: Annotated[float, Meta(gt=0)]
+    recovery_max_s: Annotated[float, Meta(gt=0)]
+    failed_handshakes_max_ratio: Ratio = 0.0
+
+
+class Pilot(_Noun, frozen=True, kw_only=True):
+    """A bounded trial on one segment, with the criteria it will be judged by."""
+
+    id: Identifier
+    name: Text
+    segment: Identifier
+    handshakes: Annotated[int, Meta(ge=20, le=100_000)] = 100
+    criteria: Criteria
+
+
+class Estate(_Noun, frozen=True, kw_only=True):
+    """Everything in `estate.toml`."""
+
+    format_version: Annotated[str, Meta(pattern=r"^1(\.\d+)?\Z")]
+    organisation: Organisation
+    region: tuple[Region, ...]
+    trust_zone: tuple[TrustZone, ...]
+    owner: tuple[Owner, ...]
+    site: tuple[Site, ...]
+    data_class: tuple[DataClass, ...]
+    system: tuple[System, ...]
+    segment: tuple[Segment, ...] = ()
+    target: tuple[Target, ...] = ()
+    scan: Scan = field(default_factory=Scan)
+    pilot: tuple[Pilot, ...] = ()

@@ -1,0 +1,1 @@
+"""Physics and post-processing kernels of quantum key distribution, pure."""
