@@ -21,7 +21,7 @@ class _Index:
         self.counts: dict[Path, int] = {}
 
     def resolve(self, names: list[str]) -> Path:
-        """Return the path of a header's names: an array of tables stands at its newest element."""
+        """Return the path of a header: an array of tables stands at its newest element."""
         path: Path = ()
         for name in names:
             path = (*path, name)
@@ -43,7 +43,7 @@ class _Index:
 
 
 def _skip_value(text: str, at: int) -> int:
-    """Return the offset just after the value that starts at `at`: brackets may span lines, strings may hold brackets."""
+    """Return the offset just after the value that starts at `at`: brackets span lines, strings hold brackets."""
     depth = 0
     while at < len(text):
         char = text[at]
