@@ -1,0 +1,68 @@
+"""Where the documents of a run live, and that they belong together."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from keystrand.edge.files import read_bytes, sha256_hex, write_atomic
+from keystrand.formats.documents import content_hash, decode, encode
+from keystrand.model.document import Document, InputRef
+from keystrand.model.errors import DocumentMismatch
+from keystrand.model.stages import Assessment, Inventory, Observations, OperationsReport, PilotReport, Plan
+
+D = TypeVar("D", bound=Document)
+
+FILES: dict[type[Document], str] = {
+    Observations: "observations.jsonl",
+    Inventory: "inventory.json",
+    Assessment: "assessment.json",
+    Plan: "plan.json",
+    PilotReport: "pilot.json",
+    OperationsReport: "report.json",
+}
+"""The file name of each document in a run's folder."""
+
+_MADE_BY = {
+    Observations: "keystrand inventory scan",
+    Inventory: "keystrand inventory scan",
+    Assessment: "keystrand assess run",
+    Plan: "keystrand plan make",
+    PilotReport: "keystrand pilot run",
+    OperationsReport: "keystrand report make",
+}
+
+
+def now() -> datetime:
+    """Return the moment, in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def reference(document: Document, content: bytes) -> InputRef:
+    """Return the reference to `document`, whose file holds `content`."""
+    return InputRef(kind=document.kind(), content_sha256=content_hash(document), file_sha256=sha256_hex(content))
+
+
+def save(folder: Path, document: Document) -> InputRef:
+    """Write `document` into `folder` under its own name, in one step, and return its reference."""
+    content = encode(document)
+    write_atomic(folder / FILES[type(document)], content)
+    return reference(document, content)
+
+
+def load(folder: Path, kind: type[D]) -> tuple[D, InputRef]:
+    """Return the document of `kind` in `folder` and its reference."""
+    path = folder / FILES[kind]
+    content = read_bytes(path, hint=f"make it first: {_MADE_BY[kind]}")
+    document = decode(content, kind, file=str(path))
+    return document, reference(document, content)
+
+
+def require_made_from(document: Document, source: InputRef) -> None:
+    """Raise `DocumentMismatch` unless `document` was made from the document that `source` refers to."""
+    for ref in document.made_from:
+        if ref.kind == source.kind and ref.file_sha256 == source.file_sha256:
+            return
+    raise DocumentMismatch(
+        f"the {document.kind()} document was not made from this {source.kind}: one of them has changed since",
+        hint=f"make the {document.kind()} document again",
+    )

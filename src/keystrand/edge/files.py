@@ -1,0 +1,55 @@
+"""Files: read whole, written whole. A reader sees the old content or the new, never half of it."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from keystrand.model.errors import MissingInput, StoreFailure
+
+
+def read_bytes(path: Path, *, hint: str = "") -> bytes:
+    """Return the content of `path`. Raises `MissingInput` where it is not there, `StoreFailure` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingInput(f"{path} does not exist", hint=hint) from error
+    except IsADirectoryError as error:
+        raise MissingInput(f"{path} is a folder, not a file", hint=hint) from error
+    except OSError as error:
+        raise StoreFailure(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Put `content` at `path` in one step: a new file beside it, synced, then renamed over it.
+
+    Raises `StoreFailure` with the earlier content untouched.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_hex(content: bytes) -> str:
+    """Return the SHA-256 of `content` in hex."""
+    return hashlib.sha256(content).hexdigest()
