@@ -375,7 +375,7 @@ class Figure(_Part, frozen=True, kw_only=True):
 
 
 class ReportMeasure(_Part, frozen=True, kw_only=True):
-    """A measure as leadership reads it."""
+    """A measure as leadership reads it. `latest_finish` is the deadline behind it, if there is one."""
 
     id: str
     title: str
@@ -383,6 +383,46 @@ class ReportMeasure(_Part, frozen=True, kw_only=True):
     owner: str
     finish: date
     late: bool
+    latest_finish: date | None = None
+    done_when: str = ""
+    document: str = "plan"
+    pointer: str = ""
+
+
+class ReportObligation(_Part, frozen=True, kw_only=True):
+    """One dated rule of one policy, with how many systems stand where. `standing` says how firm the text is."""
+
+    policy: str
+    rule: str
+    clause: str
+    demand: str
+    deadline: date
+    binding: bool
+    standing: str
+    violations: Count
+    due: Count
+    notices: Count
+    undetermined: Count
+    met: Count
+    document: str
+    pointer: str
+
+
+class ControlScope(_Part, frozen=True, kw_only=True):
+    """What one control does, and does not do, for each of the four properties."""
+
+    control: str
+    confidentiality: str
+    integrity: str
+    availability: str
+    recoverability: str
+
+
+class StandingAnswer(_Part, frozen=True, kw_only=True):
+    """A question that leadership asks, and its answer."""
+
+    question: str
+    answer: str
 
 
 class OperationsReport(Document, frozen=True, kw_only=True, tag="operations-report"):
@@ -399,3 +439,8 @@ class OperationsReport(Document, frozen=True, kw_only=True, tag="operations-repo
     pilot: tuple[Figure, ...]
     not_covered: tuple[str, ...]
     unknown: tuple[Figure, ...]
+    decisions_needed: tuple[Figure, ...] = ()
+    obligations: tuple[ReportObligation, ...] = ()
+    pilot_limits: tuple[Figure, ...] = ()
+    controls: tuple[ControlScope, ...] = ()
+    answers: tuple[StandingAnswer, ...] = ()
