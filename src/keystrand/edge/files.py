@@ -9,7 +9,7 @@ from keystrand.model.errors import MissingInput, StoreFailure
 
 
 def read_bytes(path: Path, *, hint: str = "") -> bytes:
-    """Return the content of `path`. Raises `MissingInput` where it is not there, `StoreFailure` where it cannot be read."""
+    """Return the content of `path`. Raises `MissingInput` where it is not there, else `StoreFailure`."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:

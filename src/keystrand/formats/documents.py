@@ -86,4 +86,7 @@ def _check_version(data: bytes) -> None:
 def schema(kind: type[Any]) -> dict[str, Any]:
     """Return the published JSON Schema (2020-12) of `kind`, made from its type."""
     (made,), definitions = msgspec.json.schema_components((kind,), ref_template="#/$defs/{name}")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "$defs": definitions}
+    text = json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "$defs": definitions})
+    # Python's end of text; ECMA 262, which JSON Schema names, writes it so
+    published: dict[str, Any] = json.loads(text.replace(r"\\Z", "$"))
+    return published

@@ -1,0 +1,63 @@
+"""Judge the inventory."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from keystrand import __version__
+from keystrand.app.documents import load, now, require_made_from, save
+from keystrand.app.estate import OpenEstate
+from keystrand.assess.explain import explain
+from keystrand.assess.run import assess
+from keystrand.edge.catalogue import curves, policies
+from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.stages import Assessment, Inventory, PolicyState
+
+
+def assess_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Assessment:
+    """Judge the inventory in `out` against policies and threat curves, and write the assessment beside it."""
+    inventory, ref = load(out, Inventory)
+    assessment = assess(
+        opened.estate,
+        inventory,
+        policies(),
+        curves(),
+        as_of=as_of,
+        made_from=(opened.ref, ref),
+        created_at=now(),
+        tool_version=__version__,
+    )
+    save(out, assessment)
+    return assessment
+
+
+def explain_finding(out: Path, name: str) -> tuple[str, ...]:
+    """Return in sentences why the assessment in `out` says what it says of the system or finding `name`."""
+    _, ref = load(out, Inventory)
+    assessment, _ = load(out, Assessment)
+    require_made_from(assessment, ref)
+    return explain(assessment, name)
+
+
+def priority_rows(assessment: Assessment) -> list[dict[str, Any]]:
+    """Return one row a system in the order of work, with its verdicts."""
+    verdicts = {(f.system, f.function): f.verdict.value for f in assessment.findings}
+    return [
+        {
+            "rank": p.rank,
+            "tier": p.tier,
+            "system": p.system,
+            "key_establishment": verdicts.get((p.system, Function.KEY_ESTABLISHMENT), "-"),
+            "signature": verdicts.get((p.system, Function.SIGNATURE), "-"),
+            "reasons": "; ".join(p.reasons),
+        }
+        for p in assessment.priorities
+    ]
+
+
+def gate_count(assessment: Assessment, gate: str) -> int:
+    """Return how many findings trip `gate`: violation, vulnerable or unknown."""
+    wanted = {"vulnerable": Verdict.QUANTUM_VULNERABLE, "unknown": Verdict.UNKNOWN}
+    if gate in wanted:
+        return sum(f.verdict is wanted[gate] for f in assessment.findings)
+    return sum(any(p.state is PolicyState.VIOLATION for p in f.policies) for f in assessment.findings)

@@ -1,0 +1,79 @@
+"""`keystrand inventory`: find the cryptography that is really there."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keystrand.cli.output import (
+    AsOfOption,
+    EstateArgument,
+    OutOption,
+    Output,
+    OutputOption,
+    day,
+    emit,
+    say,
+)
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+PARTIAL = 3
+
+
+@app.command()
+def scan(
+    folder: EstateArgument = Path(),
+    out: OutOption = Path("out"),
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what would be contacted or read.")] = False,
+) -> None:
+    """Probe what the estate in DIR names, and nothing else. Exit 3 where a target gave no answer."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.inventory import planned_contacts, scan_estate, target_rows
+    from keystrand.cli.progress import progress_bar
+
+    opened = open_estate(folder)
+    if plan:
+        emit(output, planned_contacts(opened))
+        return
+    with progress_bar("targets") as progress:
+        scanned = scan_estate(opened, out, as_of=day(as_of), progress=progress)
+    emit(output, target_rows(scanned.observations, scanned.inventory), value=scanned.inventory)
+    coverage = scanned.observations.coverage
+    say(f"{coverage.answered} of {coverage.looked_at} targets answered; wrote {out}/inventory.json and cbom.json")
+    if scanned.partial:
+        say("partial: a target without an answer is unknown, never safe")
+        raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def show(
+    asset: Annotated[str, typer.Argument(help="Identity of one asset, or its beginning.")] = "",
+    out: OutOption = Path("out"),
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the assets of the inventory in OUT, or one of them with every place where it occurs."""
+    from keystrand.app.inventory import asset_rows, occurrence_rows
+
+    emit(output, occurrence_rows(out, asset) if asset else asset_rows(out))
+
+
+@app.command()
+def export(
+    out: OutOption = Path("out"),
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="File to write.  [default: stdout]")] = None,
+) -> None:
+    """Export the inventory in OUT as a CycloneDX 1.6 CBOM."""
+    from keystrand.app.inventory import cbom_of
+    from keystrand.edge.files import write_atomic
+
+    content = cbom_of(out)
+    if to is None:
+        sys.stdout.write(content.decode())
+    else:
+        write_atomic(to, content)
+        say(f"wrote {to}")

@@ -1,0 +1,91 @@
+"""The command `keystrand`: groups of verbs, and one place where errors become messages and exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from keystrand.cli import assess, estate, inventory, kme, pilot, plan, report, whole
+from keystrand.model.errors import KeystrandError
+
+app = typer.Typer(
+    name="keystrand",
+    help="From 'where is our cryptography?' to links that run on quantum-safe keys, with the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or input, 3 partial, 10 gate tripped, 11 changes present, "
+    "12 denied, 13 no key, 130 interrupted.",
+)
+app.add_typer(estate.app, name="estate", help="Declare and judge what the organisation has.")
+app.add_typer(inventory.app, name="inventory", help="Find the cryptography that is really there.")
+app.add_typer(assess.app, name="assess", help="Judge it: exposure, policies, priority.")
+app.add_typer(plan.app, name="plan", help="Decide: an approach per segment, measures with dates.")
+app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and a real consumer.")
+app.add_typer(report.app, name="report", help="Explain it to leadership.")
+app.add_typer(kme.app, name="kme", help="Run a key management entity (ETSI GS QKD 014).")
+whole.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def _options(*, version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        from keystrand import __version__
+
+        sys.stdout.write(f"keystrand {__version__}\n")
+        raise typer.Exit
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    text = " ".join(arguments)
+    return any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
+
+
+def _report_error(error: KeystrandError, *, as_json: bool) -> None:
+    if as_json:
+        problems = [{name: getattr(p, name) for name in p.__struct_fields__} for p in error.problems]
+        body = {"error": error.id, "message": error.message, "hint": error.hint, "problems": problems}
+        sys.stderr.write(json.dumps(body) + "\n")
+        return
+    for problem in error.problems:
+        sys.stderr.write(f"{problem}\n" + (f"  hint: {problem.hint}\n" if problem.hint else ""))
+    sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+
+
+def _report_bug(error: Exception) -> None:
+    sys.stderr.write(
+        f"error: internal: {type(error).__name__}: {error}\n"
+        "hint: this is a defect of keystrand; run again with KEYSTRAND_DEBUG=1 and report what it prints\n"
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with `arguments` and return its exit code. A user's mistake never shows a traceback."""
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except KeystrandError as error:
+        _report_error(error, as_json=_wants_json(arguments))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader has gone; Python must not flush to it at exit
+        return 1
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # Typer's own usage errors
+            error.show()
+            return int(error.exit_code)
+        if os.environ.get("KEYSTRAND_DEBUG"):
+            raise
+        _report_bug(error)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""How results and messages leave: stdout is data only, everything else goes to stderr."""
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Row = Mapping[str, Any]
+
+
+class Output(StrEnum):
+    """The forms of a result."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the result on stdout.")]
+EstateArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds estate.toml.")]
+OutOption = Annotated[Path, typer.Option("--out", metavar="OUT", help="Folder of the run's documents.")]
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", metavar="DATE", help="Day to judge for, YYYY-MM-DD.  [default: today]")
+]
+
+
+def emit(output: Output, rows: Sequence[Row], *, value: Any = None) -> None:
+    """Print `rows` on stdout in the form asked for; JSON prints `value` instead where one is given."""
+    if output is Output.JSON:
+        _print_json(list(rows) if value is None else value)
+    elif output is Output.JSONL:
+        _print_lines(rows)
+    elif output is Output.CSV:
+        _print_csv(rows)
+    else:
+        _print_table(rows)
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_lines(rows: Sequence[Row]) -> None:
+    import msgspec
+
+    for row in rows:
+        sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+
+
+def _print_csv(rows: Sequence[Row]) -> None:
+    if rows:
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _text(item) for key, item in row.items()} for row in rows)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        say("nothing to show")
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_text(item)) for item in row.values()))
+    console = Console(highlight=False)
+    Console(highlight=False, width=console.width if console.is_terminal else 160).print(table)
+
+
+def _text(item: Any) -> str:
+    if item is None:
+        return ""
+    if isinstance(item, list | tuple):
+        return ", ".join(map(_text, item))
+    return str(item)
+
+
+def say(message: str) -> None:
+    """Print a message for people, on stderr."""
+    sys.stderr.write(message + "\n")
+
+
+def day(text: str) -> Any:
+    """Return the day that `--as-of` names, or today."""
+    from datetime import UTC, date, datetime
+
+    from keystrand.model.errors import InvalidInput
+
+    if not text:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(f"--as-of {text!r} is not a date", hint="write it as YYYY-MM-DD") from error
