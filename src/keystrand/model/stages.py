@@ -408,6 +408,18 @@ class ReportObligation(_Part, frozen=True, kw_only=True):
     pointer: str
 
 
+class VerdictCount(_Part, frozen=True, kw_only=True):
+    """How many systems stand where for one function. `mixed`: quantum-safe, but the old way is not ruled out."""
+
+    function: Function
+    vulnerable: Count
+    unknown: Count
+    mixed: Count
+    safe: Count
+    document: str = "assessment"
+    pointer: str = "/findings"
+
+
 class ControlScope(_Part, frozen=True, kw_only=True):
     """What one control does, and does not do, for each of the four properties."""
 
@@ -439,6 +451,7 @@ class OperationsReport(Document, frozen=True, kw_only=True, tag="operations-repo
     pilot: tuple[Figure, ...]
     not_covered: tuple[str, ...]
     unknown: tuple[Figure, ...]
+    verdicts: tuple[VerdictCount, ...] = ()
     decisions_needed: tuple[Figure, ...] = ()
     obligations: tuple[ReportObligation, ...] = ()
     pilot_limits: tuple[Figure, ...] = ()
