@@ -89,3 +89,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""How a benchmark measures, and the one form of its rows."""
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One measured figure: median with 5th and 95th percentile; `ratio` is value over peer's value; `goal` in words."""
+
+    name: str
+    value: float
+    unit: str
+    low: float
+    high: float
+    peer: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """Return the sample at `share` (0..1) of the sorted samples."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def seconds_of(command: Sequence[str]) -> float:
+    """Return the wall time of one run of `command`. Raises `CalledProcessError` where it fails."""
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own commands
+    return time.perf_counter() - begin
+
+
+def interleaved(runs: int, *jobs: Callable[[], float]) -> tuple[list[float], ...]:
+    """Return `runs` samples of each job, taken in turn so that a busy moment hits all of them; one warm-up is dropped."""
+    samples: tuple[list[float], ...] = tuple([] for _ in jobs)
+    for turn in range(runs + 1):
+        for job, taken in zip(jobs, samples, strict=True):
+            sample = job()
+            if turn:
+                taken.append(sample)
+    return samples
+
+
+def row(
+    name: str,
+    samples: Sequence[float],
+    unit: str,
+    *,
+    peer: str = "",
+    peer_samples: Sequence[float] = (),
+    goal: float | None = None,
+) -> Row:
+    """Return the row for `samples`; `goal` is the most that the median may be."""
+    value = statistics.median(samples)
+    return Row(
+        name=name,
+        value=round(value, 4),
+        unit=unit,
+        low=round(percentile(samples, 0.05), 4),
+        high=round(percentile(samples, 0.95), 4),
+        peer=peer,
+        ratio=round(value / statistics.median(peer_samples), 2) if peer_samples else None,
+        goal=f"<= {goal} {unit}" if goal is not None else "",
+        met=value <= goal if goal is not None else None,
+    )
