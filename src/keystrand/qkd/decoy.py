@@ -54,10 +54,10 @@ def system_efficiency(link: LinkParameters, loss_db: ArrayLike) -> Values:
 
 def seen(link: LinkParameters, intensity: ArrayLike, loss_db: ArrayLike) -> Seen:
     """Return what pulses of `intensity` photons on average show after `loss_db`; Eqs. (6) to (11), exact form."""
-    silent = np.exp(-system_efficiency(link, loss_db) * np.asarray(intensity, dtype=np.float64))
-    gain = 1.0 - (1.0 - link.background_yield) * silent
-    wrong = link.misalignment * (1.0 - silent) + BACKGROUND_ERROR * link.background_yield * silent
-    return Seen(gain, _ratio(wrong, gain))
+    exponent = -system_efficiency(link, loss_db) * np.asarray(intensity, dtype=np.float64)
+    light, background = -np.expm1(exponent), link.background_yield * np.exp(exponent)
+    gain = light + background
+    return Seen(gain, _ratio(link.misalignment * light + BACKGROUND_ERROR * background, gain))
 
 
 def true_single_photons(link: LinkParameters, loss_db: ArrayLike) -> SinglePhotons:
@@ -80,7 +80,7 @@ def bounded_single_photons(link: LinkParameters, loss_db: ArrayLike, signal: Arr
     inner = weak.gain * np.exp(nu) - strong.gain * np.exp(mu) * ratio - (1.0 - ratio) * y0
     single = np.maximum(mu / (mu * nu - nu**2) * inner, 0.0)
     wrong = weak.qber * weak.gain * np.exp(nu) - BACKGROUND_ERROR * y0
-    return SinglePhotons(single, np.clip(_ratio(wrong, single * nu), 0.0, 0.5))
+    return SinglePhotons(single, np.maximum(_ratio(wrong, single * nu), 0.0))
 
 
 def secret_fraction(
@@ -173,5 +173,5 @@ def _secret_rate(link: LinkParameters) -> float:
 
 
 def _ratio(part: Values, whole: Values) -> Values:
-    """Return part / whole; one half where nothing clicks, since nothing is known there."""
-    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.5))
+    """Return the error ratio part / whole, at most 1/2; and 1/2 where nothing clicks, since nothing is known there."""
+    return np.asarray(np.minimum(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.5), 0.5))
