@@ -36,7 +36,7 @@ def seconds_of(command: Sequence[str]) -> float:
 
 
 def interleaved(runs: int, *jobs: Callable[[], float]) -> tuple[list[float], ...]:
-    """Return `runs` samples of each job, taken in turn so that a busy moment hits all of them; one warm-up is dropped."""
+    """Return `runs` samples of each job, taken in turn so that a busy moment hits all; a warm-up is dropped."""
     samples: tuple[list[float], ...] = tuple([] for _ in jobs)
     for turn in range(runs + 1):
         for job, taken in zip(jobs, samples, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from keystrand.cli import assess, estate, inventory, kme, pilot, plan, report, whole
+from keystrand.cli import assess, config, estate, inventory, kme, pilot, plan, report, whole
 from keystrand.model.errors import KeystrandError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(plan.app, name="plan", help="Decide: an approach per segment, meas
 app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and a real consumer.")
 app.add_typer(report.app, name="report", help="Explain it to leadership.")
 app.add_typer(kme.app, name="kme", help="Run a key management entity (ETSI GS QKD 014).")
+app.add_typer(config.app, name="config", help="Show settings and where they come from.")
 whole.add_to(app)
 
 
@@ -41,7 +42,8 @@ def _options(*, version: bool = typer.Option(False, "--version", help="Print the
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     text = " ".join(arguments)
-    return any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
+    given = any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
+    return given or os.environ.get("KEYSTRAND_OUTPUT") == "json"
 
 
 def _report_error(error: KeystrandError, *, as_json: bool) -> None:
@@ -65,7 +67,9 @@ def _report_bug(error: Exception) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments` and return its exit code. A user's mistake never shows a traceback."""
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        command = typer.main.get_command(app)
+        defaults = config.default_map(command)
+        result = command(args=list(arguments), prog_name="keystrand", standalone_mode=False, default_map=defaults)
     except KeystrandError as error:
         _report_error(error, as_json=_wants_json(arguments))
         return error.exit_code
