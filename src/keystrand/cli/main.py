@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import typer
+from typer.completion import get_completion_inspect_parameters
 
 from keystrand.cli import assess, config, estate, inventory, kme, pilot, plan, report, whole
 from keystrand.model.errors import KeystrandError
@@ -40,6 +41,9 @@ def _options(*, version: bool = typer.Option(False, "--version", help="Print the
         raise typer.Exit
 
 
+_COMPLETE = "_KEYSTRAND_COMPLETE"
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     text = " ".join(arguments)
     given = any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
@@ -68,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments` and return its exit code. A user's mistake never shows a traceback."""
     try:
         command = typer.main.get_command(app)
+        if _COMPLETE in os.environ:
+            get_completion_inspect_parameters()  # registers the shells with Typer, which its own options do otherwise
         defaults = config.default_map(command)
         result = command(args=list(arguments), prog_name="keystrand", standalone_mode=False, default_map=defaults)
     except KeystrandError as error:
