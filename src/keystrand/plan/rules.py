@@ -1,0 +1,169 @@
+"""The rules that choose one of the five approaches from the facts of a segment. Pure: facts in, choice out.
+
+Post-quantum cryptography is the default. A quantum approach must earn its place: each of its conditions has to be
+answered in its favour. One `no` excludes it; one `unknown` leaves it undetermined, and asks.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from keystrand.model.stages import Approach, Fit
+from keystrand.model.units import Answer
+
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+
+
+class Fact(NamedTuple):
+    """One answer about a segment, and where it comes from, in words."""
+
+    answer: Answer
+    because: str
+
+
+class SegmentFacts(Struct, frozen=True, kw_only=True):
+    """Everything the rules look at. `nodes_accepted` is yes where one span needs no node."""
+
+    research: Fact
+    programme_named: Fact
+    single_span: Fact
+    may_wait: Fact
+    permitted: Fact
+    dedicated_optics: Fact
+    dark_fibre: Fact
+    specialised_operation: Fact
+    nodes_accepted: Fact
+    long_shelf_life: Fact
+    rate_meets_demand: Fact
+
+
+class Words(NamedTuple):
+    """How to ask for a fact, and how to say that it were so or not so."""
+
+    question: str
+    if_yes: str
+    if_no: str
+
+
+WORDS: dict[str, Words] = {
+    "research": Words(
+        "Is the segment for research?", "the segment were for research", "the segment carried production traffic"
+    ),
+    "programme_named": Words(
+        "Within which programme does the research take place?",
+        "a programme were named",
+        "no programme stood behind the research",
+    ),
+    "single_span": Words(
+        "How many spans does the segment have?", "one span reached from end to end", "nodes were needed on the way"
+    ),
+    "may_wait": Words(
+        "May the traffic wait for a key?", "the traffic could wait for a key", "the traffic had to go on"
+    ),
+    "permitted": Words(
+        "Does the prohibition named here apply to you?",
+        "no authority prohibited quantum key distribution here",
+        "an authority prohibited quantum key distribution here",
+    ),
+    "dedicated_optics": Words(
+        "Does the segment justify dedicated optics?",
+        "dedicated optics were justified",
+        "dedicated optics were not justified",
+    ),
+    "dark_fibre": Words(
+        "Is there a dark fibre on this route?", "a dark fibre were there", "there were no dark fibre on the route"
+    ),
+    "specialised_operation": Words(
+        "Is there a team for the specialised operation of quantum hardware?",
+        "a team could operate quantum hardware",
+        "no team could operate quantum hardware",
+    ),
+    "nodes_accepted": Words(
+        "Who accepts that each node on the way sees every key, and are those sites controlled?",
+        "the trusted nodes were accepted and their sites controlled",
+        "a trusted node were not accepted or its site not controlled",
+    ),
+    "long_shelf_life": Words(
+        "How long, and how much, must the data on this segment stay secret?",
+        "the data had to stay secret for ten years or more",
+        "none of the data had to stay secret that long",
+    ),
+    "rate_meets_demand": Words(
+        "How many key bits per second do the consumers need, and what is the loss of the fibre?",
+        "the modelled key rate met the demand",
+        "the modelled key rate fell short of the demand",
+    ),
+}
+
+Conditions = tuple[tuple[str, Answer], ...]
+
+_HARDWARE: Conditions = (
+    ("dedicated_optics", YES), ("dark_fibre", YES), ("specialised_operation", YES), ("nodes_accepted", YES),
+    ("permitted", YES),
+)  # fmt: skip
+_PRODUCTION: Conditions = (("long_shelf_life", YES), ("rate_meets_demand", YES), *_HARDWARE, ("research", NO))
+CONDITIONS: dict[Approach, Conditions] = {
+    Approach.QKD_FIBRE: (*_PRODUCTION, ("single_span", YES)),
+    Approach.QKD_TRUSTED_NODE: (*_PRODUCTION, ("single_span", NO)),
+    Approach.HYBRID: (*_PRODUCTION, ("single_span", YES)),
+    Approach.PQC_ONLY: (),
+    Approach.QUANTUM_INTERNET_TESTBED: (("research", YES), ("programme_named", YES), *_HARDWARE),
+}
+"""What each approach needs, what weighs most first. Post-quantum only needs nothing: that is what makes it the default."""
+
+
+class Judgement(NamedTuple):
+    """How one approach stands, with the names of the facts that speak for it, against it, or are missing."""
+
+    fit: Fit
+    met: tuple[str, ...]
+    unmet: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def fact(facts: SegmentFacts, name: str) -> Fact:
+    """Return the fact called `name`."""
+    found: Fact = getattr(facts, name)
+    return found
+
+
+def judge(approach: Approach, facts: SegmentFacts) -> Judgement:
+    """Return how `approach` stands under `facts`: excluded, undetermined, or possible."""
+    answers = [(name, fact(facts, name).answer, wanted) for name, wanted in CONDITIONS[approach]]
+    met = tuple(name for name, answer, wanted in answers if answer is wanted)
+    unknown = tuple(name for name, answer, _ in answers if answer is UNKNOWN)
+    unmet = tuple(name for name, answer, wanted in answers if answer not in (wanted, UNKNOWN))
+    fit = Fit.EXCLUDED if unmet else Fit.UNDETERMINED if unknown else Fit.POSSIBLE
+    return Judgement(fit, met, unmet, unknown)
+
+
+def choose(facts: SegmentFacts) -> Approach:
+    """Return the approach for a segment with `facts`."""
+    possible = {a for a in Approach if judge(a, facts).fit is Fit.POSSIBLE} - {Approach.PQC_ONLY}
+    if {Approach.QKD_FIBRE, Approach.HYBRID} <= possible:
+        # only traffic that may wait for a key can do without a second source
+        return Approach.QKD_FIBRE if facts.may_wait.answer is YES else Approach.HYBRID
+    return next(iter(possible), Approach.PQC_ONLY)
+
+
+def flips(facts: SegmentFacts) -> Iterator[tuple[str, Answer, Approach]]:
+    """Yield every single fact whose other answer changes the choice: its name, that answer, the new choice.
+
+    The number of spans is left out: with it the loss, the rate and the nodes would all be others. So are the nodes
+    where there are none.
+    """
+    settled = {"single_span"} | ({"nodes_accepted"} if facts.single_span.answer is YES else set())
+    now = choose(facts)
+    for name, answer in product(SegmentFacts.__struct_fields__, (YES, NO)):
+        then = choose(msgspec.structs.replace(facts, **{name: Fact(answer, "")}))
+        if then is not now and name not in settled:
+            yield name, answer, then
+
+
+def nearest(facts: SegmentFacts) -> tuple[Approach, Judgement]:
+    """Return the quantum approach with the fewest conditions open, and how it stands."""
+    rest = [(a, judge(a, facts)) for a in Approach if a is not Approach.PQC_ONLY]
+    return min(rest, key=lambda pair: len(pair[1].unmet) + len(pair[1].unknown))
