@@ -1,18 +1,26 @@
 """Builtins to typed values with every problem found at once, where msgspec alone stops at the first."""
 
 import difflib
+import math
+from collections.abc import Iterable, Iterator
+from datetime import date
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import Meta, Struct
 
 from keystrand.model.errors import InvalidInput, Problem
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
-_UNIT_SUFFIXES = ("_km", "_m", "_db_per_km", "_db", "_years", "_days", "_s", "_ms", "_hz", "_bits_per_s", "_bits")
+_UNITS = (
+    "km m mi miles metres meters feet db_per_km db_km db percent ratio years months days hours minutes seconds s ms hz "
+    "bits_per_s bits bps kbps"
+)
+# The longest first: "_bits_per_s" ends in "_s" too.
+_UNIT_SUFFIXES = tuple(sorted((f"_{unit}" for unit in _UNITS.split()), key=len, reverse=True))
 
 
 class Fault(NamedTuple):
@@ -35,12 +43,18 @@ def _stem(key: str) -> str:
     return next((key.removesuffix(s) for s in _UNIT_SUFFIXES if key.endswith(s)), key)
 
 
-def _unknown_key(key: str, known: list[str]) -> Fault:
-    same_stem = [name for name in known if _stem(name) == _stem(key)]
-    if same_stem:
-        return Fault((key,), "unknown key", f"the unit is part of the name: use {' or '.join(same_stem)}")
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return Fault((key,), "unknown key", f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}")
+def near_name(name: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that `name` most likely means, or an empty string."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), "")
+
+
+def _meant(key: str, known: list[str]) -> tuple[list[str], str]:
+    """Return the known keys that an unknown `key` may stand for, and the hint that says so."""
+    if same_stem := [name for name in known if _stem(name) == _stem(key)]:
+        return same_stem, f"the unit is part of the name: use {' or '.join(same_stem)}"
+    if near := near_name(key, known):
+        return [near], f"did you mean {near!r}?"
+    return [], f"known here: {', '.join(known)}"
 
 
 def _bare(annotation: Any) -> Any:
@@ -53,41 +67,99 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _item_type(bare: Any) -> Any:
+    """Return the type of the elements of a list or tuple of any length, or None where it is not one."""
+    if get_origin(bare) in (tuple, list) and get_args(bare)[1:] in ((), (Ellipsis,)):
+        return get_args(bare)[0]
+    return None
+
+
 def _struct_faults(raw: dict[str, Any], kind: type[Struct]) -> list[Fault]:
     specs = {spec.encode_name: spec for spec in msgspec.structs.fields(kind)}
-    faults = [_unknown_key(key, list(specs)) for key in raw if key not in specs]
+    faults: list[Fault] = []
+    misspelt: set[str] = set()
+    for key in (key for key in raw if key not in specs):
+        meant, hint = _meant(key, list(specs))
+        faults.append(Fault((key,), "unknown key", hint))
+        misspelt.update(meant)
     for name, spec in specs.items():
         if name in raw:
-            faults += [f._replace(path=(name, *f.path)) for f in _faults(raw[name], spec.type)]
-        elif spec.default is NODEFAULT and spec.default_factory is NODEFAULT:
-            faults.append(Fault((), f"missing key {name!r}", f"add {name} = ..."))
+            faults += _below(name, _faults(raw[name], spec.type))
+        elif spec.required and name not in misspelt:
+            faults.append(Fault((name,), "missing key", _how_to_add(name, spec.type)))
     return faults
+
+
+def _how_to_add(name: str, annotation: Any) -> str:
+    bare = _bare(annotation)
+    if _is_struct(bare):
+        return f"add a table [{name}]"
+    if _is_struct(_bare(_item_type(bare))):
+        return f"add at least one [[{name}]]"
+    return f"add {name} = ...{_parenthesis(_expectation(annotation))}"
+
+
+def _parenthesis(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _below(part: str | int, faults: list[Fault]) -> list[Fault]:
+    return [fault._replace(path=(part, *fault.path)) for fault in faults]
 
 
 def _faults(raw: Any, annotation: Any) -> list[Fault]:
     bare = _bare(annotation)
-    if isinstance(bare, type) and issubclass(bare, Struct) and isinstance(raw, dict):
+    nested: list[Fault] = []
+    if _is_struct(bare) and isinstance(raw, dict):
         nested = _struct_faults(raw, bare)
-        return nested or _own_faults(raw, annotation)
-    if get_origin(bare) in (tuple, list) and isinstance(raw, list) and get_args(bare)[1:] in ((), (Ellipsis,)):
-        item = get_args(bare)[0]
-        nested = [f._replace(path=(n, *f.path)) for n, value in enumerate(raw) for f in _faults(value, item)]
-        return nested or _own_faults(raw, annotation)
-    return _own_faults(raw, annotation)
+    elif isinstance(raw, list) and (item := _item_type(bare)) is not None:
+        nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, item))]
+    elif isinstance(raw, list) and get_origin(bare) is tuple and len(raw) == len(get_args(bare)):
+        nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, get_args(bare)[n]))]
+    return nested or _own_faults(raw, annotation)
 
 
 def _own_faults(raw: Any, annotation: Any) -> list[Fault]:
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return [Fault((), f"{raw} is not a number that can be used", _expectation(annotation))]
     try:
         msgspec.convert(raw, annotation)
     except msgspec.ValidationError as error:
-        return [Fault((), str(error).partition(" - at `")[0], _choices(annotation))]
+        message = str(error).partition(" - at `")[0]
+        shown = f", got {raw!r}" if isinstance(raw, int | float) and "got" not in message else ""
+        return [Fault((), message + shown, _one_or_many(raw, annotation) or _expectation(annotation))]
     return []
 
 
-def _choices(annotation: Any) -> str:
+def _one_or_many(raw: Any, annotation: Any) -> str:
     bare = _bare(annotation)
-    members = getattr(bare, "__members__", None)
-    return f"one of: {', '.join(m.value for m in members.values())}" if members else ""
+    if isinstance(raw, dict) and _is_struct(_bare(_item_type(bare))):
+        return "there may be several: write its header with two brackets, [[...]]"
+    if isinstance(raw, list) and _is_struct(bare):
+        return "there is one only: write its header with one bracket, [...]"
+    return ""
+
+
+def _expectation(annotation: Any) -> str:
+    """Return in words what a value of this type is: its choices, its unit or its form."""
+    bare = _bare(annotation)
+    if members := getattr(bare, "__members__", None):
+        return f"one of: {', '.join(m.value for m in members.values())}"
+    if bare is date:
+        return "a date as YYYY-MM-DD"
+    return next((text for text in _descriptions(annotation) if text), "")
+
+
+def _descriptions(annotation: Any) -> Iterator[str]:
+    if get_origin(annotation) is Annotated:
+        yield from (m.description or "" for m in get_args(annotation)[1:] if isinstance(m, Meta))
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _descriptions(argument)
 
 
 def faults_of(raw: Any, kind: type[Any]) -> list[Fault]:

@@ -22,9 +22,14 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def canonical_hash(value: Any) -> str:
+    """Return the SHA-256 (hex) of what `value` says, without measured values and whatever the order of its keys."""
+    return hashlib.sha256(_canonical(without_measured(value))).hexdigest()
+
+
 def content_hash(document: Document) -> str:
-    """Return the SHA-256 (hex) of what `document` says, without measured values and whatever the order of its keys."""
-    return hashlib.sha256(_canonical(without_measured(document))).hexdigest()
+    """Return the content hash of a document; see `canonical_hash`."""
+    return canonical_hash(document)
 
 
 def encode(document: Document) -> bytes:

@@ -1,0 +1,104 @@
+"""The folder that holds an estate: `estate.toml` and, beside it, the files its targets name."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import NamedTuple
+
+from keystrand.edge.files import read_bytes, sha256_hex
+from keystrand.formats.documents import canonical_hash
+from keystrand.formats.estate_toml import question_estate, read_estate
+from keystrand.formats.toml_lines import line_index
+from keystrand.model.errors import InvalidInput, Problem, StoreFailure
+from keystrand.model.estate import Estate
+
+ESTATE_FILE = "estate.toml"
+CERTIFICATE_FOLDER = "certs"
+
+
+class LoadedEstate(NamedTuple):
+    """A sound estate, the hash of what it says, and the hash of its file's bytes."""
+
+    estate: Estate
+    content_sha256: str
+    file_sha256: str
+
+
+def estate_file(folder: Path) -> Path:
+    """Return the path of the estate's file: `folder` may be the folder that holds it, or the file itself."""
+    return folder / ESTATE_FILE if folder.is_dir() else folder
+
+
+def _read(folder: Path) -> tuple[bytes, str]:
+    file = estate_file(folder)
+    content = read_bytes(file, hint=f"write a starter with: keystrand estate init {folder}")
+    try:
+        return content, content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem(message="not UTF-8 text", file=str(file), line=line, hint="save the file as UTF-8")
+        raise InvalidInput("the estate is not valid TOML", problems=(problem,)) from error
+
+
+def load_estate(folder: Path) -> LoadedEstate:
+    """Return the estate in `folder` (a folder with `estate.toml`, or the file itself).
+
+    Its content hash does not depend on comments, the order of keys, or whether defaults are written out. Raises
+    `MissingInput` where there is no estate, and `InvalidInput` with every problem of one that is not sound.
+    """
+    content, text = _read(folder)
+    estate = read_estate(text, str(estate_file(folder)))
+    return LoadedEstate(estate, canonical_hash(estate), sha256_hex(content))
+
+
+def estate_doubts(folder: Path) -> tuple[Problem, ...]:
+    """Return what is possible but unlikely in the estate in `folder`. Raises as `load_estate` does."""
+    _, text = _read(folder)
+    file = str(estate_file(folder))
+    return question_estate(read_estate(text, file), line_index(text), file)
+
+
+@contextmanager
+def example_folder(name: str) -> Iterator[Path]:
+    """Give the folder of the bundled example estate `name`, for reading only."""
+    with as_file(files("keystrand.edge") / "example" / name) as folder:
+        yield folder
+
+
+def init_estate(folder: Path) -> Path:
+    """Write a commented starter estate into `folder`, with a folder for certificates, and return the estate's path.
+
+    Raises `InvalidInput` where there is one already: it is never overwritten.
+    """
+    file = folder / ESTATE_FILE
+    starter = (files("keystrand.edge") / "starter" / ESTATE_FILE).read_bytes()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_new(file, starter)
+        (folder / CERTIFICATE_FOLDER).mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise InvalidInput(
+            f"{error.filename2 or error.filename or file} already exists, and is left as it is",
+            hint=f"edit it and run: keystrand estate check {folder}; or choose another folder",
+        ) from error
+    except OSError as error:
+        raise StoreFailure(f"{file} could not be written: {error.strerror}") from error
+    return file
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step. Raises `FileExistsError` if anything is there, even at the last moment."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename, a link never replaces what is there
+    finally:
+        temporary.unlink()
