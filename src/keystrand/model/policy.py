@@ -2,6 +2,7 @@
 
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -40,11 +41,16 @@ class Verification(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a rule does to quantum-vulnerable use once its date has come."""
+    """What a rule does to quantum-vulnerable use once its date has come.
+
+    `disallow`: it must no longer be accepted. `deprecate`: whoever still uses it accepts a risk. `require`: what is
+    quantum-safe must be supported. `plan`: the cryptography must be known and a plan must stand; no use ends.
+    """
 
     DISALLOW = "disallow"
     DEPRECATE = "deprecate"
     REQUIRE = "require"
+    PLAN = "plan"
 
 
 class Source(_Datum, frozen=True, kw_only=True):
@@ -60,7 +66,11 @@ class Source(_Datum, frozen=True, kw_only=True):
 
 
 class Rule(_Datum, frozen=True, kw_only=True):
-    """One dated duty, in our own words. Empty `places` or `sensitivities` means all of them."""
+    """One dated duty, in our own words. Empty `places` or `sensitivities` means all of them.
+
+    `minimum_level`: the NIST category a quantum-safe algorithm must reach. `strength_at_most`: the rule speaks only of
+    classical algorithms of at most this security strength in bits. `verification`: where weaker than the policy's.
+    """
 
     id: Identifier
     functions: Annotated[tuple[Function, ...], Meta(min_length=1)]
@@ -71,6 +81,8 @@ class Rule(_Datum, frozen=True, kw_only=True):
     places: tuple[Place, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
     minimum_level: int | None = None
+    strength_at_most: int | None = None
+    verification: Verification | None = None
 
 
 class Policy(_Datum, frozen=True, kw_only=True):
@@ -117,7 +129,10 @@ class Anchor(_Datum, frozen=True, kw_only=True):
 
 
 class ThreatCurve(_Datum, frozen=True, kw_only=True):
-    """The threat horizon as a distribution: cumulative probability by years from `origin`, flat after the last."""
+    """The threat horizon as a distribution: cumulative probability by years from `origin`, flat after the last.
+
+    Raises `ValueError` where the anchors are not in order of time, or a probability falls, or a range is upside down.
+    """
 
     id: Identifier
     name: str
@@ -125,3 +140,11 @@ class ThreatCurve(_Datum, frozen=True, kw_only=True):
     anchors: Annotated[tuple[Anchor, ...], Meta(min_length=1)]
     source: Source
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.anchors[0].years > 0 or any(b.years <= a.years for a, b in pairwise(self.anchors)):
+            raise ValueError("the anchors must stand in order of their years, the first above 0")
+        if any(anchor.low > anchor.high for anchor in self.anchors):
+            raise ValueError("an anchor's low end is above its high end")
+        if any(b.low < a.low or b.high < a.high for a, b in pairwise(self.anchors)):
+            raise ValueError("a cumulative probability cannot fall with time")

@@ -1,0 +1,81 @@
+"""Why an assessment says what it says of one system or finding, in sentences."""
+
+import difflib
+
+from keystrand.formats.wording import counted, day_text, interval_text, ratio_text, sentences
+from keystrand.model.errors import InvalidInput
+from keystrand.model.stages import Assessment, Exposure, Finding, PolicyFinding, PolicyState, Priority
+from keystrand.model.units import Answer
+
+
+def explain(assessment: Assessment, name: str) -> tuple[str, ...]:
+    """Return sentences on the system or finding called `name`.
+
+    Raises `InvalidInput` with near names where the assessment knows nothing of that name.
+    """
+    found = tuple(f for f in assessment.findings if name in (f.id, f.system))
+    if not found:
+        raise InvalidInput(f"the assessment knows no system or finding {name!r}", hint=_near(assessment, name))
+    told = [line for finding in found for line in _finding(finding)]
+    if name == found[0].system:
+        told += [line for e in assessment.exposures if e.system == name for line in _exposure(e)]
+        told += [line for p in assessment.priorities if p.system == name for line in _priority(p, assessment)]
+    return tuple(sentences([line]) for line in told)
+
+
+def _near(assessment: Assessment, name: str) -> str:
+    known = sorted({n for f in assessment.findings for n in (f.id, f.system)})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}?" if near else "keystrand assess run lists the systems"
+
+
+def _finding(finding: Finding) -> tuple[str, ...]:
+    evidence = f" on evidence that is {finding.strength.value}" if finding.strength else ""
+    return (
+        f"{finding.system}, {finding.function.value}: {finding.verdict.value}{evidence}, because {finding.reason}",
+        *_classical(finding),
+        *(_rule(rule) for rule in finding.policies),
+    )
+
+
+def _classical(finding: Finding) -> tuple[str, ...]:
+    if finding.strength is None:
+        return ()
+    said = {
+        Answer.YES: "a peer that has nothing else still gets a classical algorithm",
+        Answer.NO: "no classical algorithm is accepted",
+        Answer.UNKNOWN: "whether a classical algorithm is still accepted is not known",
+    }
+    return (said[finding.classical_still_accepted],)
+
+
+def _rule(rule: PolicyFinding) -> str:
+    state = {
+        PolicyState.VIOLATION: "violated",
+        PolicyState.DUE: "due",
+        PolicyState.NOTICE: "a notice",
+        PolicyState.MET: "met",
+        PolicyState.UNDETERMINED: "undetermined",
+        PolicyState.NOT_APPLICABLE: "not applicable",
+    }[rule.state]
+    date = day_text(rule.deadline)
+    return f"{rule.policy}, {rule.clause} ({rule.effect.value}, {date}): {state}, because {rule.reason}"
+
+
+def _exposure(exposure: Exposure) -> tuple[str, ...]:
+    data = exposure.data_class
+    return (
+        f"{data} must stay secret for {exposure.shelf_life_years:g} years and the change takes "
+        f"{interval_text(exposure.migration_years, 'years')}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a "
+        "quantum computer comes first",
+        f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} of {data} produced "
+        f"before the change become readable and can still be avoided; each year of delay adds "
+        f"{interval_text(exposure.delay_cost_data_years_per_year, 'data-years')}",
+        f"{interval_text(exposure.sunk_data_years, 'data-years')} of {data} were produced before today; "
+        "no migration removes that part",
+    )
+
+
+def _priority(priority: Priority, assessment: Assessment) -> tuple[str, ...]:
+    of = counted(len(assessment.priorities), "system")
+    return (f"it stands at rank {priority.rank} of {of}, in tier {priority.tier}", *priority.reasons)

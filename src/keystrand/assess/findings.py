@@ -1,0 +1,209 @@
+"""What each system uses for key establishment and for signatures, and what that means: one finding for each.
+
+The evidence decides, place by place, and the weakest place decides for the system. Among what was seen at one place the
+strongest evidence counts: what is negotiated over what is offered, what is offered over what merely lies there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from keystrand.formats.wording import counted, joined
+from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.estate import Estate, System
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, PublicKey, Strength
+from keystrand.model.stages import Asset, Finding, Inventory, SystemView
+from keystrand.model.units import Answer
+
+JUDGED = (Function.KEY_ESTABLISHMENT, Function.SIGNATURE)
+"""The functions that a quantum computer breaks. Ciphers and digests of today's sizes are not among them."""
+
+_WORST_FIRST = (Verdict.QUANTUM_VULNERABLE, Verdict.UNKNOWN, Verdict.QUANTUM_SAFE)
+_SHOWS_USE = frozenset({Strength.NEGOTIATED, Strength.OFFERED, Strength.CONFIGURED})
+"""Evidence that a thing is used. A library that lies there proves no protection."""
+
+
+class _Use(NamedTuple):
+    """One algorithm at one place."""
+
+    place: str
+    algorithm: str
+    verdict: Verdict
+    strength: Strength
+    asset: str
+
+
+class _PlaceView(NamedTuple):
+    """What one place shows. `prefers_safe`: what a service takes when both kinds are on offer, None if not known."""
+
+    uses: tuple[_Use, ...]
+    prefers_safe: bool | None
+
+
+class _Judgement(NamedTuple):
+    verdict: Verdict
+    classical: Answer
+    reason: str
+
+
+def findings(estate: Estate, inventory: Inventory) -> tuple[Finding, ...]:
+    """Return one finding for each system and function, in the order of the estate, without policies yet.
+
+    A function counts where the estate declares it or where it was seen.
+    """
+    views = {view.system: view for view in inventory.systems}
+    found = _by_system(inventory.assets)
+    return tuple(
+        finding
+        for system in estate.system
+        for finding in _of_system(system, found.get(system.id, []), views.get(system.id))
+    )
+
+
+def _by_system(assets: Iterable[Asset]) -> dict[str, list[tuple[Asset, str, Strength]]]:
+    found: dict[str, list[tuple[Asset, str, Strength]]] = defaultdict(list)
+    for asset in assets:
+        for occurrence in asset.occurrences:
+            found[occurrence.system].append((asset, occurrence.place, occurrence.strength))
+    return found
+
+
+def _of_system(system: System, seen: list[tuple[Asset, str, Strength]], view: SystemView | None) -> Iterator[Finding]:
+    endpoints = {place: asset.fact for asset, place, _ in seen if isinstance(asset.fact, Endpoint)}
+    for function in JUDGED:
+        uses = [use for asset, place, strength in seen if (use := _use(asset, place, strength, function))]
+        if uses or function in system.functions:
+            yield _finding(system, function, uses, endpoints, view)
+
+
+def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _Use | None:
+    match asset.fact:
+        case AlgorithmUse(algorithm=name, function=purpose):
+            serves = purpose
+        case Certificate(key_algorithm=name, key_bits=bits):
+            serves = classify(name, Function.SIGNATURE).function
+            name = _sized(name, bits)
+        case PublicKey(algorithm=name, bits=bits):
+            serves = classify(name, Function.SIGNATURE).function
+            name = _sized(name, bits)
+        case _:
+            return None
+    return _Use(place, name, asset.verdict, strength, asset.id) if serves is function else None
+
+
+def _sized(name: str, bits: int | None) -> str:
+    return f"{name}-{bits}" if bits and not any(char.isdigit() for char in name) else name
+
+
+def _finding(
+    system: System, function: Function, uses: list[_Use], endpoints: dict[str, Endpoint], view: SystemView | None
+) -> Finding:
+    uses = sorted(uses, key=lambda use: (use.strength.rank, use.algorithm, use.place, use.asset))
+    judged = _judge_system(uses, endpoints, function, view)
+    return Finding(
+        id=f"{system.id}/{function.value}",
+        system=system.id,
+        function=function,
+        verdict=judged.verdict,
+        strength=uses[0].strength if uses else None,
+        algorithms=tuple(dict.fromkeys(use.algorithm for use in uses)),
+        assets=tuple(sorted({use.asset for use in uses})),
+        classical_still_accepted=judged.classical,
+        policies=(),
+        reason=judged.reason,
+    )
+
+
+def _judge_system(
+    uses: list[_Use], endpoints: dict[str, Endpoint], function: Function, view: SystemView | None
+) -> _Judgement:
+    if not uses:
+        return _Judgement(Verdict.UNKNOWN, Answer.UNKNOWN, _nothing_seen(function, view))
+    judgements = [_judge_place(place, function) for _, place in sorted(_places(uses, endpoints).items())]
+    worst = min(judgements, key=lambda j: _WORST_FIRST.index(j.verdict))
+    classical = _any_answer(j.classical for j in judgements)
+    silent = view.targets - view.answered if view else 0
+    if silent and worst.verdict is Verdict.QUANTUM_SAFE:
+        reason = f"{worst.reason}; but {silent} of {counted(view.targets if view else 0, 'target')} gave no answer"
+        return _Judgement(Verdict.UNKNOWN, _any_answer((classical, Answer.UNKNOWN)), reason)
+    return _Judgement(worst.verdict, classical, worst.reason)
+
+
+def _places(uses: list[_Use], endpoints: dict[str, Endpoint]) -> dict[str, _PlaceView]:
+    """Return every place with its uses; a service that showed none of them is there with no use at all."""
+    at: dict[str, list[_Use]] = {place: [] for place in endpoints}
+    for use in uses:
+        at.setdefault(use.place, []).append(use)
+    return {
+        place: _PlaceView(tuple(found), endpoints[place].prefers_post_quantum if place in endpoints else None)
+        for place, found in at.items()
+    }
+
+
+def _judge_place(view: _PlaceView, function: Function) -> _Judgement:
+    if not view.uses:
+        return _Judgement(
+            Verdict.UNKNOWN, Answer.UNKNOWN, f"a service answered but showed nothing about {_words(function)}"
+        )
+    best = view.uses[0].strength
+    strongest = [use for use in view.uses if use.strength is best]
+    verdict, why = _weigh(strongest, view, function)
+    return _Judgement(verdict, _classical(view), f"{joined([u.algorithm for u in strongest])} {best.value}{why}")
+
+
+def _weigh(strongest: list[_Use], view: _PlaceView, function: Function) -> tuple[Verdict, str]:
+    """Return the verdict on the strongest evidence of a place, and what to add to the reason."""
+    verdicts = {use.verdict for use in strongest}
+    if function is Function.KEY_ESTABLISHMENT and Verdict.QUANTUM_SAFE in verdicts:
+        everything = {use.verdict for use in view.uses}
+        if view.prefers_safe is False:
+            return _weigh_unpreferred(everything)
+        if len(verdicts) > 1:
+            return _weigh_choice(verdicts, prefers_safe=view.prefers_safe)
+    worst = min(verdicts, key=_WORST_FIRST.index)
+    if worst is Verdict.QUANTUM_SAFE and strongest[0].strength not in _SHOWS_USE:
+        return Verdict.UNKNOWN, ", which does not show that it is used"
+    if worst is Verdict.QUANTUM_SAFE and any(use.verdict is Verdict.QUANTUM_VULNERABLE for use in view.uses):
+        if function is Function.SIGNATURE:
+            return Verdict.QUANTUM_VULNERABLE, ", but classical signatures are accepted as well"
+        return worst, ", though a peer without it still gets a classical exchange"
+    return worst, ""
+
+
+def _weigh_choice(verdicts: set[Verdict], *, prefers_safe: bool | None) -> tuple[Verdict, str]:
+    """Return the verdict where a service takes a safe exchange from one peer and something else from another."""
+    if prefers_safe and Verdict.UNKNOWN not in verdicts:
+        return Verdict.QUANTUM_SAFE, "; the safe one is taken where the peer has it"
+    return Verdict.UNKNOWN, "; which of them is taken was not seen"
+
+
+def _weigh_unpreferred(everything: set[Verdict]) -> tuple[Verdict, str]:
+    """Return the verdict where a service has a safe exchange and takes another even from a peer that has both."""
+    worst = min(everything, key=_WORST_FIRST.index)
+    return (worst if worst is not Verdict.QUANTUM_SAFE else Verdict.UNKNOWN), "; the safe one is not preferred"
+
+
+def _classical(view: _PlaceView) -> Answer:
+    """Return whether a peer still gets a vulnerable exchange here. `no` needs a question that was put and answered."""
+    shown = [use for use in view.uses if use.strength in _SHOWS_USE]
+    if any(use.verdict is Verdict.QUANTUM_VULNERABLE for use in shown):
+        return Answer.YES
+    asked = view.prefers_safe is not None or any(use.strength is not Strength.NEGOTIATED for use in shown)
+    return Answer.NO if asked and all(use.verdict is Verdict.QUANTUM_SAFE for use in view.uses) else Answer.UNKNOWN
+
+
+def _any_answer(answers: Iterable[Answer]) -> Answer:
+    given = set(answers)
+    return next(answer for answer in (Answer.YES, Answer.UNKNOWN, Answer.NO) if answer in given)
+
+
+def _nothing_seen(function: Function, view: SystemView | None) -> str:
+    if view is None or not view.targets:
+        return "no target is declared for this system, so nothing was looked at"
+    if not view.answered:
+        return f"none of its {counted(view.targets, 'target')} gave an answer"
+    return f"what answered showed nothing about {_words(function)}"
+
+
+def _words(function: Function) -> str:
+    return function.value.replace("-", " ")

@@ -1,0 +1,206 @@
+"""Rules against findings. Three-valued throughout: what is not known is undetermined, never met.
+
+A violation needs all of: a final text, read at its source or in two independent places, that binds this organisation,
+whose date has passed, and a verdict of quantum-vulnerable. Everything weaker is due, a notice, or undetermined.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+from keystrand.assess.strength import classical_strength
+from keystrand.formats.wording import day_text, joined
+from keystrand.model.algorithm import Verdict, classify
+from keystrand.model.estate import Estate, Sensitivity, System
+from keystrand.model.policy import Effect, Policy, Rule, Status, Verification
+from keystrand.model.stages import Finding, PolicyFinding, PolicyState
+from keystrand.model.units import Answer
+
+EU_MEMBERS = frozenset(
+    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
+)  # fmt: skip
+"""ISO 3166 codes of the 27 Member States: Treaty on European Union, Article 52, since 2020."""
+
+
+class Facts(NamedTuple):
+    """What the rules ask of a system. `sensitivity` is that of its most sensitive data, None where none is declared."""
+
+    system: System
+    jurisdiction: str
+    sensitivity: Sensitivity | None
+    obligations: frozenset[str]
+    as_of: date
+
+
+class _Held(NamedTuple):
+    """An answer with its reason."""
+
+    answer: Answer
+    reason: str = ""
+
+
+_State = tuple[PolicyState, str]
+
+
+def facts_of(estate: Estate, system: System, as_of: date) -> Facts:
+    """Return what the rules ask of `system`, from the estate: its jurisdiction is that of its site's region."""
+    site = next(entry for entry in estate.site if entry.id == system.site)
+    region = next(entry for entry in estate.region if entry.id == site.region)
+    carried = [entry.sensitivity for entry in estate.data_class if entry.id in system.data_classes]
+    return Facts(
+        system=system,
+        jurisdiction=region.jurisdiction,
+        sensitivity=max(carried, key=lambda s: s.weight, default=None),
+        obligations=frozenset(estate.organisation.obligations),
+        as_of=as_of,
+    )
+
+
+def judge(policies: tuple[Policy, ...], finding: Finding, facts: Facts) -> tuple[PolicyFinding, ...]:
+    """Return what each rule says of `finding`, in the order of the policies.
+
+    A rule about another function or another kind of place says nothing. One that does not apply for another reason is
+    left out too, unless the organisation named its policy: then the answer is due, and the reason is given.
+    """
+    judged = (
+        _judge(rule, policy, finding, facts)
+        for policy in policies
+        for rule in policy.rules
+        if finding.function in rule.functions and (not rule.places or facts.system.place in rule.places)
+    )
+    return tuple(
+        found for found in judged if found.state is not PolicyState.NOT_APPLICABLE or found.policy in facts.obligations
+    )
+
+
+def _judge(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> PolicyFinding:
+    state, reason = _state(rule, policy, finding, facts)
+    return PolicyFinding(
+        policy=policy.id,
+        rule=rule.id,
+        clause=rule.clause,
+        effect=rule.effect,
+        state=state,
+        deadline=rule.deadline,
+        reason=reason,
+    )
+
+
+def _state(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> _State:
+    scope = _applies(rule, policy, finding, facts)
+    if scope.answer is Answer.NO:
+        return PolicyState.NOT_APPLICABLE, scope.reason
+    if finding.verdict is Verdict.UNKNOWN:
+        return PolicyState.UNDETERMINED, finding.reason
+    if scope.answer is Answer.UNKNOWN:
+        return PolicyState.UNDETERMINED, scope.reason
+    met = _meets(rule, finding)
+    if met.answer is Answer.YES:
+        return PolicyState.MET, met.reason
+    if met.answer is Answer.UNKNOWN:
+        return PolicyState.UNDETERMINED, met.reason
+    return _unmet(rule, policy, finding, facts, met.reason)
+
+
+def _applies(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> _Held:
+    """Return whether the rule speaks of this system: the first `no` decides, then the first `unknown`."""
+    checks = (
+        _in_jurisdiction(policy.jurisdictions, facts.jurisdiction),
+        _of_sensitivity(rule.sensitivities, facts.sensitivity),
+        _of_strength(rule.strength_at_most, finding),
+    )
+    return next(
+        (held for answer in (Answer.NO, Answer.UNKNOWN) for held in checks if held.answer is answer),
+        _Held(Answer.YES),
+    )
+
+
+def _in_jurisdiction(named: tuple[str, ...], where: str) -> _Held:
+    if not named or where in named or ("EU" in named and where in EU_MEMBERS):
+        return _Held(Answer.YES)
+    if where == "EU" and EU_MEMBERS.intersection(named):
+        return _Held(Answer.UNKNOWN, f"holds in {joined(named)}; the region says only EU")
+    return _Held(Answer.NO, f"holds in {joined(named)}; the system stands in {where}")
+
+
+def _of_sensitivity(named: tuple[Sensitivity, ...], carried: Sensitivity | None) -> _Held:
+    if not named or carried in named:
+        return _Held(Answer.YES)
+    words = joined([s.value for s in named])
+    if carried is None:
+        return _Held(Answer.UNKNOWN, f"speaks of {words} data; no data class is declared for this system")
+    return _Held(Answer.NO, f"speaks of {words} data; this system carries {carried.value}")
+
+
+def _of_strength(at_most: int | None, finding: Finding) -> _Held:
+    """Return whether a classical algorithm of at most this strength is in use. Safe findings are in scope as well."""
+    if at_most is None or finding.verdict is not Verdict.QUANTUM_VULNERABLE:
+        return _Held(Answer.YES)
+    classical = [a for a in map(classify, finding.algorithms) if a.verdict is Verdict.QUANTUM_VULNERABLE]
+    strengths = [classical_strength(algorithm) for algorithm in classical]
+    if any(strength is not None and strength <= at_most for strength in strengths):
+        return _Held(Answer.YES)
+    if not strengths or None in strengths:
+        return _Held(Answer.UNKNOWN, f"speaks of at most {at_most} bits of strength; the key size was not seen")
+    return _Held(Answer.NO, f"speaks of at most {at_most} bits of strength; what is used is stronger")
+
+
+def _meets(rule: Rule, finding: Finding) -> _Held:
+    """Return whether the finding does what the rule asks, whatever the date and whoever it binds."""
+    if finding.verdict is not Verdict.QUANTUM_SAFE:
+        return _Held(Answer.NO, finding.reason)
+    if rule.effect is Effect.PLAN:
+        return _Held(Answer.YES, "it is known, and nothing here is left to plan")
+    level = _reaches(rule.minimum_level, finding)
+    if level.answer is not Answer.YES or rule.effect is Effect.REQUIRE:
+        return level
+    return _without_classical(finding)
+
+
+def _reaches(minimum: int | None, finding: Finding) -> _Held:
+    if minimum is None:
+        return _Held(Answer.YES, finding.reason)
+    safe = [a for a in map(classify, finding.algorithms) if a.verdict is Verdict.QUANTUM_SAFE]
+    below = [a.name for a in safe if a.nist_level is not None and a.nist_level < minimum]
+    if below:
+        return _Held(Answer.NO, f"asks for level {minimum}; {joined(below)} is below it")
+    if not safe or any(a.nist_level is None for a in safe):
+        return _Held(Answer.UNKNOWN, f"asks for level {minimum}; the level of what is used is not known")
+    return _Held(Answer.YES, finding.reason)
+
+
+def _without_classical(finding: Finding) -> _Held:
+    match finding.classical_still_accepted:
+        case Answer.NO:
+            return _Held(Answer.YES, finding.reason)
+        case Answer.YES:
+            return _Held(Answer.NO, "a classical exchange is still accepted from a peer that has nothing else")
+        case _:
+            return _Held(Answer.UNKNOWN, "whether a classical exchange is still accepted was not seen")
+
+
+def _unmet(rule: Rule, policy: Policy, finding: Finding, facts: Facts, why: str) -> _State:
+    """Return the state of a rule that applies and is not met: this is where a violation can arise, and nowhere else."""
+    day = day_text(rule.deadline)
+    if weakness := _weakness(rule, policy, facts):
+        return PolicyState.NOTICE, f"{why}; the date is {day}, but {weakness}"
+    if facts.as_of <= rule.deadline:
+        return PolicyState.DUE, f"{why}; by {day}"
+    if rule.effect is Effect.PLAN:
+        return PolicyState.UNDETERMINED, f"due since {day}; whether a plan stands cannot be seen in a scan"
+    if rule.effect is Effect.DEPRECATE:
+        return PolicyState.NOTICE, f"{why}; discouraged since {day}: keeping it accepts a risk"
+    if finding.verdict is Verdict.QUANTUM_VULNERABLE:
+        return PolicyState.VIOLATION, f"{why}; the date was {day}"
+    return PolicyState.DUE, f"{why}; overdue since {day}"
+
+
+def _weakness(rule: Rule, policy: Policy, facts: Facts) -> str:
+    """Return why the text cannot bind here, or nothing if it can."""
+    if policy.status is not Status.FINAL:
+        return "the text is a draft"
+    if Verification.MEMORY in (policy.source.verification, rule.verification):
+        return "what it says was not checked in two places"
+    if policy.id not in facts.obligations:
+        return "the organisation does not name it as an obligation"
+    return ""
