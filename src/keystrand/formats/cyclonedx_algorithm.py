@@ -1,0 +1,105 @@
+"""Algorithms as CycloneDX 1.6 describes them: primitive, parameters, functions and security levels."""
+
+from typing import Any
+
+from keystrand.model.algorithm import Algorithm, Function, Verdict, classify
+
+Json = dict[str, Any]
+
+_BY_FAMILY = {"hybrid": "combiner", "ML-KEM": "kem", "NTRU Prime": "kem", "ECDH": "key-agree", "FFDH": "key-agree"}
+_BY_FUNCTION = {Function.SIGNATURE: "signature", Function.DIGEST: "hash"}
+_AEAD = ("GCM", "CCM", "POLY1305", "OCB")
+_FUNCTIONS = {
+    "combiner": ["encapsulate", "decapsulate"],
+    "kem": ["encapsulate", "decapsulate"],
+    "key-agree": ["keyderive"],
+    "pke": ["encrypt", "decrypt"],
+    "ae": ["encrypt", "decrypt"],
+    "signature": ["sign", "verify"],
+    "hash": ["digest"],
+}
+_CURVES = {"X25519": "Curve25519", "X448": "Curve448", "Ed25519": "Ed25519", "Ed448": "Ed448"}
+
+# Classical strength in bits, by the least size that reaches it: NIST SP 800-57 part 1 revision 5, table 2.
+_FACTORING_BITS = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
+_CURVE_BITS = ((512, 256), (384, 192), (256, 128), (224, 112), (160, 80))
+# RFC 7748, section 4.2 and RFC 8032, section 1: Curve448 and Ed448 aim at 224 bits.
+_CURVE448_BITS = 224
+# The NIST categories are defined by AES key search (1, 3, 5) and SHA-2 collision search (2): FIPS 203, appendix A.
+_CATEGORY_BITS = {1: 128, 2: 128, 3: 192, 5: 256}
+
+
+def sized(name: str, bits: int | None) -> Algorithm:
+    """Return the algorithm of a key called `name` with `bits`, for example RSA and 2048 as RSA-2048."""
+    known = classify(name)
+    if bits is None or known.bits is not None:
+        return known
+    specific = classify(f"{name}-{bits}")
+    return specific if specific.bits == bits else known
+
+
+def _primitive(algorithm: Algorithm, function: Function | None) -> str:
+    if algorithm.family in _BY_FAMILY:
+        return _BY_FAMILY[algorithm.family]
+    if not algorithm.family and function is None:
+        return "unknown"
+    use = function or algorithm.function
+    if algorithm.family == "RSA" and use is not Function.SIGNATURE:
+        return "pke"
+    if use is Function.ENCRYPTION and any(mark in algorithm.name.upper() for mark in _AEAD):
+        return "ae"
+    return _BY_FUNCTION.get(use, "unknown")
+
+
+def _curve(algorithm: Algorithm) -> str | None:
+    """Return the curve's name, only where the catalogue knows its size: `ECDSA-SHA256` names no curve."""
+    if algorithm.family in ("ECDH", "ECDSA") and algorithm.bits and algorithm.name not in _CURVES:
+        return algorithm.name.partition("-")[2]
+    return _CURVES.get(algorithm.name)
+
+
+def _parameter_set(algorithm: Algorithm) -> str | None:
+    if algorithm.components:
+        return "+".join(algorithm.components)
+    if algorithm.family in ("ML-KEM", "ML-DSA", "SLH-DSA", "NTRU Prime"):
+        return _after_family(algorithm)
+    return str(algorithm.bits) if algorithm.bits else None
+
+
+def _after_family(algorithm: Algorithm) -> str:
+    plain = algorithm.name.removeprefix("Hash")
+    return plain.removeprefix(f"{algorithm.family}-")
+
+
+def _classical_bits(algorithm: Algorithm) -> int | None:
+    if algorithm.nist_level is not None:
+        return _CATEGORY_BITS.get(algorithm.nist_level)
+    if algorithm.bits is None:
+        return None
+    if algorithm.name in ("X448", "Ed448"):
+        return _CURVE448_BITS
+    table = _CURVE_BITS if algorithm.family in ("ECDH", "ECDSA", "EdDSA") else _FACTORING_BITS
+    return next((strength for size, strength in table if algorithm.bits >= size), None)
+
+
+def _quantum_level(algorithm: Algorithm) -> int | None:
+    """Return the NIST category; 0 for what a quantum computer breaks; None where it is not known."""
+    return 0 if algorithm.verdict is Verdict.QUANTUM_VULNERABLE else algorithm.nist_level
+
+
+def algorithm_properties(algorithm: Algorithm, function: Function | None = None) -> Json:
+    """Return the `algorithmProperties` of CycloneDX 1.6, with what is not known left out.
+
+    `function` is what the algorithm is used for in its place; None where it is only referred to.
+    """
+    primitive = _primitive(algorithm, function)
+    encrypts = ["encrypt", "decrypt"] if function is Function.ENCRYPTION else None
+    described = {
+        "primitive": primitive,
+        "parameterSetIdentifier": _parameter_set(algorithm),
+        "curve": _curve(algorithm),
+        "cryptoFunctions": _FUNCTIONS.get(primitive, encrypts),
+        "classicalSecurityLevel": _classical_bits(algorithm),
+        "nistQuantumSecurityLevel": _quantum_level(algorithm),
+    }
+    return {key: value for key, value in described.items() if value is not None}

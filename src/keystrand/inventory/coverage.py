@@ -1,0 +1,67 @@
+"""What was looked at and what was not. Every gap has a reason; nothing drops out of the denominator."""
+
+from collections.abc import Iterable, Iterator
+
+from keystrand.model.document import Coverage, Gap
+from keystrand.model.estate import Estate
+from keystrand.model.observation import Attempt, Outcome, Record
+
+_UNIT = "targets"
+
+
+def _attempts(records: Iterable[Record]) -> set[Attempt]:
+    return {record for record in records if isinstance(record, Attempt)}
+
+
+def answered_targets(records: Iterable[Record]) -> set[str]:
+    """Return the ids of the targets whose cryptography was seen."""
+    return {attempt.target for attempt in _attempts(records) if attempt.outcome is Outcome.SEEN}
+
+
+def _failed(attempts: Iterable[Attempt]) -> Iterator[Gap]:
+    for attempt in attempts:
+        if attempt.outcome is not Outcome.SEEN:
+            where = f" at {attempt.place}" if attempt.place else ""
+            reason = attempt.reason or "the probe gave no reason"
+            yield Gap(what=f"target {attempt.target}{where}", outcome=attempt.outcome, reason=reason)
+
+
+def _left_out(estate: Estate, attempted: set[str]) -> Iterator[Gap]:
+    for target in estate.target:
+        if target.id not in attempted:
+            yield Gap(what=f"target {target.id}", outcome=Outcome.SKIPPED, reason="no attempt on it is recorded")
+    targeted = {target.system for target in estate.target}
+    for system in estate.system:
+        if system.id not in targeted:
+            yield Gap(what=f"system {system.id}", outcome=Outcome.SKIPPED, reason="no target names this system")
+
+
+def _ordered(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    return tuple(sorted(set(gaps), key=lambda gap: (gap.what, gap.outcome, gap.reason)))
+
+
+def attempts_coverage(records: Iterable[Record]) -> Coverage:
+    """Return the coverage of a scan: targets attempted, targets seen, and a gap for each attempt that saw nothing."""
+    attempts = _attempts(records)
+    return Coverage(
+        unit=_UNIT,
+        looked_at=len({attempt.target for attempt in attempts}),
+        answered=len(answered_targets(attempts)),
+        gaps=_ordered(_failed(attempts)),
+    )
+
+
+def estate_coverage(estate: Estate, records: Iterable[Record]) -> Coverage:
+    """Return the coverage of the whole estate, in targets.
+
+    Beside the failed attempts, a target without an attempt and a system without a target are gaps; every target that
+    the estate names is counted in `looked_at`, so that one left out lowers the share that answered.
+    """
+    attempts = _attempts(records)
+    attempted = {attempt.target for attempt in attempts}
+    return Coverage(
+        unit=_UNIT,
+        looked_at=len(attempted | {target.id for target in estate.target}),
+        answered=len(answered_targets(attempts)),
+        gaps=_ordered((*_failed(attempts), *_left_out(estate, attempted))),
+    )

@@ -1,0 +1,50 @@
+"""The identity of a fact: what stays the same when another scan, probe or target sees it again.
+
+Neither verdict, strength, expiry nor target takes part: a thing that grows old or is judged anew stays the same thing.
+No name inside a certificate takes part either: two certificates may carry the same subject.
+"""
+
+import re
+
+from msgspec.structs import replace
+
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Observation, PublicKey
+
+_AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def canonical_place(place: str) -> str:
+    """Return `place` with scheme and host in lower case: host names have no case (RFC 4343), file paths do."""
+    match = _AUTHORITY.fullmatch(place)
+    return match[1].lower() + match[2] if match else place
+
+
+def _quoted(text: str) -> str:
+    """Return `text` without a colon, so that what follows it in an identity cannot be mistaken for it."""
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+def canonical(observation: Observation) -> Observation:
+    """Return `observation` with its place, and the host of an endpoint, in the one spelling that is compared."""
+    fact = observation.fact
+    if isinstance(fact, Endpoint):
+        fact = replace(fact, protocol=fact.protocol.lower(), host=fact.host.lower())
+    return replace(observation, place=canonical_place(observation.place), fact=fact)
+
+
+def identity(fact: Fact, place: str) -> str:
+    """Return the identity of `fact` seen at `place`; different things never share one.
+
+    A certificate is the SHA-256 of its DER, a public key that of its SubjectPublicKeyInfo (RFC 5280, 4.1), wherever
+    they were seen. An endpoint is protocol, host and port. The use of an algorithm is place, function and algorithm.
+    """
+    match fact:
+        case Certificate():
+            return f"certificate:{fact.sha256}"
+        case PublicKey():
+            return f"public-key:{fact.sha256}"
+        case Endpoint():
+            host = f"[{fact.host.lower()}]" if ":" in fact.host else fact.host.lower()
+            return f"endpoint:{_quoted(fact.protocol.lower())}://{host}:{fact.port}"
+        case AlgorithmUse():
+            return f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{canonical_place(place)}"

@@ -1,0 +1,129 @@
+"""Observations become assets: one for each identity, with every place where it was seen."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from keystrand.inventory.coverage import estate_coverage
+from keystrand.inventory.identity import canonical, identity
+from keystrand.inventory.reconcile import reconcile
+from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
+from keystrand.inventory.views import ownership_gaps, system_views
+from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.document import FORMAT_VERSION, InputRef
+from keystrand.model.errors import DocumentMismatch, Problem
+from keystrand.model.estate import Estate
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Certificate,
+    Endpoint,
+    Fact,
+    Observation,
+    PublicKey,
+    Record,
+    Strength,
+)
+from keystrand.model.stages import Asset, Inventory, Observations, Occurrence
+
+_Established = Mapping[str, set[tuple[Strength, Verdict]]]
+
+
+def _name(fact: Fact) -> str:
+    match fact:
+        case Certificate():
+            return fact.subject or next(iter(fact.names), f"certificate {fact.sha256[:16]}")
+        case PublicKey():
+            return f"{fact.algorithm} key {fact.sha256[:16]}".strip()
+        case Endpoint():
+            return f"{fact.protocol}://{fact.host}:{fact.port}"
+        case AlgorithmUse():
+            return fact.algorithm or "unnamed algorithm"
+
+
+def _systems_by_target(estate: Estate, records: Iterable[Record]) -> dict[str, str]:
+    systems = {target.id: target.system for target in estate.target}
+    if strangers := {record.target for record in records} - systems.keys():
+        raise DocumentMismatch(
+            f"the observations name {len(strangers)} target(s) that the estate does not have",
+            hint="scan again with this estate, or give the estate that the scan was made from",
+            problems=tuple(Problem(message="no such target in the estate", field=name) for name in sorted(strangers)),
+        )
+    return systems
+
+
+def _established(observations: Iterable[Observation]) -> _Established:
+    """Return the key establishment seen at each place, with its evidence."""
+    at: dict[str, set[tuple[Strength, Verdict]]] = defaultdict(set)
+    for seen in observations:
+        if isinstance(seen.fact, AlgorithmUse) and seen.fact.function is Function.KEY_ESTABLISHMENT:
+            at[seen.place].add((seen.strength, fact_verdict(seen.fact)))
+    return at
+
+
+def _verdict(observations: list[Observation], established: _Established) -> Verdict:
+    """Return the verdict of one asset: where observations differ, the worst of what they say."""
+    if isinstance(observations[0].fact, Endpoint):
+        places = {seen.place for seen in observations}
+        return endpoint_verdict(use for place in places for use in established.get(place, ()))
+    return worst(fact_verdict(seen.fact) for seen in observations)
+
+
+def _occurrences(observations: list[Observation], systems: Mapping[str, str]) -> tuple[Occurrence, ...]:
+    found = {
+        Occurrence(
+            target=seen.target,
+            system=systems[seen.target],
+            place=seen.place,
+            probe=seen.probe,
+            strength=seen.strength,
+        )
+        for seen in observations
+    }
+    return tuple(sorted(found, key=lambda o: (o.strength.rank, o.target, o.place, o.probe)))
+
+
+def _assets(observations: set[Observation], systems: Mapping[str, str]) -> tuple[Asset, ...]:
+    established = _established(observations)
+    grouped: dict[str, list[Observation]] = defaultdict(list)
+    for seen in observations:
+        grouped[identity(seen.fact, seen.place)].append(seen)
+    return tuple(_asset(name, grouped[name], systems, established) for name in sorted(grouped))
+
+
+def _asset(name: str, observations: list[Observation], systems: Mapping[str, str], established: _Established) -> Asset:
+    fact, conflicts = reconcile([(seen.strength, seen.fact) for seen in observations])
+    occurrences = _occurrences(observations, systems)
+    return Asset(
+        id=name,
+        name=_name(fact),
+        verdict=_verdict(observations, established),
+        strength=occurrences[0].strength,
+        fact=fact,
+        occurrences=occurrences,
+        conflicts=conflicts,
+    )
+
+
+def merge(
+    estate: Estate, observations: Observations, *, made_from: InputRef, created_at: datetime, tool_version: str
+) -> Inventory:
+    """Return the inventory of `estate` that `observations` show; `made_from` refers to the observations.
+
+    Depends on the set of records only: neither their order nor repetition changes it. Raises `DocumentMismatch` where
+    a record names a target that the estate does not have.
+    """
+    records = observations.records
+    systems = _systems_by_target(estate, records)
+    assets = _assets({canonical(seen) for seen in records if isinstance(seen, Observation)}, systems)
+    return Inventory(
+        format_version=FORMAT_VERSION,
+        tool_version=tool_version,
+        as_of=observations.as_of,
+        created_at=created_at,
+        made_from=(made_from,),
+        seed=None,
+        coverage=estate_coverage(estate, records),
+        assets=assets,
+        systems=system_views(estate, assets, records),
+        ownership_gaps=ownership_gaps(estate),
+    )

@@ -1,0 +1,50 @@
+"""What the inventory says of an asset's resistance to a quantum computer. Unknown never counts as safe."""
+
+from collections.abc import Iterable
+
+from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.observation import AlgorithmUse, Certificate, Fact, PublicKey, Strength
+
+_SEVERITY = {Verdict.QUANTUM_SAFE: 0, Verdict.UNKNOWN: 1, Verdict.QUANTUM_VULNERABLE: 2}
+
+
+def severity(verdict: Verdict) -> int:
+    """Return 0 for safe, 1 for unknown, 2 for vulnerable."""
+    return _SEVERITY[verdict]
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of `verdicts`: vulnerable before unknown before safe; unknown where there is none."""
+    return max(verdicts, key=severity, default=Verdict.UNKNOWN)
+
+
+def fact_verdict(fact: Fact) -> Verdict:
+    """Return what one fact says by itself.
+
+    A certificate is as good as the worse of its key and of its issuer's signature. An endpoint says nothing by itself:
+    see `endpoint_verdict`.
+    """
+    match fact:
+        case Certificate():
+            signature = classify(fact.signature_algorithm, Function.SIGNATURE).verdict
+            return worst((classify(fact.key_algorithm).verdict, signature))
+        case PublicKey():
+            return classify(fact.algorithm).verdict
+        case AlgorithmUse():
+            return classify(fact.algorithm, fact.function).verdict
+        case _:
+            return Verdict.UNKNOWN
+
+
+def endpoint_verdict(uses: Iterable[tuple[Strength, Verdict]]) -> Verdict:
+    """Return the verdict of an endpoint from the key establishment seen there, each use with its evidence.
+
+    What was negotiated decides, the worst of it first. Where nothing was negotiated an endpoint is never safe, because
+    an offer may not be taken; it is vulnerable where only vulnerable exchanges are on offer, and else unknown.
+    """
+    seen = set(uses)
+    negotiated = {verdict for strength, verdict in seen if strength is Strength.NEGOTIATED}
+    if negotiated:
+        return worst(negotiated)
+    only_vulnerable = {verdict for _, verdict in seen} == {Verdict.QUANTUM_VULNERABLE}
+    return Verdict.QUANTUM_VULNERABLE if only_vulnerable else Verdict.UNKNOWN

@@ -1,0 +1,88 @@
+"""The identity of a fact: what is the same thing, and what is not."""
+
+from datetime import date
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from keystrand.inventory.identity import canonical, canonical_place, identity
+from keystrand.model.algorithm import Function
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Observation, PublicKey, Strength
+
+A, B = "a" * 64, "b" * 64
+TRICKY = st.text(alphabet="aB:/%[]3", max_size=8)
+
+
+def a_certificate() -> Certificate:
+    """Return a certificate with every field filled in."""
+    return Certificate(
+        sha256=A, spki_sha256=B, subject="CN=web", issuer="CN=ca", serial="1", not_before=date(2026, 1, 1),
+        not_after=date(2027, 1, 1), signature_algorithm="RSA-2048", key_algorithm="RSA-2048", names=("web",),
+    )  # fmt: skip
+
+
+uses = st.builds(AlgorithmUse, algorithm=TRICKY, function=st.sampled_from(Function), code_point=TRICKY)
+endpoints = st.builds(Endpoint, protocol=TRICKY, host=TRICKY.filter(bool), port=st.integers(1, 65535))
+keys = st.builds(PublicKey, sha256=st.sampled_from((A, B)), algorithm=TRICKY)
+facts = st.one_of(uses, endpoints, keys, st.just(a_certificate()))
+
+
+def what_it_is(fact: Fact, place: str) -> tuple[object, ...]:
+    """Return the parts of an identity as a tuple, the plain way, to hold the text against."""
+    match fact:
+        case AlgorithmUse():
+            return "use", fact.function, fact.algorithm, canonical_place(place)
+        case Endpoint():
+            return "endpoint", fact.protocol.lower(), fact.host.lower(), fact.port
+        case _:
+            return type(fact), fact.sha256
+
+
+@given(st.lists(st.tuples(facts, TRICKY), min_size=2, max_size=6))
+def test_different_things_never_share_an_identity(seen: list[tuple[Fact, str]]) -> None:
+    """Two identities are equal exactly where the parts that make them are, whatever signs are in names and places."""
+    for (one, here), (other, there) in combinations(seen, 2):
+        same = what_it_is(one, here) == what_it_is(other, there)
+        assert (identity(one, here) == identity(other, there)) is same
+
+
+def test_a_certificate_is_its_bytes_and_nothing_else() -> None:
+    """Another subject, expiry, algorithm or place does not make another certificate; another hash does."""
+    one = a_certificate()
+    aged = replace(one, subject="CN=other", not_after=date(2099, 1, 1), key_algorithm="ML-DSA-65")
+    assert identity(one, "tls://h:443") == identity(aged, "file:x.pem#1") == f"certificate:{A}"
+    assert identity(replace(one, sha256=B), "tls://h:443") != identity(one, "tls://h:443")
+
+
+def test_a_key_is_one_thing_with_and_without_its_private_part() -> None:
+    """The private part found beside a public key does not make another key."""
+    assert identity(PublicKey(sha256=A, algorithm="RSA-2048", private_part_present=True), "file:k") == identity(
+        PublicKey(sha256=A, algorithm="RSA", bits=2048), "ssh://h:22"
+    )
+
+
+def test_what_an_endpoint_says_does_not_make_it_another() -> None:
+    """Versions, software and preference may change from scan to scan; protocol, host and port are the endpoint."""
+    one = Endpoint(protocol="tls", host="h.example", port=443)
+    assert identity(replace(one, versions=("1.3",), software="x", prefers_post_quantum=True), "p") == identity(one, "q")
+    assert identity(one, "p") == "endpoint:tls://h.example:443"
+    assert identity(replace(one, port=444), "p") != identity(one, "p") != identity(replace(one, protocol="ssh"), "p")
+
+
+def test_names_of_hosts_have_no_case_and_paths_do() -> None:
+    """A host in capitals is the same host; a file in capitals is another file."""
+    assert canonical_place("TLS://Web.Example:443/Path") == "tls://web.example:443/Path"
+    assert canonical_place("file:certs/Web.pem#1") == "file:certs/Web.pem#1"
+    use = AlgorithmUse(algorithm="X25519", function=Function.KEY_ESTABLISHMENT)
+    assert identity(use, "tls://WEB:443") == identity(use, "tls://web:443")
+    assert identity(use, "file:A") != identity(use, "file:a")
+
+
+@given(facts, TRICKY, st.sampled_from(Strength))
+def test_the_canonical_spelling_keeps_the_identity(fact: Fact, place: str, strength: Strength) -> None:
+    """An observation in its canonical spelling is the same thing, and has no further spelling."""
+    seen = canonical(Observation(target="t", probe="tls", place=place, strength=strength, fact=fact))
+    assert identity(seen.fact, seen.place) == identity(fact, place)
+    assert canonical(seen) == seen

@@ -1,0 +1,411 @@
+"""Merging observations: properties of any set of records, and the cases a reader would ask about."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from keystrand.inventory.identity import canonical, identity
+from keystrand.inventory.merge import merge
+from keystrand.inventory.verdict import endpoint_verdict, worst
+from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.document import Coverage, InputRef
+from keystrand.model.errors import DocumentMismatch
+from keystrand.model.estate import (
+    Estate,
+    Exposure,
+    Layer,
+    LossBasis,
+    Organisation,
+    Owners,
+    Place,
+    ProbeKind,
+    Segment,
+    SegmentReach,
+    System,
+    Target,
+)
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Attempt,
+    Certificate,
+    Endpoint,
+    Fact,
+    Observation,
+    Outcome,
+    PublicKey,
+    Record,
+    Strength,
+)
+from keystrand.model.stages import Asset, Inventory, Observations
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+REF = InputRef(kind="observations", content_sha256="0" * 64, file_sha256="1" * 64)
+A, B = "a" * 64, "b" * 64
+WEB, SHELL, FILE = "tls://web.example:443", "ssh://web.example:22", "file:certs/web.pem#1"
+KEX = Function.KEY_ESTABLISHMENT
+SAFE, VULNERABLE, UNKNOWN = Verdict.QUANTUM_SAFE, Verdict.QUANTUM_VULNERABLE, Verdict.UNKNOWN
+
+
+def system(name: str, **changes: Any) -> System:
+    """Return a system in which only what a test is about differs."""
+    given_ = {"id": name, "name": name, "place": Place.WEB, "site": "here", "functions": (KEX,)} | changes
+    return System(exposure=Exposure.INTERNAL, **given_)
+
+
+def an_estate(**changes: Any) -> Estate:
+    """Return an estate of three systems; the third has no target."""
+    targets = tuple(
+        Target(id=name, probe=ProbeKind.TLS, system=of, host="web.example", port=443)
+        for name, of in (("web", "shop"), ("web-again", "bank"), ("web-shell", "shop"))
+    )
+    estate = Estate(
+        format_version="1", organisation=Organisation(name="o", sector="s"), region=(), trust_zone=(), owner=(),
+        site=(), data_class=(), system=(system("shop"), system("bank"), system("archive")), target=targets,
+    )  # fmt: skip
+    return replace(estate, **changes)
+
+
+def merged(records: Iterable[Record], estate: Estate | None = None) -> Inventory:
+    """Return the inventory that `records` make of `estate`."""
+    observations = Observations(
+        format_version="1.0", tool_version="t", as_of=NOON.date(), created_at=NOON, made_from=(), seed=None,
+        coverage=Coverage(unit="targets", looked_at=0, answered=0), records=tuple(records),
+    )  # fmt: skip
+    return merge(estate or an_estate(), observations, made_from=REF, created_at=NOON, tool_version="t")
+
+
+def seen(fact: Fact, strength: Strength = Strength.NEGOTIATED, *, place: str = WEB, target: str = "web") -> Observation:
+    """Return one observation."""
+    return Observation(target=target, probe="tls", place=place, strength=strength, fact=fact)
+
+
+def use(algorithm: str, function: Function = KEX) -> AlgorithmUse:
+    """Return the use of one algorithm."""
+    return AlgorithmUse(algorithm=algorithm, function=function)
+
+
+def certificate(**changes: Any) -> Certificate:
+    """Return a certificate in which only what a test is about differs."""
+    plain = Certificate(
+        sha256=A, spki_sha256=B, subject="CN=web", issuer="CN=ca", serial="1", not_before=date(2026, 1, 1),
+        not_after=date(2027, 1, 1), signature_algorithm="ML-DSA-65", key_algorithm="ML-DSA-65",
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+def only(records: Iterable[Record]) -> Asset:
+    """Return the one asset that `records` make."""
+    (asset,) = merged(records).assets
+    return asset
+
+
+ENDPOINT = Endpoint(protocol="tls", host="web.example", port=443)
+
+# Small pools, so that one thing is seen twice, in two places, and with different words.
+names = st.sampled_from(("X25519MLKEM768", "ML-KEM-768", "X25519", "ML-DSA-65", "RSA-2048", "mystery", ""))
+hashes = st.sampled_from((A, B))
+facts: st.SearchStrategy[Fact] = st.one_of(
+    st.builds(
+        certificate,
+        sha256=hashes,
+        subject=st.sampled_from(("CN=web", "CN=other", "")),
+        signature_algorithm=names,
+        key_algorithm=names,
+        key_bits=st.sampled_from((None, 2048)),
+    ),
+    st.builds(PublicKey, sha256=hashes, algorithm=names, private_part_present=st.booleans()),
+    st.builds(
+        Endpoint,
+        protocol=st.just("tls"),
+        host=st.sampled_from(("web.example", "WEB.example")),
+        port=st.just(443),
+        versions=st.sampled_from(((), ("1.2",), ("1.2", "1.3"))),
+        prefers_post_quantum=st.sampled_from((None, True, False)),
+    ),
+    st.builds(AlgorithmUse, algorithm=names, function=st.sampled_from(Function), code_point=st.sampled_from(("", "1"))),
+)
+places = st.sampled_from((WEB, "tls://WEB.example:443", SHELL, FILE))
+targets = st.sampled_from(("web", "web-again", "web-shell"))
+sightings = st.builds(
+    Observation, target=targets, probe=st.just("tls"), place=places, strength=st.sampled_from(Strength), fact=facts
+)
+attempts = st.builds(
+    Attempt, target=targets, probe=st.just("tls"), place=places, outcome=st.sampled_from(Outcome), reason=st.just("why")
+)
+record_lists = st.lists(st.one_of(sightings, sightings, attempts), max_size=14)
+
+
+def by_id(inventory: Inventory) -> dict[str, Asset]:
+    """Return the assets of `inventory` by id."""
+    return {asset.id: asset for asset in inventory.assets}
+
+
+@given(record_lists, st.randoms(use_true_random=False))
+def test_order_and_repetition_change_nothing(records: list[Record], shuffler: Any) -> None:
+    """The inventory depends on the set of records only."""
+    again = [*records, *shuffler.choices(records, k=len(records))] if records else []
+    shuffler.shuffle(again)
+    assert merged(again) == merged(records)
+
+
+@given(record_lists, record_lists, record_lists)
+def test_parts_add_up_to_the_whole(one: list[Record], two: list[Record], three: list[Record]) -> None:
+    """However a scan is split, its parts' inventories say together what the inventory of all of it says."""
+    whole = by_id(merged(one + two + three))
+    assert merged(three + (one + two)) == merged((one + two) + three)
+    parts = [by_id(merged(part)) for part in (one, two, three)]
+    assert whole.keys() == set().union(*parts)
+    for name, asset in whole.items():
+        shares = [part[name] for part in parts if name in part]
+        assert set(asset.occurrences) == {occurrence for share in shares for occurrence in share.occurrences}
+        assert asset.strength.rank == min(share.strength.rank for share in shares)
+        if not isinstance(asset.fact, Endpoint):
+            assert asset.verdict is worst(share.verdict for share in shares)
+
+
+@given(record_lists, sightings)
+def test_a_further_observation_never_weakens_the_evidence(records: list[Record], further: Observation) -> None:
+    """Every asset stays, at least as strong; only a negotiated key establishment can make an endpoint look better."""
+    before, after = by_id(merged(records)), by_id(merged([*records, further]))
+    for name, asset in before.items():
+        assert after[name].strength.rank <= asset.strength.rank
+        if not isinstance(asset.fact, Endpoint):
+            assert worst((asset.verdict, after[name].verdict)) is after[name].verdict
+
+
+@given(record_lists)
+def test_every_observation_is_in_exactly_one_occurrence(records: list[Record]) -> None:
+    """Nothing is lost, counted twice, or made up."""
+    inventory = merged(records)
+    owners = an_estate().target
+    expected = {
+        (
+            identity(r.fact, r.place),
+            r.target,
+            next(t.system for t in owners if t.id == r.target),
+            canonical(r).place,
+            r.probe,
+            r.strength,
+        )
+        for r in records
+        if isinstance(r, Observation)
+    }
+    found = Counter(
+        (asset.id, o.target, o.system, o.place, o.probe, o.strength)
+        for asset in inventory.assets
+        for o in asset.occurrences
+    )
+    assert found.keys() == expected
+    assert set(found.values()) <= {1}
+
+
+@given(record_lists)
+def test_unknown_never_becomes_safe(records: list[Record]) -> None:
+    """An asset is safe only where all that was said of it is; an endpoint only by what was really negotiated there."""
+    sighted = [canonical(r) for r in records if isinstance(r, Observation)]
+    for asset in merged(records).assets:
+        if asset.verdict is not SAFE:
+            continue
+        own = [r for r in sighted if identity(r.fact, r.place) == asset.id]
+        said = [name for r in own for name in _algorithms_of(r.fact)]
+        if isinstance(asset.fact, Endpoint):
+            there = {r.place for r in own}
+            said = [
+                r.fact.algorithm
+                for r in sighted
+                if isinstance(r.fact, AlgorithmUse)
+                and r.fact.function is KEX
+                and r.place in there
+                and r.strength is Strength.NEGOTIATED
+            ]
+        assert said
+        assert {classify(name).verdict for name in said} == {SAFE}
+
+
+def _algorithms_of(fact: Fact) -> list[str]:
+    match fact:
+        case Certificate():
+            return [fact.key_algorithm, fact.signature_algorithm]
+        case PublicKey() | AlgorithmUse():
+            return [fact.algorithm]
+        case Endpoint():
+            return []
+
+
+@given(record_lists)
+def test_every_difference_is_kept_or_told(records: list[Record]) -> None:
+    """Of the values stated for one field, one is in the fact and each other in the words of a conflict."""
+    sighted = [canonical(r) for r in records if isinstance(r, Observation)]
+    for asset in merged(records).assets:
+        own = [r.fact for r in sighted if identity(r.fact, r.place) == asset.id]
+        told = 0
+        for field in own[0].__struct_fields__:
+            stated = {getattr(fact, field) for fact in own} - {None, "", ()}
+            if field == "private_part_present":
+                stated -= {False}
+            assert not stated or getattr(asset.fact, field) in stated
+            told += max(0, len(stated) - 1)
+        assert len(asset.conflicts) == told
+
+
+@given(record_lists)
+def test_the_document_is_in_a_fixed_order(records: list[Record]) -> None:
+    """Assets by id, occurrences strongest first, one view for each system of the estate."""
+    inventory = merged(records)
+    ids = [asset.id for asset in inventory.assets]
+    assert ids == sorted(set(ids))
+    for asset in inventory.assets:
+        ranks = [o.strength.rank for o in asset.occurrences]
+        assert ranks == sorted(ranks)
+    assert [view.system for view in inventory.systems] == ["archive", "bank", "shop"]
+    assert set(ids) == {name for view in inventory.systems for name in view.assets}
+
+
+def test_one_certificate_behind_two_targets_is_one_asset() -> None:
+    """Seen on the wire for two systems and in a file, it is one asset with three occurrences, the strongest first."""
+    asset = only((
+        seen(certificate(), Strength.REFERENCED, place=FILE, target="web-shell"),
+        seen(certificate(), target="web"),
+        seen(certificate(), target="web-again"),
+    ))  # fmt: skip
+    assert [(o.system, o.strength) for o in asset.occurrences] == [
+        ("shop", Strength.NEGOTIATED),
+        ("bank", Strength.NEGOTIATED),
+        ("shop", Strength.REFERENCED),
+    ]
+    assert (asset.name, asset.strength, asset.conflicts) == ("CN=web", Strength.NEGOTIATED, ())
+
+
+@pytest.mark.parametrize(
+    ("key", "signature", "verdict"),
+    [
+        ("ML-DSA-65", "ML-DSA-87", SAFE),
+        ("ML-DSA-65", "RSA-2048", VULNERABLE),
+        ("RSA-2048", "ML-DSA-65", VULNERABLE),
+        ("ML-DSA-65", "mystery", UNKNOWN),
+        ("mystery", "ML-DSA-65", UNKNOWN),
+        ("mystery", "RSA-2048", VULNERABLE),
+    ],
+)
+def test_a_certificate_is_as_good_as_its_weaker_half(key: str, signature: str, verdict: Verdict) -> None:
+    """Its own key and the algorithm its issuer signed with both count; what is unknown is never safe."""
+    assert only([seen(certificate(key_algorithm=key, signature_algorithm=signature))]).verdict is verdict
+
+
+NEG, OFF = Strength.NEGOTIATED, Strength.OFFERED
+
+
+@pytest.mark.parametrize(
+    ("uses", "verdict"),
+    [
+        ([], UNKNOWN),
+        ([(NEG, SAFE)], SAFE),
+        ([(NEG, SAFE), (OFF, VULNERABLE)], SAFE),
+        ([(NEG, SAFE), (NEG, VULNERABLE)], VULNERABLE),
+        ([(NEG, SAFE), (NEG, UNKNOWN)], UNKNOWN),
+        ([(NEG, VULNERABLE), (OFF, SAFE)], VULNERABLE),
+        ([(NEG, UNKNOWN), (OFF, VULNERABLE)], UNKNOWN),
+        ([(OFF, SAFE)], UNKNOWN),
+        ([(OFF, SAFE), (OFF, VULNERABLE)], UNKNOWN),
+        ([(OFF, VULNERABLE)], VULNERABLE),
+        ([(OFF, VULNERABLE), (OFF, UNKNOWN)], UNKNOWN),
+    ],
+)
+def test_an_endpoint_is_judged_by_what_it_negotiates(uses: list[tuple[Strength, Verdict]], verdict: Verdict) -> None:
+    """An offer makes nobody safe; a negotiated exchange decides, the worst of several."""
+    assert endpoint_verdict(uses) is verdict
+
+
+def test_only_key_establishment_at_the_same_place_speaks_for_an_endpoint() -> None:
+    """A safe signature there, or a safe exchange elsewhere, says nothing of the endpoint."""
+    records = [
+        seen(ENDPOINT),
+        seen(use("ML-DSA-65", Function.SIGNATURE)),
+        seen(use("X25519MLKEM768"), place=SHELL),
+    ]
+    assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is UNKNOWN
+    records.append(seen(use("X25519MLKEM768"), place="tls://WEB.EXAMPLE:443", target="web-again"))
+    assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is SAFE
+
+
+def test_the_stronger_observation_is_kept_and_the_other_told() -> None:
+    """Facts that differ: the stronger stays; what it does not state is filled in; the rest is put into words."""
+    asset = only((
+        seen(replace(ENDPOINT, versions=("1.2", "1.3"), prefers_post_quantum=True), Strength.OFFERED),
+        seen(replace(ENDPOINT, versions=("1.3",), prefers_post_quantum=False)),
+        seen(replace(ENDPOINT, software="example/1"), Strength.CONFIGURED),
+    ))  # fmt: skip
+    assert asset.fact == replace(ENDPOINT, versions=("1.3",), prefers_post_quantum=False, software="example/1")
+    assert asset.conflicts == (
+        "versions: kept 1.3 (negotiated); 1.2, 1.3 was also seen (offered)",
+        "prefers_post_quantum: kept no (negotiated); yes was also seen (offered)",
+    )
+
+
+def test_among_equals_the_one_that_promises_less_is_kept() -> None:
+    """With equal evidence for two answers, the more careful one stands in the fact."""
+    asset = only(
+        (seen(replace(ENDPOINT, prefers_post_quantum=True)), seen(replace(ENDPOINT, prefers_post_quantum=False)))
+    )
+    assert isinstance(asset.fact, Endpoint)
+    assert asset.fact.prefers_post_quantum is False
+    key = only((seen(PublicKey(sha256=A, algorithm="ML-DSA-65")), seen(PublicKey(sha256=A, algorithm="RSA-2048"))))
+    assert (key.name, key.verdict) == (f"RSA-2048 key {A[:16]}", VULNERABLE)
+    assert key.conflicts == ("algorithm: kept RSA-2048 (negotiated); ML-DSA-65 was also seen (negotiated)",)
+
+
+def test_a_private_part_found_once_is_remembered() -> None:
+    """The key on the wire shows no private part; that does not hide the one in the file, and is no conflict."""
+    public = PublicKey(sha256=A, algorithm="RSA-2048")
+    asset = only((seen(public), seen(replace(public, private_part_present=True), Strength.REFERENCED, place=FILE)))
+    assert asset.fact == replace(public, private_part_present=True)
+    assert (asset.strength, asset.conflicts) == (Strength.NEGOTIATED, ())
+
+
+def test_systems_show_their_assets_and_how_many_targets_answered() -> None:
+    """A system without a target is there too, empty."""
+    records: list[Record] = [
+        seen(certificate()),
+        Attempt(target="web", probe="tls", place=WEB, outcome=Outcome.SEEN),
+        Attempt(target="web-shell", probe="ssh", place=SHELL, outcome=Outcome.UNREACHABLE, reason="refused"),
+    ]
+    archive, bank, shop = merged(records).systems
+    assert (shop.targets, shop.answered, shop.assets) == (2, 1, (f"certificate:{A}",))
+    assert (bank.targets, bank.answered, bank.assets) == (1, 0, ())
+    assert (archive.targets, archive.answered, archive.assets) == (0, 0, ())
+
+
+def test_layers_without_an_owner_are_work() -> None:
+    """Every layer of every system and segment that names nobody is listed, the owned ones are not."""
+    segment = Segment(
+        id="ring", name="r", a="x", b="y", reach=SegmentReach.METRO, length_km=5.0, loss_db=2.0,
+        loss_basis=LossBasis.ASSUMED, carrier="c", owners=Owners(link="network", algorithms="network"),
+    )  # fmt: skip
+    owned = Owners(link="network", algorithms="network", keys="network")
+    estate = an_estate(system=(system("shop", owners=owned),), segment=(segment,), target=())
+    gaps = [(gap.noun, gap.id, gap.layer) for gap in merged((), estate).ownership_gaps]
+    assert gaps == [
+        ("segment", "ring", Layer.KEYS),
+        ("segment", "ring", Layer.GOVERNANCE),
+        ("system", "shop", Layer.GOVERNANCE),
+    ]
+
+
+def test_observations_of_another_estate_are_refused() -> None:
+    """A record of a target that the estate does not name is an error that names it, never dropped in silence."""
+    with pytest.raises(DocumentMismatch) as refused:
+        merged((seen(ENDPOINT, target="gone"), seen(ENDPOINT), seen(ENDPOINT, target="lost")))
+    assert [problem.field for problem in refused.value.problems] == ["gone", "lost"]
+
+
+def test_the_head_says_what_it_was_made_from() -> None:
+    """The day judged for comes from the observations, the moment and the version from the caller."""
+    inventory = merged(())
+    assert (inventory.as_of, inventory.created_at, inventory.tool_version) == (NOON.date(), NOON, "t")
+    assert (inventory.made_from, inventory.seed, inventory.assets) == ((REF,), None, ())
