@@ -21,6 +21,7 @@ NAMES: dict[Approach, str] = {
     Approach.QUANTUM_INTERNET_TESTBED: "a quantum-internet testbed",
 }
 
+_WITHOUT_FALLBACK = frozenset({Approach.QKD_FIBRE, Approach.QKD_TRUSTED_NODE})
 _QKD_OBJECTIONS = (
     "it does not authenticate the peers: that needs post-quantum signatures or keys shared beforehand",
     "cutting or disturbing the fibre stops new keys",
@@ -71,6 +72,8 @@ def _option(approach: Approach, facts: SegmentFacts, segment: Segment, chosen: A
         *_OBJECTIONS[approach],
         *(_QKD_OBJECTIONS if quantum else ()),
     )
+    if approach in _WITHOUT_FALLBACK and facts.may_wait.answer is not YES:
+        objections += ("its traffic must go on: only with post-quantum cryptography as a fallback",)
     if quantum and segment.loss_basis is LossBasis.ASSUMED:
         objections += ("the loss is assumed: measure the fibre before anything is bought",)
     return ApproachOption(

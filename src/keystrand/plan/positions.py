@@ -42,10 +42,14 @@ def jurisdictions(estate: Estate) -> frozenset[str]:
     return frozenset(codes | ({"EU"} if codes & EU_MEMBERS else set()))
 
 
-def _reaches(position: Position, codes: frozenset[str]) -> bool:
+def _reaches(position: Position, codes: frozenset[str]) -> Answer:
     named = set(position.jurisdictions)
     # a text of the Union binds in each Member State; a text of one Member State does not bind in the others
-    return not named or bool(named & codes)
+    if not named or named & codes:
+        return Answer.YES
+    # a region that says only EU may well lie in the Member State that the text names
+    only_union = "EU" in codes and not codes & EU_MEMBERS
+    return Answer.UNKNOWN if only_union and named & EU_MEMBERS else Answer.NO
 
 
 def applies(position: Position, estate: Estate) -> Answer:
@@ -53,11 +57,14 @@ def applies(position: Position, estate: Estate) -> Answer:
 
     Unknown where the sector of either cannot be told from its words; that is never taken for a no.
     """
-    if not _reaches(position, jurisdictions(estate)):
-        return Answer.NO
+    answers = (_reaches(position, jurisdictions(estate)), _addresses(position, estate.organisation.sector))
+    return next(answer for answer in (Answer.NO, Answer.UNKNOWN, Answer.YES) if answer in answers)
+
+
+def _addresses(position: Position, sector: str) -> Answer:
     if _EVERYBODY.search(position.applies_to):
         return Answer.YES
-    addressed, own = _sectors(position.applies_to), _sectors(estate.organisation.sector)
+    addressed, own = _sectors(position.applies_to), _sectors(sector)
     if not addressed or not own:
         return Answer.UNKNOWN
     return Answer.YES if addressed & own else Answer.NO

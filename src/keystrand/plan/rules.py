@@ -112,7 +112,7 @@ CONDITIONS: dict[Approach, Conditions] = {
     Approach.PQC_ONLY: (),
     Approach.QUANTUM_INTERNET_TESTBED: (("research", YES), ("programme_named", YES), *_HARDWARE),
 }
-"""What each approach needs, what weighs most first. Post-quantum only needs nothing: that is what makes it the default."""
+"""What each approach needs, what weighs most first. Post-quantum only needs nothing: so it is the default."""
 
 
 class Judgement(NamedTuple):
