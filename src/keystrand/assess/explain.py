@@ -66,7 +66,8 @@ def _exposure(exposure: Exposure) -> tuple[str, ...]:
     data = exposure.data_class
     return (
         f"{data} must stay secret for {exposure.shelf_life_years:g} years and the change takes "
-        f"{interval_text(exposure.migration_years, 'years')}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a "
+        f"{exposure.migration_years.low:.3g} to {exposure.migration_years.high:.3g} years: "
+        f"{ratio_text(exposure.shelf_life_exceeds_horizon)} that a "
         "quantum computer comes first",
         f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} of {data} produced "
         f"before the change become readable and can still be avoided; each year of delay adds "

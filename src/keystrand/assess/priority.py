@@ -133,10 +133,15 @@ def _exposure_reasons(exposures: tuple[Exposure, ...]) -> tuple[str, ...]:
     chance = ratio_text(worst.shelf_life_exceeds_horizon)
     return (
         f"{worst.data_class} data stays secret for {worst.shelf_life_years:g} years and the change takes "
-        f"{interval_text(worst.migration_years, 'years')}: {chance} that a quantum computer comes "
+        f"{_span(worst)}: {chance} that a quantum computer comes "
         "before both have passed",
         f"{ahead} of readable data can still be avoided, if the traffic is recorded",
     )
+
+
+def _span(exposure: Exposure) -> str:
+    """Return the time the change takes as its owner put it."""
+    return f"{exposure.migration_years.low:.3g} to {exposure.migration_years.high:.3g} years"
 
 
 def _context_reasons(facts: Facts) -> tuple[str, ...]:

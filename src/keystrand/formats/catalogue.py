@@ -1,5 +1,6 @@
 """Policies, positions and threat curves from TOML, one record a file, every problem at once with its line."""
 
+import re
 import tomllib
 from collections import Counter
 from typing import Any, TypeVar
@@ -30,16 +31,22 @@ def curve_from_toml(text: str, file: str) -> ThreatCurve:
 
 
 def _decode(text: str, file: str, kind: type[T], what: str) -> T:
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = Problem(message=str(error), file=file, hint="the file must be valid TOML")
-        raise InvalidInput(f"{file} is not TOML", problems=(problem,)) from error
+    raw = _parse(text, file)
     if faults := [*faults_of(raw, kind), *_repeated_rules(raw)]:
         lines = line_index(text)
         problems = tuple(_problem(fault, file, lines) for fault in faults)
         raise InvalidInput(f"{what} {file} has {len(faults)} problem(s)", problems=problems)
     return msgspec.convert(raw, kind)
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # Python's own limits on digits and on nesting included
+        at = re.search(r"at line (\d+)", str(error))
+        line = int(at[1]) if at else len(text.rstrip().splitlines())
+        problem = Problem(message=str(error), file=file, line=line, hint="the file must be valid TOML")
+        raise InvalidInput(f"{file} is not valid TOML", problems=(problem,)) from error
 
 
 def _repeated_rules(raw: dict[str, Any]) -> list[Fault]:
