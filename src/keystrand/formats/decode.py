@@ -116,9 +116,9 @@ def _faults(raw: Any, annotation: Any) -> list[Fault]:
     nested: list[Fault] = []
     if _is_struct(bare) and isinstance(raw, dict):
         nested = _struct_faults(raw, bare)
-    elif isinstance(raw, list) and (item := _item_type(bare)) is not None:
+    elif isinstance(raw, list | tuple) and (item := _item_type(bare)) is not None:
         nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, item))]
-    elif isinstance(raw, list) and get_origin(bare) is tuple and len(raw) == len(get_args(bare)):
+    elif isinstance(raw, list | tuple) and get_origin(bare) is tuple and len(raw) == len(get_args(bare)):
         nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, get_args(bare)[n]))]
     return nested or _own_faults(raw, annotation)
 
@@ -139,7 +139,7 @@ def _one_or_many(raw: Any, annotation: Any) -> str:
     bare = _bare(annotation)
     if isinstance(raw, dict) and _is_struct(_bare(_item_type(bare))):
         return "there may be several: write its header with two brackets, [[...]]"
-    if isinstance(raw, list) and _is_struct(bare):
+    if isinstance(raw, list | tuple) and _is_struct(bare):
         return "there is one only: write its header with one bracket, [...]"
     return ""
 

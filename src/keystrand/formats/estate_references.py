@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
+import msgspec
+
 from keystrand.formats.decode import Fault, Path, near_name
-from keystrand.model.estate import Layer
+from keystrand.model.estate import Estate, Layer
 
 
 class Reference(NamedTuple):
@@ -36,6 +38,7 @@ REFERENCES: tuple[Reference, ...] = (
     *_OWNERS,
 )
 
+_REQUIRED = tuple(spec.name for spec in msgspec.structs.fields(Estate) if spec.required)
 _NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "pilot")
 
 
@@ -45,9 +48,16 @@ def reference_faults(raw: dict[str, Any]) -> list[Fault]:
 
 
 def rows(raw: dict[str, Any], noun: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return the tables of `noun` in `raw`, each with its number; what is not a table is left out."""
+    """Return the tables of `noun` in `raw`, each with its number.
+
+    A single table, written where there may be several, counts as the first; what is not a table is left out.
+    """
     tables = raw.get(noun)
-    return [(n, row) for n, row in enumerate(tables) if isinstance(row, dict)] if isinstance(tables, list) else []
+    if isinstance(tables, dict):
+        return [(0, tables)]
+    return (
+        [(n, row) for n, row in enumerate(tables) if isinstance(row, dict)] if isinstance(tables, list | tuple) else []
+    )
 
 
 def _ids(raw: dict[str, Any], noun: str) -> list[str]:
@@ -58,7 +68,7 @@ def _names_at(row: Any, keys: tuple[str, ...]) -> list[tuple[Path, str]]:
     """Return the ids in the field `keys` of `row`, each with its path below `row`."""
     for key in keys:
         row = row.get(key) if isinstance(row, dict) else None
-    if isinstance(row, list):
+    if isinstance(row, list | tuple):
         return [((*keys, n), name) for n, name in enumerate(row) if isinstance(name, str)]
     return [(keys, row)] if isinstance(row, str) else []
 
@@ -76,6 +86,8 @@ def _duplicates(raw: dict[str, Any]) -> Iterator[Fault]:
 
 def _dangling(raw: dict[str, Any]) -> Iterator[Fault]:
     for reference in REFERENCES:
+        if reference.names in _REQUIRED and reference.names not in raw:
+            continue  # reported once, as a missing key
         known = dict.fromkeys(_ids(raw, reference.names))
         for n, row in rows(raw, reference.noun):
             for path, name in _names_at(row, reference.keys):
