@@ -89,8 +89,8 @@ def _sig(algorithm: str, strength: Strength = Strength.NEGOTIATED, place: str = 
     return place, AlgorithmUse(algorithm=algorithm, function=Function.SIGNATURE), strength
 
 
-def _service(*, prefers: bool | None, place: str = "tls://web:443") -> Seen:
-    return place, Endpoint(protocol="tls", host="web", port=443, prefers_post_quantum=prefers), Strength.NEGOTIATED
+def _service(*, prefers: bool | None, place: str = "tls://web:443", protocol: str = "tls") -> Seen:
+    return place, Endpoint(protocol=protocol, host="web", port=443, prefers_post_quantum=prefers), Strength.NEGOTIATED
 
 
 @pytest.fixture(scope="session")

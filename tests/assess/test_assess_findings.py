@@ -49,7 +49,7 @@ CASES: list[tuple[str, bool | None, dict[str, Strength], Verdict, Answer]] = [
      {"X25519MLKEM768": Strength.OFFERED, "X25519": Strength.NEGOTIATED}, VULNERABLE, Answer.YES),
     ("both offered", None,
      {"mlkem768x25519-sha256": Strength.OFFERED, "X25519": Strength.OFFERED}, UNKNOWN, Answer.YES),
-    ("only safe offered", None, {"mlkem768x25519-sha256": Strength.OFFERED}, SAFE, Answer.NO),
+    ("only safe seen, the rest not asked", None, {"X25519MLKEM768": Strength.OFFERED}, SAFE, Answer.UNKNOWN),
     ("a library that has it", None, {"ML-KEM-768": Strength.LINKED}, UNKNOWN, Answer.UNKNOWN),
     ("draft of ML-KEM", True, {"X25519Kyber768Draft00": Strength.NEGOTIATED}, UNKNOWN, Answer.UNKNOWN),
     ("draft beside a safe one", True,
@@ -67,6 +67,13 @@ def test_evidence_at_one_service_decides_its_verdict(
     found = judge(service(prefers=prefers), *(kex(name, strength) for name, strength in seen.items()))
     assert (found.verdict, found.classical_still_accepted) == (verdict, classical)
     assert all(name in found.algorithms for name in seen)
+
+
+def test_an_ssh_server_names_everything_it_accepts(judge: Judge, kex: Any, service: Any) -> None:
+    """What an SSH server does not offer it does not take; what a configuration does not list likewise."""
+    safe = kex("mlkem768x25519-sha256", Strength.OFFERED)
+    assert judge(service(prefers=None, protocol="ssh"), safe).classical_still_accepted is Answer.NO
+    assert judge(kex("ML-KEM-768", Strength.CONFIGURED, "file:a")).classical_still_accepted is Answer.NO
 
 
 def test_the_weakest_place_decides_for_the_system(judge: Judge, kex: Any) -> None:

@@ -181,6 +181,13 @@ def test_discouraged_use_is_a_notice_and_a_plan_cannot_be_seen(facts: Callable[.
     assert _one(replace(RULE, effect=Effect.PLAN), FINDING, facts()).state is PolicyState.UNDETERMINED
 
 
+def test_support_that_is_not_preferred_is_no_proven_violation(facts: Callable[..., Facts]) -> None:
+    """A rule that asks for support is perhaps met by a server that has it and does not prefer it: undetermined, not met."""
+    both = replace(FINDING, algorithms=("X25519", "X25519MLKEM768"))
+    assert _one(replace(RULE, effect=Effect.REQUIRE), both, facts()).state is PolicyState.UNDETERMINED
+    assert _one(RULE, both, facts()).state is PolicyState.VIOLATION
+
+
 def test_a_german_bank_today_violates_nothing_and_owes_2030(facts: Callable[..., Facts]) -> None:
     """The shipped catalogue on a vulnerable system with high data in Germany, bound by the EU roadmap."""
     found = {(f.policy, f.rule): f.state for f in judge(policies(), FINDING, facts(("eu-roadmap",)))}

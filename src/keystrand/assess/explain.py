@@ -2,7 +2,9 @@
 
 import difflib
 
+from keystrand.assess.words import span_text, years_text
 from keystrand.formats.wording import counted, day_text, interval_text, ratio_text, sentences
+from keystrand.model.algorithm import Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.stages import Assessment, Exposure, Finding, PolicyFinding, PolicyState, Priority
 from keystrand.model.units import Answer
@@ -18,8 +20,8 @@ def explain(assessment: Assessment, name: str) -> tuple[str, ...]:
         raise InvalidInput(f"the assessment knows no system or finding {name!r}", hint=_near(assessment, name))
     told = [line for finding in found for line in _finding(finding)]
     if name == found[0].system:
-        told += [line for e in assessment.exposures if e.system == name for line in _exposure(e)]
-        told += [line for p in assessment.priorities if p.system == name for line in _priority(p, assessment)]
+        rank = [line for p in assessment.priorities if p.system == name for line in _priority(p, assessment)]
+        told = [*rank, *told, *(line for e in assessment.exposures if e.system == name for line in _exposure(e))]
     return tuple(sentences([line]) for line in told)
 
 
@@ -32,14 +34,14 @@ def _near(assessment: Assessment, name: str) -> str:
 def _finding(finding: Finding) -> tuple[str, ...]:
     evidence = f" on evidence that is {finding.strength.value}" if finding.strength else ""
     return (
-        f"{finding.system}, {finding.function.value}: {finding.verdict.value}{evidence}, because {finding.reason}",
+        f"{finding.function.value} of {finding.system}: {finding.verdict.value}{evidence}, because {finding.reason}",
         *_classical(finding),
         *(_rule(rule) for rule in finding.policies),
     )
 
 
 def _classical(finding: Finding) -> tuple[str, ...]:
-    if finding.strength is None:
+    if finding.strength is None or finding.verdict is Verdict.QUANTUM_VULNERABLE:
         return ()
     said = {
         Answer.YES: "a peer that has nothing else still gets a classical algorithm",
@@ -59,24 +61,27 @@ def _rule(rule: PolicyFinding) -> str:
         PolicyState.NOT_APPLICABLE: "not applicable",
     }[rule.state]
     date = day_text(rule.deadline)
-    return f"{rule.policy}, {rule.clause} ({rule.effect.value}, {date}): {state}, because {rule.reason}"
+    return f"policy {rule.policy}, {rule.clause} ({rule.effect.value}, {date}): {state}, because {rule.reason}"
 
 
 def _exposure(exposure: Exposure) -> tuple[str, ...]:
-    data = exposure.data_class
+    data = f"data of class {exposure.data_class}"
+    delay = exposure.delay_cost_data_years_per_year
     return (
-        f"{data} must stay secret for {exposure.shelf_life_years:g} years and the change takes "
-        f"{exposure.migration_years.low:.3g} to {exposure.migration_years.high:.3g} years: "
-        f"{ratio_text(exposure.shelf_life_exceeds_horizon)} that a "
-        "quantum computer comes first",
-        f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} of {data} produced "
-        f"before the change become readable and can still be avoided; each year of delay adds "
-        f"{interval_text(exposure.delay_cost_data_years_per_year, 'data-years')}",
-        f"{interval_text(exposure.sunk_data_years, 'data-years')} of {data} were produced before today; "
-        "no migration removes that part",
+        f"{data} must stay secret for {years_text(exposure.shelf_life_years)} and the change takes "
+        f"{span_text(exposure.migration_years)}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a quantum "
+        "computer comes before both have passed",
+        f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} produced before the "
+        "change become readable and can still be avoided; each year of delay adds "
+        f"{interval_text(delay, 'data-years')}",
+        f"of what may have been recorded before today {interval_text(exposure.sunk_data_years, 'data-years')} become "
+        "readable; no migration removes that part",
     )
 
 
 def _priority(priority: Priority, assessment: Assessment) -> tuple[str, ...]:
     of = counted(len(assessment.priorities), "system")
-    return (f"it stands at rank {priority.rank} of {of}, in tier {priority.tier}", *priority.reasons)
+    return (
+        f"system {priority.system} stands at rank {priority.rank} of {of}, in tier {priority.tier}",
+        *priority.reasons,
+    )

@@ -23,6 +23,10 @@ _SHOWS_USE = frozenset({Strength.NEGOTIATED, Strength.OFFERED, Strength.CONFIGUR
 """Evidence that a thing is used. A library that lies there proves no protection."""
 
 
+_SENDS_ITS_WHOLE_OFFER = frozenset({"ssh"})
+"""Protocols whose service names everything it accepts (SSH: RFC 4253, 7.1). A TLS server answers only what is asked."""
+
+
 class _Use(NamedTuple):
     """One algorithm at one place."""
 
@@ -34,10 +38,20 @@ class _Use(NamedTuple):
 
 
 class _PlaceView(NamedTuple):
-    """What one place shows. `prefers_safe`: what a service takes when both kinds are on offer, None if not known."""
+    """What one place shows. `service` is None where the place is a file."""
 
     uses: tuple[_Use, ...]
-    prefers_safe: bool | None
+    service: Endpoint | None
+
+    @property
+    def prefers_safe(self) -> bool | None:
+        """Return what a service takes when both kinds are on offer, None if not known."""
+        return self.service.prefers_post_quantum if self.service else None
+
+    @property
+    def shows_all(self) -> bool:
+        """Return whether what was not seen here is not there."""
+        return self.service is None or self.service.protocol in _SENDS_ITS_WHOLE_OFFER
 
 
 class _Judgement(NamedTuple):
@@ -134,10 +148,7 @@ def _places(uses: list[_Use], endpoints: dict[str, Endpoint]) -> dict[str, _Plac
     at: dict[str, list[_Use]] = {place: [] for place in endpoints}
     for use in uses:
         at.setdefault(use.place, []).append(use)
-    return {
-        place: _PlaceView(tuple(found), endpoints[place].prefers_post_quantum if place in endpoints else None)
-        for place, found in at.items()
-    }
+    return {place: _PlaceView(tuple(found), endpoints.get(place)) for place, found in at.items()}
 
 
 def _judge_place(view: _PlaceView, function: Function) -> _Judgement:
@@ -188,7 +199,8 @@ def _classical(view: _PlaceView) -> Answer:
     shown = [use for use in view.uses if use.strength in _SHOWS_USE]
     if any(use.verdict is Verdict.QUANTUM_VULNERABLE for use in shown):
         return Answer.YES
-    asked = view.prefers_safe is not None or any(use.strength is not Strength.NEGOTIATED for use in shown)
+    listed = view.shows_all and any(use.strength is not Strength.NEGOTIATED for use in shown)
+    asked = view.prefers_safe is not None or listed
     return Answer.NO if asked and all(use.verdict is Verdict.QUANTUM_SAFE for use in view.uses) else Answer.UNKNOWN
 
 

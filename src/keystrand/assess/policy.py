@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from keystrand.assess.strength import classical_strength
 from keystrand.formats.wording import day_text, joined
-from keystrand.model.algorithm import Verdict, classify
+from keystrand.model.algorithm import Algorithm, Verdict, classify
 from keystrand.model.estate import Estate, Sensitivity, System
 from keystrand.model.policy import Effect, Policy, Rule, Status, Verification
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
@@ -160,13 +160,17 @@ def _meets(rule: Rule, finding: Finding) -> _Held:
 def _reaches(minimum: int | None, finding: Finding) -> _Held:
     if minimum is None:
         return _Held(Answer.YES, finding.reason)
-    safe = [a for a in map(classify, finding.algorithms) if a.verdict is Verdict.QUANTUM_SAFE]
+    safe = _safe_algorithms(finding)
     below = [a.name for a in safe if a.nist_level is not None and a.nist_level < minimum]
     if below:
         return _Held(Answer.NO, f"asks for level {minimum}; {joined(below)} is below it")
     if not safe or any(a.nist_level is None for a in safe):
         return _Held(Answer.UNKNOWN, f"asks for level {minimum}; the level of what is used is not known")
     return _Held(Answer.YES, finding.reason)
+
+
+def _safe_algorithms(finding: Finding) -> list[Algorithm]:
+    return [a for a in map(classify, finding.algorithms) if a.verdict is Verdict.QUANTUM_SAFE]
 
 
 def _without_classical(finding: Finding) -> _Held:
@@ -180,19 +184,26 @@ def _without_classical(finding: Finding) -> _Held:
 
 
 def _unmet(rule: Rule, policy: Policy, finding: Finding, facts: Facts, why: str) -> _State:
-    """Return the state of a rule that applies and is not met: this is where a violation can arise, and nowhere else."""
+    """Return the state of a rule that applies and is not met."""
     day = day_text(rule.deadline)
     if weakness := _weakness(rule, policy, facts):
         return PolicyState.NOTICE, f"{why}; the date is {day}, but {weakness}"
     if facts.as_of <= rule.deadline:
         return PolicyState.DUE, f"{why}; by {day}"
+    return _overdue(rule, finding, why, day)
+
+
+def _overdue(rule: Rule, finding: Finding, why: str, day: str) -> _State:
+    """Return the state of a binding rule whose date has passed: a violation can arise here, and nowhere else."""
     if rule.effect is Effect.PLAN:
         return PolicyState.UNDETERMINED, f"due since {day}; whether a plan stands cannot be seen in a scan"
     if rule.effect is Effect.DEPRECATE:
         return PolicyState.NOTICE, f"{why}; discouraged since {day}: keeping it accepts a risk"
-    if finding.verdict is Verdict.QUANTUM_VULNERABLE:
-        return PolicyState.VIOLATION, f"{why}; the date was {day}"
-    return PolicyState.DUE, f"{why}; overdue since {day}"
+    if finding.verdict is not Verdict.QUANTUM_VULNERABLE:
+        return PolicyState.DUE, f"{why}; overdue since {day}"
+    if rule.effect is Effect.REQUIRE and _safe_algorithms(finding):
+        return PolicyState.UNDETERMINED, f"{why}; a quantum-safe algorithm is there beside it, which may be enough"
+    return PolicyState.VIOLATION, f"{why}; the date was {day}"
 
 
 def _weakness(rule: Rule, policy: Policy, facts: Facts) -> str:

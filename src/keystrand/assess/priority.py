@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.assess.policy import Facts
+from keystrand.assess.words import span_text, years_text
 from keystrand.formats.wording import counted, day_text, interval_text, joined, ratio_text
 from keystrand.model.algorithm import Verdict
 from keystrand.model.estate import Exposure as Network
@@ -127,21 +128,16 @@ def _reasons(standing: Standing) -> tuple[str, ...]:
 
 def _exposure_reasons(exposures: tuple[Exposure, ...]) -> tuple[str, ...]:
     worst = max(exposures, key=lambda e: (e.avoidable_data_years.high, e.shelf_life_years), default=None)
-    if worst is None:
+    if worst is None or not worst.avoidable_data_years.high:
         return ()
     ahead = interval_text(worst.avoidable_data_years, "data-years")
     chance = ratio_text(worst.shelf_life_exceeds_horizon)
     return (
-        f"{worst.data_class} data stays secret for {worst.shelf_life_years:g} years and the change takes "
-        f"{_span(worst)}: {chance} that a quantum computer comes "
+        f"{worst.data_class} data stays secret for {years_text(worst.shelf_life_years)} and the change takes "
+        f"{span_text(worst.migration_years)}: {chance} that a quantum computer comes "
         "before both have passed",
         f"{ahead} of readable data can still be avoided, if the traffic is recorded",
     )
-
-
-def _span(exposure: Exposure) -> str:
-    """Return the time the change takes as its owner put it."""
-    return f"{exposure.migration_years.low:.3g} to {exposure.migration_years.high:.3g} years"
 
 
 def _context_reasons(facts: Facts) -> tuple[str, ...]:

@@ -1,0 +1,14 @@
+"""Times as their owners put them, in words."""
+
+from keystrand.model.units import Interval
+
+
+def years_text(years: float) -> str:
+    """Return `1 year` or `2.5 years`."""
+    return f"{years:.3g} year{'' if years == 1 else 's'}"
+
+
+def span_text(years: Interval) -> str:
+    """Return `2 to 4 years`, or `2 years` where both ends are the same."""
+    low, high = f"{years.low:.3g}", years_text(years.high)
+    return high if high.split()[0] == low else f"{low} to {high}"
