@@ -1,0 +1,98 @@
+"""Numbers in plain words: two significant figures, ranges instead of points, no precision that is not there."""
+
+import math
+from collections.abc import Sequence
+from datetime import date
+
+from keystrand.model.stages import PilotReport
+from keystrand.model.units import Estimate, Interval
+
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December")  # fmt: skip
+
+
+def two_figures(value: float) -> str:
+    """Return `value` rounded to two significant figures: 12.34 -> 12, 1,234 -> 1,200, 0.0123 -> 0.012."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    digits = 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    # 9.96 rounds up to 10.0: the magnitude has grown, and one decimal too many would be shown
+    shown = max(0, 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{shown}f}"
+
+
+def interval_text(interval: Interval, unit: str = "") -> str:
+    """Return a range such as `12 to 17 years`, or `about 12 years` where both ends round to the same."""
+    low, high = two_figures(interval.low), two_figures(interval.high)
+    tail = f" {unit}" if unit else ""
+    if low == high:
+        return f"about {low}{tail}" if interval.high else f"{low}{tail}"
+    return f"{low} to {high}{tail}"
+
+
+def _percent(ratio: float) -> str:
+    if 0 < ratio < 0.01:
+        return "less than 1"
+    if 0.99 < ratio < 1:
+        return "more than 99"
+    return two_figures(ratio * 100) if ratio < 0.995 else "100"
+
+
+def ratio_text(interval: Interval) -> str:
+    """Return a range of ratios (0..1) in percent; never rounded to certainty at either end."""
+    low, high = _percent(interval.low), _percent(interval.high)
+    if low != high:
+        return f"{low} to {high} percent"
+    return f"{low} percent" if low[0] in "lm" or interval.low == interval.high else f"about {low} percent"
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return an estimate with its unit, spread and sample size; a simulated one says so."""
+    number, unit = two_figures(estimate.value), f" {estimate.unit}" if estimate.unit else ""
+    low, high = two_figures(estimate.low), two_figures(estimate.high)
+    spread = f"{low} to {high}, {estimate.spread}, " if low != high else ""
+    return f"{number}{unit} ({spread}{counted(estimate.sample_size, 'sample')}{simulated_text(estimate)})"
+
+
+def simulated_text(estimate: Estimate) -> str:
+    """Return `, simulated` for a number that no hardware took part in."""
+    return ", simulated" if estimate.simulated else ""
+
+
+def is_simulated(pilot: PilotReport) -> bool:
+    """Return whether any of the pilot's numbers came from a simulation."""
+    scores = [criterion.measured for criterion in pilot.scorecard if criterion.measured is not None]
+    return any(e.simulated for e in (pilot.secret_key_rate, pilot.enc_keys, pilot.dec_keys, pilot.handshake, *scores))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 system`, `2 systems`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def joined(words: Sequence[str], *, most: int = 5) -> str:
+    """Return `a, b and c`; beyond `most` the rest is counted: `a, b and 4 more`."""
+    shown = list(words) if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1] if shown else ""
+
+
+def day_text(day: date) -> str:
+    """Return a date as people read it: 31 December 2030."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def short_day(day: date) -> str:
+    """Return a date for tight places: 31 Dec 2030."""
+    return f"{day.day} {month_year(day)}"
+
+
+def month_year(day: date) -> str:
+    """Return a month as charts show it: Dec 2030."""
+    return f"{_MONTHS[day.month - 1][:3]} {day.year}"
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Return the parts as sentences: each begins with a capital and ends with one full stop."""
+    trimmed = (part.strip().rstrip(".") for part in parts)
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in trimmed if part)

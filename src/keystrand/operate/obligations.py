@@ -1,0 +1,102 @@
+"""Obligations and their dates: every rule that took part, with how many systems stand where."""
+
+from typing import NamedTuple
+
+from keystrand.formats.wording import day_text
+from keystrand.model.algorithm import Function
+from keystrand.model.policy import Effect, Verification
+from keystrand.model.stages import Assessment, Finding, PolicyFinding, PolicyRef, PolicyState, ReportObligation
+
+_FUNCTION_WORDS = {
+    Function.KEY_ESTABLISHMENT: "key exchange",
+    Function.SIGNATURE: "signatures",
+    Function.ENCRYPTION: "encryption",
+    Function.DIGEST: "hashing",
+}
+_EFFECT_WORDS = {
+    Effect.DISALLOW: "No {} that a quantum computer breaks",
+    Effect.DEPRECATE: "Phase out {} that a quantum computer breaks",
+    Effect.REQUIRE: "Quantum-safe {} required",
+}
+_VERIFICATION_WORDS = {
+    Verification.PRIMARY: "read at its source",
+    Verification.SECONDARY: "known at second hand",
+    Verification.MEMORY: "from memory, to be checked",
+}
+_WORST_FIRST = (
+    PolicyState.VIOLATION,
+    PolicyState.DUE,
+    PolicyState.NOTICE,
+    PolicyState.UNDETERMINED,
+    PolicyState.MET,
+)
+
+
+class _Judged(NamedTuple):
+    pointer: str
+    finding: Finding
+    judgement: PolicyFinding
+
+
+def _by_rule(assessment: Assessment) -> dict[tuple[str, str], list[_Judged]]:
+    rules: dict[tuple[str, str], list[_Judged]] = {}
+    for n, finding in enumerate(assessment.findings):
+        for m, judgement in enumerate(finding.policies):
+            if judgement.state is not PolicyState.NOT_APPLICABLE:
+                judged = _Judged(f"/findings/{n}/policies/{m}", finding, judgement)
+                rules.setdefault((judgement.policy, judgement.rule), []).append(judged)
+    return rules
+
+
+def _counts(rows: list[_Judged]) -> dict[PolicyState, int]:
+    """Return the number of systems in each state; a system with several findings counts once, where it is worst."""
+    worst: dict[str, PolicyState] = {}
+    for row in rows:
+        state, system = row.judgement.state, row.finding.system
+        worst[system] = min(worst.get(system, state), state, key=_WORST_FIRST.index)
+    return {state: list(worst.values()).count(state) for state in _WORST_FIRST}
+
+
+def _standing(ref: PolicyRef | None) -> str:
+    if ref is None:
+        return "not described in the assessment"
+    return f"{ref.status.value} {ref.force.value}, {_VERIFICATION_WORDS[ref.verification]}, as of {day_text(ref.as_of)}"
+
+
+def _obligation(ref: PolicyRef | None, rows: list[_Judged]) -> ReportObligation:
+    first, counts = rows[0], _counts(rows)
+    functions = sorted({row.finding.function for row in rows}, key=list(Function).index)
+    words = " and ".join(_FUNCTION_WORDS[function] for function in functions)
+    return ReportObligation(
+        policy=ref.name if ref else first.judgement.policy,
+        rule=first.judgement.rule,
+        clause=first.judgement.clause,
+        demand=_EFFECT_WORDS[first.judgement.effect].format(words),
+        deadline=first.judgement.deadline,
+        binding=ref is not None and ref.binding,
+        standing=_standing(ref),
+        violations=counts[PolicyState.VIOLATION],
+        due=counts[PolicyState.DUE],
+        notices=counts[PolicyState.NOTICE],
+        undetermined=counts[PolicyState.UNDETERMINED],
+        met=counts[PolicyState.MET],
+        document="assessment",
+        pointer=first.pointer,
+    )
+
+
+def obligations_of(assessment: Assessment) -> tuple[ReportObligation, ...]:
+    """Return every rule that applies somewhere: the binding ones first, then by date."""
+    refs = {ref.id: ref for ref in assessment.policies}
+    made = [_obligation(refs.get(policy), rows) for (policy, _), rows in _by_rule(assessment).items()]
+    return tuple(sorted(made, key=lambda o: (not o.binding, o.deadline, o.policy, o.rule)))
+
+
+def systems_in_violation(assessment: Assessment) -> frozenset[str]:
+    """Return the systems that break a binding rule today."""
+    binding = {ref.id for ref in assessment.policies if ref.binding}
+    return frozenset(
+        finding.system
+        for finding in assessment.findings
+        if any(p.state is PolicyState.VIOLATION and p.policy in binding for p in finding.policies)
+    )

@@ -1,0 +1,127 @@
+"""The leadership report: what a chief security officer reads in five minutes, every figure with its source."""
+
+from datetime import date, datetime
+
+from keystrand.formats.wording import counted, day_text, ratio_text
+from keystrand.model.algorithm import Function
+from keystrand.model.document import FORMAT_VERSION, InputRef
+from keystrand.model.estate import Estate
+from keystrand.model.stages import Assessment, Figure, Inventory, OperationsReport, PilotReport, Plan
+from keystrand.operate.counting import systems_by_state, verdict_counts
+from keystrand.operate.decisions import approach_figures, decisions_needed, first_measures
+from keystrand.operate.exposure import exposed_systems, exposure_figures, sunk_share
+from keystrand.operate.obligations import obligations_of, systems_in_violation
+from keystrand.operate.proof import pilot_figures, pilot_headline, pilot_limits
+from keystrand.operate.standing import ANSWERS, NOT_COVERED, controls_of
+from keystrand.operate.unknowns import unknown_figures
+
+
+def _headline(key: str, label: str, value: str, document: str, pointer: str) -> Figure:
+    return Figure(id=f"headline-{key}", label=label, value=value, document=document, pointer=pointer)
+
+
+def _key_exchange(estate: Estate, assessment: Assessment) -> Figure:
+    states = systems_by_state(estate.system, assessment, Function.KEY_ESTABLISHMENT)
+    total, vulnerable, unknown = sum(map(len, states.values())), len(states["vulnerable"]), len(states["unknown"])
+    verb = "uses" if vulnerable == 1 else "use"
+    value = f"{vulnerable} of {counted(total, 'system')} {verb} key exchange that a quantum computer breaks; "
+    value += f"{unknown} could not be judged." if unknown else "every one could be judged."
+    if not total:
+        value = "0 systems are declared to exchange keys."
+    return _headline("key-exchange", "Exposure", value, "assessment", "/findings")
+
+
+def _long_lived(estate: Estate, assessment: Assessment) -> Figure:
+    exposed, total = len(exposed_systems(assessment)), len(estate.system)
+    verb = "carries" if exposed == 1 else "carry"
+    value = f"{exposed} of {counted(total, 'system')} {verb} data that will probably still need secrecy when a quantum "
+    value += "computer can read it, even on the slower forecast."
+    return _headline("long-lived", "Long-lived data", value, "assessment", "/exposures")
+
+
+def _sunk(assessment: Assessment) -> Figure:
+    share = sunk_share(assessment)
+    value = "0 exposures were computed: no vulnerable system carries data with a declared life."
+    if share is not None:
+        value = f"{ratio_text(share)} of the exposure is sunk: "
+        value += "traffic that may already be recorded, which no migration calls back. The rest is avoidable."
+        value = value[0].upper() + value[1:]
+    return _headline("sunk", "Sunk and avoidable", value, "assessment", "/exposures")
+
+
+def _obligations(assessment: Assessment) -> Figure:
+    obligations = obligations_of(assessment)
+    judged = {finding.system for finding in assessment.findings}
+    broken = len(systems_in_violation(assessment))
+    verb = "breaks" if broken == 1 else "break"
+    value = f"{broken} of {counted(len(judged), 'system')} {verb} a binding rule today; "
+    coming = [o for o in obligations if o.binding and o.deadline > assessment.as_of and o.due]
+    if not any(policy.binding for policy in assessment.policies):
+        return _headline("obligations", "Obligations", _NO_BINDING, "assessment", "/policies")
+    if coming:
+        value += f"the next date is {day_text(coming[0].deadline)}, for {counted(coming[0].due, 'system')}."
+    else:
+        value += "no later date is due."
+    return _headline("obligations", "Obligations", value, "assessment", "/findings")
+
+
+_NO_BINDING = "0 policies are declared as binding: every date in this report is an outlook."
+
+
+def _readiness(plan: Plan) -> Figure:
+    measures = plan.measures
+    if not measures:
+        return _headline("plan", "Readiness", "0 measures are planned.", "plan", "/measures")
+    late, unowned = sum(m.late for m in measures), sum(m.owner is None for m in measures)
+    value = f"{counted(len(measures), 'measure')} would be done by {day_text(max(m.finish for m in measures))}; "
+    value += f"{late} would miss a deadline and {unowned} {'has' if unowned == 1 else 'have'} no owner."
+    return _headline("plan", "Readiness", value, "plan", "/measures")
+
+
+def make_report(  # noqa: PLR0913 - one argument a document, and the parts of the new document's head
+    estate: Estate,
+    inventory: Inventory,
+    assessment: Assessment,
+    plan: Plan,
+    pilot: PilotReport | None,
+    *,
+    made_from: tuple[InputRef, ...],
+    as_of: date,
+    created_at: datetime,
+    tool_version: str,
+) -> OperationsReport:
+    """Return the leadership report. `pilot` is None where none was run, which the report then says.
+
+    Every figure names the document it came from by its kind, and the place in it by a JSON pointer (RFC 6901).
+    Ranges stay ranges and are rounded to two significant figures; what is unknown is counted and never called safe.
+    """
+    return OperationsReport(
+        format_version=FORMAT_VERSION,
+        tool_version=tool_version,
+        as_of=as_of,
+        created_at=created_at,
+        made_from=made_from,
+        seed=None,
+        coverage=assessment.coverage,
+        organisation=estate.organisation.name,
+        headline=(
+            _key_exchange(estate, assessment),
+            _long_lived(estate, assessment),
+            _sunk(assessment),
+            _obligations(assessment),
+            _readiness(plan),
+            pilot_headline(pilot),
+        ),
+        verdicts=verdict_counts(estate, assessment),
+        exposure=exposure_figures(estate, assessment),
+        first_measures=first_measures(estate, plan),
+        decisions_needed=decisions_needed(estate, inventory, plan),
+        approaches=approach_figures(estate, plan),
+        pilot=pilot_figures(pilot),
+        pilot_limits=pilot_limits(pilot),
+        obligations=obligations_of(assessment),
+        not_covered=NOT_COVERED,
+        controls=controls_of(frozenset(d.chosen for d in plan.decisions)),
+        unknown=unknown_figures(estate, inventory, assessment, plan, pilot),
+        answers=ANSWERS,
+    )

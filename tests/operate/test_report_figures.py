@@ -1,0 +1,325 @@
+"""The leadership report's figures: each one traceable, ranges kept, nothing unknown counted as safe."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keystrand.formats.documents import content_hash, encode
+from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.document import Coverage, Document
+from keystrand.model.estate import Estate
+from keystrand.model.policy import Verification
+from keystrand.model.stages import (
+    Approach,
+    Assessment,
+    CriterionState,
+    Exposure,
+    Figure,
+    Inventory,
+    OperationsReport,
+    PilotReport,
+    Plan,
+    PolicyState,
+)
+from keystrand.model.units import Answer, Interval
+from keystrand.operate.counting import systems_by_state
+from keystrand.operate.report import make_report
+
+replace = msgspec.structs.replace
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """Return what a JSON pointer (RFC 6901) names in `document`; raises where it names nothing."""
+    for token in pointer.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        document = document[int(key)] if isinstance(document, list) else document[key]
+    return document
+
+
+def sources(report: OperationsReport) -> list[tuple[str, str]]:
+    """Return the document and pointer of everything in the report that has a source."""
+    groups: tuple[tuple[Any, ...], ...] = (
+        report.headline, report.exposure, report.approaches, report.pilot, report.pilot_limits, report.unknown,
+        report.decisions_needed, report.first_measures, report.obligations, report.verdicts,
+    )  # fmt: skip
+    return [(item.document, item.pointer) for group in groups for item in group]
+
+
+def report_on(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport | None
+) -> OperationsReport:
+    """Return the report on these documents."""
+    return make_report(
+        estate, inventory, assessment, plan, pilot, made_from=(), as_of=assessment.as_of,
+        created_at=assessment.created_at, tool_version="0.1.0",
+    )  # fmt: skip
+
+
+def some(data: st.DataObject, items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a drawn selection of `items`, in any order."""
+    return tuple(data.draw(st.lists(st.sampled_from(items), unique_by=id, max_size=len(items))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_pointer_resolves_in_the_document_it_names(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport, data: st.DataObject
+) -> None:
+    """Whatever the documents hold, every source in the report can be followed to a place in the encoded document."""
+    inventory = replace(inventory, ownership_gaps=some(data, inventory.ownership_gaps))
+    assessment = replace(
+        assessment,
+        findings=some(data, assessment.findings),
+        exposures=some(data, assessment.exposures),
+        policies=some(data, assessment.policies),
+    )
+    plan = replace(plan, decisions=some(data, plan.decisions), measures=some(data, plan.measures))
+    run = data.draw(st.sampled_from([pilot, None]))
+    if run is not None:
+        run = replace(run, scorecard=some(data, run.scorecard), limits=some(data, run.limits))
+    report = report_on(estate, inventory, assessment, plan, run)
+    documents: list[Document] = [inventory, assessment, plan, *([run] if run else [])]
+    encoded = {document.kind(): json.loads(encode(document)) for document in documents}
+    for document, pointer in sources(report):
+        assert pointer.startswith("/")
+        resolve(encoded[document], pointer)
+
+
+def test_single_figures_point_at_their_own_entry(report: OperationsReport, assessment: Assessment, plan: Plan) -> None:
+    """A measure, a segment and an exposure point at the very entry whose name they carry."""
+    encoded_plan, encoded_assessment = json.loads(encode(plan)), json.loads(encode(assessment))
+    for measure in report.first_measures:
+        assert resolve(encoded_plan, measure.pointer)["id"] == measure.id
+    for approach in report.approaches:
+        assert f"approach-{resolve(encoded_plan, approach.pointer)['segment']}" == approach.id
+    singles = [f for f in report.exposure if f.pointer != "/exposures"]
+    assert len(singles) == 10
+    highs = [resolve(encoded_assessment, f.pointer)["avoidable_data_years"]["high"] for f in singles]
+    assert highs == sorted((e.avoidable_data_years.high for e in assessment.exposures), reverse=True)[:10]
+
+
+def figure(report: OperationsReport, key: str) -> Figure:
+    """Return the figure with the id `key`."""
+    groups = (report.headline, report.exposure, report.unknown, report.decisions_needed, report.pilot)
+    return next(f for group in groups for f in group if f.id == key)
+
+
+def test_the_headline_counts_what_the_findings_say(report: OperationsReport, assessment: Assessment) -> None:
+    """The first sentence agrees with a count made by hand, and says what could not be judged."""
+    exchange = [f.verdict for f in assessment.findings if f.function is Function.KEY_ESTABLISHMENT]
+    vulnerable, unknown = exchange.count(Verdict.QUANTUM_VULNERABLE), exchange.count(Verdict.UNKNOWN)
+    assert (vulnerable, unknown, len(exchange)) == (19, 4, 28)
+    assert figure(report, "headline-key-exchange").value == (
+        "19 of 28 systems use key exchange that a quantum computer breaks; 4 could not be judged."
+    )
+
+
+def test_a_system_without_any_finding_is_unknown(estate: Estate, assessment: Assessment) -> None:
+    """What was never looked at is counted as unknown, not left out and not safe."""
+    states = systems_by_state(estate.system, replace(assessment, findings=()), Function.KEY_ESTABLISHMENT)
+    assert {state: len(ids) for state, ids in states.items()} == {"vulnerable": 0, "unknown": 28, "mixed": 0, "safe": 0}
+
+
+@given(data=st.data())
+def test_losing_knowledge_never_makes_anything_safer(
+    estate: Estate, assessment: Assessment, data: st.DataObject
+) -> None:
+    """Turning any verdicts into unknown never raises the number of safe systems."""
+    chosen = data.draw(st.sets(st.integers(0, len(assessment.findings) - 1)))
+    blurred = tuple(
+        replace(f, verdict=Verdict.UNKNOWN) if n in chosen else f for n, f in enumerate(assessment.findings)
+    )
+    for function in (Function.KEY_ESTABLISHMENT, Function.SIGNATURE):
+        before = systems_by_state(estate.system, assessment, function)
+        after = systems_by_state(estate.system, replace(assessment, findings=blurred), function)
+        assert set(after["safe"]) <= set(before["safe"])
+        assert sum(map(len, after.values())) == sum(map(len, before.values()))
+
+
+@pytest.mark.parametrize("answer", [Answer.YES, Answer.UNKNOWN])
+def test_a_safe_exchange_beside_an_old_one_is_not_counted_as_migrated(
+    estate: Estate, assessment: Assessment, answer: Answer
+) -> None:
+    """Where the old exchange is accepted, or nobody could rule it out, the system is mixed and not safe."""
+    findings = tuple(
+        replace(f, verdict=Verdict.QUANTUM_SAFE, classical_still_accepted=answer) for f in assessment.findings
+    )
+    states = systems_by_state(estate.system, replace(assessment, findings=findings), Function.KEY_ESTABLISHMENT)
+    assert len(states["mixed"]) == 28
+    assert not states["safe"]
+
+
+def test_the_sunk_share_stays_a_range_over_both_forecasts(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """The share is taken within each forecast and given as a range of two significant figures."""
+    one = assessment.exposures[0]
+    exposures = (
+        replace(
+            one,
+            sunk_data_years=Interval(low=6.0, high=10.0),
+            avoidable_data_years=Interval(low=4.0, high=9.876),
+        ),
+    )
+    report = report_on(estate, inventory, replace(assessment, exposures=exposures), plan, None)
+    assert figure(report, "headline-sunk").value.startswith("50 to 60 percent of the exposure is sunk")
+    assert figure(report, "exposure-avoidable").value == "4.0 to 9.9 data-years"
+
+
+def test_safe_systems_do_not_count_as_carrying_exposed_data(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """Long-lived data in a quantum-safe system is not in the headline; in an unknown one it is."""
+
+    def exposed(verdict: Verdict) -> str:
+        changed: tuple[Exposure, ...] = tuple(replace(e, verdict=verdict) for e in assessment.exposures)
+        report = report_on(estate, inventory, replace(assessment, exposures=changed), plan, None)
+        return figure(report, "headline-long-lived").value
+
+    assert exposed(Verdict.QUANTUM_SAFE).startswith("0 of 30 systems carry")
+    assert exposed(Verdict.UNKNOWN).startswith("7 of 30 systems carry")
+
+
+def test_obligations_count_each_system_once_where_it_is_worst(report: OperationsReport, assessment: Assessment) -> None:
+    """A rule that meets a system in two functions counts that system once; binding rules come first."""
+    assert [o.binding for o in report.obligations] == sorted((o.binding for o in report.obligations), reverse=True)
+    for obligation in report.obligations:
+        systems = {
+            f.system
+            for f in assessment.findings
+            for p in f.policies
+            if p.rule == obligation.rule and p.state is not PolicyState.NOT_APPLICABLE
+        }
+        counts = (obligation.violations, obligation.due, obligation.notices, obligation.undetermined, obligation.met)
+        assert sum(counts) == len(systems)
+    assert figure(report, "headline-obligations").value == (
+        "2 of 30 systems break a binding rule today; the next date is 31 December 2030, for 23 systems."
+    )
+
+
+def test_a_violation_of_a_rule_that_does_not_bind_is_not_a_breach(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """Only binding policies are broken; the others are an outlook, however late they are."""
+    policies = tuple(replace(p, binding=False) for p in assessment.policies)
+    report = report_on(estate, inventory, replace(assessment, policies=policies), plan, None)
+    assert figure(report, "headline-obligations").value.startswith("0 policies are declared as binding")
+
+
+def test_the_first_measures_follow_the_rank_and_name_owner_and_date(report: OperationsReport, plan: Plan) -> None:
+    """The eight measures of lowest rank are shown; one without an owner says that nobody is named."""
+    assert [m.id for m in report.first_measures] == [f"m-{n}" for n in range(8)]
+    assert report.first_measures[0].owner == "Nobody is named yet"
+    assert report.first_measures[1].owner == "Cryptography team"
+    assert all(m.why.endswith(".") and m.finish for m in report.first_measures)
+    late = sum(m.late for m in plan.measures)
+    assert figure(report, "decide-late").value.startswith(f"Bring forward, or accept in writing, {late} measures")
+
+
+def test_simulated_numbers_say_so(report: OperationsReport) -> None:
+    """A simulated rate is called simulated wherever it stands; a measured latency is not."""
+    assert "simulated" in figure(report, "headline-pilot").value
+    assert "simulated" in figure(report, "pilot-rate").value
+    assert "simulated" in figure(report, "pilot-model").value
+    assert "simulated" not in figure(report, "pilot-handshake").value
+
+
+def test_without_a_pilot_the_report_says_that_nothing_is_proved(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """No pilot gives no scorecard, and both the headline and the list of unknowns say why."""
+    report = report_on(estate, inventory, assessment, plan, None)
+    assert (report.pilot, report.pilot_limits) == ((), ())
+    assert figure(report, "headline-pilot").value.startswith("0 pilots have been run")
+    assert figure(report, "unknown-pilot").value == "0 of 8 segments proved by a pilot."
+
+
+def test_an_old_key_handed_out_is_in_the_headline(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
+) -> None:
+    """If a consumer got an old or empty key while the link was cut, the first screen says so."""
+    bad = replace(pilot, cut=replace(pilot.cut, old_keys=1, zero_keys=1))
+    report = report_on(estate, inventory, assessment, plan, bad)
+    assert "2 old or empty keys reached consumers" in figure(report, "headline-pilot").value
+
+
+def test_the_scorecard_tells_missed_and_not_measured_apart(report: OperationsReport, pilot: PilotReport) -> None:
+    """Each criterion keeps its state; one that was not measured gives its reason instead of a number."""
+    states = [c.state for c in pilot.scorecard]
+    assert states.count(CriterionState.MET) == 3
+    assert figure(report, "criterion-2").value.startswith("Missed: 7.9 ms (7.1 to 8.7")
+    assert (
+        figure(report, "criterion-4").value == "Not measured: a campaign of minutes cannot show the effort of a month"
+    )
+    assert "3 of 5 pilot criteria were met" in figure(report, "headline-pilot").value
+
+
+def test_what_is_not_known_is_counted(report: OperationsReport) -> None:
+    """Gaps of the scan, owners, questions, weak evidence and unread policies each appear with their number."""
+    said = {f.id: f.value for f in report.unknown}
+    assert said["unknown-targets"] == "4 of 41 targets gave no answer (2 unreachable, 1 timed out and 1 unreadable)."
+    assert said["unknown-owners"] == "3 layers of 2 systems and segments have no owner."
+    assert said["unknown-segments"] == "4 questions open on 2 segments."
+    assert said["unknown-policies"] == "1 of 3 policies was not read at the source."
+    assert said["unknown-evidence"].startswith("4 of 58 verdicts rest on files")
+
+
+def test_a_complete_scan_is_said_to_be_complete(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """With every target answered and every policy read, the list says so instead of going silent."""
+    whole = replace(inventory, coverage=Coverage(unit="targets", looked_at=3, answered=3), ownership_gaps=())
+    policies = tuple(replace(p, verification=Verification.PRIMARY) for p in assessment.policies)
+    report = report_on(estate, whole, replace(assessment, policies=policies), plan, None)
+    assert figure(report, "unknown-targets").value == "0 gaps: all 3 targets that were looked at answered."
+    assert not any(f.id in ("unknown-policies", "unknown-owners") for f in report.unknown)
+
+
+def test_only_the_controls_of_the_plan_are_described(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """Post-quantum cryptography is always described, a quantum link only where the plan has one."""
+    decisions = tuple(d for d in plan.decisions if d.chosen is Approach.PQC_ONLY)
+    report = report_on(estate, inventory, assessment, replace(plan, decisions=decisions), None)
+    assert [c.control for c in report.controls] == ["Post-quantum only"]
+    for word in ("Endpoints", "Insiders", "Malware", "Misconfiguration"):
+        assert any(text.startswith(word) for text in report.not_covered)
+
+
+def test_measured_values_stay_out_of_the_content_hash(
+    estate: Estate,
+    inventory: Inventory,
+    assessment: Assessment,
+    plan: Plan,
+    pilot: PilotReport,
+    report: OperationsReport,
+) -> None:
+    """Two runs that differ only in what was measured give reports with one content hash; a new verdict does not."""
+    slower = replace(pilot.handshake, value=99.0, high=120.0)
+    scores = tuple(replace(c, measured=slower if c.measured else None) for c in pilot.scorecard)
+    cut = replace(pilot.cut, requests=17, refused_with_503=3, keys_from_stock=14, recovery_s=9.9)
+    again = report_on(estate, inventory, assessment, plan, replace(pilot, handshake=slower, scorecard=scores, cut=cut))
+    assert again.pilot != report.pilot
+    assert content_hash(replace(again, made_from=())) == content_hash(replace(report, made_from=()))
+    other = report_on(estate, inventory, replace(assessment, findings=()), plan, pilot)
+    assert content_hash(other) != content_hash(replace(report, made_from=()))
+
+
+def test_an_empty_world_gives_a_report_that_says_nothing_is_known(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """No systems, findings, segments or measures: every headline is still a sentence, and none claims safety."""
+    bare = replace(estate, system=(), segment=(), site=(), data_class=(), owner=())
+    nothing = replace(assessment, findings=(), exposures=(), policies=(), priorities=(), assumptions=())
+    report = report_on(
+        bare, replace(inventory, ownership_gaps=()), nothing, replace(plan, decisions=(), measures=()), None
+    )
+    assert len(report.headline) == 6
+    assert all(re.match(r"\d.*\.\Z", f.value) for f in report.headline)
+    assert not any("safe" in f.value for f in report.headline)
+    assert not [*report.exposure, *report.approaches, *report.first_measures, *report.obligations]
