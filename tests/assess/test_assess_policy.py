@@ -182,7 +182,7 @@ def test_discouraged_use_is_a_notice_and_a_plan_cannot_be_seen(facts: Callable[.
 
 
 def test_support_that_is_not_preferred_is_no_proven_violation(facts: Callable[..., Facts]) -> None:
-    """A rule that asks for support is perhaps met by a server that has it and does not prefer it: undetermined, not met."""
+    """A server that has a safe exchange and does not prefer it may meet a rule that asks for support: undetermined."""
     both = replace(FINDING, algorithms=("X25519", "X25519MLKEM768"))
     assert _one(replace(RULE, effect=Effect.REQUIRE), both, facts()).state is PolicyState.UNDETERMINED
     assert _one(RULE, both, facts()).state is PolicyState.VIOLATION

@@ -12,7 +12,7 @@ from keystrand.assess.curve import horizons
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of, judge
-from keystrand.assess.priority import Standing, prioritise
+from keystrand.assess.priority import Standing, has_open_work, prioritise
 from keystrand.edge.catalogue import curves, policies
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import Exposure, Sensitivity
@@ -115,6 +115,28 @@ def test_a_binding_date_decides_between_equals(order: Order) -> None:
     assert any("31 December 2030 (eu-roadmap" in reason for reason in found.reasons)
     outlook = order([(10.0, Sensitivity.HIGH, Exposure.INTERNET, 4.0, "X25519")], ())[0]
     assert any("nearest date of outlook" in reason for reason in outlook.reasons)
+
+
+def test_a_binding_rule_that_is_not_met_keeps_a_safe_system_open(
+    estate_of: Any, system_of: Any, inventory_of: Any, kex: Any, as_of: date
+) -> None:
+    """ML-KEM-768 is quantum-safe, and below the level that CNSA 2.0 asks of whom it binds."""
+    system = system_of()
+    judged = findings(estate_of(system), inventory_of({"web": [kex("ML-KEM-768", Strength.CONFIGURED, "file:a")]}))
+    bound = estate_of(system, jurisdiction="US", obligations=("cnsa-2.0",))
+    assert has_open_work(_standing(bound, system, judged, (), as_of))
+    assert not has_open_work(_standing(estate_of(system), system, judged, (), as_of))
+
+
+def test_a_violated_rule_is_the_first_reason(
+    estate_of: Any, system_of: Any, inventory_of: Any, kex: Any, as_of: date
+) -> None:
+    """In 2031 the EU roadmap's date for high-risk uses has passed: that comes before everything else."""
+    system, later = system_of(), as_of.replace(year=2031)
+    estate = estate_of(system, obligations=("eu-roadmap",))
+    judged = findings(estate, inventory_of({"web": [kex("X25519")]}))
+    (found,) = prioritise([_standing(estate, system, judged, (), later)])
+    assert found.reasons[0] == "1 rule violated: eu-roadmap chapter 4, milestone 2030"
 
 
 def test_reasons_are_words_with_ranges(order: Order) -> None:

@@ -56,10 +56,10 @@ def prioritise(standings: Sequence[Standing]) -> tuple[Priority, ...]:
 
 
 def has_open_work(standing: Standing) -> bool:
-    """Return whether anything is left: a verdict that is not safe, or a classical exchange that may still be taken."""
-    return not standing.findings or any(
+    """Return whether anything is left: a verdict that is not safe, a classical exchange, or a binding rule not met."""
+    return any(
         f.verdict is not Verdict.QUANTUM_SAFE or f.classical_still_accepted is not Answer.NO for f in standing.findings
-    )
+    ) or bool(_dated(standing, _PRESSING, binding=True))
 
 
 def _by_tier(tiers: list[int], standings: list[Standing]) -> list[tuple[int, Standing]]:
@@ -119,11 +119,18 @@ def _reasons(standing: Standing) -> tuple[str, ...]:
     if not has_open_work(standing):
         return ("nothing is left to change or to find out here",)
     return (
-        *(f"{f.function.value}: {f.verdict.value}, {f.reason}" for f in standing.findings),
+        *_late_reasons(standing),
         *_exposure_reasons(standing.exposures),
+        *(f"{f.function.value}: {f.verdict.value}, {f.reason}" for f in standing.findings),
         *_context_reasons(standing.facts),
         *_date_reasons(standing),
     )
+
+
+def _late_reasons(standing: Standing) -> tuple[str, ...]:
+    late = _dated(standing, frozenset({PolicyState.VIOLATION}), binding=True)
+    named = joined(sorted({f"{rule.policy} {rule.clause}" for rule in late}))
+    return (f"{counted(len(late), 'rule')} violated: {named}",) if late else ()
 
 
 def _exposure_reasons(exposures: tuple[Exposure, ...]) -> tuple[str, ...]:
@@ -157,10 +164,7 @@ def _context_reasons(facts: Facts) -> tuple[str, ...]:
 def _date_reasons(standing: Standing) -> tuple[str, ...]:
     binding = _dated(standing, _PRESSING, binding=True)
     outlook = _dated(standing, _OUTLOOK, binding=False)
-    late = [rule for rule in binding if rule.state is PolicyState.VIOLATION]
-    named = joined(sorted({f"{rule.policy} {rule.clause}" for rule in late}))
     return (
-        *((f"{counted(len(late), 'rule')} violated: {named}",) if late else ()),
         *((f"the nearest binding date is {_dated_rule(binding[0])}",) if binding else ()),
         *((f"the nearest date of outlook is {_dated_rule(outlook[0])}",) if outlook and not binding else ()),
     )
