@@ -165,15 +165,19 @@ def test_every_server_is_on_the_loopback_interface_and_has_its_own_port(endpoint
 
 
 def test_the_end_leaves_nothing_running() -> None:
-    """After the block the ports refuse and the thread is gone, though a client was still connected."""
-    before = threading.active_count()
+    """After the block the ports refuse, the thread is gone, and clients that were still there have been dropped."""
+    before = set(threading.enumerate())
     stand_ins = {("a.example", 443): Posture.TLS_ECDSA, ("b.example", 22): Posture.SSH_HYBRID}
     with DemoEndpoints(stand_ins) as started:
         addresses = list(started.connect_to.values())
         lingering = [socket.create_connection(address, timeout=PATIENCE_S) for address in addresses]
+        assert lingering[1].recv(8) == b"SSH-2.0-"
     for wire in lingering:
+        with suppress(ConnectionResetError):
+            while wire.recv(4096):
+                pass
         wire.close()
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
     for address in addresses:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=PATIENCE_S)

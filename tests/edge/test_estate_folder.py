@@ -60,12 +60,12 @@ def test_the_folder_or_the_file_may_be_named(folder: Path) -> None:
     assert load_estate(folder) == load_estate(folder / "estate.toml")
 
 
-@pytest.mark.parametrize("name", ["", "nowhere", "nowhere/estate.toml"])
-def test_a_missing_estate_says_how_to_start_one(tmp_path: Path, name: str) -> None:
-    """No estate: the error names the command that writes one."""
+@pytest.mark.parametrize(("name", "home"), [(".", "."), ("no", "no"), ("no/estate.toml", "no"), ("estate.toml", ".")])
+def test_a_missing_estate_says_how_to_start_one(tmp_path: Path, name: str, home: str) -> None:
+    """No estate: the error names the command that writes one, with the folder it takes."""
     with pytest.raises(MissingInput, match="does not exist") as caught:
         load_estate(tmp_path / name)
-    assert caught.value.hint.startswith("write a starter with: keystrand estate init ")
+    assert caught.value.hint == f"write a starter with: keystrand estate init {tmp_path / home}"
 
 
 def test_what_is_not_utf_8_is_told_with_its_line(folder: Path) -> None:
@@ -74,6 +74,14 @@ def test_what_is_not_utf_8_is_told_with_its_line(folder: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         load_estate(folder)
     assert [(p.line, p.hint) for p in caught.value.problems] == [(2, "save the file as UTF-8")]
+
+
+def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
+    """Some editors put a mark before UTF-8 text: the estate is the same."""
+    file = folder / "estate.toml"
+    plain = load_estate(folder).content_sha256
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_estate(folder).content_sha256 == plain
 
 
 def test_problems_name_the_file(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The example estate: sound, and with all that the tutorial, the demonstration and the brief of the example need."""
 
 import os
+import runpy
 import sysconfig
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -13,6 +14,7 @@ import uv_build
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from keystrand.edge.catalogue import positions
 from keystrand.edge.demo_endpoints import STAND_INS, Posture
 from keystrand.edge.estate_folder import estate_doubts, load_estate
 from keystrand.model.algorithm import Function
@@ -28,7 +30,9 @@ from keystrand.model.estate import (
     Sensitivity,
     SiteKind,
 )
+from keystrand.model.stages import Approach
 from keystrand.model.units import Answer
+from keystrand.plan.approach import decide
 
 ROOT = Path(__file__).parents[2]
 BANK = ROOT / "examples" / "regional-bank"
@@ -124,6 +128,21 @@ def test_each_of_the_five_approaches_is_right_somewhere(bank: Estate) -> None:
     assert sum(not _own_optics(segment) for segment in bank.segment) >= 2
 
 
+def test_the_planner_chooses_all_five_approaches(bank: Estate) -> None:
+    """What the README expects of each segment is what the plan decides, and what is unknown becomes questions."""
+    decisions = {segment.id: decide(segment, bank, positions()) for segment in bank.segment}
+    assert {name: decision.chosen for name, decision in decisions.items()} == {
+        "dc-metro": Approach.HYBRID,
+        "archive-vault": Approach.QKD_FIBRE,
+        "recovery-route": Approach.QKD_TRUSTED_NODE,
+        "clearing-route": Approach.PQC_ONLY,
+        "clearing-backup": Approach.PQC_ONLY,
+        "hub-service": Approach.PQC_ONLY,
+        "testbed": Approach.QUANTUM_INTERNET_TESTBED,
+    }
+    assert [name for name, decision in decisions.items() if decision.questions] == ["hub-service"]
+
+
 def test_the_quantum_segments_have_spans_that_hardware_reaches(bank: Estate) -> None:
     """Each span of a segment with optics of the bank's own is short enough, and its loss was measured."""
     for segment in bank.segment:
@@ -172,6 +191,35 @@ def test_every_certificate_file_is_named_and_is_what_its_name_says(bank: Estate)
     store = pkcs12.load_pkcs12(files["partner-trust-store.p12"], None)
     assert store.key is None
     assert len(store.additional_certs) == 2
+
+
+def _facts(content: bytes) -> list[tuple[str, str, int, datetime, datetime, str]]:
+    certificates = (
+        x509.load_pem_x509_certificates(content)
+        if content.startswith(b"-----")
+        else [each.certificate for each in pkcs12.load_pkcs12(content, None).additional_certs]
+        if b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01" in content  # the content type that a PKCS#12 file opens with
+        else [x509.load_der_x509_certificate(content)]
+    )
+    return [
+        (
+            each.subject.rfc4514_string(),
+            each.issuer.rfc4514_string(),
+            each.serial_number,
+            each.not_valid_before_utc,
+            each.not_valid_after_utc,
+            each.public_key_algorithm_oid.dotted_string,
+        )
+        for each in certificates
+    ]
+
+
+def test_the_generator_makes_the_files_that_are_committed() -> None:
+    """Run again, the script gives the same files: names, dates, serials and kinds of key, with other keys."""
+    made = runpy.run_path(str(ROOT / "examples" / "make_certificates.py"))["make"]()
+    kept = {path.name: path.read_bytes() for path in (BANK / "certs").iterdir()}
+    assert {name: _facts(content) for name, content in made.items()} == {n: _facts(c) for n, c in kept.items()}
+    assert all(made[name] != kept[name] for name in kept)
 
 
 def test_the_readme_counts_what_is_there(bank: Estate) -> None:

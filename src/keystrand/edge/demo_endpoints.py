@@ -12,6 +12,7 @@ from enum import StrEnum
 from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from weakref import WeakSet
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -90,6 +91,7 @@ class DemoEndpoints:
         }
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="demo-endpoints", daemon=True)
+        self._ssh_connections: WeakSet[Any] = WeakSet()
         self._cleanup = ExitStack()
         self.connect_to: dict[Address, Address] = {}
 
@@ -147,8 +149,20 @@ class DemoEndpoints:
         asyncssh: Any = importlib.import_module("asyncssh")  # an extra: loaded only where it was found
         host_key, key_exchanges = _SSH_SETTINGS[posture]
         key = asyncssh.generate_private_key(host_key)
+
+        def attend() -> Any:
+            server = asyncssh.SSHServer()  # as it stands it lets nobody in
+            server.connection_made = self._ssh_connections.add
+            return server
+
         return await asyncssh.listen(
-            LOOPBACK, 0, server_host_keys=[key], kex_algs=key_exchanges, login_timeout=PATIENCE_S, gss_host=None
+            LOOPBACK,
+            0,
+            server_factory=attend,
+            server_host_keys=[key],
+            kex_algs=key_exchanges,
+            login_timeout=PATIENCE_S,
+            gss_host=None,
         )
 
     def _end_loop(self) -> None:
@@ -158,11 +172,14 @@ class DemoEndpoints:
         self._loop.close()
 
     async def _end_connections(self) -> None:
+        for connection in list(self._ssh_connections):
+            connection.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
 
 # TLS

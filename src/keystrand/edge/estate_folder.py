@@ -34,9 +34,10 @@ def estate_file(folder: Path) -> Path:
 
 def _read(folder: Path) -> tuple[bytes, str]:
     file = estate_file(folder)
-    content = read_bytes(file, hint=f"write a starter with: keystrand estate init {folder}")
+    home = file.parent if file.suffix == ".toml" else file
+    content = read_bytes(file, hint=f"write a starter with: keystrand estate init {home}")
     try:
-        return content, content.decode("utf-8")
+        return content, content.decode("utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = Problem(message="not UTF-8 text", file=str(file), line=line, hint="save the file as UTF-8")
