@@ -145,7 +145,7 @@ _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"(?:Hash)?SLH-DSA-(?:SHA2|SHAKE)-(128|192|256)[sf]", _slh_dsa),
     (r"RSA(?P<kex>-KEX)?(?:-PSS)?(?:-(?P<bits>\d+))?", _rsa),
     (r"(FFDH|DSA)(?:-(\d+))?", _finite_field),
-    (r"(ECDH|ECDSA)-(.+)", _curve),
+    (r"(ECDH|ECDSA)(?:-(.+))?", _curve),
 )
 
 

@@ -1,0 +1,71 @@
+"""Distinguished Encoding Rules (ITU-T X.690), as much as it takes to walk a certificate that no library can parse."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SEQUENCE, SET, OBJECT_IDENTIFIER, OCTET_STRING, INTEGER, BIT_STRING = 0x30, 0x31, 0x06, 0x04, 0x02, 0x03
+
+
+class Element(NamedTuple):
+    """One tag-length-value: `raw` is the whole of it, `content` its value."""
+
+    tag: int
+    content: bytes
+    raw: bytes
+
+
+def element(data: bytes, at: int = 0) -> Element:
+    """Return the element that starts at `at`. Raises `ValueError` where there is none whole."""
+    if at + 2 > len(data):
+        raise ValueError("the structure ends early")
+    tag, length, start = data[at], data[at + 1], at + 2
+    if tag & 0x1F == 0x1F:
+        raise ValueError("a tag of several octets is not expected here")
+    if length & 0x80:
+        octets = length & 0x7F
+        if not 1 <= octets <= 4 or start + octets > len(data):
+            raise ValueError("the length is not definite")
+        length = int.from_bytes(data[start : start + octets], "big")
+        start += octets
+    if start + length > len(data):
+        raise ValueError("the structure ends early")
+    return Element(tag, data[start : start + length], data[at : start + length])
+
+
+def children(content: bytes) -> Iterator[Element]:
+    """Yield the elements of a constructed value. Raises `ValueError` as `element` does."""
+    at = 0
+    while at < len(content):
+        found = element(content, at)
+        yield found
+        at += len(found.raw)
+
+
+def sequence(data: bytes) -> list[Element]:
+    """Return the elements of the SEQUENCE that `data` starts with. Raises `ValueError` where it is none."""
+    outer = element(data)
+    if outer.tag != SEQUENCE:
+        raise ValueError(f"a sequence was expected, not tag {outer.tag:#04x}")
+    return list(children(outer.content))
+
+
+def object_identifier(content: bytes) -> str:
+    """Return an OBJECT IDENTIFIER's value in dotted form. Raises `ValueError` where it is cut off."""
+    if not content or content[-1] & 0x80:
+        raise ValueError("the object identifier ends early")
+    numbers, value = [], 0
+    for octet in content:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            numbers.append(value)
+            value = 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
+
+
+def algorithm_oid(algorithm_identifier: Element) -> str:
+    """Return the object identifier of an AlgorithmIdentifier (RFC 5280, 4.1.1.2)."""
+    parts = list(children(algorithm_identifier.content))
+    if not parts or parts[0].tag != OBJECT_IDENTIFIER:
+        raise ValueError("an algorithm identifier was expected")
+    return object_identifier(parts[0].content)
