@@ -1,0 +1,21 @@
+"""The one tree of domain-separation labels: what is derived or sealed for one use can serve no other.
+
+A label is a path below `keystrand/v1`; a use of it is written as the label and its parts, each with its length in
+front, so that no two different lists of parts give the same bytes.
+"""
+
+_ROOT = "keystrand/v1"
+
+STORE = f"{_ROOT}/kme/store"
+STORE_SEALING_KEY = f"{STORE}/sealing-key"
+"""Derives the key that seals a store's rows from the master key; parts: the store's id."""
+STORE_BLOCK = f"{STORE}/block"
+"""Binds a sealed block to its row; parts: store id, link, master KME, block id."""
+STORE_KEY = f"{STORE}/key"
+"""Binds a sealed key to its row; parts: store id, key id, master SAE, slave SAE."""
+
+
+def bound(label: str, *parts: str) -> bytes:
+    """Return the bytes of `label` used for `parts`: each with its length in bytes (32 bit, big-endian) in front."""
+    encoded = [text.encode() for text in (label, *parts)]
+    return b"".join(len(piece).to_bytes(4, "big") + piece for piece in encoded)

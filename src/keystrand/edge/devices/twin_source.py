@@ -1,0 +1,199 @@
+"""A source that stands in for a pair of QKD modules: the same random blocks to the KMEs at both ends, at a given rate.
+
+The bytes are from the operating system's generator and the rate from a model, so what comes out is simulated key: its
+label says so, and it protects nothing. A block goes to its slave's end first: a master never holds key that the other
+end does not.
+"""
+
+import secrets
+import threading
+import time
+import uuid
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from keystrand.crypto.secret import Secret
+from keystrand.edge.kme.channel import Channel
+from keystrand.edge.kme.messages import BLOCKS_URL, Block, BlockAnswer
+from keystrand.edge.pki import Credentials
+from keystrand.formats import etsi014
+from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
+
+LABEL = "simulated"
+_BLOCKS_PER_S = 10.0
+_BLOCK_BITS = (256, 1 << 17)
+"""The least and the greatest block made by default: a key, and what fits a request's 64 KiB in base64."""
+_TIMEOUT_S = 5.0
+_RETRY_S = 0.2
+
+
+class Push(Struct, frozen=True, kw_only=True):
+    """One block that was made: `at_s` on the monotonic clock, `accepted` where both ends hold it."""
+
+    at_s: float
+    bits: int
+    master_kme: str
+    accepted: bool
+
+
+class SourceEnd(Struct, frozen=True, kw_only=True):
+    """One end of the link: its KME and the module's TLS files there."""
+
+    kme_id: str
+    url: str
+    credentials: Credentials
+
+
+class TwinSource:
+    """Pushes blocks to both `ends` as `bits_per_s` says, alternating the direction, in a thread of its own.
+
+    `block_bits` defaults to about ten blocks a second. Rates above what the KMEs take are not caught up.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        ends: tuple[SourceEnd, SourceEnd],
+        *,
+        bits_per_s: float,
+        qber: float,
+        block_bits: int | None = None,
+        label: str = LABEL,
+    ) -> None:
+        """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range."""
+        low, high = _BLOCK_BITS
+        bits = round(min(max(bits_per_s / _BLOCKS_PER_S, low), high)) // 8 * 8 if block_bits is None else block_bits
+        if not bits_per_s > 0 or not 8 <= bits <= high or bits % 8:
+            raise InvalidInput(f"a source needs a rate above 0 and blocks of 8 to {high} bits in whole octets")
+        self._link, self._qber, self._label = link, qber, label
+        self._octets, self._interval_s = bits // 8, bits / bits_per_s
+        self._kmes = tuple(end.kme_id for end in ends)
+        self._channels = {e.kme_id: Channel(e.url, e.credentials, kme_id=e.kme_id, timeout_s=_TIMEOUT_S) for e in ends}
+        self._held: dict[str, Block] = {}
+        self._pushes: deque[Push] = deque(maxlen=100_000)
+        self._totals = [0, 0]
+        self.trouble = ""
+        """Why the latest block that could not be delivered was not; empty where every one was."""
+        self._counting = threading.Lock()
+        self._stopped, self._light = threading.Event(), threading.Event()
+        self._light.set()
+        self._thread = threading.Thread(target=self._run, name="twin source", daemon=True)
+
+    # Control
+
+    def start(self) -> None:
+        """Begin to push."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Push no more, for good; the block under way is finished or given up."""
+        self._stopped.set()
+        self._light.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for channel in self._channels.values():
+            channel.close()
+
+    def cut(self) -> None:
+        """Cut the quantum link: no further block is made; what the KMEs hold, they hold."""
+        self._light.clear()
+
+    def restore(self) -> None:
+        """Mend the quantum link."""
+        self._light.set()
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether the link is cut."""
+        return not self._light.is_set()
+
+    # Counting
+
+    def pushes(self) -> tuple[Push, ...]:
+        """Return the latest blocks in the order they were made (at most 100,000)."""
+        with self._counting:
+            return tuple(self._pushes)
+
+    @property
+    def pushed_bits(self) -> int:
+        """How many bits were made, accepted or not."""
+        return self._totals[0]
+
+    @property
+    def accepted_bits(self) -> int:
+        """How many bits both ends hold, or held."""
+        return self._totals[1]
+
+    # Working
+
+    def _run(self) -> None:
+        due, turn = time.monotonic(), 0
+        while not self._stopped.is_set():
+            self._light.wait()
+            if self._stopped.wait(max(0.0, due - time.monotonic())):
+                return
+            if not self._light.is_set():
+                continue
+            taken = self._deliver(self._kmes[turn % 2])
+            turn += 1
+            due = max(due + self._interval_s, time.monotonic()) if taken else time.monotonic() + self._pause_s
+        return
+
+    @property
+    def _pause_s(self) -> float:
+        return max(self._interval_s, _RETRY_S)
+
+    def _deliver(self, master: str) -> bool:
+        """Push one block of the direction of `master`; return whether both KMEs could be reached.
+
+        A block that only the slave's end took is kept and offered again before a new one is made, so that the ends
+        stay the same.
+        """
+        block = self._held.pop(master, None) or self._made(master)
+        slave = self._kmes[1 - self._kmes.index(master)]
+        try:
+            accepted = self._push(slave, block)
+            complete = accepted and self._push(master, block)
+        except KeystrandError as error:
+            # it may have arrived: the same block again is the same block
+            self._held[master], self.trouble = block, error.message
+            return False
+        if accepted and not complete:
+            self._held[master] = block
+        else:
+            self._count(block, accepted=complete)
+            block.key_bits.zeroise()
+        return True
+
+    def _made(self, master: str) -> Block:
+        return Block(
+            link=self._link, block_id=str(uuid.uuid4()), master_kme=master,
+            key_bits=Secret(secrets.token_bytes(self._octets)), qber=self._qber, label=self._label,
+        )  # fmt: skip
+
+    def _push(self, kme_id: str, block: Block) -> bool:
+        status, answer = self._channels[kme_id].exchange("POST", BLOCKS_URL, etsi014.encode(block))
+        if status != 200:
+            raise PeerUnavailable(f"{kme_id} refused a block with {status}")
+        return etsi014.decode(answer, BlockAnswer).accepted
+
+    def _count(self, block: Block, *, accepted: bool) -> None:
+        bits = 8 * len(block.key_bits)
+        with self._counting:
+            self._pushes.append(
+                Push(at_s=time.monotonic(), bits=bits, master_kme=block.master_kme, accepted=accepted)
+            )  # fmt: skip
+            self._totals[0] += bits
+            self._totals[1] += bits if accepted else 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,229 @@
+"""Two real KME processes on loopback, with a PKI of their own, for pilots and tests."""
+
+import json
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from keystrand.edge.devices.twin_source import SourceEnd
+from keystrand.edge.files import write_atomic
+from keystrand.edge.kme.client import Client014
+from keystrand.edge.pki import Credentials, Kind, Pki, issue_pki
+from keystrand.model.errors import PeerUnavailable
+
+KME_IDS = ("kme-a", "kme-b")
+MODULE_IDS = ("module-a", "module-b")
+_PKI_DAYS = 7
+"""A pilot's certificates outlive it by little."""
+_START_S = 30.0
+_STOP_S = 10.0
+
+
+class KmeProcess:
+    """One KME as a process of its own; its standard error goes to a file beside its configuration."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        command = [sys.executable, "-m", "keystrand.edge.kme", "--config", str(self._config), "--until-stdin-closes"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, module and file
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until it answers. Raises `PeerUnavailable` with the end of its log where it does not."""
+        first = _first_line(self._process, _START_S) if self._process else ""
+        if not first.startswith("ready "):
+            self.kill()
+            told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+            raise PeerUnavailable(f"the KME of {self._config} did not start: {' '.join(told) or 'no word from it'}")
+        self.url = first.removeprefix("ready ").strip()
+
+    @property
+    def log(self) -> Path:
+        """Where its standard error goes."""
+        return self._config.with_suffix(".log")
+
+    @property
+    def running(self) -> bool:
+        """Return whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it in good order; one that does not end in time is killed."""
+        if self._process and self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        """End it as a power cut would: SIGKILL."""
+        if self._process:
+            self._process.kill()
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._process:
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream:
+                    stream.close()
+        self._process = None
+
+
+def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> str:
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    out = process.stdout
+    if out is None:
+        return ""
+    reader = threading.Thread(target=lambda: lines.put(out.readline()), daemon=True)
+    reader.start()
+    try:
+        return lines.get(timeout=timeout_s).decode(errors="replace")
+    except queue.Empty:
+        return ""
+
+
+class Pair:
+    """Two KMEs at the ends of one link. `saes[0]` is at home at the first, `saes[1]` at the second."""
+
+    def __init__(
+        self, folder: Path, pki: Pki, saes: tuple[str, str], link: str, ports: Sequence[socket.socket]
+    ) -> None:
+        self.folder, self.pki, self.saes, self.link = folder, pki, saes, link
+        self._ports = ports
+        self._kmes = {name: KmeProcess(folder / f"{name}.toml") for name in KME_IDS}
+
+    @property
+    def urls(self) -> tuple[str, str]:
+        """The URLs of both KMEs."""
+        return self._kmes[KME_IDS[0]].url, self._kmes[KME_IDS[1]].url
+
+    def kme(self, kme_id: str) -> KmeProcess:
+        """Return the process of one KME."""
+        return self._kmes[kme_id]
+
+    def credentials(self, kind: Kind, name: str) -> Credentials:
+        """Return the TLS files of a party of this pair."""
+        return self.pki.of(kind, name)
+
+    @property
+    def source_ends(self) -> tuple[SourceEnd, SourceEnd]:
+        """Both ends as a key source needs them."""
+        one, two = (
+            SourceEnd(kme_id=kme_id, url=self.urls[at], credentials=self.pki.of(Kind.MODULE, MODULE_IDS[at]))
+            for at, kme_id in enumerate(KME_IDS)
+        )
+        return one, two
+
+    def client(self, sae: str, *, require_post_quantum: bool = True, timeout_s: float = 10.0) -> Client014:
+        """Return a 014 client of `sae` at its own KME."""
+        files, at = self.pki.of(Kind.SAE, sae), self.saes.index(sae)
+        return Client014(
+            self.urls[at], files.ca, files.certificate, files.key, kme_id=KME_IDS[at],
+            require_post_quantum=require_post_quantum, timeout_s=timeout_s,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start both and wait until both answer. Raises `PeerUnavailable`."""
+        for kme in self._kmes.values():
+            kme.launch()
+        for kme in self._kmes.values():
+            kme.wait_ready()
+
+    def stop(self) -> None:
+        """End both in good order and give their ports back."""
+        for kme in self._kmes.values():
+            kme.stop()
+        for port in self._ports:
+            port.close()
+
+    def kill(self, kme_id: str) -> None:
+        """SIGKILL one; `restart` brings it back at the same URL."""
+        self._kmes[kme_id].kill()
+
+    def restart(self, kme_id: str) -> None:
+        """Start one again. Raises `PeerUnavailable`."""
+        self._kmes[kme_id].launch()
+        self._kmes[kme_id].wait_ready()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start_pair(
+    folder: Path,
+    *,
+    saes: tuple[str, str] = ("sae-a", "sae-b"),
+    link: str = "corridor",
+    max_key_count: int = 1000,
+    key_size: int = 256,
+    require_post_quantum: bool = True,
+) -> Pair:
+    """Fill the new `folder` with a PKI and two configurations, start both KMEs, and return them running.
+
+    `key_size` in bits; `max_key_count` keys of that size is what each direction of the link may stock. Raises
+    `InvalidInput` where the folder holds an authority already, `PeerUnavailable` where a KME does not start.
+    """
+    pki = issue_pki(
+        folder / "pki", kmes=KME_IDS, saes=saes, modules=MODULE_IDS, days=_PKI_DAYS, now=datetime.now(UTC)
+    )  # fmt: skip
+    ports = [_reserve_port() for _ in KME_IDS]
+    numbers = [port.getsockname()[1] for port in ports]
+    for at, kme_id in enumerate(KME_IDS):
+        text = _configuration(at, saes, link, numbers) + (
+            f"\n[keys]\nkey_size = {key_size}\nmax_key_count = {max_key_count}\n"
+            f"\n[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme_id}.pem'\nkey = 'pki/kme-{kme_id}.key'\n"
+            f"require_post_quantum_saes = {str(require_post_quantum).lower()}\n"
+        )
+        write_atomic(folder / f"{kme_id}.toml", text.encode(), mode=0o600)
+    pair = Pair(folder, pki, saes, link, ports)
+    try:
+        pair.start()
+    except BaseException:
+        pair.stop()
+        raise
+    return pair
+
+
+def _configuration(at: int, saes: tuple[str, str], link: str, ports: Sequence[int]) -> str:
+    own, other = KME_IDS[at], KME_IDS[1 - at]
+    homes = "".join(f"\n[[sae]]\nid = {_quoted(sae)}\nkme = '{kme}'\n" for sae, kme in zip(saes, KME_IDS, strict=True))
+    return (
+        f"kme_id = '{own}'\nport = {ports[at]}\nstore = '{own}'\nmaster_key = '{own}.master'\n"
+        f"\n[[link]]\nid = {_quoted(link)}\npeer_kme = '{other}'\npeer_url = 'https://127.0.0.1:{ports[1 - at]}'\n"
+        f"\n[[module]]\nid = '{MODULE_IDS[at]}'\nlink = {_quoted(link)}\n{homes}"
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return `text` as a TOML basic string, which a JSON string is where nothing is escaped as a surrogate."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _reserve_port() -> socket.socket:
+    """Return a socket that holds a free loopback port without listening: the KME can, and can again after a kill."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder

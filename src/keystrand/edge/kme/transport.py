@@ -1,0 +1,208 @@
+"""TLS under an asyncio protocol: pyOpenSSL over memory buffers, since asyncio's own TLS is the standard library's.
+
+The application above sees an ordinary `asyncio.Transport` once the handshake is done, with `get_extra_info("peer")`.
+Everything runs in the loop's thread. Limits: time for the handshake, time to take the last bytes at the end, number of
+connections; flow control in both directions.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+from OpenSSL import SSL
+
+from keystrand.edge.tls import RECORD_BYTES, Peer, established
+from keystrand.model.errors import PolicyDenied
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much of the server one client can hold."""
+
+    connections: int = 512
+    handshake_s: float = 5.0
+    goodbye_s: float = 2.0
+    idle_s: float = 30.0
+    request_s: float = 10.0
+
+
+class TlsTransport(asyncio.Transport):
+    """What the application writes to. `below` is the TCP connection's protocol."""
+
+    def __init__(self, below: "TlsServerProtocol", peer: Peer) -> None:
+        super().__init__({"peer": peer})
+        self._below = below
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        """Send `data` encrypted."""
+        self._below.send(data)
+
+    def pause_reading(self) -> None:
+        """Stop decrypting and reading; what the client sends waits in its own memory."""
+        self._below.read_on(wanted=False)
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        self._below.read_on(wanted=True)
+
+    def is_closing(self) -> bool:
+        """Return whether the end has begun."""
+        return self._below.closing
+
+    def close(self) -> None:
+        """Say goodbye after what was written."""
+        self._below.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._below.abort()
+
+
+class TlsServerProtocol(asyncio.Protocol):
+    """One accepted TCP connection with TLS 1.3 on it. `open_connections` is shared by all of a server."""
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        application: Callable[[], asyncio.Protocol],
+        limits: Limits,
+        open_connections: "set[TlsServerProtocol]",
+    ) -> None:
+        self._tls = SSL.Connection(context, None)
+        self._tls.set_accept_state()
+        self._make, self._limits, self._open = application, limits, open_connections
+        self._application: asyncio.Protocol | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wanted, self._drained = True, True
+        self.closing = False
+
+    # What the TCP transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; beyond the number of connections allowed, end at once."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # create_server gives no other
+        self._transport = transport
+        if len(self._open) >= self._limits.connections:
+            self.abort()
+            return
+        self._open.add(self)
+        self._arm(self._limits.handshake_s)
+
+    def data_received(self, data: bytes) -> None:
+        """Take encrypted bytes."""
+        if self.closing:
+            return
+        self._tls.bio_write(data)
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        """Let the connection end."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application and let go of everything."""
+        self.closing = True
+        self._open.discard(self)
+        if self._timer:
+            self._timer.cancel()
+        if self._application:
+            self._application.connection_lost(exc)
+        self._application = None
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: stop reading its requests."""
+        self._drained = False
+        self._transport.pause_reading()
+        if self._application:
+            self._application.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._drained = True
+        if self._application:
+            self._application.resume_writing()
+        self.read_on(wanted=self._wanted)
+
+    # What the application calls
+
+    def send(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        """Encrypt and send `data`; after the end has begun it is dropped."""
+        if self.closing or not data:
+            return
+        try:
+            self._tls.sendall(data)
+        except SSL.Error:
+            self.abort()
+            return
+        self._flush()
+
+    def read_on(self, *, wanted: bool) -> None:
+        """Read while the application wants to and the client takes what it is sent."""
+        self._wanted = wanted
+        if self.closing:
+            return
+        if wanted and self._drained:
+            self._transport.resume_reading()
+            # what is decrypted already comes without new bytes from below
+            asyncio.get_running_loop().call_soon(self._go_on)
+        else:
+            self._transport.pause_reading()
+
+    def close(self) -> None:
+        """Send what is left and the goodbye, then close; a client that does not take it is cut off."""
+        if self.closing:
+            return
+        self.closing = True
+        with contextlib.suppress(SSL.Error):
+            self._tls.shutdown()
+        self._flush()
+        self._transport.close()
+        self._arm(self._limits.goodbye_s)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.closing = True
+        self._transport.abort()
+
+    # Between the two
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def _flush(self) -> None:
+        while True:
+            try:
+                self._transport.write(self._tls.bio_read(RECORD_BYTES))
+            except SSL.WantReadError:
+                return
+
+    def _go_on(self) -> None:
+        try:
+            if self._application is None and not self.closing:
+                self._tls.do_handshake()
+                self._begin()
+            while self._application and self._wanted and self._drained and not self.closing:
+                self._application.data_received(self._tls.recv(RECORD_BYTES))
+        except SSL.WantReadError:
+            pass
+        except (SSL.ZeroReturnError, PolicyDenied):
+            self.close()
+        except SSL.Error:
+            # the alert that says why is in the buffer
+            self._flush()
+            self.closing = True
+            self._transport.close()
+            self._arm(self._limits.goodbye_s)
+        if not self.closing:
+            self._flush()
+
+    def _begin(self) -> None:
+        peer = established(self._tls)
+        if self._timer:
+            self._timer.cancel()
+        self._flush()
+        self._application = self._make()
+        self._application.connection_made(TlsTransport(self, peer))

@@ -1,0 +1,260 @@
+"""ETSI GS QKD 014 V1.1.1 (2019-02) on the wire: the five bodies of clause 6, the URLs and queries of clause 5.
+
+Pure and strict: what a KME receives is refused with `InvalidInput` and the place of the fault, whether the text of the
+standard names the fault or is silent (duplicate members, unknown members, booleans for integers, trailing bytes, null).
+What a client receives may hold members we do not know.
+"""
+
+import base64
+import binascii
+import json
+import re
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from keystrand.crypto.secret import Secret
+from keystrand.model.errors import InvalidInput, Problem
+
+T = TypeVar("T")
+
+# Clause 6 fixes these sentences as the `message` of a 400.
+SIZE_NOT_A_MULTIPLE = "size shall be a multiple of 8"
+MANDATORY_UNSUPPORTED = "not all extension_mandatory parameters are supported"
+MANDATORY_UNMET = "not all extension_mandatory request options could be met"
+KEYS_NOT_FOUND = "one or more keys specified are not found on KME"
+BAD_REQUEST = "bad request format"
+"""Our message where clause 6 fixes none; `details` says what is wrong."""
+
+Extension = dict[str, Any]
+KeyId = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z", description="UUID")]
+
+
+class Method(StrEnum):
+    """The three methods by the last part of their URL (clause 5.1)."""
+
+    STATUS = "status"
+    ENC_KEYS = "enc_keys"
+    DEC_KEYS = "dec_keys"
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A 014 URL taken apart: `sae_id` is percent-decoded once, `query` is as sent (without the question mark)."""
+
+    method: Method
+    sae_id: str
+    query: str
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """Table 9. Sizes in bits; `max_sae_id_count` 0 means no multicast."""
+
+    source_kme_id: str = field(name="source_KME_ID")
+    target_kme_id: str = field(name="target_KME_ID")
+    master_sae_id: str = field(name="master_SAE_ID")
+    slave_sae_id: str = field(name="slave_SAE_ID")
+    key_size: int
+    stored_key_count: int
+    max_key_count: int
+    max_key_per_request: int
+    max_key_size: int
+    min_key_size: int
+    max_sae_id_count: int = field(name="max_SAE_ID_count")
+    status_extension: Extension | UnsetType = UNSET
+
+
+class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Table 10. `size` in bits; left out means the default of the status."""
+
+    number: int = 1
+    size: int | UnsetType = UNSET
+    additional_slave_sae_ids: tuple[str, ...] = field(name="additional_slave_SAE_IDs", default=())
+    extension_mandatory: tuple[Extension, ...] = ()
+    extension_optional: tuple[Extension, ...] = ()
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """One key of Table 11; `key` travels as base64 and exists here only as a secret."""
+
+    key_id: KeyId = field(name="key_ID")
+    key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
+    key: Secret
+    key_extension: Extension | UnsetType = UNSET
+
+
+class KeyContainer(Struct, frozen=True, kw_only=True):
+    """Table 11."""
+
+    keys: tuple[Key, ...]
+    key_container_extension: Extension | UnsetType = UNSET
+
+
+class KeyIdEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of Table 12."""
+
+    key_id: KeyId = field(name="key_ID")
+    key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
+
+
+class KeyIds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Table 12."""
+
+    entries: Annotated[tuple[KeyIdEntry, ...], Meta(min_length=1)] = field(name="key_IDs")
+    extension: Extension | UnsetType = field(name="key_IDs_extension", default=UNSET)
+
+
+class Error(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Table 13: every answer but 200 carries it."""
+
+    message: str
+    details: tuple[Extension, ...] = ()
+
+
+def bad_request(fault: str, where: str, message: str = BAD_REQUEST) -> InvalidInput:
+    """Return the 400: `message` on top, `fault` at `where` in its details."""
+    return InvalidInput(message, problems=(Problem(message=fault, field=where),))
+
+
+def error_of(error: InvalidInput) -> Error:
+    """Return the Error body of a 400."""
+    return Error(message=error.message, details=tuple({p.field or "request": p.message} for p in error.problems))
+
+
+# JSON bodies
+
+
+def _to_base64(value: Any) -> str:
+    if isinstance(value, Secret):
+        return base64.b64encode(value.view()).decode()
+    raise NotImplementedError(f"{type(value).__name__} is no part of a 014 body")
+
+
+def _from_base64(kind: type[Any], value: Any) -> Any:
+    if kind is not Secret or not isinstance(value, str):
+        raise NotImplementedError("no part of a 014 body")
+    try:
+        content = binascii.a2b_base64(value, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64 with padding (RFC 4648, clause 4)") from None
+    # bits beyond the last octet must be zero, or two texts would mean the same key
+    if base64.b64encode(content).decode() != value:
+        raise ValueError("not base64 in its one canonical form")
+    return Secret(content)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_base64)
+
+
+def encode(body: Struct) -> bytes:
+    """Return the JSON of one of the bodies; secrets become base64 here and nowhere else."""
+    return _ENCODER.encode(body)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member appears twice in one object")
+    return members
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Return `body` as a `kind`. Raises `InvalidInput`: not UTF-8, not RFC 8259, duplicate members, wrong members."""
+    try:
+        made = msgspec.json.decode(body, type=kind, dec_hook=_from_base64)
+        json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+    except RecursionError:
+        raise bad_request("nested too deeply", "body") from None
+    except msgspec.ValidationError as error:
+        fault, _, path = str(error).partition(" - at `$")
+        raise bad_request(fault, path.strip(".`") or "body") from None
+    except ValueError as error:
+        # the messages of both decoders name places, never content; UnicodeDecodeError would show bytes
+        fault = "not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        raise bad_request(fault, "body") from None
+    return made
+
+
+def parse_key_request(body: bytes) -> KeyRequest:
+    """Return the POST body of Get key; an empty one means all defaults."""
+    return decode(body or b"{}", KeyRequest)
+
+
+def parse_key_ids(body: bytes) -> tuple[str, ...]:
+    """Return the key IDs of a Get key with key IDs, in order and in lower case. Raises `InvalidInput` on repetition."""
+    listed = tuple(entry.key_id.lower() for entry in decode(body, KeyIds).entries)
+    if len(set(listed)) != len(listed):
+        raise bad_request("a key_ID appears twice", "key_IDs")
+    return listed
+
+
+# URLs and queries
+
+_ESCAPE = re.compile(r"%(?:([0-9A-Fa-f]{2}))?")
+_DECIMAL = re.compile(r"-?[0-9]{1,10}\Z", re.ASCII)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+
+
+def percent_decode(text: str) -> str:
+    """Return `text` with its escapes decoded once, as UTF-8 (RFC 3986, 2.1). Raises `InvalidInput` on a bad escape."""
+    if any(match[1] is None for match in _ESCAPE.finditer(text)):
+        raise bad_request("a percent sign without two hexadecimal digits", "URL")
+    octets = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes.fromhex(m[1].decode()), text.encode())
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise bad_request("percent escapes that are not UTF-8", "URL") from None
+
+
+def parse_target(target: bytes) -> Call | None:
+    """Return the call that a request target names, None where it is no 014 URL.
+
+    Raises `InvalidInput` on octets or escapes that no URL holds. The path is split before escapes are decoded, so an
+    SAE ID may contain a slash.
+    """
+    if not re.fullmatch(rb"[!-~]+", target):
+        raise bad_request("octets that no URL holds", "URL")
+    path, _, query = target.decode().partition("?")
+    match path.split("/"):
+        case ["", "api", "v1", "keys", sae_id, name] if sae_id and name in set(Method):
+            return Call(method=Method(name), sae_id=percent_decode(sae_id), query=query)
+        case _:
+            return None
+
+
+def _fields(query: str, known: frozenset[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for piece in query.split("&") if query else ():
+        name, _, value = piece.partition("=")
+        name, value = percent_decode(name), percent_decode(value)
+        if name not in known:
+            raise bad_request(f"known here: {', '.join(sorted(known))}; for anything else use POST", "query")
+        if name in found:
+            raise bad_request("given twice", name)
+        found[name] = value
+    return found
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not _DECIMAL.match(text):
+        raise bad_request("not a whole number in decimal digits", name)
+    return int(text)
+
+
+def parse_key_request_query(query: str) -> KeyRequest:
+    """Return the GET form of Get key: nothing, or `number` and `size` (clause 5.2)."""
+    numbers = {name: _whole_number(name, text) for name, text in _fields(query, frozenset({"number", "size"})).items()}
+    return KeyRequest(number=numbers.get("number", 1), size=numbers.get("size", UNSET))
+
+
+def parse_key_ids_query(query: str) -> tuple[str, ...]:
+    """Return the one key ID of the GET form of Get key with key IDs (clause 5.3), in lower case."""
+    key_id = _fields(query, frozenset({"key_ID"})).get("key_ID", "")
+    if not _UUID.match(key_id):
+        raise bad_request("exactly one UUID is needed; for several use POST", "key_ID")
+    return (key_id.lower(),)
