@@ -9,7 +9,7 @@ import pytest
 from keystrand.formats.documents import content_hash, decode, encode
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import Coverage
-from keystrand.model.errors import DocumentMismatch, InvalidInput
+from keystrand.model.errors import DocumentMismatch
 from keystrand.model.estate import Estate, Layer
 from keystrand.model.policy import Effect, Force, Position, Stance, Status, Verification
 from keystrand.model.stages import (
@@ -418,9 +418,12 @@ def test_documents_of_another_estate_are_refused() -> None:
         plan(estate(), finding(system="elsewhere"))
 
 
-def test_systems_that_wait_for_each_other_are_refused_in_words() -> None:
-    """A circle in depends_on ends in a message with both names, not in a traceback."""
-    one = SYSTEM | {"id": "one", "depends_on": ["two"]}
-    two = SYSTEM | {"id": "two", "depends_on": ["one"]}
-    with pytest.raises(InvalidInput, match=r"one.*two|two.*one"):
-        plan(estate(systems=[one, two]), finding(system="one"), finding(system="two"), ranks={"one": 1})
+def test_systems_that_depend_on_each_other_move_together() -> None:
+    """In a circle nobody waits for the others, and the reason says so; who stands outside it still waits."""
+    needs = {"one": ["two"], "two": ["three"], "three": ["one", "three"], "four": ["one"]}
+    systems = [SYSTEM | {"id": name, "depends_on": on} for name, on in needs.items()]
+    made = plan(estate(systems=systems), *(finding(id=n, system=n) for n in needs), ranks={"one": 1})
+    by_subject = {m.subject: m for m in made.measures if m.kind is MeasureKind.MIGRATE_KEY_ESTABLISHMENT}
+    assert len({by_subject[name].start for name in ("one", "two", "three")}) == 1
+    assert any("one, two" in r or "one and two" in r for r in by_subject["three"].reasons)
+    assert by_subject["four"].start > by_subject["one"].finish

@@ -17,6 +17,7 @@ LIMITS = (
     "the key rate comes from an asymptotic model: finite blocks give less key, and none where a block is too short",
     "the key itself comes from the operating system's random source, released at the modelled rate",
     "everything ran on one machine over the loopback interface: delay and loss between sites are not in the times",
+    "after a cut the simulated link makes key again at once: a real one first has to realign, which can take minutes",
     "one consumer and one link: behaviour under the load of many consumers is not shown",
 )
 """What a pilot of this kind does not show, whatever it measured."""

@@ -39,5 +39,5 @@ def _assign_owner(layer: Layer, governing: str | None, gaps: Sequence[OwnershipG
         rank=min((ranks.get(gap.id, LAST) for gap in gaps if gap.noun == "system"), default=LAST),
         reasons=(f"nobody owns this layer of {joined(sorted(gap.id for gap in gaps), most=12)}",),
         done_when=f"the estate names a team or role for {layer} of each of them",
-        fallback="until then the governing owner decides",
+        fallback="until then the governing owner decides" if governing else "until then nothing on this layer changes",
     )

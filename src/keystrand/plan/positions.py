@@ -20,13 +20,13 @@ _SECTORS = {
         r"government|public.(sector|administration)|ministr|federal|civilian agenc", re.IGNORECASE
     ),
     "defence": re.compile(r"defen[cs]e|military|\bwar\b|armed forces|national.security|intelligence", re.IGNORECASE),
-    "finance": re.compile(r"bank|financ|insur|payment|securities|exchange", re.IGNORECASE),
+    "finance": re.compile(r"bank|financ|insur|payment|securities|stock.exchange", re.IGNORECASE),
     "health": re.compile(r"health|hospital|clinic|medic|pharma", re.IGNORECASE),
     "infrastructure": re.compile(
-        r"infrastructure|energy|electric|\bpower\b|grid|utilit|water|transport|rail|airport|telecom", re.IGNORECASE
+        r"infrastructure|energy|electric|\bpower\b|grid|utilit|water|transport|\brail|airport|telecom", re.IGNORECASE
     ),
     "research": re.compile(r"research|universit|laborator|academ", re.IGNORECASE),
-    "industry": re.compile(r"industr|manufactur|retail|logistic|software|media|legal", re.IGNORECASE),
+    "industry": re.compile(r"industr|manufactur|retail|logistic|software|\bmedia\b|\blegal", re.IGNORECASE),
 }
 """Families of addressees, by the words that name them; a position and an organisation meet where they share one."""
 

@@ -53,7 +53,7 @@ def make_plan(
     """Return the approach of every segment and the ordered, dated measures, none starting before `as_of`.
 
     Raises `DocumentMismatch` where the inventory or assessment speaks of things the estate does not have, and
-    `InvalidInput` where systems depend on each other in a circle.
+    `InvalidInput` where the work cannot be dated.
     """
     _require_same_estate(estate, inventory, assessment)
     decisions = tuple(decide(segment, estate, positions) for segment in estate.segment)

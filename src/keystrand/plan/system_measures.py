@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from keystrand.formats.wording import day_text
+from keystrand.formats.wording import day_text, joined
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import Layer, System
 from keystrand.model.stages import Finding, MeasureKind
@@ -70,9 +70,12 @@ def _migrate(system: System, finding: Finding, work: Work) -> Draft:
     kind, words = _FUNCTIONS[finding.function]
     deadline = deadline_of([finding], work, enquiry=False)
     unknown = finding.verdict is Verdict.UNKNOWN
+    mates = work.circles[system.id]
     reasons = [f"{finding.verdict}: {finding.reason}", *work.why.get(system.id, ())[:2], *deadline.reasons]
     if unknown:
         reasons.insert(0, "not known yet, so planned for as if it were vulnerable")
+    if mates:
+        reasons.append(f"depends on {joined(sorted(mates))} and they on it: the changes go together, none waits")
     if system.retires:
         reasons.append(f"the system retires on {day_text(system.retires)}: weigh the change against an earlier end")
     return Draft(
@@ -88,7 +91,7 @@ def _migrate(system: System, finding: Finding, work: Work) -> Draft:
         depends_on=(
             *([_find_out_id(system.id)] if unknown else []),
             *owner_first("system", system.id, Layer.ALGORITHMS, work),
-            *(f"{kind}.{name}" for name in system.depends_on),
+            *(f"{kind}.{name}" for name in system.depends_on if name not in {system.id, *mates}),
         ),
         reasons=tuple(reasons),
         done_when=f"a scan sees quantum-safe {words} on every target, and no peer gets a quantum-vulnerable one",

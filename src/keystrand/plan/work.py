@@ -27,7 +27,7 @@ class Work(NamedTuple):
     """What every draft is made from.
 
     `findings`, `ranks` and `why` are by system; `binding` are the policies that bind; `gaps` says which draft closes
-    which gap of ownership, by noun, id and layer.
+    which gap of ownership, by noun, id and layer. `circles`: what a system depends on that depends on it.
     """
 
     estate: Estate
@@ -36,6 +36,7 @@ class Work(NamedTuple):
     why: dict[str, tuple[str, ...]]
     binding: frozenset[str]
     gaps: dict[tuple[str, str, Layer], str]
+    circles: dict[str, frozenset[str]]
     as_of: date
 
 
@@ -44,6 +45,27 @@ class Deadline(NamedTuple):
 
     day: date | None
     reasons: tuple[str, ...]
+
+
+def circles_of(estate: Estate) -> dict[str, frozenset[str]]:
+    """Return, for each system, the others with which it depends on each other, directly or over further systems."""
+    needs = {system.id: set(system.depends_on) for system in estate.system}
+    reached = {name: _reach(name, needs) for name in needs}
+    return {
+        name: frozenset(other for other in found if other != name and name in reached.get(other, ()))
+        for name, found in reached.items()
+    }
+
+
+def _reach(start: str, needs: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = list(needs[start])
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead += needs.get(name, ())
+    return found
 
 
 def owner_first(noun: str, name: str, layer: Layer, work: Work) -> tuple[str, ...]:
