@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keystrand.inventory.coverage import attempts_coverage, estate_coverage
 from keystrand.model.algorithm import Function
@@ -56,6 +57,12 @@ def test_a_scan_counts_each_target_once() -> None:
             Gap(what="target b at tls://h:443", outcome=Outcome.TIMED_OUT, reason="no answer in 5 s"),
         ),
     )
+
+
+def test_two_probes_that_fail_alike_leave_one_gap() -> None:
+    """A gap is what is not known of a place, however many probes did not find it out."""
+    one = attempt("a", Outcome.UNREACHABLE, "refused")
+    assert len(attempts_coverage([one, replace(one, probe="ssh")]).gaps) == 1
 
 
 def test_everything_seen_is_complete_and_nothing_else_is() -> None:

@@ -3,6 +3,7 @@
 from datetime import date
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -21,6 +22,16 @@ def a_certificate() -> Certificate:
         sha256=A, spki_sha256=B, subject="CN=web", issuer="CN=ca", serial="1", not_before=date(2026, 1, 1),
         not_after=date(2027, 1, 1), signature_algorithm="RSA-2048", key_algorithm="RSA-2048", names=("web",),
     )  # fmt: skip
+
+
+def use_of(algorithm: str) -> AlgorithmUse:
+    """Return the use of one algorithm."""
+    return AlgorithmUse(algorithm=algorithm, function=Function.KEY_ESTABLISHMENT)
+
+
+def endpoint_of(protocol: str, host: str) -> Endpoint:
+    """Return an endpoint on port 443."""
+    return Endpoint(protocol=protocol, host=host, port=443)
 
 
 uses = st.builds(AlgorithmUse, algorithm=TRICKY, function=st.sampled_from(Function), code_point=TRICKY)
@@ -46,6 +57,25 @@ def test_different_things_never_share_an_identity(seen: list[tuple[Fact, str]]) 
     for (one, here), (other, there) in combinations(seen, 2):
         same = what_it_is(one, here) == what_it_is(other, there)
         assert (identity(one, here) == identity(other, there)) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((use_of("a:b"), "c"), (use_of("a"), "b:c")),
+        ((use_of("a:"), "b"), (use_of("a%3A"), "b")),
+        ((endpoint_of("a://b", "c"), ""), (endpoint_of("a", "b://c"), "")),
+        ((endpoint_of("a:", "b"), ""), (endpoint_of("a%3A", "b"), "")),
+    ],
+)
+def test_no_separator_inside_a_name_fools_it(one: tuple[Fact, str], other: tuple[Fact, str]) -> None:
+    """A colon in one part is not mistaken for the end of it, and neither is what stands for a colon."""
+    assert identity(*one) != identity(*other)
+
+
+def test_an_address_of_version_6_stands_in_brackets() -> None:
+    """As in a URL, so that a reader sees where it ends and the port begins."""
+    assert identity(endpoint_of("tls", "::1"), "") == "endpoint:tls://[::1]:443"
 
 
 def test_a_certificate_is_its_bytes_and_nothing_else() -> None:

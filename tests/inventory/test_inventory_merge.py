@@ -298,6 +298,14 @@ def test_a_certificate_is_as_good_as_its_weaker_half(key: str, signature: str, v
     assert only([seen(certificate(key_algorithm=key, signature_algorithm=signature))]).verdict is verdict
 
 
+def test_vulnerable_is_worse_than_unknown_and_unknown_worse_than_safe() -> None:
+    """Nothing to judge is unknown, not safe."""
+    assert worst(()) is UNKNOWN
+    assert worst((SAFE,)) is SAFE
+    assert worst((SAFE, UNKNOWN)) is UNKNOWN
+    assert worst((UNKNOWN, VULNERABLE, SAFE)) is VULNERABLE
+
+
 NEG, OFF = Strength.NEGOTIATED, Strength.OFFERED
 
 
