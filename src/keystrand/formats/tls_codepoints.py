@@ -1,0 +1,152 @@
+"""TLS code points and the canonical names of `model.algorithm`.
+
+Sources: IANA "TLS Parameters" (supported groups, signature schemes, cipher suites); RFC 8446, 4.2.3 and 4.2.7;
+RFC 8422 and RFC 7919 (classical groups); draft-ietf-tls-ecdhe-mlkem and draft-ietf-tls-mlkem (post-quantum groups);
+draft-ietf-tls-mldsa and draft-reddy-tls-slhdsa (post-quantum signature schemes).
+"""
+
+from enum import StrEnum
+
+from keystrand.model.observation import Certificate
+
+TLS13, TLS12, TLS11, TLS10 = 0x0304, 0x0303, 0x0302, 0x0301
+VERSIONS = {TLS13: "TLSv1.3", TLS12: "TLSv1.2", TLS11: "TLSv1.1", TLS10: "TLSv1.0"}
+
+X25519, X448, SECP256R1, SECP384R1, SECP521R1 = 0x001D, 0x001E, 0x0017, 0x0018, 0x0019
+X25519_MLKEM768, SECP256R1_MLKEM768, SECP384R1_MLKEM1024 = 0x11EC, 0x11EB, 0x11ED
+MLKEM512, MLKEM768, MLKEM1024 = 0x0200, 0x0201, 0x0202
+
+POST_QUANTUM_GROUPS = {
+    X25519_MLKEM768: "X25519MLKEM768",
+    SECP256R1_MLKEM768: "SecP256r1MLKEM768",
+    SECP384R1_MLKEM1024: "SecP384r1MLKEM1024",
+    MLKEM768: "ML-KEM-768",
+    MLKEM1024: "ML-KEM-1024",
+    MLKEM512: "ML-KEM-512",
+    0x11EE: "curveSM2MLKEM768",
+    0x6399: "X25519Kyber768Draft00",
+    0x639A: "SecP256r1Kyber768Draft00",
+}
+"""In the order in which they are offered: what is most deployed first."""
+
+CLASSICAL_GROUPS = {
+    X25519: "X25519",
+    SECP256R1: "ECDH-P-256",
+    SECP384R1: "ECDH-P-384",
+    SECP521R1: "ECDH-P-521",
+    X448: "X448",
+    0x0100: "FFDH-2048",
+    0x0101: "FFDH-3072",
+    0x0102: "FFDH-4096",
+    0x0103: "FFDH-6144",
+    0x0104: "FFDH-8192",
+    0x001F: "ECDH-brainpoolP256r1",
+    0x0020: "ECDH-brainpoolP384r1",
+    0x0021: "ECDH-brainpoolP512r1",
+    0x0029: "ECDH-SM2",
+}
+"""Groups of TLS 1.3."""
+
+_OLD_GROUPS = {
+    0x001A: "ECDH-brainpoolP256r1",
+    0x001B: "ECDH-brainpoolP384r1",
+    0x001C: "ECDH-brainpoolP512r1",
+    0x0016: "ECDH-secp256k1",
+    0x0015: "ECDH-P-224",
+    0x0013: "ECDH-P-192",
+}
+OLD_GROUPS = (*CLASSICAL_GROUPS, *_OLD_GROUPS)
+"""Groups a TLS 1.2 server may choose from."""
+
+_GROUPS = POST_QUANTUM_GROUPS | CLASSICAL_GROUPS | _OLD_GROUPS
+
+ML_DSA_SCHEMES = {0x0904: "ML-DSA-44", 0x0905: "ML-DSA-65", 0x0906: "ML-DSA-87"}
+SLH_DSA_SCHEMES = dict(
+    enumerate((f"SLH-DSA-{digest}-{size}" for digest in ("SHA2", "SHAKE")
+               for size in ("128s", "128f", "192s", "192f", "256s", "256f")), start=0x0911)
+)  # fmt: skip
+_CURVE_SCHEMES = {
+    0x0403: "ECDSA-P-256",
+    0x0503: "ECDSA-P-384",
+    0x0603: "ECDSA-P-521",
+    0x081A: "ECDSA-brainpoolP256r1",
+    0x081B: "ECDSA-brainpoolP384r1",
+    0x081C: "ECDSA-brainpoolP512r1",
+    0x0708: "ECDSA-SM2",
+    0x0203: "ECDSA",
+}
+_EDWARDS_SCHEMES = {0x0807: "Ed25519", 0x0808: "Ed448"}
+_RSA_SCHEMES = (0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601, 0x0301, 0x0201)
+CLASSICAL_SCHEMES = (*_CURVE_SCHEMES, *_EDWARDS_SCHEMES, *_RSA_SCHEMES)
+POST_QUANTUM_SCHEMES = (*ML_DSA_SCHEMES, *SLH_DSA_SCHEMES)
+
+
+class Exchange(StrEnum):
+    """How a cipher suite establishes the key. In TLS 1.3 the suite says nothing of it."""
+
+    BY_GROUP = "group"
+    ECDHE = "ECDHE"
+    DHE = "DHE"
+    RSA = "RSA"
+
+
+SUITES_13 = (0x1301, 0x1302, 0x1303)
+"""AES-128-GCM, AES-256-GCM and ChaCha20-Poly1305: what every TLS 1.3 server speaks at least one of."""
+_ECDHE = (0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014, 0xC023, 0xC027, 0xC024,
+          0xC028, 0xC0AC, 0xC0AD, 0xC008, 0xC012)  # fmt: skip
+_DHE = (0x009E, 0x009F, 0xCCAA, 0x0033, 0x0039, 0x0067, 0x006B, 0x0016)
+STATIC_RSA_SUITES = (0x009C, 0x009D, 0xC09C, 0xC09D, 0x002F, 0x0035, 0x003C, 0x003D, 0x0041, 0x0084, 0x000A, 0x0005)
+"""RSA key transport (RFC 5246, 7.4.7.1): no forward secrecy."""
+FORWARD_SECRET_SUITES = _ECDHE + _DHE
+_EXCHANGES = (
+    dict.fromkeys(SUITES_13, Exchange.BY_GROUP)
+    | dict.fromkeys(_ECDHE, Exchange.ECDHE)
+    | dict.fromkeys(_DHE, Exchange.DHE)
+    | dict.fromkeys(STATIC_RSA_SUITES, Exchange.RSA)
+)
+
+UNRECOGNIZED_NAME = 112
+_ALERTS = {10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow", 40: "handshake_failure",
+           42: "bad_certificate", 47: "illegal_parameter", 50: "decode_error", 51: "decrypt_error",
+           70: "protocol_version", 71: "insufficient_security", 80: "internal_error", 86: "inappropriate_fallback",
+           90: "user_canceled", 109: "missing_extension", 110: "unsupported_extension",
+           UNRECOGNIZED_NAME: "unrecognized_name", 116: "certificate_required", 120: "no_application_protocol"}  # fmt: skip
+
+
+def group_name(group: int) -> str:
+    """Return the canonical name of a supported group; one we do not know keeps its number: `TLS-group-0x1234`."""
+    return _GROUPS.get(group) or f"TLS-group-{code_point(group)}"
+
+
+def exchange_of(suite: int) -> Exchange | None:
+    """Return how `suite` establishes the key, or None where the suite is not one we offer."""
+    return _EXCHANGES.get(suite)
+
+
+def scheme_name(scheme: int, certificate: Certificate | None = None) -> str:
+    """Return the canonical name of a signature scheme.
+
+    RSA and, before TLS 1.3, ECDSA take size and curve from the key of `certificate` (RFC 8446, 4.2.3).
+    """
+    if scheme in _RSA_SCHEMES:
+        return sized("RSA", certificate)
+    if scheme in _CURVE_SCHEMES and certificate and certificate.key_algorithm.startswith("ECDSA"):
+        return certificate.key_algorithm
+    named = _CURVE_SCHEMES | _EDWARDS_SCHEMES | ML_DSA_SCHEMES | SLH_DSA_SCHEMES
+    return named.get(scheme) or f"TLS-signature-{code_point(scheme)}"
+
+
+def sized(family: str, certificate: Certificate | None) -> str:
+    """Return `family` with the size of the certificate's RSA key in bits, or bare where it is not known."""
+    rsa = certificate is not None and certificate.key_algorithm.startswith("RSA") and certificate.key_bits
+    return f"{family}-{rsa}" if rsa else family
+
+
+def alert_name(alert: int) -> str:
+    """Return the name of an alert with its number (RFC 8446, 6): `handshake_failure (40)`."""
+    return f"{_ALERTS.get(alert, 'alert')} ({alert})"
+
+
+def code_point(value: int) -> str:
+    """Return a code point as observations write it: `0x11ec`."""
+    return f"0x{value:04x}"
