@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keystrand.edge.catalogue import policies
-from keystrand.edge.estate_folder import init_estate, load_estate
+from keystrand.edge.estate_folder import estate_doubts, estate_file, init_estate, load_estate
 from keystrand.formats.documents import schema
 from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.estate import Estate
 
-__all__ = ["OpenEstate", "estate_schema", "init_estate", "open_estate"]
+__all__ = ["OpenEstate", "estate_doubts", "estate_schema", "init_estate", "open_estate"]
 
 
 class OpenEstate(NamedTuple):
@@ -35,7 +35,7 @@ def _check_obligations(estate: Estate, folder: Path) -> None:
         Problem(
             message=f"no policy is called {name!r}",
             field="organisation.obligations",
-            file=str(folder),
+            file=str(estate_file(folder)),
             hint=f"known policies: {', '.join(sorted(known))}",
         )
         for name in estate.organisation.obligations

@@ -21,9 +21,11 @@ def init(folder: EstateArgument) -> None:
 @app.command()
 def check(folder: EstateArgument = Path(), output: OutputOption = Output.TABLE) -> None:
     """Judge the estate in DIR: every problem at once, with file, line, field and hint."""
-    from keystrand.app.estate import open_estate
+    from keystrand.app.estate import estate_doubts, open_estate
 
     estate = open_estate(folder).estate
+    for doubt in estate_doubts(folder):
+        say(f"question: {doubt}" + (f"\n  hint: {doubt.hint}" if doubt.hint else ""))
     nouns = ("site", "system", "segment", "data_class", "owner", "region", "trust_zone", "target", "pilot")
     emit(output, [{"noun": noun, "count": len(getattr(estate, noun))} for noun in nouns])
     say(f"ok: the estate of {estate.organisation.name} is sound")

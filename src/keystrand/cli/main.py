@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 from typer.completion import get_completion_inspect_parameters
 
-from keystrand.cli import assess, config, estate, inventory, kme, pilot, plan, report, whole
+from keystrand.cli import assess, config, consumer, estate, inventory, kme, pilot, plan, report, whole
 from keystrand.model.errors import KeystrandError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(plan.app, name="plan", help="Decide: an approach per segment, meas
 app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and a real consumer.")
 app.add_typer(report.app, name="report", help="Explain it to leadership.")
 app.add_typer(kme.app, name="kme", help="Run a key management entity (ETSI GS QKD 014).")
+app.add_typer(consumer.app, name="consumer", help="Use keys as a real consumer does.")
 app.add_typer(config.app, name="config", help="Show settings and where they come from.")
 whole.add_to(app)
 

@@ -1,0 +1,208 @@
+"""Perform a pilot's campaign: two real KMEs, a key source at the modelled rate, and a real consumer of the keys."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+from keystrand.edge.consumers.tls_psk import EchoResult, EchoServer, echo_with
+from keystrand.edge.devices.twin_source import TwinSource
+from keystrand.edge.kme.client import Client014
+from keystrand.edge.kme.processes import start_pair
+from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
+from keystrand.model.estate import Pilot
+from keystrand.model.link import LinkRate
+from keystrand.model.stages import CutEvidence, PilotEvent
+from keystrand.pilot.campaign import CAMPAIGN, Phase, PhaseName, Progress, is_over
+from keystrand.pilot.report import Campaign
+from keystrand.pilot.scorecard import Samples
+from keystrand.pilot.twin import LinkEvent
+
+SAES = ("sae-a", "sae-b")
+CONSUMER = "TLS 1.3 with an external pre-shared key, identity = key_ID, psk_dhe_ke"
+STOCK_KEYS = 200
+"""Keys each direction may stock: a cut must be felt within the campaign, not after an hour."""
+WATCH_S = 3.0
+"""How long the key rate is watched at least: some thirty blocks."""
+PHASE_S = 60.0
+"""A phase that has not reached its end by then never will; the scorecard says what was missed."""
+REFUSED_PAUSE_S = 0.02
+_MESSAGE = b"keystrand pilot"
+
+
+class _Consumer:
+    """The client end of the consumer, with a memory of every key it was given: as digests under a key of this run."""
+
+    def __init__(self, kme: Client014, server: EchoServer) -> None:
+        self._kme, self._server = kme, server
+        self._digest_key = secrets.token_bytes(32)
+        self._seen: set[bytes] = set()
+        self._seen_ids: set[str] = set()
+        self.old_keys = self.zero_keys = 0
+        self.results: list[EchoResult] = []
+        self.failed = 0
+
+    def use_fresh_key(self) -> None:
+        """Take one key and echo under it. Raises `NoKeyAvailable`; a handshake that fails is counted, not raised."""
+        begin = time.perf_counter()
+        (key,) = self._kme.enc_keys(SAES[1])
+        fetched_s = time.perf_counter() - begin
+        with key.key:
+            self._examine(key.key_id, key.key.view())
+            try:
+                result = echo_with(
+                    self._server.host, self._server.port, key.key_id, key.key, _MESSAGE, enc_keys_s=fetched_s
+                )
+            except PeerUnavailable:
+                self.failed += 1
+            else:
+                self.results.append(result)
+
+    def _examine(self, key_id: str, octets: memoryview) -> None:
+        digest = hmac.digest(self._digest_key, octets, hashlib.sha256)
+        self.old_keys += digest in self._seen or key_id in self._seen_ids
+        self.zero_keys += not any(octets)
+        self._seen.add(digest)
+        self._seen_ids.add(key_id)
+
+
+class _Run:
+    """One campaign under way."""
+
+    def __init__(self, pilot: Pilot, source: TwinSource, consumer: _Consumer, kme: Client014) -> None:
+        self._pilot, self._source, self._consumer, self._kme = pilot, source, consumer, kme
+        self._begin = self.cut_at = time.monotonic()
+        self.events: list[PilotEvent] = []
+        self.requests = self.refused = 0
+        self.from_stock = 0
+        self.error = ""
+        self.recovery_s: float | None = None
+        self.normal_failed = 0
+
+    def perform(self, phase: Phase, say: Callable[[str], None]) -> None:
+        """Go through `phase` until it is over, or until `PHASE_S` have passed."""
+        say(f"  {phase.name.value}: {phase.expects}")
+        self._obey(phase.begins_with)
+        begin, progress = time.monotonic(), Progress(stock=self._stock())
+        failed = self._consumer.failed
+        while not (over := self._over(phase, progress, begin)) and time.monotonic() - begin < PHASE_S:
+            progress = self._step(phase, progress)
+        if phase.name is PhaseName.NORMAL:
+            self.normal_failed = self._consumer.failed - failed
+        if phase.name is PhaseName.RESTORE and progress.delivered:
+            self.recovery_s = time.monotonic() - begin
+        seen = phase.expects if over else f"not within {PHASE_S:g} s: {phase.expects}"
+        self.events.append(PilotEvent(name=phase.name.value, at_s=round(begin - self._begin, 3), seen=seen))
+
+    def _obey(self, event: LinkEvent | None) -> None:
+        if event is LinkEvent.CUT:
+            self.cut_at = time.monotonic()
+            self._source.cut()
+        elif event is LinkEvent.RESTORED:
+            self._source.restore()
+
+    def _over(self, phase: Phase, progress: Progress, begin: float) -> bool:
+        watched = phase.name is not PhaseName.NORMAL or time.monotonic() - begin >= WATCH_S
+        return watched and is_over(phase, progress, handshakes=self._pilot.handshakes)
+
+    def _step(self, phase: Phase, before: Progress) -> Progress:
+        """Let the consumer take one key, unless the phase has had its handshakes and only the clock is awaited."""
+        if phase.full_run and before.handshakes >= self._pilot.handshakes:
+            time.sleep(REFUSED_PAUSE_S)
+            return before
+        delivered = refused = 0
+        try:
+            self._consumer.use_fresh_key()
+            delivered = 1
+        except NoKeyAvailable as error:
+            refused, self.error = 1, error.message
+            time.sleep(REFUSED_PAUSE_S)
+        if phase.name in (PhaseName.CUT, PhaseName.DRAINED):
+            self.requests += 1
+            self.refused += refused
+            self.from_stock += delivered
+        return Progress(
+            handshakes=before.handshakes + delivered,
+            refused=before.refused + refused,
+            delivered=before.delivered + delivered,
+            stock=self._stock() if phase.drains else before.stock,
+        )
+
+    def _stock(self) -> int:
+        return self._kme.status(SAES[1]).stored_key_count
+
+    def evidence(self, server: EchoServer) -> CutEvidence:
+        """Return what the cut showed."""
+        return CutEvidence(
+            requests=self.requests,
+            refused_with_503=self.refused,
+            keys_from_stock=self.from_stock,
+            handshakes_without_key=server.handshakes - len(self._consumer.results),
+            old_keys=self._consumer.old_keys,
+            zero_keys=self._consumer.zero_keys,
+            consumer_error=f"no key: {self.error}" if self.error else "",
+            recovered=self.recovery_s is not None,
+            recovery_s=self.recovery_s,
+        )
+
+
+def run_campaign(pilot: Pilot, rate: LinkRate, folder: Path, say: Callable[[str], None]) -> Campaign:
+    """Perform the campaign of `pilot` in the new `folder` and return what was measured.
+
+    Raises `PeerUnavailable` where a key management entity does not start.
+    """
+    with (
+        start_pair(folder, saes=SAES, link=pilot.segment, max_key_count=STOCK_KEYS) as pair,
+        pair.client(SAES[0]) as master,
+        pair.client(SAES[1]) as slave,
+        EchoServer(slave, SAES[0]) as server,
+        TwinSource(
+            pilot.segment, pair.source_ends, bits_per_s=rate.secret_key_rate_bits_per_s, qber=rate.qber
+        ) as source,
+    ):
+        _wait_for_first_key(master)
+        consumer = _Consumer(master, server)
+        run = _Run(pilot, source, consumer, master)
+        for phase in CAMPAIGN:
+            run.perform(phase, say)
+        groups = {result.group for result in consumer.results}
+        groups |= {kme.peer.group for kme in (master, slave) if kme.peer}
+        return Campaign(
+            consumer=CONSUMER,
+            key_management_entities=len(pair.urls),
+            key_exchange=tuple(sorted(groups)),
+            samples=_samples(pilot, run, consumer, source, server),
+            key_ids=tuple(result.key_id for result in consumer.results[: pilot.handshakes - run.normal_failed]),
+            cut=run.evidence(server),
+            events=tuple(run.events),
+            further_limits=(f"each direction stocks at most {STOCK_KEYS} keys, so that a cut is felt soon",),
+        )
+
+
+def _wait_for_first_key(kme: Client014) -> None:
+    deadline = time.monotonic() + PHASE_S
+    while not kme.status(SAES[1]).stored_key_count:
+        if time.monotonic() > deadline:
+            raise PeerUnavailable("no key came from the source", hint="the modelled rate may be too low for a pilot")
+        time.sleep(REFUSED_PAUSE_S)
+
+
+def _samples(pilot: Pilot, run: _Run, consumer: _Consumer, source: TwinSource, server: EchoServer) -> Samples:
+    before_cut = [push for push in source.pushes() if push.at_s < run.cut_at]
+    rates = [later.bits / (later.at_s - earlier.at_s) for earlier, later in pairwise(before_cut)]
+    normal = consumer.results[: pilot.handshakes - run.normal_failed]
+    return Samples(
+        secret_key_rates_bits_per_s=tuple(rates),
+        handshakes_ms=tuple(1e3 * result.handshake_s for result in normal),
+        enc_keys_ms=tuple(1e3 * result.enc_keys_s for result in normal),
+        dec_keys_ms=tuple(1e3 * seconds for seconds in server.dec_keys_s[: len(normal)]),
+        recovery_s=run.recovery_s,
+        handshakes=pilot.handshakes,
+        failed_handshakes=run.normal_failed,
+        unmeasured=()
+        if run.recovery_s is not None
+        else (("recovery after a cut", "the link was not seen to recover"),),
+    )

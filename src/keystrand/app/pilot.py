@@ -1,0 +1,82 @@
+"""Prove a segment's approach in a pilot."""
+
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from keystrand import __version__
+from keystrand.app.campaign import run_campaign
+from keystrand.app.documents import load, now, save
+from keystrand.app.estate import OpenEstate
+from keystrand.model.errors import InvalidInput
+from keystrand.model.estate import Estate, Pilot
+from keystrand.model.link import LinkRate
+from keystrand.model.stages import PilotReport, Plan
+from keystrand.pilot.report import pilot_report
+
+
+def run_pilot(
+    opened: OpenEstate,
+    out: Path,
+    name: str = "",
+    *,
+    as_of: date,
+    stage: Callable[[str], None] = lambda _: None,
+) -> PilotReport:
+    """Run the pilot called `name` (default: the first) on the link the plan in `out` models, and write its report."""
+    pilot = _pilot(opened.estate, name)
+    plan, plan_ref = load(out, Plan)
+    rate = _rate(plan, pilot)
+    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+        campaign = run_campaign(pilot, rate, Path(folder) / "kme", stage)
+    report = pilot_report(
+        pilot,
+        rate,
+        campaign,
+        as_of=as_of,
+        made_from=(opened.ref, plan_ref),
+        created_at=now(),
+        tool_version=__version__,
+        seed=None,
+    )
+    save(out, report)
+    return report
+
+
+def _pilot(estate: Estate, name: str) -> Pilot:
+    names = [pilot.id for pilot in estate.pilot]
+    if not names:
+        raise InvalidInput("the estate declares no pilot", hint="add a [[pilot]] table to estate.toml")
+    if name and name not in names:
+        raise InvalidInput(f"no pilot is called {name!r}", hint=f"the estate has: {', '.join(names)}")
+    return next(pilot for pilot in estate.pilot if pilot.id == (name or names[0]))
+
+
+def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
+    rate = next((decision.rate for decision in plan.decisions if decision.segment == pilot.segment), None)
+    if rate is None or rate.secret_key_rate_bits_per_s <= 0:
+        raise InvalidInput(
+            f"the plan models no key rate for segment {pilot.segment!r}",
+            hint="choose a segment whose loss a quantum link can bridge, or make the plan again",
+        )
+    return rate
+
+
+def scorecard_rows(report: PilotReport) -> list[dict[str, Any]]:
+    """Return one row a criterion."""
+    return [
+        {
+            "criterion": c.name,
+            "goal": c.goal,
+            "state": c.state.value,
+            "measured": f"{c.measured.value:.4g} {c.measured.unit}" if c.measured else "",
+            "from": f"{c.measured.low:.4g}" if c.measured else "",
+            "to": f"{c.measured.high:.4g}" if c.measured else "",
+            "samples": c.measured.sample_size if c.measured else 0,
+            "simulated": c.measured.simulated if c.measured else "",
+            "why": c.reason,
+        }
+        for c in report.scorecard
+    ]
