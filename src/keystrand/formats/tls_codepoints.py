@@ -110,7 +110,8 @@ _ALERTS = {10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow"
            42: "bad_certificate", 47: "illegal_parameter", 50: "decode_error", 51: "decrypt_error",
            70: "protocol_version", 71: "insufficient_security", 80: "internal_error", 86: "inappropriate_fallback",
            90: "user_canceled", 109: "missing_extension", 110: "unsupported_extension",
-           UNRECOGNIZED_NAME: "unrecognized_name", 116: "certificate_required", 120: "no_application_protocol"}  # fmt: skip
+           UNRECOGNIZED_NAME: "unrecognized_name", 116: "certificate_required", 120: "no_application_protocol",
+           }  # fmt: skip
 
 
 def group_name(group: int) -> str:

@@ -15,7 +15,7 @@ class ClientHello(Struct, frozen=True, kw_only=True):
     """What one question offers. `versions` newest first; `key_shares` pairs a group with our public part.
 
     An empty `key_shares` asks a TLS 1.3 server to name its choice in a HelloRetryRequest (RFC 8446, 4.2.8).
-    `random` and `session` are 32 fresh octets each.
+    `random` and `session` are 32 fresh octets each; `server_name` is ASCII, without a final dot (RFC 6066, 3).
     """
 
     random: bytes
@@ -30,7 +30,7 @@ class ClientHello(Struct, frozen=True, kw_only=True):
 
 
 def client_hello(hello: ClientHello) -> bytes:
-    """Return the handshake message, without a record around it."""
+    """Return the handshake message, without a record around it. Raises `ValueError` where a name or list is too long."""
     legacy_version = min(max(hello.versions, default=TLS10), TLS12)
     return message(
         CLIENT_HELLO,
@@ -44,7 +44,11 @@ def client_hello(hello: ClientHello) -> bytes:
 
 
 def _extensions(hello: ClientHello) -> bytes:
-    found = _extension(_SERVER_NAME, vector(2, b"\0" + vector(2, _ascii(hello)))) if hello.server_name else b""
+    found = (
+        _extension(_SERVER_NAME, vector(2, b"\0" + vector(2, hello.server_name.encode("ascii"))))
+        if hello.server_name
+        else b""
+    )
     found += _extension(_GROUPS, vector(2, numbers(hello.groups))) if hello.groups else b""
     found += _extension(_POINT_FORMATS, vector(1, b"\0"))
     found += _extension(_SIGNATURES, vector(2, numbers(hello.schemes)))
@@ -62,12 +66,3 @@ def _extensions_13(hello: ClientHello) -> bytes:
 
 def _extension(kind: int, content: bytes) -> bytes:
     return number(kind) + vector(2, content)
-
-
-def _ascii(hello: ClientHello) -> bytes:
-    """Return the server's name for the wire: without a final dot, international names as A-labels (RFC 6066, 3)."""
-    name = hello.server_name.rstrip(".")
-    try:
-        return name.encode("ascii")
-    except UnicodeEncodeError:
-        return name.encode("idna")

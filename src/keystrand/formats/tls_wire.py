@@ -26,7 +26,7 @@ class Record(NamedTuple):
 
 
 class Reader:
-    """Takes numbers and vectors off the front of `octets`. Every method raises `TlsUnreadable` where too few are left."""
+    """Takes numbers and vectors off the front of `octets`. All raise `TlsUnreadable` where too few are left."""
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
