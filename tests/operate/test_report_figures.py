@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from keystrand.formats.documents import content_hash, encode
 from keystrand.model.algorithm import Function, Verdict
-from keystrand.model.document import Coverage, Document
+from keystrand.model.document import Coverage, Document, Gap
 from keystrand.model.estate import Estate
-from keystrand.model.policy import Verification
+from keystrand.model.observation import Outcome
+from keystrand.model.policy import Effect, Verification
 from keystrand.model.stages import (
     Approach,
     Assessment,
@@ -28,6 +29,7 @@ from keystrand.model.stages import (
 )
 from keystrand.model.units import Answer, Interval
 from keystrand.operate.counting import systems_by_state
+from keystrand.operate.obligations import obligations_of
 from keystrand.operate.report import make_report
 
 replace = msgspec.structs.replace
@@ -154,21 +156,20 @@ def test_a_safe_exchange_beside_an_old_one_is_not_counted_as_migrated(
     assert not states["safe"]
 
 
-def test_the_sunk_share_stays_a_range_over_both_forecasts(
+def test_sunk_and_avoidable_stay_apart_and_stay_ranges(
     estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
 ) -> None:
-    """The share is taken within each forecast and given as a range of two significant figures."""
+    """Both are sums over all data classes, each a range rounded to two significant figures."""
     one = assessment.exposures[0]
-    exposures = (
-        replace(
-            one,
-            sunk_data_years=Interval(low=6.0, high=10.0),
-            avoidable_data_years=Interval(low=4.0, high=9.876),
-        ),
+    exposure = replace(
+        one, sunk_data_years=Interval(low=6.04, high=10.2), avoidable_data_years=Interval(low=2.5, high=9.876)
     )
-    report = report_on(estate, inventory, replace(assessment, exposures=exposures), plan, None)
-    assert figure(report, "headline-sunk").value.startswith("50 to 60 percent of the exposure is sunk")
-    assert figure(report, "exposure-avoidable").value == "4.0 to 9.9 data-years"
+    report = report_on(estate, inventory, replace(assessment, exposures=(exposure, exposure)), plan, None)
+    assert figure(report, "headline-sunk").value == (
+        "5.0 to 20 data-years of exposure can still be avoided; "
+        "12 to 20 more may already be recorded, and no migration calls them back."
+    )
+    assert figure(report, "exposure-avoidable").value == "5.0 to 20 data-years"
 
 
 def test_safe_systems_do_not_count_as_carrying_exposed_data(
@@ -183,6 +184,19 @@ def test_safe_systems_do_not_count_as_carrying_exposed_data(
 
     assert exposed(Verdict.QUANTUM_SAFE).startswith("0 of 30 systems carry")
     assert exposed(Verdict.UNKNOWN).startswith("7 of 30 systems carry")
+
+
+def test_what_cannot_be_ruled_out_is_said_beside_what_is_probable(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """A system whose exposure is probable at the high end only is counted apart, never left out."""
+    wide = tuple(
+        replace(e, shelf_life_exceeds_horizon=Interval(low=0.0, high=0.9), verdict=Verdict.UNKNOWN)
+        for e in assessment.exposures
+    )
+    report = report_on(estate, inventory, replace(assessment, exposures=wide), plan, None)
+    assert figure(report, "headline-long-lived").value.startswith("0 of 30 systems carry")
+    assert figure(report, "headline-long-lived").value.endswith("for 20 more it cannot be ruled out.")
 
 
 def test_obligations_count_each_system_once_where_it_is_worst(report: OperationsReport, assessment: Assessment) -> None:
@@ -200,6 +214,30 @@ def test_obligations_count_each_system_once_where_it_is_worst(report: Operations
     assert figure(report, "headline-obligations").value == (
         "2 of 30 systems break a binding rule today; the next date is 31 December 2030, for 23 systems."
     )
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+@pytest.mark.parametrize("state", list(PolicyState))
+def test_every_effect_and_state_has_words(assessment: Assessment, effect: Effect, state: PolicyState) -> None:
+    """Whatever a rule does and however a system stands, the obligation says it; only `not applicable` is left out."""
+    finding = assessment.findings[0]
+    policies = tuple(replace(p, effect=effect, state=state) for p in finding.policies)
+    made = obligations_of(replace(assessment, findings=(replace(finding, policies=policies),)))
+    assert len(made) == (0 if state is PolicyState.NOT_APPLICABLE else len(policies))
+    assert all("key exchange" in o.demand and "{" not in o.demand for o in made)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_of_a_scan_has_words(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, outcome: Outcome
+) -> None:
+    """A gap is counted and explained whatever the reason."""
+    gap = Gap(what="one", outcome=outcome, reason="any")
+    partial = replace(inventory, coverage=Coverage(unit="target", looked_at=2, answered=1, gaps=(gap,)))
+    said = figure(report_on(estate, partial, assessment, plan, None), "unknown-targets").value
+    assert said.startswith("1 of 2 targets gave no answer")
+    assert ("1 target or system left out" in said) is (outcome is Outcome.SKIPPED)
+    assert ("(1 " in said) is (outcome is not Outcome.SKIPPED)
 
 
 def test_a_violation_of_a_rule_that_does_not_bind_is_not_a_breach(
@@ -227,6 +265,15 @@ def test_simulated_numbers_say_so(report: OperationsReport) -> None:
     assert "simulated" in figure(report, "pilot-rate").value
     assert "simulated" in figure(report, "pilot-model").value
     assert "simulated" not in figure(report, "pilot-handshake").value
+
+
+def test_a_number_without_samples_is_not_measured(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
+) -> None:
+    """An estimate of no samples reads as not measured, never as zero."""
+    silent = replace(pilot, secret_key_rate=replace(pilot.secret_key_rate, value=0.0, low=0.0, high=0.0, sample_size=0))
+    report = report_on(estate, inventory, assessment, plan, silent)
+    assert figure(report, "pilot-rate").value == "not measured"
 
 
 def test_without_a_pilot_the_report_says_that_nothing_is_proved(

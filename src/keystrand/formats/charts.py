@@ -32,6 +32,7 @@ class ExposureRow(NamedTuple):
     detail: str
     sunk: Interval
     avoidable: Interval
+    judged: bool = True
 
 
 class ScoreRow(NamedTuple):
@@ -56,7 +57,7 @@ def _swatches(items: Sequence[tuple[str, str]], y: float) -> list[str]:
     return made
 
 
-def verdict_bars(rows: Sequence[VerdictRow], key: str = "verdicts") -> str:
+def verdict_bars(rows: Sequence[VerdictRow], key: str = "chart-verdicts") -> str:
     """Return one stacked bar a function: systems by verdict, each part with its count."""
     left, top, step, height = 130.0, 44.0, 52.0, 34.0
     body = _swatches([(f"v-{name}", words) for name, words in VERDICTS], 16)
@@ -85,15 +86,15 @@ def _parts(row: VerdictRow, x: float, y: float, height: float, scale: float) -> 
     return made
 
 
-def exposure_bars(rows: Sequence[ExposureRow], key: str = "exposure") -> str:
-    """Return two bars a row, sunk above avoidable: full up to the slower forecast, light up to the faster one."""
+def exposure_bars(rows: Sequence[ExposureRow], key: str = "chart-exposure") -> str:
+    """Return two bars a row, sunk above avoidable: full up to the low end, light up to the high end."""
     left, right, top, step = 290.0, 120.0, 44.0, 60.0
     most = max([r.sunk.high for r in rows] + [r.avoidable.high for r in rows] + [1e-9])
     tick = nice_step(most)
     scale = (WIDTH - left - right) / max(most, tick)
     bottom = top + len(rows) * step
     body = _swatches([("x-sunk", "Sunk: may already be recorded"), ("x-avoidable", "Avoidable: still to come"),
-                      ("x-range", "from slower to faster forecast")], 16)  # fmt: skip
+                      ("x-range", "between the low and the high end")], 16)  # fmt: skip
     body += _ruler(left, top, bottom, tick, scale, most)
     for n, row in enumerate(rows):
         y = top + n * step
@@ -103,6 +104,9 @@ def exposure_bars(rows: Sequence[ExposureRow], key: str = "exposure") -> str:
         body.append(text(0, first + 17 * len(name) + 1, fitting(row.detail, left - 20), "muted"))
         body += _range_bar(left, y + 9, row.sunk, scale, "x-sunk", f"{row.system}, sunk")
         body += _range_bar(left, y + 29, row.avoidable, scale, "x-avoidable", f"{row.system}, avoidable")
+        if not row.judged:
+            beside = left + row.avoidable.high * scale + 20 + len(interval_text(row.avoidable)) * SIZE * 0.56
+            body.append(text(beside, y + 42, "not judged", "muted"))
     body.append(
         text(left, bottom + 40, "Expected data-years: one year’s output of this data, readable for one year", "muted")
     )
@@ -133,7 +137,7 @@ def _range_bar(x: float, y: float, value: Interval, scale: float, kind: str, hin
 _MARKS = {"met": "✓ Met", "missed": "✗ Missed", "not-measured": "? Not measured"}
 
 
-def scorecard(rows: Sequence[ScoreRow], key: str = "scorecard") -> str:
+def scorecard(rows: Sequence[ScoreRow], key: str = "chart-scorecard") -> str:
     """Return one scale a criterion: the measured value with its spread, and the goal as an upright line."""
     step, top, left, width = 76.0, 8.0, 300.0, 290.0
     body: list[str] = []

@@ -115,8 +115,9 @@ def _around(point: Point, half: float) -> Box:
 
 
 def _badge_place(points: list[Point], taken: list[Box]) -> Point:
-    """Return the point nearest to the middle of a curve where a badge covers the least, and note it as taken."""
-    middle = len(points) // 2
+    """Return the point nearest to the middle of the middle span where a badge covers the least; it is then taken."""
+    spans = len(points) // 9
+    middle = 4 + 9 * ((spans - 1) // 2)
 
     def cost(n: int) -> tuple[float, int]:
         return sum(_overlap(_around(points[n], 13), box) for box in taken), abs(n - middle)
@@ -138,7 +139,7 @@ def _drawn(links: Sequence[LinkMark], places: dict[str, Point]) -> list[tuple[Li
     return made
 
 
-def site_map(sites: Sequence[SiteMark], links: Sequence[LinkMark], key: str = "map") -> str:
+def site_map(sites: Sequence[SiteMark], links: Sequence[LinkMark], key: str = "chart-map") -> str:
     """Return the map. A link has the colour and dash of its approach and the number it has in the table."""
     if not sites:
         return ""
@@ -151,7 +152,7 @@ def site_map(sites: Sequence[SiteMark], links: Sequence[LinkMark], key: str = "m
     for site in sites:
         x, y = places[site.id]
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" class="site"><title>{escape(site.kind)}</title></circle>')
-        body.append(_label((x, y), fitting(site.name, 210), taken))
+        body.append(_label((x, y), fitting(site.name, 300), taken))
     body += _legend(links)
     words = "; ".join(f"{k.number} {k.name}: {k.words}" for k in links) or "no segments"
     rows = len({k.approach for k in links})

@@ -59,25 +59,23 @@ def _deadlines(years: Years, days: Sequence[date], top: float, bottom: float) ->
         made.append(line(x, top - 6, x, bottom, "deadline"))
         if row is not None:
             ends[row] = x + _LABEL_ROOM / 2 + 6
-            made.append(
-                text(x, top - 12 - 17 * row, short_day(day), "due", "middle")
-            )
+            made.append(text(x, top - 12 - 17 * row, short_day(day), "due", "middle"))
     return made
 
 
 def _today(years: Years, as_of: date, top: float, bottom: float) -> list[str]:
     x = years.x(as_of)
-    return [line(x, top - 6, x, bottom, "today"), text(x, top - 12, "today", "muted", "middle")]
+    return [line(x, top - 6, x, bottom, "today")]
 
 
 def timeline(
-    rows: Sequence[TimeRow], deadlines: Sequence[date], as_of: date, years: Years, key: str = "timeline"
+    rows: Sequence[TimeRow], deadlines: Sequence[date], as_of: date, years: Years, key: str = "chart-timeline"
 ) -> str:
     """Return one bar a measure. Upright dashed lines are `deadlines`; a diamond is a measure's own; late is hatched."""
     top, step = 52.0, 46.0
     bottom = top + len(rows) * step
     body = [
-        text(0, 18, "Dashed: deadlines of rules", "muted"),
+        text(0, 18, "Dashed: a rule’s deadline. Solid: today", "muted"),
         text(0, 36, "Diamond: the measure’s own deadline", "muted"),
     ]
     body += _axis(years, top, bottom) + _deadlines(years, deadlines, top, bottom) + _today(years, as_of, top, bottom)
@@ -104,7 +102,7 @@ def _measure(row: TimeRow, years: Years, y: float) -> list[str]:
 
 
 def burndown(
-    finishes: Sequence[date], deadlines: Sequence[date], as_of: date, years: Years, key: str = "burndown"
+    finishes: Sequence[date], deadlines: Sequence[date], as_of: date, years: Years, key: str = "chart-burndown"
 ) -> str:
     """Return how many measures are still open over the years, if each finishes as planned."""
     top, height = 52.0, 130.0
@@ -116,7 +114,7 @@ def burndown(
         path += f"H{years.x(day):.1f}V{bottom - open_ * scale:.1f}"
     body = [
         text(0, top + 16, "Measures still open", "strong"),
-        text(0, top + 36, f"{total} today, if all finish as planned", "muted"),
+        text(0, top + 36, f"{total} today (solid line)", "muted"),
         *_axis(years, top, bottom),
         f'<path d="{path}Z" class="area"/>',
         *_deadlines(years, deadlines, top, bottom),

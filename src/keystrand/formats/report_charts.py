@@ -7,8 +7,8 @@ from keystrand.formats.charts import ExposureRow, ScoreRow, VerdictRow, exposure
 from keystrand.formats.charts_map import LinkMark, SiteMark, site_map
 from keystrand.formats.charts_time import TimeRow, burndown, timeline, years_of
 from keystrand.formats.svg import wrapped
-from keystrand.formats.wording import counted, simulated_text, two_figures
-from keystrand.model.algorithm import Function
+from keystrand.formats.wording import capital, counted, simulated_text, two_figures
+from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, CriterionResult, Figure, OperationsReport, PilotReport, Plan
 
@@ -17,7 +17,7 @@ SHOWN_MEASURES = 12
 """Bars of the timeline: what fits on one page beside the table."""
 SHOWN_DEADLINES = 6
 _POINTED_EXPOSURE = re.compile(r"/exposures/(\d+)\Z")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def verdict_chart(report: OperationsReport) -> str:
@@ -40,8 +40,16 @@ def exposure_chart(report: OperationsReport, estate: Estate, assessment: Assessm
     for index in exposure_indices(report.exposure):
         e = assessment.exposures[index]
         years = f"{two_figures(e.shelf_life_years)} years"
-        detail = f"{classes.get(e.data_class, e.data_class)}, {years}"
-        rows.append(ExposureRow(systems.get(e.system, e.system), detail, e.sunk_data_years, e.avoidable_data_years))
+        detail = f"{years}: {classes.get(e.data_class, e.data_class)}"
+        rows.append(
+            ExposureRow(
+                systems.get(e.system, e.system),
+                detail,
+                e.sunk_data_years,
+                e.avoidable_data_years,
+                judged=e.verdict is not Verdict.UNKNOWN,
+            )
+        )
     return exposure_bars(rows) if rows else ""
 
 
@@ -53,17 +61,17 @@ def deadlines_of(report: OperationsReport) -> list[date]:
 
 
 def time_charts(report: OperationsReport, plan: Plan) -> tuple[str, str]:
-    """Return the timeline of the first measures and the burn-down of all of them, on one axis."""
+    """Return the timeline of the first measures and the burn-down of all of them."""
     if not plan.measures:
         return "", ""
     deadlines = deadlines_of(report)
     ordered = sorted(plan.measures, key=lambda m: m.rank)
     finishes = [m.finish for m in ordered]
-    years = years_of(report.as_of, [*finishes, *(m.start for m in ordered), *deadlines])
     rows = [TimeRow(m.title, m.start, m.finish, m.latest_finish, m.late) for m in ordered[:SHOWN_MEASURES]]
+    shown = [day for row in rows for day in (row.start, row.finish, row.deadline) if day]
     return (
-        timeline(rows, deadlines, report.as_of, years),
-        burndown(finishes, deadlines, report.as_of, years),
+        timeline(rows, deadlines, report.as_of, years_of(report.as_of, [*shown, *deadlines])),
+        burndown(finishes, deadlines, report.as_of, years_of(report.as_of, [*finishes, *deadlines])),
     )
 
 
@@ -109,7 +117,7 @@ def scorecard_chart(pilot: PilotReport | None) -> str:
         return ""
     rows = [
         ScoreRow(
-            name=c.name,
+            name=capital(c.name),
             goal=f"Goal: {c.goal}",
             state=c.state.value,
             value=c.measured.value if c.measured else None,

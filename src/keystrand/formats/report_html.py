@@ -1,6 +1,7 @@
 """The leadership report as one HTML file: no script, no request to anywhere, every name escaped."""
 
 import re
+from collections import Counter
 from datetime import date
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from keystrand.formats import report_charts
-from keystrand.formats.wording import day_text, is_simulated, sentences, short_day
+from keystrand.formats.wording import capital, day_text, is_simulated, sentences, short_day
 from keystrand.model.estate import Estate, LossBasis, Segment
 from keystrand.model.stages import (
     Approach,
@@ -49,7 +50,8 @@ class SegmentRow(NamedTuple):
     objection: str
     questions: tuple[str, ...]
     would_change: tuple[str, ...]
-    advice: tuple[PositionRef, ...]
+    advice: str
+    positions: tuple[PositionRef, ...]
     pointer: str
 
 
@@ -77,13 +79,21 @@ def _route(segment: Segment, sites: dict[str, str]) -> str:
     return f"{stops}; {segment.length_km:g} km, {segment.total_loss_db:.3g} dB ({basis})"
 
 
+def _advice(positions: tuple[PositionRef, ...]) -> str:
+    """Return what authorities say in one line: those that address the organisation by name, the others counted."""
+    here = [f"{p.authority} {p.stance.value}" for p in positions if p.applies]
+    elsewhere = Counter(p.stance.value for p in positions if not p.applies)
+    counts = ", ".join(f"{number} {stance}" for stance, number in sorted(elsewhere.items()))
+    return "; ".join([*here, *([f"elsewhere: {counts}"] if counts else [])])
+
+
 def _segment_row(n: int, decision: SegmentDecision, estate: Estate, report: OperationsReport, plan: Plan) -> SegmentRow:
     segment = next((s for s in estate.segment if s.id == decision.segment), None)
     sites = {site.id: site.name for site in estate.site}
     figure = next((f for f in report.approaches if f.pointer == f"/decisions/{n}"), None)
     chosen = next((o for o in decision.options if o.approach is decision.chosen), None)
     positions = {position.id: position for position in plan.positions}
-    advice = tuple(positions[p] for p in decision.positions if p in positions)
+    said = tuple(positions[p] for p in decision.positions if p in positions) if decision.chosen in _QUANTUM else ()
     return SegmentRow(
         number=n + 1,
         name=segment.name if segment else decision.segment,
@@ -93,7 +103,8 @@ def _segment_row(n: int, decision: SegmentDecision, estate: Estate, report: Oper
         objection=sentences(chosen.objections[:1]) if chosen else "",
         questions=decision.questions,
         would_change=decision.would_change,
-        advice=advice if decision.chosen in _QUANTUM else (),
+        advice=_advice(said),
+        positions=said,
         pointer=f"/decisions/{n}",
     )
 
@@ -114,7 +125,7 @@ def _assumptions(assessment: Assessment, plan: Plan) -> list[tuple[Assumption, s
 
 def _advised(rows: list[SegmentRow]) -> list[PositionRef]:
     """Return the positions shown beside a recommendation of a quantum link, each once."""
-    return list({position.id: position for row in rows for position in row.advice}.values())
+    return list({position.id: position for row in rows for position in row.positions}.values())
 
 
 def render(
@@ -131,7 +142,13 @@ def render(
     only the drawings of `formats.charts`, which escape for themselves, are taken as markup.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"day": day_text, "short_day": short_day, "file": document_file, "lead": split_lead}
+    environment.filters |= {
+        "capital": capital,
+        "day": day_text,
+        "short_day": short_day,
+        "file": document_file,
+        "lead": split_lead,
+    }
     segments = [_segment_row(n, d, estate, report, plan) for n, d in enumerate(plan.decisions)]
     line, burndown = report_charts.time_charts(report, plan)
     page = environment.from_string(template_text).render(

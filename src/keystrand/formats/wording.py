@@ -48,7 +48,9 @@ def ratio_text(interval: Interval) -> str:
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """Return an estimate with its unit, spread and sample size; a simulated one says so."""
+    """Return an estimate with its unit, spread and sample size; a simulated one says so. No samples: not measured."""
+    if not estimate.sample_size:
+        return "not measured"
     number, unit = two_figures(estimate.value), f" {estimate.unit}" if estimate.unit else ""
     low, high = two_figures(estimate.low), two_figures(estimate.high)
     spread = f"{low} to {high}, {estimate.spread}, " if low != high else ""
@@ -92,7 +94,13 @@ def month_year(day: date) -> str:
     return f"{_MONTHS[day.month - 1][:3]} {day.year}"
 
 
+def capital(words: str) -> str:
+    """Return `words` with a capital first letter; an identifier (a first word with digits) stays as it is."""
+    first = words.partition(" ")[0]
+    return words if any(c.isdigit() for c in first) else words[:1].upper() + words[1:]
+
+
 def sentences(parts: Sequence[str]) -> str:
     """Return the parts as sentences: each begins with a capital and ends with one full stop."""
     trimmed = (part.strip().rstrip(".") for part in parts)
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in trimmed if part)
+    return " ".join(f"{capital(part)}." for part in trimmed if part)

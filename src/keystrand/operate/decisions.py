@@ -22,7 +22,7 @@ def first_measures(estate: Estate, plan: Plan) -> tuple[ReportMeasure, ...]:
         ReportMeasure(
             id=(measure := plan.measures[n]).id,
             title=measure.title,
-            why=sentences(measure.reasons[:2]),
+            why=sentences(["; ".join(reason.strip().rstrip(".") for reason in measure.reasons[:2])]),
             owner=owners.owner(measure.owner),
             finish=measure.finish,
             late=measure.late,
@@ -82,11 +82,11 @@ def _late(plan: Plan) -> Figure | None:
     late = [n for n in in_order(plan) if plan.measures[n].late]
     if not late:
         return None
-    value = f"Bring forward, or accept in writing, {counted(len(late), 'measure')} that would miss a deadline: "
+    value = f"Bring forward, or accept in writing, {counted(len(late), 'measure')} that would miss a deadline; "
     return Figure(
         id="decide-late",
         label="Settle missed dates",
-        value=value + joined([plan.measures[n].title for n in late], most=3) + ".",
+        value=f"{value}the first is “{plan.measures[late[0]].title}”.",
         document="plan",
         pointer=f"/measures/{late[0]}" if len(late) == 1 else "/measures",
     )

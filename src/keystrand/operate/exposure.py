@@ -1,5 +1,7 @@
 """Exposure in words: what is sunk, what can still be avoided, and what a year of delay costs. Always as ranges."""
 
+from typing import NamedTuple
+
 from keystrand.formats.wording import interval_text, ratio_text, two_figures
 from keystrand.model.algorithm import Verdict
 from keystrand.model.estate import Estate
@@ -10,7 +12,7 @@ from keystrand.operate.counting import names_of
 SHOWN = 10
 """Exposures named one by one; the rest is in the assessment. Ten fit on one screen and on one page."""
 PROBABLE = 0.5
-"""A data class counts as likely to outlast the horizon when even the slower forecast makes it at least even."""
+"""A data class counts as likely to outlast the horizon when even the low end makes it at least as likely as not."""
 ALIKE = "Volumes are not declared, so every pair of system and data class counts alike."
 
 
@@ -18,16 +20,20 @@ def _sum(intervals: list[Interval]) -> Interval:
     return Interval(low=sum(i.low for i in intervals), high=sum(i.high for i in intervals))
 
 
-def sunk_share(assessment: Assessment) -> Interval | None:
-    """Return the share of the exposure (0..1) that no migration removes, over both forecasts; None without exposure.
+class Totals(NamedTuple):
+    """The exposure of all systems together, in data-years (`delay`: data-years for each year of delay)."""
 
-    The low ends belong to the slower forecast and the high ends to the faster one, so each share is taken within one.
-    """
+    sunk: Interval
+    avoidable: Interval
+    delay: Interval
+
+
+def totals(assessment: Assessment) -> Totals | None:
+    """Return the totals; None where there is no exposure at all."""
     sunk = _sum([e.sunk_data_years for e in assessment.exposures])
     avoidable = _sum([e.avoidable_data_years for e in assessment.exposures])
-    pairs = ((sunk.low, avoidable.low), (sunk.high, avoidable.high))
-    shares = [s / (s + a) for s, a in pairs if s + a > 0]
-    return Interval(low=min(shares), high=max(shares)) if shares else None
+    delay = _sum([e.delay_cost_data_years_per_year for e in assessment.exposures])
+    return Totals(sunk, avoidable, delay) if sunk.high + avoidable.high > 0 else None
 
 
 def exposed_systems(assessment: Assessment) -> frozenset[str]:
@@ -37,6 +43,16 @@ def exposed_systems(assessment: Assessment) -> frozenset[str]:
         for e in assessment.exposures
         if e.verdict is not Verdict.QUANTUM_SAFE and e.shelf_life_exceeds_horizon.low >= PROBABLE
     )
+
+
+def doubtful_systems(assessment: Assessment) -> frozenset[str]:
+    """Return the further systems whose exposure is probable only at the high end: unknown, or by one forecast."""
+    possible = frozenset(
+        e.system
+        for e in assessment.exposures
+        if e.avoidable_data_years.high > 0 and e.shelf_life_exceeds_horizon.high >= PROBABLE
+    )
+    return possible - exposed_systems(assessment)
 
 
 def worst_first(assessment: Assessment) -> list[int]:
@@ -51,24 +67,29 @@ def worst_first(assessment: Assessment) -> list[int]:
 
 
 def _totals(assessment: Assessment) -> list[Figure]:
-    share = sunk_share(assessment)
-    if share is None:
+    together = totals(assessment)
+    if together is None:
         return []
-    delay = _sum([e.delay_cost_data_years_per_year for e in assessment.exposures])
-    avoidable = _sum([e.avoidable_data_years for e in assessment.exposures])
     rows = (
-        ("sunk-share", "Share already sunk", ratio_text(share)),
-        ("avoidable", "Avoidable, all together", interval_text(avoidable, "data-years")),
-        ("delay", "Added by each year of delay", interval_text(delay, "data-years")),
+        ("avoidable", "Avoidable, all together", together.avoidable),
+        ("sunk", "Sunk, all together", together.sunk),
+        ("delay", "Added by each year of delay", together.delay),
     )
     return [
-        Figure(id=f"exposure-{key}", label=label, value=value, document="assessment", pointer="/exposures", note=ALIKE)
+        Figure(
+            id=f"exposure-{key}",
+            label=label,
+            value=interval_text(value, "data-years"),
+            document="assessment",
+            pointer="/exposures",
+            note=ALIKE,
+        )
         for key, label, value in rows
     ]
 
 
 def _one(index: int, exposure: Exposure, system: str, data_class: str) -> Figure:
-    doubt = "; verdict not known, counted as exposed" if exposure.verdict is Verdict.UNKNOWN else ""
+    doubt = "; the verdict is not known, so only the high end counts it" if exposure.verdict is Verdict.UNKNOWN else ""
     return Figure(
         id=f"exposure-{index}",
         label=f"{system}: {data_class}, secret for {two_figures(exposure.shelf_life_years)} years",

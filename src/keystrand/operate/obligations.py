@@ -16,7 +16,8 @@ _FUNCTION_WORDS = {
 _EFFECT_WORDS = {
     Effect.DISALLOW: "No {} that a quantum computer breaks",
     Effect.DEPRECATE: "Phase out {} that a quantum computer breaks",
-    Effect.REQUIRE: "Quantum-safe {} required",
+    Effect.REQUIRE: "Support quantum-safe {}",
+    Effect.PLAN: "Know the {} in use, and have a plan to change them",
 }
 _VERIFICATION_WORDS = {
     Verification.PRIMARY: "read at its source",
@@ -66,12 +67,13 @@ def _standing(ref: PolicyRef | None) -> str:
 def _obligation(ref: PolicyRef | None, rows: list[_Judged]) -> ReportObligation:
     first, counts = rows[0], _counts(rows)
     functions = sorted({row.finding.function for row in rows}, key=list(Function).index)
-    words = " and ".join(_FUNCTION_WORDS[function] for function in functions)
+    effect = first.judgement.effect
+    words = (" or " if effect is Effect.DISALLOW else " and ").join(_FUNCTION_WORDS[f] for f in functions)
     return ReportObligation(
         policy=ref.name if ref else first.judgement.policy,
         rule=first.judgement.rule,
         clause=first.judgement.clause,
-        demand=_EFFECT_WORDS[first.judgement.effect].format(words),
+        demand=_EFFECT_WORDS[effect].format(words),
         deadline=first.judgement.deadline,
         binding=ref is not None and ref.binding,
         standing=_standing(ref),

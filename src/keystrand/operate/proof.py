@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from keystrand.formats.wording import counted, estimate_text, is_simulated, sentences, two_figures
+from keystrand.formats.wording import capital, counted, estimate_text, is_simulated, sentences, two_figures
 from keystrand.model.stages import CriterionResult, CriterionState, CutEvidence, Figure, PilotReport
 
 STATE_WORDS = {
@@ -51,7 +51,7 @@ def pilot_figures(pilot: PilotReport | None) -> tuple[Figure, ...]:
     scores = [
         Figure(
             id=f"criterion-{n}",
-            label=f"{c.name}: {c.goal}",
+            label=f"{capital(c.name)}: {c.goal}",
             value=criterion_text(c),
             document=KIND,
             pointer=f"/scorecard/{n}",

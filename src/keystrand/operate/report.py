@@ -2,14 +2,14 @@
 
 from datetime import date, datetime
 
-from keystrand.formats.wording import counted, day_text, ratio_text
+from keystrand.formats.wording import capital, counted, day_text, interval_text
 from keystrand.model.algorithm import Function
 from keystrand.model.document import FORMAT_VERSION, InputRef
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, Figure, Inventory, OperationsReport, PilotReport, Plan
 from keystrand.operate.counting import systems_by_state, verdict_counts
 from keystrand.operate.decisions import approach_figures, decisions_needed, first_measures
-from keystrand.operate.exposure import exposed_systems, exposure_figures, sunk_share
+from keystrand.operate.exposure import doubtful_systems, exposed_systems, exposure_figures, totals
 from keystrand.operate.obligations import obligations_of, systems_in_violation
 from keystrand.operate.proof import pilot_figures, pilot_headline, pilot_limits
 from keystrand.operate.standing import ANSWERS, NOT_COVERED, controls_of
@@ -32,21 +32,21 @@ def _key_exchange(estate: Estate, assessment: Assessment) -> Figure:
 
 
 def _long_lived(estate: Estate, assessment: Assessment) -> Figure:
-    exposed, total = len(exposed_systems(assessment)), len(estate.system)
+    exposed, doubtful = len(exposed_systems(assessment)), len(doubtful_systems(assessment))
     verb = "carries" if exposed == 1 else "carry"
-    value = f"{exposed} of {counted(total, 'system')} {verb} data that will probably still need secrecy when a quantum "
-    value += "computer can read it, even on the slower forecast."
+    value = f"{exposed} of {counted(len(estate.system), 'system')} {verb} data that will probably still need secrecy "
+    value += "when a quantum computer can read it"
+    value += f"; for {doubtful} more it cannot be ruled out." if doubtful else "."
     return _headline("long-lived", "Long-lived data", value, "assessment", "/exposures")
 
 
 def _sunk(assessment: Assessment) -> Figure:
-    share = sunk_share(assessment)
-    value = "0 exposures were computed: no vulnerable system carries data with a declared life."
-    if share is not None:
-        value = f"{ratio_text(share)} of the exposure is sunk: "
-        value += "traffic that may already be recorded, which no migration calls back. The rest is avoidable."
-        value = value[0].upper() + value[1:]
-    return _headline("sunk", "Sunk and avoidable", value, "assessment", "/exposures")
+    together = totals(assessment)
+    value = "0 exposures were computed: no system at risk carries data with a declared life."
+    if together is not None:
+        value = f"{interval_text(together.avoidable, 'data-years')} of exposure can still be avoided; "
+        value += f"{interval_text(together.sunk)} more may already be recorded, and no migration calls them back."
+    return _headline("sunk", "Avoidable and sunk", capital(value), "assessment", "/exposures")
 
 
 def _obligations(assessment: Assessment) -> Figure:

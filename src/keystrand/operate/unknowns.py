@@ -15,7 +15,6 @@ _OUTCOME_WORDS = {
     Outcome.TIMED_OUT: "timed out",
     Outcome.UNREADABLE: "unreadable",
     Outcome.UNPARSABLE: "not understood",
-    Outcome.SKIPPED: "left out",
     Outcome.NONE: "without any result",
     Outcome.SEEN: "seen only in part",
 }
@@ -40,20 +39,26 @@ def _systems(estate: Estate, assessment: Assessment) -> list[Figure]:
 
 def _targets(inventory: Inventory) -> Figure:
     coverage = inventory.coverage
+    unit = coverage.unit.removesuffix("s") + "s"
     if coverage.complete:
-        value = f"0 gaps: all {coverage.looked_at:,} {coverage.unit} that were looked at answered."
+        value = f"0 gaps: all {coverage.looked_at:,} {unit} that were looked at answered."
         return _figure("targets", "Scan", value, "inventory", "/coverage")
     outcomes = Counter(gap.outcome for gap in coverage.gaps)
+    left_out = outcomes.pop(Outcome.SKIPPED, 0)
     why = joined([f"{n} {_OUTCOME_WORDS[o]}" for o, n in sorted(outcomes.items(), key=lambda x: (-x[1], x[0]))], most=8)
     missing = max(coverage.looked_at - coverage.answered, 0)
-    value = f"{missing} of {coverage.looked_at:,} {coverage.unit} gave no answer"
-    return _figure("targets", "Scan", f"{value} ({why})." if why else f"{value}.", "inventory", "/coverage/gaps")
+    value = f"{missing} of {coverage.looked_at:,} {unit} gave no answer{f' ({why})' if why else ''}"
+    value += (
+        f"; {counted(left_out, 'target or system', 'targets or systems')} left out of the scan." if left_out else "."
+    )
+    return _figure("targets", "Scan", value, "inventory", "/coverage/gaps")
 
 
 def _weak_evidence(assessment: Assessment) -> list[Figure]:
     weak = sum(1 for f in assessment.findings if f.strength in _WEAK)
     verb = "rests" if weak == 1 else "rest"
-    value = f"{weak} of {counted(len(assessment.findings), 'verdict')} {verb} on files or references, not on a live connection."
+    value = f"{weak} of {counted(len(assessment.findings), 'verdict')} {verb} on files or references, not on a live "
+    value += "connection."
     return [_figure("evidence", "Evidence", value, "assessment", "/findings")] * bool(weak)
 
 
