@@ -30,7 +30,7 @@ class ClientHello(Struct, frozen=True, kw_only=True):
 
 
 def client_hello(hello: ClientHello) -> bytes:
-    """Return the handshake message, without a record around it. Raises `ValueError` where a name or list is too long."""
+    """Return the handshake message, without a record around it. Raises `ValueError` where a list is too long."""
     legacy_version = min(max(hello.versions, default=TLS10), TLS12)
     return message(
         CLIENT_HELLO,

@@ -164,14 +164,16 @@ class ServerFlight:
 
     def _take_chain_13(self, content: Reader) -> None:
         content.vector(1)
-        entries, found = Reader(content.vector(3)), []
+        entries = Reader(content.vector(3))
+        found: list[bytes] = []
         while not entries.empty and len(found) < MAX_CERTIFICATES:
             found.append(entries.vector(3))
             entries.vector(2)
         self.certificates = tuple(found)
 
     def _take_chain_12(self, content: Reader) -> None:
-        entries, found = Reader(content.vector(3)), []
+        entries = Reader(content.vector(3))
+        found: list[bytes] = []
         while not entries.empty and len(found) < MAX_CERTIFICATES:
             found.append(entries.vector(3))
         self.certificates = tuple(found)
