@@ -18,6 +18,9 @@ from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare, ShareP
 from keystrand.formats.tls_server_flight import ServerFlight
 from keystrand.formats.tls_wire import NotTls, TlsUnreadable, handshake_record
 
+MAX_COOKIE = 8 * 1024
+"""Octets of a cookie sent back: the hello must fit one record of 16384. Servers send a few hundred at most."""
+
 
 class Question(StrEnum):
     """What one connection asks."""
@@ -85,7 +88,9 @@ INQUIRIES = {
         schemes=_OLD_SCHEMES,
         to_certificate=True,
     ),
-    Question.LEGACY: Inquiry(versions=_LEGACY, suites=_OLD_SUITES, groups=codes.OLD_GROUPS, schemes=_OLD_SCHEMES),
+    Question.LEGACY: Inquiry(
+        versions=_LEGACY, suites=_OLD_SUITES, groups=codes.OLD_GROUPS, schemes=_OLD_SCHEMES, to_certificate=True
+    ),
     Question.ML_DSA: Inquiry(
         versions=_ONLY_13,
         suites=codes.SUITES_13,
@@ -218,7 +223,3 @@ class TlsConversation:
         )
         self.flight.send_again(hello, share)
         return handshake_record(hello)
-
-
-MAX_COOKIE = 8 * 1024
-"""Octets of a cookie sent back: the hello must fit one record of 16384. Servers send a few hundred at most."""
