@@ -130,7 +130,7 @@ def test_exposure_bars_reach_from_the_low_to_the_high_end(ends: list[tuple[float
     if most > 1:
         scale = max(f + w for f, w in zip(full, light, strict=True)) / most
         assert full == pytest.approx([min(e) * scale for e in ends], abs=0.2)
-        assert max(f + w for f, w in zip(full, light, strict=True)) <= 880 - 290 - 100
+        assert max(f + w for f, w in zip(full, light, strict=True)) <= 880 - 336 - 100
 
 
 def test_the_scorecard_marks_goal_value_and_state_in_words() -> None:

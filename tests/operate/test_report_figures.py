@@ -196,7 +196,7 @@ def test_what_cannot_be_ruled_out_is_said_beside_what_is_probable(
     )
     report = report_on(estate, inventory, replace(assessment, exposures=wide), plan, None)
     assert figure(report, "headline-long-lived").value.startswith("0 of 30 systems carry")
-    assert figure(report, "headline-long-lived").value.endswith("for 20 more it cannot be ruled out.")
+    assert figure(report, "headline-long-lived").value.endswith("for 20 others it cannot be ruled out.")
 
 
 def test_obligations_count_each_system_once_where_it_is_worst(report: OperationsReport, assessment: Assessment) -> None:
@@ -238,6 +238,28 @@ def test_every_outcome_of_a_scan_has_words(
     assert said.startswith("1 of 2 targets gave no answer")
     assert ("1 target or system left out" in said) is (outcome is Outcome.SKIPPED)
     assert ("(1 " in said) is (outcome is not Outcome.SKIPPED)
+
+
+def test_a_rule_in_force_that_nobody_could_judge_is_in_the_headline(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """Undetermined is not met: the systems in doubt stand beside those that break a rule, each counted once."""
+    doubtful = tuple(
+        replace(
+            f,
+            policies=tuple(
+                replace(p, state=PolicyState.UNDETERMINED)
+                if p.policy == "bank-directive" and p.state is PolicyState.NOT_APPLICABLE
+                else p
+                for p in f.policies
+            ),
+        )
+        for f in assessment.findings
+    )
+    report = report_on(estate, inventory, replace(assessment, findings=doubtful), plan, None)
+    assert "2 of 30 systems break a binding rule today; for 28 others it could not be determined" in (
+        figure(report, "headline-obligations").value
+    )
 
 
 def test_a_violation_of_a_rule_that_does_not_bind_is_not_a_breach(

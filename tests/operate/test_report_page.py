@@ -160,6 +160,9 @@ def test_every_source_link_leads_to_its_figure(
     """Each link names a file of the run, and its fragment is a JSON pointer that resolves in that file."""
     documents: tuple[Document, ...] = (inventory, assessment, plan, pilot)
     files = {DOCUMENT_FILES[d.kind()]: json.loads(encode(d)) for d in documents}
+    hrefs = [a["href"] for a in Page(html).all("a")]
+    beside = {file for kind, file in DOCUMENT_FILES.items() if kind != "estate"}
+    assert {href.partition("#")[0] for href in hrefs} - {""} <= beside
     links = [a["href"] for a in Page(html).all("a") if a.get("class") == "src"]
     assert len(links) > 60
     assert {link.partition("#")[0] for link in links} == set(files)

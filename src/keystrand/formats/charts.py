@@ -88,7 +88,7 @@ def _parts(row: VerdictRow, x: float, y: float, height: float, scale: float) -> 
 
 def exposure_bars(rows: Sequence[ExposureRow], key: str = "chart-exposure") -> str:
     """Return two bars a row, sunk above avoidable: full up to the low end, light up to the high end."""
-    left, right, top, step = 290.0, 120.0, 44.0, 60.0
+    left, right, top, step = 336.0, 120.0, 44.0, 60.0
     most = max([r.sunk.high for r in rows] + [r.avoidable.high for r in rows] + [1e-9])
     tick = nice_step(most)
     scale = (WIDTH - left - right) / max(most, tick)

@@ -7,7 +7,7 @@ from keystrand.formats.charts import ExposureRow, ScoreRow, VerdictRow, exposure
 from keystrand.formats.charts_map import LinkMark, SiteMark, site_map
 from keystrand.formats.charts_time import TimeRow, burndown, timeline, years_of
 from keystrand.formats.svg import wrapped
-from keystrand.formats.wording import capital, counted, simulated_text, two_figures
+from keystrand.formats.wording import capital, counted, simulated_text, spread_text, two_figures, value_text
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, CriterionResult, Figure, OperationsReport, PilotReport, Plan
@@ -104,10 +104,10 @@ def _shown(criterion: CriterionResult) -> tuple[str, ...]:
     measured = criterion.measured
     if measured is None:
         return tuple(wrapped(criterion.reason or "no reason given", 260))
-    spread = f"{two_figures(measured.low)} to {two_figures(measured.high)}"
+    samples = counted(measured.sample_size, "sample")
     return (
-        f"{two_figures(measured.value)} {measured.unit} ({spread})",
-        f"{counted(measured.sample_size, 'sample')}{simulated_text(measured)}",
+        f"{value_text(measured)}{simulated_text(measured)}",
+        f"{spread_text(measured)}, {samples}" if spread_text(measured) else samples,
     )
 
 

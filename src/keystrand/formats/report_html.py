@@ -81,10 +81,10 @@ def _route(segment: Segment, sites: dict[str, str]) -> str:
 
 def _advice(positions: tuple[PositionRef, ...]) -> str:
     """Return what authorities say in one line: those that address the organisation by name, the others counted."""
-    here = [f"{p.authority} {p.stance.value}" for p in positions if p.applies]
+    here = [f"{p.authority} {p.stance.value} it" for p in positions if p.applies]
     elsewhere = Counter(p.stance.value for p in positions if not p.applies)
-    counts = ", ".join(f"{number} {stance}" for stance, number in sorted(elsewhere.items()))
-    return "; ".join([*here, *([f"elsewhere: {counts}"] if counts else [])])
+    counts = [f"{n} {stance if n == 1 else stance.removesuffix('s')} it" for stance, n in sorted(elsewhere.items())]
+    return "; ".join([*here, *([f"of those elsewhere {', '.join(counts)}"] if counts else [])])
 
 
 def _segment_row(n: int, decision: SegmentDecision, estate: Estate, report: OperationsReport, plan: Plan) -> SegmentRow:

@@ -51,10 +51,20 @@ def estimate_text(estimate: Estimate) -> str:
     """Return an estimate with its unit, spread and sample size; a simulated one says so. No samples: not measured."""
     if not estimate.sample_size:
         return "not measured"
-    number, unit = two_figures(estimate.value), f" {estimate.unit}" if estimate.unit else ""
+    spread = f"{spread_text(estimate)}, {estimate.spread}, " if spread_text(estimate) else ""
+    return f"{value_text(estimate)} ({spread}{counted(estimate.sample_size, 'sample')}{simulated_text(estimate)})"
+
+
+def value_text(estimate: Estimate) -> str:
+    """Return the median with its unit; a ratio has none."""
+    unit = "" if estimate.unit in ("", "ratio") else f" {estimate.unit}"
+    return f"{two_figures(estimate.value)}{unit}"
+
+
+def spread_text(estimate: Estimate) -> str:
+    """Return the spread as `low to high`; empty where both ends round to the same."""
     low, high = two_figures(estimate.low), two_figures(estimate.high)
-    spread = f"{low} to {high}, {estimate.spread}, " if low != high else ""
-    return f"{number}{unit} ({spread}{counted(estimate.sample_size, 'sample')}{simulated_text(estimate)})"
+    return f"{low} to {high}" if low != high else ""
 
 
 def simulated_text(estimate: Estimate) -> str:

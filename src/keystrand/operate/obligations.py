@@ -96,9 +96,18 @@ def obligations_of(assessment: Assessment) -> tuple[ReportObligation, ...]:
 
 def systems_in_violation(assessment: Assessment) -> frozenset[str]:
     """Return the systems that break a binding rule today."""
+    return _bound(assessment, PolicyState.VIOLATION)
+
+
+def systems_in_doubt(assessment: Assessment) -> frozenset[str]:
+    """Return the further systems for which a binding rule is in force and nobody can tell whether it is met."""
+    return _bound(assessment, PolicyState.UNDETERMINED) - systems_in_violation(assessment)
+
+
+def _bound(assessment: Assessment, state: PolicyState) -> frozenset[str]:
     binding = {ref.id for ref in assessment.policies if ref.binding}
     return frozenset(
         finding.system
         for finding in assessment.findings
-        if any(p.state is PolicyState.VIOLATION and p.policy in binding for p in finding.policies)
+        if any(p.state is state and p.policy in binding and p.deadline <= assessment.as_of for p in finding.policies)
     )

@@ -10,7 +10,7 @@ from keystrand.model.stages import Assessment, Figure, Inventory, OperationsRepo
 from keystrand.operate.counting import systems_by_state, verdict_counts
 from keystrand.operate.decisions import approach_figures, decisions_needed, first_measures
 from keystrand.operate.exposure import doubtful_systems, exposed_systems, exposure_figures, totals
-from keystrand.operate.obligations import obligations_of, systems_in_violation
+from keystrand.operate.obligations import obligations_of, systems_in_doubt, systems_in_violation
 from keystrand.operate.proof import pilot_figures, pilot_headline, pilot_limits
 from keystrand.operate.standing import ANSWERS, NOT_COVERED, controls_of
 from keystrand.operate.unknowns import unknown_figures
@@ -36,7 +36,7 @@ def _long_lived(estate: Estate, assessment: Assessment) -> Figure:
     verb = "carries" if exposed == 1 else "carry"
     value = f"{exposed} of {counted(len(estate.system), 'system')} {verb} data that will probably still need secrecy "
     value += "when a quantum computer can read it"
-    value += f"; for {doubtful} more it cannot be ruled out." if doubtful else "."
+    value += f"; for {doubtful} others it cannot be ruled out." if doubtful else "."
     return _headline("long-lived", "Long-lived data", value, "assessment", "/exposures")
 
 
@@ -55,6 +55,8 @@ def _obligations(assessment: Assessment) -> Figure:
     broken = len(systems_in_violation(assessment))
     verb = "breaks" if broken == 1 else "break"
     value = f"{broken} of {counted(len(judged), 'system')} {verb} a binding rule today; "
+    doubt = len(systems_in_doubt(assessment))
+    value += f"for {doubt} others it could not be determined; " if doubt else ""
     coming = [o for o in obligations if o.binding and o.deadline > assessment.as_of and o.due]
     if not any(policy.binding for policy in assessment.policies):
         return _headline("obligations", "Obligations", _NO_BINDING, "assessment", "/policies")
