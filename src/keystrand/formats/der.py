@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 SEQUENCE, SET, OBJECT_IDENTIFIER, OCTET_STRING, INTEGER, BIT_STRING = 0x30, 0x31, 0x06, 0x04, 0x02, 0x03
 
+MAX_OID_OCTETS = 64
+"""Longest object identifier that is read: registered ones take under 20 octets, and the work grows with the square."""
+
 
 class Element(NamedTuple):
     """One tag-length-value: `raw` is the whole of it, `content` its value."""
@@ -51,6 +54,8 @@ def sequence(data: bytes) -> list[Element]:
 
 def object_identifier(content: bytes) -> str:
     """Return an OBJECT IDENTIFIER's value in dotted form. Raises `ValueError` where it is cut off."""
+    if len(content) > MAX_OID_OCTETS:
+        raise ValueError("the object identifier is longer than any that is registered")
     if not content or content[-1] & 0x80:
         raise ValueError("the object identifier ends early")
     numbers, value = [], 0

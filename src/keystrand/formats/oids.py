@@ -1,7 +1,7 @@
 """Object identifiers of public-key and signature algorithms, by canonical name.
 
-Sources: RFC 3279, 4055, 5480, 5758, 8410 (classical); NIST's Computer Security Objects Register (ML-KEM, ML-DSA, SLH-DSA);
-RFC 9708 and RFC 9802 (LMS, XMSS); the drafts of the LAMPS working group (composite signatures).
+Sources: RFC 3279, 4055, 5480, 5758, 8410 (classical); NIST's Computer Security Objects Register (ML-KEM, ML-DSA,
+SLH-DSA); RFC 9708 and RFC 9802 (LMS, XMSS); the drafts of the LAMPS working group (composite signatures).
 """
 
 from keystrand.model.algorithm import Verdict, classify

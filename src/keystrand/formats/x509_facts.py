@@ -1,4 +1,6 @@
-"""Facts of X.509 certificates and public keys. Our own walk comes first: algorithms are named even where no library knows them.
+"""Facts of X.509 certificates and public keys.
+
+Our own walk comes first: algorithms are named even where no library knows them.
 
 Structure after RFC 5280, section 4.1; names and extensions are read by `cryptography` where it can.
 """
@@ -29,6 +31,7 @@ from keystrand.model.observation import Certificate, PublicKey
 _VERSION_TAG = 0xA0
 _UTC_TIME = 0x17
 UNREADABLE_NAME = "(unreadable name)"
+_NO_EXTENSION = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError)
 
 
 def certificate_fact(der: bytes) -> Certificate:
@@ -72,7 +75,10 @@ def public_key_fact(spki: bytes, *, private_part_present: bool = False) -> Publi
 def _tbs_fields(tbs: Element) -> list[Element]:
     """Return serial, signature, issuer, validity, subject, key information: the version is optional and left out."""
     fields = list(children(tbs.content))
-    return fields[1:] if fields[0].tag == _VERSION_TAG else fields
+    fields = fields[1:] if fields[0].tag == _VERSION_TAG else fields
+    if fields[0].tag != INTEGER or fields[3].tag != SEQUENCE:
+        raise ValueError("serial number or validity is not where it belongs")
+    return fields
 
 
 def _time(part: Element) -> date:
@@ -95,8 +101,8 @@ def _key(spki: Element) -> tuple[str, int | None]:
     if name == "ECDSA":
         return f"ECDSA-{_curve(parts[0])}", None
     if name in ("DSA", "FFDH"):
-        bits = _prime_bits(parts[0])
-        return (f"{name}-{bits}", bits) if bits else (name, None)
+        prime_bits = _prime_bits(parts[0])
+        return (f"{name}-{prime_bits}", prime_bits) if prime_bits else (name, None)
     return name, None
 
 
@@ -129,22 +135,23 @@ def _by_library(der: bytes) -> tuple[str, str, tuple[str, ...], bool]:
             certificate = x509.load_der_x509_certificate(element(der).raw)
             subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
             return subject, issuer, _names(certificate), _may_issue(certificate)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return UNREADABLE_NAME, UNREADABLE_NAME, (), False
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         found = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
-    except (x509.ExtensionNotFound, ValueError):
+    except _NO_EXTENSION:
         return ()
     assert isinstance(found, x509.SubjectAlternativeName)  # noqa: S101 - the library's type for this OID
-    return tuple(sorted(str(name.value) for name in found if not isinstance(name, x509.OtherName)))
+    plain = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
+    return tuple(sorted(str(name.value) for name in found if isinstance(name, plain)))
 
 
 def _may_issue(certificate: x509.Certificate) -> bool:
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (x509.ExtensionNotFound, ValueError):
+    except _NO_EXTENSION:
         return False
     return found.value.ca
