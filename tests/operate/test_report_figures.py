@@ -317,6 +317,15 @@ def test_an_old_key_handed_out_is_in_the_headline(
     assert "2 old or empty keys reached consumers" in figure(report, "headline-pilot").value
 
 
+def test_a_cut_that_nobody_tried_proves_nothing(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
+) -> None:
+    """Without a request during a cut the headline claims no good behaviour."""
+    idle = replace(pilot, cut=replace(pilot.cut, requests=0, keys_from_stock=0, refused_with_503=0))
+    value = figure(report_on(estate, inventory, assessment, plan, idle), "headline-pilot").value
+    assert value.endswith("What consumers get while the link is cut was not tested.")
+
+
 def test_the_scorecard_tells_missed_and_not_measured_apart(report: OperationsReport, pilot: PilotReport) -> None:
     """Each criterion keeps its state; one that was not measured gives its reason instead of a number."""
     states = [c.state for c in pilot.scorecard]

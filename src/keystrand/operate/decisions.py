@@ -101,7 +101,7 @@ def _questions(segments: Names, plan: Plan) -> Figure | None:
         id="decide-questions",
         label="Answer open questions",
         value=f"Get {counted(total, 'answer')} on {joined([segments.of(d.segment) for _, d in asked], most=4)}: "
-        "their approach is provisional until then.",
+        "the approach is provisional until then.",
         document="plan",
         pointer=f"/decisions/{asked[0][0]}/questions" if len(asked) == 1 else "/decisions",
     )

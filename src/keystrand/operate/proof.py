@@ -29,6 +29,8 @@ def pilot_headline(pilot: PilotReport | None) -> Figure:
 
 
 def _wrong_keys(cut: CutEvidence) -> str:
+    if not cut.requests:
+        return "What consumers get while the link is cut was not tested."
     wrong = cut.old_keys + cut.zero_keys
     if wrong:
         return f"With the link cut, {counted(wrong, 'old or empty key')} reached consumers: this must not happen."
