@@ -315,6 +315,9 @@ def test_an_old_key_handed_out_is_in_the_headline(
     bad = replace(pilot, cut=replace(pilot.cut, old_keys=1, zero_keys=1))
     report = report_on(estate, inventory, assessment, plan, bad)
     assert "2 old or empty keys reached consumers" in figure(report, "headline-pilot").value
+    bare = replace(pilot, cut=replace(pilot.cut, handshakes_without_key=3))
+    report = report_on(estate, inventory, assessment, plan, bare)
+    assert "3 handshakes went through without a key" in figure(report, "headline-pilot").value
 
 
 def test_a_cut_that_nobody_tried_proves_nothing(

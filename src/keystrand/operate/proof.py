@@ -34,6 +34,8 @@ def _wrong_keys(cut: CutEvidence) -> str:
     wrong = cut.old_keys + cut.zero_keys
     if wrong:
         return f"With the link cut, {counted(wrong, 'old or empty key')} reached consumers: this must not happen."
+    if cut.handshakes_without_key:
+        return f"{counted(cut.handshakes_without_key, 'handshake')} went through without a key: this must not happen."
     return "With the link cut, no old or empty key reached a consumer."
 
 
