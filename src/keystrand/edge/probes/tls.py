@@ -219,6 +219,8 @@ def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
             yield f"{one.question}: the server does not know this name, {codes.alert_name(codes.UNRECOGNIZED_NAME)}"
         elif not one.accepted and flight.alert is None:
             yield f"{one.question}: unknown, {one.talk.fault or f'connection {one.ending.value}'}"
+        elif one.question == Question.ML_DSA and flight.alert is not None:
+            continue  # a plain no: it has no such certificate
         elif one.accepted and one.talk.inquiry.to_certificate and not one.chain:
             yield f"{one.question}: certificates not read, {_why_unread(one)}"
 
