@@ -27,7 +27,7 @@ def _client(kme: KmeAccess) -> Iterator[Client014]:
 
 
 def serve_echo(kme: KmeAccess, master_sae: str, stop: Event, ready: Callable[[str, int], None]) -> None:
-    """Echo to whoever holds a key that `master_sae` shares with us, until `stop` is set. `ready` is told the address."""
+    """Echo to whoever holds a key that `master_sae` shares with us, until `stop` is set. `ready` is told where."""
     with _client(kme) as client, EchoServer(client, master_sae) as server:
         ready(server.host, server.port)
         stop.wait()

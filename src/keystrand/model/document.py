@@ -19,11 +19,11 @@ Measured = Annotated[T, Meta(extra_json_schema={_MEASURED_KEY: True})]
 """A value that the world decided (a time, a rate): left out of the content hash, so runs can be compared."""
 
 
-class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every part of a document refuses fields it does not know."""
 
 
-class InputRef(_Part, frozen=True, kw_only=True):
+class InputRef(Part, frozen=True, kw_only=True):
     """A document that this one was made from: what it says (`content_sha256`) and its exact bytes (`file_sha256`)."""
 
     kind: str
@@ -31,7 +31,7 @@ class InputRef(_Part, frozen=True, kw_only=True):
     file_sha256: Measured[Sha256]
 
 
-class Gap(_Part, frozen=True, kw_only=True):
+class Gap(Part, frozen=True, kw_only=True):
     """Something that was not looked at, or that gave no answer."""
 
     what: str
@@ -39,7 +39,7 @@ class Gap(_Part, frozen=True, kw_only=True):
     reason: str
 
 
-class Coverage(_Part, frozen=True, kw_only=True):
+class Coverage(Part, frozen=True, kw_only=True):
     """What was looked at, what answered, and every gap with its reason. Unknown is shown, never counted as safe."""
 
     unit: str

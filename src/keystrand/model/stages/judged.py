@@ -1,0 +1,113 @@
+"""Document 3: the inventory, judged."""
+
+from datetime import date
+from enum import StrEnum
+
+from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.document import Document, Part
+from keystrand.model.observation import Strength
+from keystrand.model.policy import Effect, Force, Status, Verification
+from keystrand.model.units import Answer, Count, Interval
+
+
+class PolicyState(StrEnum):
+    """What a rule says of a system on the day of the judgement.
+
+    A violation needs a final text that we read at its source or in two independent places, addressed to this
+    organisation, and a date that has passed. Everything weaker is a notice.
+    """
+
+    VIOLATION = "violation"
+    DUE = "due"
+    NOTICE = "notice"
+    MET = "met"
+    UNDETERMINED = "undetermined"
+    NOT_APPLICABLE = "not-applicable"
+
+
+class PolicyFinding(Part, frozen=True, kw_only=True):
+    """One rule against one finding."""
+
+    policy: str
+    rule: str
+    clause: str
+    effect: Effect
+    state: PolicyState
+    deadline: date
+    reason: str
+
+
+class Finding(Part, frozen=True, kw_only=True):
+    """What one system uses for one function, and the verdict.
+
+    `classical_still_accepted`: a quantum-safe exchange is negotiated, but another peer still gets a vulnerable one.
+    """
+
+    id: str
+    system: str
+    function: Function
+    verdict: Verdict
+    strength: Strength | None
+    algorithms: tuple[str, ...]
+    assets: tuple[str, ...]
+    classical_still_accepted: Answer
+    policies: tuple[PolicyFinding, ...]
+    reason: str
+
+
+class Exposure(Part, frozen=True, kw_only=True):
+    """Harvest-now-decrypt-later exposure of one data class in one system (Mosca's x, y and z as distributions).
+
+    Ratios are probabilities; `data_years` are expected years of readable data per year of production, over the low and
+    high threat curve. `sunk` was recorded before `as_of` and no migration removes it; `avoidable` is still to come.
+    """
+
+    system: str
+    data_class: str
+    shelf_life_years: float
+    migration_years: Interval
+    shelf_life_exceeds_horizon: Interval
+    avoidable_data_years: Interval
+    sunk_data_years: Interval
+    delay_cost_data_years_per_year: Interval
+    verdict: Verdict
+
+
+class Priority(Part, frozen=True, kw_only=True):
+    """Where a system stands in the order of work, and why. `tier` groups those whose order the inputs do not settle."""
+
+    rank: Count
+    tier: Count
+    system: str
+    reasons: tuple[str, ...]
+
+
+class PolicyRef(Part, frozen=True, kw_only=True):
+    """A policy that took part, with what a reader needs to judge it."""
+
+    id: str
+    name: str
+    status: Status
+    force: Force
+    verification: Verification
+    as_of: date
+    source: str
+    binding: bool
+
+
+class Assumption(Part, frozen=True, kw_only=True):
+    """Something the result rests on that nobody measured here."""
+
+    name: str
+    value: str
+    source: str
+
+
+class Assessment(Document, frozen=True, kw_only=True, tag="assessment"):
+    """Findings with verdicts, exposures, and the order of work."""
+
+    findings: tuple[Finding, ...]
+    exposures: tuple[Exposure, ...]
+    priorities: tuple[Priority, ...]
+    policies: tuple[PolicyRef, ...]
+    assumptions: tuple[Assumption, ...]

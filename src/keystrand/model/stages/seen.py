@@ -1,0 +1,64 @@
+"""Documents 1 and 2: what was seen, and the inventory of it."""
+
+from keystrand.model.algorithm import Verdict
+from keystrand.model.document import Document, Part
+from keystrand.model.estate import Layer
+from keystrand.model.observation import Fact, Record, Strength
+from keystrand.model.units import Count
+
+
+class Observations(Document, frozen=True, kw_only=True, tag="observations"):
+    """Every record of one scan, in a fixed order. On disk: JSON Lines, the head first, then one record a line."""
+
+    records: tuple[Record, ...]
+
+
+class Occurrence(Part, frozen=True, kw_only=True):
+    """One place where an asset was seen."""
+
+    target: str
+    system: str
+    place: str
+    probe: str
+    strength: Strength
+
+
+class Asset(Part, frozen=True, kw_only=True):
+    """A thing with an identity that survives a new scan and another collector.
+
+    `strength` is that of its best occurrence. `fact` is the observation itself; where two observations of one identity
+    differ, the strongest is kept and the difference is listed in `conflicts`.
+    """
+
+    id: str
+    name: str
+    verdict: Verdict
+    strength: Strength
+    fact: Fact
+    occurrences: tuple[Occurrence, ...]
+    conflicts: tuple[str, ...] = ()
+
+
+class OwnershipGap(Part, frozen=True, kw_only=True):
+    """A layer of a system or segment that nobody owns: work to be done."""
+
+    noun: str
+    id: str
+    layer: Layer
+
+
+class SystemView(Part, frozen=True, kw_only=True):
+    """What the inventory knows of one system: its assets, and how many of its targets answered."""
+
+    system: str
+    assets: tuple[str, ...]
+    targets: Count
+    answered: Count
+
+
+class Inventory(Document, frozen=True, kw_only=True, tag="inventory"):
+    """The assets, where each occurs, and what has no owner."""
+
+    assets: tuple[Asset, ...]
+    systems: tuple[SystemView, ...]
+    ownership_gaps: tuple[OwnershipGap, ...]
