@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
@@ -36,6 +37,25 @@ _FIXED_KEX = {
     "rsa2048-sha256": "RSA-KEX-2048",
 }
 
+_Patterns = tuple[tuple[str, Callable[[re.Match[str]], str]], ...]
+# The bare forms without "diffie-hellman-" and "ecdh-sha2-" are what Kerberos names hold (RFC 4462, RFC 8732).
+_KEX_PATTERNS: _Patterns = (
+    (r"(?:diffie-hellman-)?group(1|14|15|16|17|18)-sha\d+(?:@.+)?", lambda m: f"FFDH-{_GROUP_BITS[m[1]]}"),
+    (r"(?:diffie-hellman-group-exchange|gex)-sha\d+(?:@.+)?", lambda _: "FFDH"),
+    (r"ecdh-sha2-(nistp256|nistp384|nistp521)", lambda m: f"ECDH-{_NIST[m[1]]}"),
+    (r"(nistp256|nistp384|nistp521)-sha\d+", lambda m: f"ECDH-{_NIST[m[1]]}"),
+    (r"ecdh-sha2-(\d+(?:\.\d+)+)", lambda m: f"ECDH-{CURVES.get(m[1], m[1])}"),
+    (r"curve25519-sha256", lambda _: "X25519"),
+    (r"curve448-sha512", lambda _: "X448"),
+)
+_HOST_KEY_PATTERNS: _Patterns = (
+    (r"(?:ssh-rsa|sign-rsa|rsa-sha2-256|rsa-sha2-512|rsa2048-sha256)(?:-sha\d+@ssh\.com)?", lambda _: "RSA"),
+    (r"(?:ssh-dss|sign-dss)", lambda _: "DSA"),
+    (r"ssh-ed(25519|448)", lambda m: f"Ed{m[1]}"),
+    (r"ecdsa-sha2-(nistp256|nistp384|nistp521)", lambda m: f"ECDSA-{_NIST[m[1]]}"),
+    (r"ecdsa-sha2-(\d+(?:\.\d+)+)", lambda m: f"ECDSA-{CURVES.get(m[1], m[1])}"),
+)
+
 MODERN_KEX = (
     "mlkem768x25519-sha256",
     "sntrup761x25519-sha512",
@@ -60,7 +80,7 @@ MODERN_HOST_KEYS = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-"""Host keys that a present-day client accepts, best first (ssh_config(5); certificates left out: nobody vouches here)."""
+"""Host keys that a present-day client accepts, best first (ssh_config(5)); certificates of host keys are left out."""
 
 
 def is_pseudo(name: str) -> bool:
@@ -77,37 +97,22 @@ def key_exchange_name(name: str) -> str:
     """Return the canonical name of the key exchange that SSH calls `name`, or `name` where it is not known."""
     if name in _FIXED_KEX:
         return _FIXED_KEX[name]
-    # RFC 4462 and 8732: the same exchanges, authenticated by Kerberos; a hash of the mechanism ends the name
     gss = re.fullmatch(r"gss-((?:group|gex|nistp|curve).*-sha\d+)-.+", name)
-    plain = gss[1] if gss else name
-    if match := re.fullmatch(r"(?:diffie-hellman-)?group(1|14|15|16|17|18)-sha\d+(@.*)?", plain):
-        return f"FFDH-{_GROUP_BITS[match[1]]}"
-    if re.fullmatch(r"diffie-hellman-group-exchange-sha\d+(@.*)?|gex-sha\d+", plain):
-        return "FFDH"
-    if match := re.fullmatch(r"(?:ecdh-sha2-)?(nistp256|nistp384|nistp521)(?:-sha\d+)?", plain):
-        return f"ECDH-{_NIST[match[1]]}"
-    if match := re.fullmatch(r"ecdh-sha2-([\d.]+)", plain):
-        return f"ECDH-{CURVES.get(match[1], match[1])}"
-    if re.fullmatch(r"curve(25519|448)-sha\d+", plain):
-        return "X25519" if "25519" in plain else "X448"
-    return _unmapped(name)
+    return _by_pattern(gss[1] if gss else name, _KEX_PATTERNS) or _unmapped(name)
 
 
 def host_key_name(name: str) -> str:
     """Return the canonical name of the host key algorithm that SSH calls `name`; RSA and DSA without their size."""
     # RFC 6187 (X.509), OpenSSH's certificates and its keys held by a token: the same algorithm in another wrapping
-    plain = re.sub(r"^(?:x509v3-|sk-)|(?:-cert-v0[01])?@openssh\.com$", "", name)
-    if plain in ("ssh-rsa", "rsa-sha2-256", "rsa-sha2-512", "rsa2048-sha256", "sign-rsa"):
-        return "RSA"
-    if plain in ("ssh-dss", "sign-dss"):
-        return "DSA"
-    if plain in ("ssh-ed25519", "ssh-ed448"):
-        return "Ed25519" if plain == "ssh-ed25519" else "Ed448"
-    if match := re.fullmatch(r"(?:webauthn-sk-)?ecdsa-sha2-(nistp256|nistp384|nistp521)", plain):
-        return f"ECDSA-{_NIST[match[1]]}"
-    if match := re.fullmatch(r"ecdsa-sha2-([\d.]+)", plain):
-        return f"ECDSA-{CURVES.get(match[1], match[1])}"
-    return _unmapped(name)
+    plain = re.sub(r"^(?:x509v3-|webauthn-|sk-)+|(?:-cert-v0[01])?@openssh\.com$", "", name)
+    return _by_pattern(plain, _HOST_KEY_PATTERNS) or _unmapped(name)
+
+
+def _by_pattern(name: str, patterns: _Patterns) -> str:
+    for pattern, canonical in patterns:
+        if match := re.fullmatch(pattern, name):
+            return canonical(match)
+    return ""
 
 
 def host_key_fact(blob: bytes) -> PublicKey:

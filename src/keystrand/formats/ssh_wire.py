@@ -1,6 +1,6 @@
-"""The part of the SSH transport protocol that is spoken in clear: identification, packets, key exchange (RFC 4253, 5656).
+"""The part of the SSH transport protocol that is spoken in clear: identification, packets, key exchange.
 
-Nothing here decrypts or verifies: it reads what a server says before any key is agreed.
+Sources: RFC 4251, 4253 and 5656. Nothing here decrypts or verifies: it reads what a server says before a key is agreed.
 """
 
 import struct

@@ -1,0 +1,306 @@
+"""The SSH probe: what key exchanges and host keys a server offers, and the host key that it shows.
+
+No login is tried, and no session key is agreed: the server shows its host key before that, and we take our leave.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from keystrand.edge.probes.base import Answer, Ending, Job, attempt, place_of, unanswered
+from keystrand.formats.ssh_names import (
+    MODERN_HOST_KEYS,
+    MODERN_KEX,
+    host_key_fact,
+    host_key_name,
+    is_pseudo,
+    key_exchange_name,
+)
+from keystrand.formats.ssh_wire import (
+    DEBUG,
+    DISCONNECT,
+    IGNORE,
+    Identification,
+    KexInit,
+    disconnect_message,
+    disconnect_reason,
+    first_packet,
+    identification,
+    kex_init_message,
+    kexinit,
+    kexinit_message,
+    packet,
+    shown_host_key,
+)
+from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.errors import InvalidInput
+from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Attempt,
+    Endpoint,
+    Fact,
+    Observation,
+    Outcome,
+    PublicKey,
+    Record,
+    Strength,
+)
+
+_SOFTWARE = b"SSH-2.0-keystrand\r\n"
+_COOKIE_OCTETS = 16
+_PREFERRED, _RSA = "preferred host key", "RSA host key"
+
+
+def _x25519() -> bytes:
+    return x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
+
+
+def _point(curve: ec.EllipticCurve) -> bytes:
+    key = ec.generate_private_key(curve).public_key()
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def _ml_kem(kind: type[mlkem.MLKEM768PrivateKey] | type[mlkem.MLKEM1024PrivateKey]) -> bytes:
+    return kind.generate().public_key().public_bytes_raw()
+
+
+def _below_prime(bits: int) -> bytes:
+    """Return a random mpint of `bits` - 1 bits: smaller than the prime of a group of `bits`, larger than 1."""
+    number = secrets.randbits(bits - 1) | 1 << (bits - 2)
+    return number.to_bytes(bits // 8, "big")
+
+
+_SHARES: Mapping[str, Callable[[], bytes]] = {
+    "X25519": _x25519,
+    "ECDH-P-256": lambda: _point(ec.SECP256R1()),
+    "ECDH-P-384": lambda: _point(ec.SECP384R1()),
+    "ECDH-P-521": lambda: _point(ec.SECP521R1()),
+    "mlkem768x25519-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _x25519(),
+    "mlkem768nistp256-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _point(ec.SECP256R1()),
+    "mlkem1024nistp384-sha384": lambda: _ml_kem(mlkem.MLKEM1024PrivateKey) + _point(ec.SECP384R1()),
+    "FFDH-2048": lambda: _below_prime(2048),
+    "FFDH-1024": lambda: _below_prime(1024),
+    "FFDH-3072": lambda: _below_prime(3072),
+    "FFDH-4096": lambda: _below_prime(4096),
+    "FFDH-8192": lambda: _below_prime(8192),
+}
+"""How to open each key exchange that we can, cheapest for the server first. The private halves are thrown away."""
+
+
+def _first(preferred: tuple[str, ...], offered: tuple[str, ...]) -> str:
+    """Return what two lists agree on: the client's first that the server has too (RFC 4253, 7.1); empty if nothing."""
+    return next((name for name in preferred if name in offered), "")
+
+
+class _Talk:
+    """One connection: identification, lists of algorithms, and the host key where we can open a key exchange.
+
+    `wanted` are the host key algorithms that we ask for, best first; empty: whatever the server has.
+    """
+
+    def __init__(self, wanted: tuple[str, ...] = ()) -> None:
+        self.done = False
+        self.server: Identification | None = None
+        self.lists: KexInit | None = None
+        self.host_key: PublicKey | None = None
+        self.host_key_algorithm = ""
+        self.fault = ""
+        self._wanted, self._buffer = wanted, b""
+
+    def begin(self) -> bytes:
+        return _SOFTWARE
+
+    def receive(self, octets: bytes) -> bytes:
+        self._buffer += octets
+        reply = b""
+        try:
+            while not self.done and (said := self._step()) is not None:
+                reply += said
+        except InvalidInput as error:
+            self._end(error.message)
+        return reply
+
+    def _end(self, fault: str = "") -> None:
+        self.done, self.fault, self._buffer = True, fault, b""
+
+    def _step(self) -> bytes | None:
+        """Take one line or packet and return what to say to it; None where there is none yet."""
+        if self.server is None:
+            return self._identified()
+        if (found := first_packet(self._buffer)) is None:
+            return None
+        payload, self._buffer = found
+        if payload[0] in (IGNORE, DEBUG):
+            return b""
+        if payload[0] == DISCONNECT:
+            raise InvalidInput(f"the server ended the talk: {disconnect_reason(payload)}")
+        return self._listed(payload) if self.lists is None else self._shown(payload)
+
+    def _identified(self) -> bytes | None:
+        if (found := identification(self._buffer)) is None:
+            return None
+        self.server, self._buffer = found
+        if not _speaks_version_2(self.server):
+            self._end("the server speaks SSH version 1 only")
+        return b""
+
+    def _listed(self, payload: bytes) -> bytes:
+        self.lists = kexinit(payload)
+        # exchanges by Kerberos (gss-) open in another way
+        plain = [name for name in self.lists.key_exchanges if not name.startswith("gss-")]
+        by_name = {key_exchange_name(name): name for name in reversed(plain)}
+        exchange = next((name for name in _SHARES if name in by_name), "")
+        offered = self.lists.host_keys
+        self.host_key_algorithm = _first(self._wanted or (*MODERN_HOST_KEYS, *offered), offered)
+        if not exchange or not self.host_key_algorithm:
+            self._end("the server shows its host key only in key exchanges that this probe does not open")
+            return packet(disconnect_message())
+        lists = kexinit_message(secrets.token_bytes(_COOKIE_OCTETS), by_name[exchange], self.host_key_algorithm)
+        return packet(lists) + packet(kex_init_message(_SHARES[exchange]()))
+
+    def _shown(self, payload: bytes) -> bytes:
+        shown = host_key_fact(shown_host_key(payload))
+        if not shown.algorithm.startswith(host_key_name(self.host_key_algorithm)):
+            raise InvalidInput(
+                f"asked for {self.host_key_algorithm}, the server showed a key of type {shown.algorithm}"
+            )
+        self.host_key = shown
+        self._end()
+        return packet(disconnect_message())
+
+
+def _speaks_version_2(server: Identification) -> bool:
+    """Return whether the server speaks SSH 2.0; "1.99" says that it speaks both (RFC 4253, 5.1)."""
+    return server.protocol in ("2.0", "1.99")
+
+
+def _versions(server: Identification) -> tuple[str, ...]:
+    return ("1.5", "2.0") if server.protocol == "1.99" else (server.protocol,)
+
+
+class _Seen(NamedTuple):
+    """A fact and how strong it is."""
+
+    strength: Strength
+    fact: Fact
+
+
+class SshProbe:
+    """Asks an SSH server for its lists and its host key: one connection, and a second where it has an RSA key too."""
+
+    kind: ClassVar[ProbeKind] = ProbeKind.SSH
+
+    def plan(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Job, ...]:
+        """Return the first job; then, where an RSA host key was offered but another shown, one that asks for it.
+
+        The names of the others in use say their size; RSA's does not, and policies judge it by its size.
+        """
+        if target.host is None or target.port is None:
+            return ()
+        if not answers:
+            return (Job(_PREFERRED, target.host, target.port, _Talk),)
+        talk = _talk(answers[0])
+        if len(answers) > 1 or talk.host_key is None or talk.lists is None:
+            return ()
+        rsa = tuple(name for name in talk.lists.host_keys if name in ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"))
+        if not rsa or talk.host_key.algorithm.startswith("RSA"):
+            return ()
+        return (Job(_RSA, target.host, target.port, lambda: _Talk(rsa)),)
+
+    def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
+        """Return what the server offers and what a present-day client would get from it, and the attempt."""
+        if not answers or target.host is None or target.port is None:
+            return (unanswered(target, answers),)
+        talks = [_talk(answer) for answer in answers]
+        first = talks[0]
+        if first.server is None:
+            return (_no_identification(target, answers),)
+        endpoint = Endpoint(
+            protocol="ssh",
+            host=target.host,
+            port=target.port,
+            versions=_versions(first.server),
+            software=first.server.software,
+            prefers_post_quantum=_prefers_post_quantum(first.lists),
+        )
+        seen = [_Seen(Strength.NEGOTIATED, endpoint), *_uses(first.lists, talks)]
+        records = (
+            Observation(
+                target=target.id, probe=self.kind.value, place=place_of(target), strength=one.strength, fact=one.fact
+            )
+            for one in seen
+        )
+        return (*records, _attempt(target, answers))
+
+
+def _talk(answer: Answer) -> _Talk:
+    assert isinstance(answer.conversation, _Talk)  # noqa: S101 - the scheduler hands back what `start` made
+    return answer.conversation
+
+
+def _no_identification(target: Target, answers: tuple[Answer, ...]) -> Attempt:
+    if fault := _talk(answers[0]).fault:
+        return attempt(target, Outcome.NONE, fault)
+    return unanswered(target, answers)
+
+
+def _attempt(target: Target, answers: tuple[Answer, ...]) -> Attempt:
+    """Return the attempt on a server that identified itself: seen only where its lists of algorithms were."""
+    first = _talk(answers[0])
+    why = first.fault or answers[0].reason or f"connection {answers[0].ending.value}"
+    if first.lists is None:
+        outcome = Outcome.TIMED_OUT if answers[0].ending is Ending.TIMED_OUT else Outcome.UNPARSABLE
+        return attempt(target, outcome, f"an SSH server, but its algorithms stayed unknown: {why}")
+    if first.host_key is None:
+        return attempt(target, Outcome.SEEN, f"no host key was shown: {why}")
+    if missing := [answer for answer in answers[1:] if _talk(answer).host_key is None]:
+        why = _talk(missing[0]).fault or missing[0].reason
+        return attempt(target, Outcome.SEEN, f"the RSA host key was offered but not shown: {why}")
+    return attempt(target, Outcome.SEEN)
+
+
+def _prefers_post_quantum(lists: KexInit | None) -> bool | None:
+    """Return whether a present-day client gets a quantum-safe key exchange; None where that cannot be told."""
+    if lists is None:
+        return None
+    got = _first(MODERN_KEX, lists.key_exchanges)
+    names = [got] if got else [name for name in lists.key_exchanges if not is_pseudo(name)]
+    verdicts = {classify(key_exchange_name(name)).verdict for name in names}
+    if verdicts == {Verdict.QUANTUM_SAFE}:
+        return True
+    return False if verdicts == {Verdict.QUANTUM_VULNERABLE} else None
+
+
+def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
+    if lists is None:
+        return
+    exchange = _first(MODERN_KEX, lists.key_exchanges)
+    yield from _named(lists.key_exchanges, exchange, Function.KEY_ESTABLISHMENT, key_exchange_name)
+    keys = {talk.host_key.sha256: talk.host_key for talk in reversed(talks) if talk.host_key}
+    shown = talks[0].host_key
+    for key in keys.values():
+        yield _Seen(Strength.NEGOTIATED if key == shown else Strength.OFFERED, key)
+    sizes = {key.algorithm.partition("-")[0]: key.algorithm for key in keys.values() if key.bits}
+    yield from _named(
+        lists.host_keys,
+        talks[0].host_key_algorithm if shown else "",
+        Function.SIGNATURE,
+        lambda name: sizes.get(host_key_name(name), host_key_name(name)),
+    )
+
+
+def _named(
+    names: tuple[str, ...], negotiated: str, function: Function, canonical: Callable[[str], str]
+) -> Iterator[_Seen]:
+    """Yield one use for each algorithm in `names`. Of several names for it the negotiated, or else the first, counts."""
+    uses: dict[str, str] = {}
+    for name in (negotiated, *names):
+        if name and not is_pseudo(name):
+            uses.setdefault(canonical(name), name)
+    for algorithm, name in uses.items():
+        strength = Strength.NEGOTIATED if name == negotiated else Strength.OFFERED
+        yield _Seen(strength, AlgorithmUse(algorithm=algorithm, function=function, code_point=name))
