@@ -13,7 +13,18 @@ from OpenSSL import SSL
 
 from keystrand.edge.probes.base import Answer, Ending, Job
 from keystrand.edge.probes.tls import MAX_CONNECTIONS, TlsProbe
-from keystrand.edge.probes.tls_questions import INQUIRIES, Question, TlsConversation, server_name
+from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, server_name
+from keystrand.formats.tls_codepoints import (
+    SECP256R1,
+    SECP256R1_MLKEM768,
+    SECP384R1,
+    SECP521R1,
+    SUITES_13,
+    TLS13,
+    X448,
+    X25519,
+    X25519_MLKEM768,
+)
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import Attempt, Outcome
 
@@ -104,6 +115,25 @@ def test_pieces_do_not_matter(step: int) -> None:
         talk.receive(flight[start : start + step])
     assert talk.done
     assert (talk.fault, len(talk.flight.certificates), talk.flight.scheme) == ("", 1, 0x0403)
+
+
+@pytest.mark.parametrize("suite", SUITES_13)
+@pytest.mark.parametrize("group", [X25519_MLKEM768, SECP256R1_MLKEM768, X25519, X448, SECP256R1, SECP384R1, SECP521R1])
+def test_every_share_and_suite(group: int, suite: int) -> None:
+    """With each key exchange and cipher suite the server's encrypted certificate is read after its retry request."""
+    inquiry = Inquiry(versions=(TLS13,), suites=(suite,), groups=(group,), to_certificate=True)
+    talk = TlsConversation(inquiry, "server.example")
+    server = SSL.Connection(context(), None)
+    server.set_accept_state()
+    octets = talk.begin()
+    while octets:
+        server.bio_write(octets)
+        with pytest.raises(SSL.WantReadError):
+            server.do_handshake()
+        octets = talk.receive(server.bio_read(1 << 17))
+    assert (talk.done, talk.fault, talk.flight.group, talk.flight.suite) == (True, "", group, suite)
+    assert talk.flight.scheme == 0x0403
+    assert len(talk.flight.certificates) == 1
 
 
 def server_hello(group: int, *, retry: bool, suite: int = 0x1301) -> bytes:
