@@ -171,7 +171,7 @@ def test_parts_add_up_to_the_whole(one: list[Record], two: list[Record], three: 
 
 @given(record_lists, sightings)
 def test_a_further_observation_never_weakens_the_evidence(records: list[Record], further: Observation) -> None:
-    """Every asset stays, at least as strong; only a negotiated key establishment can make an endpoint look better."""
+    """Every asset stays, at least as strong, and none but an endpoint looks better than before."""
     before, after = by_id(merged(records)), by_id(merged([*records, further]))
     for name, asset in before.items():
         assert after[name].strength.rank <= asset.strength.rank
@@ -213,19 +213,21 @@ def test_unknown_never_becomes_safe(records: list[Record]) -> None:
         if asset.verdict is not SAFE:
             continue
         own = [r for r in sighted if identity(r.fact, r.place) == asset.id]
-        said = [name for r in own for name in _algorithms_of(r.fact)]
+        said = {classify(name).verdict for r in own for name in _algorithms_of(r.fact)}
         if isinstance(asset.fact, Endpoint):
             there = {r.place for r in own}
-            said = [
-                r.fact.algorithm
+            said = {
+                classify(r.fact.algorithm).verdict
                 for r in sighted
                 if isinstance(r.fact, AlgorithmUse)
                 and r.fact.function is KEX
                 and r.place in there
                 and r.strength is Strength.NEGOTIATED
-            ]
-        assert said
-        assert {classify(name).verdict for name in said} == {SAFE}
+            }
+            assert asset.fact.prefers_post_quantum is not False
+            if asset.fact.prefers_post_quantum:
+                said -= {VULNERABLE}
+        assert said == {SAFE}
 
 
 def _algorithms_of(fact: Fact) -> list[str]:
@@ -310,24 +312,31 @@ NEG, OFF = Strength.NEGOTIATED, Strength.OFFERED
 
 
 @pytest.mark.parametrize(
-    ("uses", "verdict"),
+    ("uses", "prefers_safe", "verdict"),
     [
-        ([], UNKNOWN),
-        ([(NEG, SAFE)], SAFE),
-        ([(NEG, SAFE), (OFF, VULNERABLE)], SAFE),
-        ([(NEG, SAFE), (NEG, VULNERABLE)], VULNERABLE),
-        ([(NEG, SAFE), (NEG, UNKNOWN)], UNKNOWN),
-        ([(NEG, VULNERABLE), (OFF, SAFE)], VULNERABLE),
-        ([(NEG, UNKNOWN), (OFF, VULNERABLE)], UNKNOWN),
-        ([(OFF, SAFE)], UNKNOWN),
-        ([(OFF, SAFE), (OFF, VULNERABLE)], UNKNOWN),
-        ([(OFF, VULNERABLE)], VULNERABLE),
-        ([(OFF, VULNERABLE), (OFF, UNKNOWN)], UNKNOWN),
+        ([], True, UNKNOWN),
+        ([(NEG, SAFE)], None, SAFE),
+        ([(NEG, SAFE), (OFF, VULNERABLE)], None, SAFE),
+        ([(NEG, SAFE), (NEG, VULNERABLE)], True, SAFE),
+        ([(NEG, SAFE), (NEG, VULNERABLE)], None, UNKNOWN),
+        ([(NEG, SAFE), (NEG, VULNERABLE)], False, VULNERABLE),
+        ([(NEG, SAFE), (OFF, VULNERABLE)], False, VULNERABLE),
+        ([(NEG, SAFE)], False, UNKNOWN),
+        ([(NEG, SAFE), (NEG, UNKNOWN)], True, UNKNOWN),
+        ([(NEG, VULNERABLE), (OFF, SAFE)], True, VULNERABLE),
+        ([(NEG, VULNERABLE), (NEG, UNKNOWN)], True, VULNERABLE),
+        ([(NEG, UNKNOWN), (OFF, VULNERABLE)], None, UNKNOWN),
+        ([(OFF, SAFE)], True, UNKNOWN),
+        ([(OFF, SAFE), (OFF, VULNERABLE)], None, UNKNOWN),
+        ([(OFF, VULNERABLE)], None, VULNERABLE),
+        ([(OFF, VULNERABLE), (OFF, UNKNOWN)], None, UNKNOWN),
     ],
 )
-def test_an_endpoint_is_judged_by_what_it_negotiates(uses: list[tuple[Strength, Verdict]], verdict: Verdict) -> None:
-    """An offer makes nobody safe; a negotiated exchange decides, the worst of several."""
-    assert endpoint_verdict(uses) is verdict
+def test_an_endpoint_is_judged_by_what_it_negotiates(
+    *, uses: list[tuple[Strength, Verdict]], prefers_safe: bool | None, verdict: Verdict
+) -> None:
+    """An offer makes nobody safe; a safe exchange beside another counts only where it is known to be preferred."""
+    assert endpoint_verdict(uses, prefers_safe=prefers_safe) is verdict
 
 
 def test_only_key_establishment_at_the_same_place_speaks_for_an_endpoint() -> None:

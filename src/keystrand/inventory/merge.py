@@ -60,12 +60,13 @@ def _established(observations: Iterable[Observation]) -> _Established:
     return at
 
 
-def _verdict(observations: list[Observation], established: _Established) -> Verdict:
-    """Return the verdict of one asset: where observations differ, the worst of what they say."""
-    if isinstance(observations[0].fact, Endpoint):
-        places = {seen.place for seen in observations}
-        return endpoint_verdict(use for place in places for use in established.get(place, ()))
-    return worst(fact_verdict(seen.fact) for seen in observations)
+def _verdict(fact: Fact, observations: list[Observation], established: _Established) -> Verdict:
+    """Return the verdict of one asset whose reconciled fact is `fact`; of several opinions on it, the worst."""
+    if not isinstance(fact, Endpoint):
+        return worst(fact_verdict(seen.fact) for seen in observations)
+    places = {seen.place for seen in observations}
+    uses = (use for place in places for use in established.get(place, ()))
+    return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum)
 
 
 def _occurrences(observations: list[Observation], systems: Mapping[str, str]) -> tuple[Occurrence, ...]:
@@ -96,7 +97,7 @@ def _asset(name: str, observations: list[Observation], systems: Mapping[str, str
     return Asset(
         id=name,
         name=_name(fact),
-        verdict=_verdict(observations, established),
+        verdict=_verdict(fact, observations, established),
         strength=occurrences[0].strength,
         fact=fact,
         occurrences=occurrences,

@@ -36,15 +36,26 @@ def fact_verdict(fact: Fact) -> Verdict:
             return Verdict.UNKNOWN
 
 
-def endpoint_verdict(uses: Iterable[tuple[Strength, Verdict]]) -> Verdict:
+def endpoint_verdict(uses: Iterable[tuple[Strength, Verdict]], *, prefers_safe: bool | None) -> Verdict:
     """Return the verdict of an endpoint from the key establishment seen there, each use with its evidence.
 
-    What was negotiated decides, the worst of it first. Where nothing was negotiated an endpoint is never safe, because
-    an offer may not be taken; it is vulnerable where only vulnerable exchanges are on offer, and else unknown.
+    What was negotiated decides. A safe exchange beside another one counts only where the endpoint is known to prefer it
+    (`prefers_safe`, None where not known). Where nothing was negotiated an endpoint is never safe, because an offer may
+    not be taken; it is vulnerable where only vulnerable exchanges are on offer, and else unknown.
     """
     seen = set(uses)
     negotiated = {verdict for strength, verdict in seen if strength is Strength.NEGOTIATED}
+    everything = {verdict for _, verdict in seen}
+    if Verdict.QUANTUM_SAFE in negotiated:
+        return _of_choice(negotiated, everything, prefers_safe=prefers_safe)
     if negotiated:
         return worst(negotiated)
-    only_vulnerable = {verdict for _, verdict in seen} == {Verdict.QUANTUM_VULNERABLE}
-    return Verdict.QUANTUM_VULNERABLE if only_vulnerable else Verdict.UNKNOWN
+    return Verdict.QUANTUM_VULNERABLE if everything == {Verdict.QUANTUM_VULNERABLE} else Verdict.UNKNOWN
+
+
+def _of_choice(negotiated: set[Verdict], everything: set[Verdict], *, prefers_safe: bool | None) -> Verdict:
+    """Return the verdict where a safe exchange was negotiated, by what else was seen and which one is preferred."""
+    if prefers_safe is False:
+        return worst((*everything, Verdict.UNKNOWN))
+    chosen = negotiated == {Verdict.QUANTUM_SAFE} or (prefers_safe and Verdict.UNKNOWN not in negotiated)
+    return Verdict.QUANTUM_SAFE if chosen else Verdict.UNKNOWN
