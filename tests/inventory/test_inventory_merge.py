@@ -421,6 +421,21 @@ def test_observations_of_another_estate_are_refused() -> None:
     assert [problem.field for problem in refused.value.problems] == ["gone", "lost"]
 
 
+@pytest.mark.parametrize(
+    ("fact", "name"),
+    [
+        (replace(ENDPOINT, host="2001:DB8::1"), "tls://[2001:db8::1]:443"),
+        (certificate(subject="", names=("a.example", "b.example")), "a.example"),
+        (certificate(subject=""), f"certificate {A[:16]}"),
+        (PublicKey(sha256=A, algorithm=""), f"key {A[:16]}"),
+        (use(""), "unnamed algorithm"),
+    ],
+)
+def test_every_asset_has_a_name_to_show(fact: Fact, name: str) -> None:
+    """Also where the thing itself carries none."""
+    assert only([seen(fact)]).name == name
+
+
 def test_the_head_says_what_it_was_made_from() -> None:
     """The day judged for comes from the observations, the moment and the version from the caller."""
     inventory = merged(())

@@ -24,6 +24,12 @@ def _quoted(text: str) -> str:
     return text.replace("%", "%25").replace(":", "%3A")
 
 
+def authority(endpoint: Endpoint) -> str:
+    """Return host and port as a URL has them: lower case, an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    host = endpoint.host.lower()
+    return f"[{host}]:{endpoint.port}" if ":" in host else f"{host}:{endpoint.port}"
+
+
 def canonical(observation: Observation) -> Observation:
     """Return `observation` with its place, and the host of an endpoint, in the one spelling that is compared."""
     fact = observation.fact
@@ -44,7 +50,6 @@ def identity(fact: Fact, place: str) -> str:
         case PublicKey():
             return f"public-key:{fact.sha256}"
         case Endpoint():
-            host = f"[{fact.host.lower()}]" if ":" in fact.host else fact.host.lower()
-            return f"endpoint:{_quoted(fact.protocol.lower())}://{host}:{fact.port}"
+            return f"endpoint:{_quoted(fact.protocol.lower())}://{authority(fact)}"
         case AlgorithmUse():
             return f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{canonical_place(place)}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from keystrand.inventory.coverage import estate_coverage
-from keystrand.inventory.identity import canonical, identity
+from keystrand.inventory.identity import authority, canonical, identity
 from keystrand.inventory.reconcile import reconcile
 from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
 from keystrand.inventory.views import ownership_gaps, system_views
@@ -35,7 +35,7 @@ def _name(fact: Fact) -> str:
         case PublicKey():
             return f"{fact.algorithm} key {fact.sha256[:16]}".strip()
         case Endpoint():
-            return f"{fact.protocol}://{fact.host}:{fact.port}"
+            return f"{fact.protocol}://{authority(fact)}"
         case AlgorithmUse():
             return fact.algorithm or "unnamed algorithm"
 
