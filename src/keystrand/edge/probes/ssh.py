@@ -296,7 +296,7 @@ def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
 def _named(
     names: tuple[str, ...], negotiated: str, function: Function, canonical: Callable[[str], str]
 ) -> Iterator[_Seen]:
-    """Yield one use for each algorithm in `names`. Of several names for it the negotiated, or else the first, counts."""
+    """Yield one use an algorithm in `names`. Of several names for it the negotiated, or else the first, counts."""
     uses: dict[str, str] = {}
     for name in (negotiated, *names):
         if name and not is_pseudo(name):
