@@ -10,7 +10,9 @@ import pytest
 
 from keystrand.cli.config import settings
 from keystrand.cli.main import run
+from keystrand.cli.output import Output, emit, say
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "regional-bank"
 COMMAND = (sys.executable, "-m", "keystrand.cli.main")
 
 
@@ -35,7 +37,7 @@ def _away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["inventory", "show", "--out", "nowhere"], 2, "keystrand inventory scan"),
         (["plan", "show", "--out", "nowhere"], 2, "keystrand plan make"),
         (["assess", "explain", "x", "--out", "nowhere"], 2, "keystrand inventory scan"),
-        (["inventory", "scan", "--as-of", "yesterday"], 2, "YYYY-MM-DD"),
+        (["inventory", "scan", str(EXAMPLE), "--as-of", "yesterday"], 2, "YYYY-MM-DD"),
         (["estate", "check", "-o", "yaml"], 2, "yaml"),
         (["kme", "serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
     ],
@@ -44,7 +46,6 @@ def test_a_mistake_is_answered_with_its_place_and_the_next_step(
     arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every mistake ends with the documented exit code, a sentence on stderr, nothing on stdout and no traceback."""
-    (Path.cwd() / "estate.toml").write_text("") if "--as-of" in arguments else None
     assert run(arguments) == code
     out, err = capsys.readouterr()
     assert said in err
@@ -58,6 +59,16 @@ def test_errors_are_json_where_results_are(capsys: pytest.CaptureFixture[str]) -
     error = json.loads(capsys.readouterr().err)
     assert error["error"] == "missing-input"
     assert error["hint"] == "make it first: keystrand plan make"
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_names_from_the_network_cannot_steer_a_terminal(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters are written out in every form that people look at."""
+    emit(Output(form), [{"name": "x\x1b]0;owned\x07\x9b31m\u202ey"}])
+    say("banner \x1b[2J")
+    shown = "".join(capsys.readouterr())
+    assert not [c for c in shown if c != "\n" and not c.isprintable()]
+    assert "\\x1b" in shown
 
 
 def test_settings_come_from_the_nearest_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

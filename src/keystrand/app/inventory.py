@@ -146,11 +146,12 @@ def asset_rows(out: Path) -> list[Row]:
     inventory, _ = load(out, Inventory)
     return [
         {
-            "id": asset.id,
             "name": asset.name,
+            "kind": asset.fact.__struct_config__.tag,
             "verdict": asset.verdict.value,
             "evidence": asset.strength.value,
             "systems": sorted({o.system for o in asset.occurrences}),
+            "id": asset.id,
         }
         for asset in inventory.assets
     ]

@@ -9,6 +9,7 @@ import typer
 from typer.completion import get_completion_inspect_parameters
 
 from keystrand.cli import assess, config, consumer, estate, inventory, kme, pilot, plan, report, whole
+from keystrand.cli.output import say
 from keystrand.model.errors import KeystrandError
 
 app = typer.Typer(
@@ -58,8 +59,8 @@ def _report_error(error: KeystrandError, *, as_json: bool) -> None:
         sys.stderr.write(json.dumps(body) + "\n")
         return
     for problem in error.problems:
-        sys.stderr.write(f"{problem}\n" + (f"  hint: {problem.hint}\n" if problem.hint else ""))
-    sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        say(f"{problem}" + (f"\n  hint: {problem.hint}" if problem.hint else ""))
+    say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
 
 
 def _report_bug(error: Exception) -> None:

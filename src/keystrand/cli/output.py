@@ -84,12 +84,17 @@ def _text(item: Any) -> str:
         return ""
     if isinstance(item, list | tuple):
         return ", ".join(map(_text, item))
-    return str(item)
+    return printable(str(item))
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters written out: names come from the network and must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(message: str) -> None:
-    """Print a message for people, on stderr."""
-    sys.stderr.write(message + "\n")
+    """Print a message for people, on stderr, line by line."""
+    sys.stderr.write("".join(printable(line) + "\n" for line in message.split("\n")))
 
 
 def day(text: str) -> Any:

@@ -126,7 +126,8 @@ class _Ports:
 
 
 def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
 
 
 async def _exchange(job: Job, talk: Conversation, address: Address) -> Answer:
