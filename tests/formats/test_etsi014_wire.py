@@ -4,6 +4,7 @@ The numbers (W1 ...) count the normative statements of clauses 5 and 6 that the 
 """
 
 import base64
+import contextlib
 import json
 from typing import Any
 from urllib.parse import quote
@@ -130,12 +131,8 @@ def test_w4_what_the_text_does_not_allow_is_refused_with_its_place(body: bytes, 
 def test_w4_garbage_never_raises_anything_else(body: bytes) -> None:
     """Every parser either returns its type or raises InvalidInput."""
     for kind in (KeyRequest, KeyIds, KeyContainer, Status, etsi014.Error):
-        try:
-            made = etsi014.decode(body, kind)
-        except InvalidInput as error:
-            made = etsi014.error_of(error)
-            kind = etsi014.Error
-        assert isinstance(made, kind)
+        with contextlib.suppress(InvalidInput):
+            assert isinstance(etsi014.decode(body, kind), kind)
 
 
 def test_w5_key_ids_are_uuids_in_order_and_once() -> None:

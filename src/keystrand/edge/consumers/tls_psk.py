@@ -25,7 +25,7 @@ from OpenSSL import SSL
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.tls import BlockingTls, group_name, is_post_quantum, reason_of
-from keystrand.model.errors import PeerUnavailable, PolicyDenied
+from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
 
 _log = logging.getLogger(__name__)
 _lib, _ffi = Binding.lib or Binding().lib, Binding.ffi
@@ -44,6 +44,9 @@ _FIND = "int(SSL *, const unsigned char *, size_t, SSL_SESSION **)"
 _CONNECTIONS = 32
 _TIMEOUT_S = 10.0
 _MESSAGE_BYTES = 1 << 16
+"""The longest echo: it fits the buffers between the ends, so neither waits for the other to read first."""
+_KEY_OCTETS = (16, 256)
+"""At least 128 bits (RFC 9257, section 6), at most what OpenSSL keeps for a session."""
 
 
 def external_psk_supported() -> bool:
@@ -63,6 +66,10 @@ class EchoResult(Struct, frozen=True, kw_only=True):
 
 def _session(ssl: Any, key: Secret) -> Any:
     """Return a session that holds `key`, owned by the caller. The key is copied by OpenSSL and nowhere else."""
+    if not _KEY_OCTETS[0] <= len(key) <= _KEY_OCTETS[1]:
+        raise PolicyDenied(
+            f"a key of {8 * len(key)} bits cannot serve here: {_KEY_OCTETS[0]} to {_KEY_OCTETS[1]} octets"
+        )
     session = _lib.Cryptography_SSL_SESSION_new()
     suite = _lib.SSL_CIPHER_find(ssl, _ffi.from_buffer(_SUITE_OCTETS))
     with _ffi.from_buffer(key.view()) as octets:
@@ -73,7 +80,7 @@ def _session(ssl: Any, key: Secret) -> Any:
         )
     if not made:
         _lib.SSL_SESSION_free(session)
-        raise PolicyDenied("OpenSSL does not take this key: TLS 1.3 allows 1 to 256 octets")
+        raise PolicyDenied("OpenSSL does not take this key")
     return session
 
 
@@ -296,11 +303,13 @@ class EchoServer:
 
 
 def echo(host: str, port: int, kme: Client014, slave_sae: str, message: bytes) -> EchoResult:
-    """Send `message` to the echo server of `slave_sae` under a fresh key and check what comes back.
+    """Send `message` (at most 64 KiB) to the echo server of `slave_sae` under a fresh key; check what comes back.
 
     Raises what `Client014.enc_keys` raises, before anything is sent to the server (`NoKeyAvailable` above all), and
     `PeerUnavailable` where the server is not reached, the handshake fails, or the echo differs.
     """
+    if len(message) > _MESSAGE_BYTES:
+        raise InvalidInput(f"an echo takes at most {_MESSAGE_BYTES} bytes")
     started = time.perf_counter()
     (key,) = kme.enc_keys(slave_sae)
     fetched = time.perf_counter()

@@ -5,6 +5,7 @@ label says so, and it protects nothing. A block goes to its slave's end first: a
 end does not.
 """
 
+import math
 import secrets
 import threading
 import time
@@ -47,6 +48,12 @@ class SourceEnd(Struct, frozen=True, kw_only=True):
     credentials: Credentials
 
 
+def _usual_block_bits(bits_per_s: float) -> int:
+    low, high = _BLOCK_BITS
+    wanted = bits_per_s / _BLOCKS_PER_S
+    return round(min(wanted, high)) // 8 * 8 if wanted > low else low
+
+
 class TwinSource:
     """Pushes blocks to both `ends` as `bits_per_s` says, alternating the direction, in a thread of its own.
 
@@ -64,10 +71,11 @@ class TwinSource:
         label: str = LABEL,
     ) -> None:
         """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range."""
-        low, high = _BLOCK_BITS
-        bits = round(min(max(bits_per_s / _BLOCKS_PER_S, low), high)) // 8 * 8 if block_bits is None else block_bits
-        if not bits_per_s > 0 or not 8 <= bits <= high or bits % 8:
-            raise InvalidInput(f"a source needs a rate above 0 and blocks of 8 to {high} bits in whole octets")
+        bits = _usual_block_bits(bits_per_s) if block_bits is None else block_bits
+        if not 0 < bits_per_s < math.inf or not 8 <= bits <= _BLOCK_BITS[1] or bits % 8:
+            raise InvalidInput(
+                f"a source needs a rate above 0 and blocks of 8 to {_BLOCK_BITS[1]} bits in whole octets"
+            )
         self._link, self._qber, self._label = link, qber, label
         self._octets, self._interval_s = bits // 8, bits / bits_per_s
         self._kmes = tuple(end.kme_id for end in ends)

@@ -22,7 +22,8 @@ from keystrand.edge.kme.transport import Limits, TlsServerProtocol
 from keystrand.edge.pki import Kind, identity_of
 from keystrand.model.errors import InvalidInput, KeystrandError, StoreFailure
 
-_log = logging.getLogger(__name__)
+_GOODBYE_S = 0.05
+"""How long open connections may take the goodbye at the end."""
 
 
 class Server:
@@ -63,6 +64,9 @@ class Server:
             await asyncio.wait(set(self._running), timeout=self._limits.request_s)
         for connection in set(self._open):
             connection.close()
+        await asyncio.sleep(_GOODBYE_S)
+        for connection in set(self._open):
+            connection.abort()
         await self._listener.wait_closed()
         self._entity.close()
 

@@ -61,15 +61,15 @@ class KmeProcess:
         """Return whether the process is alive."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self) -> None:
-        """End it in good order; one that does not end in time is killed."""
+    def stop(self) -> int | None:
+        """End it in good order and return its exit code, None where it was not running. Kills it after a time."""
         if self._process and self.running:
             self._process.terminate()
             try:
                 self._process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._reap()
+        return self._reap()
 
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL."""
@@ -77,13 +77,15 @@ class KmeProcess:
             self._process.kill()
         self._reap()
 
-    def _reap(self) -> None:
+    def _reap(self) -> int | None:
+        code = None
         if self._process:
-            self._process.wait()
+            code = self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream:
                     stream.close()
         self._process = None
+        return code
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> str:
@@ -113,6 +115,10 @@ class Pair:
     def urls(self) -> tuple[str, str]:
         """The URLs of both KMEs."""
         return self._kmes[KME_IDS[0]].url, self._kmes[KME_IDS[1]].url
+
+    def port(self, at: int) -> int:
+        """Return the port of one KME, by its place in `urls`."""
+        return int(self._ports[at].getsockname()[1])
 
     def kme(self, kme_id: str) -> KmeProcess:
         """Return the process of one KME."""

@@ -159,6 +159,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Refuse before the body comes what need not be read."""
+        if self._parser.should_upgrade():
+            raise _Refusal(refuse(400, "there is nothing to upgrade to"))
         if b"transfer-encoding" in self._headers:
             raise _Refusal(refuse(400, "send the body with Content-Length"))
         if int(self._headers.get(b"content-length", b"0")) > BODY_BYTES:
@@ -170,6 +172,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Queue the request behind those before it."""
+        if self._ended:
+            return
         self._fed = 0
         self._disarm()
         method = self._parser.get_method().decode()
@@ -179,6 +183,7 @@ class HttpProtocol(asyncio.Protocol):
         self._reset()
         if len(self._waiting) > _WAITING_REQUESTS:
             self._ended = True
+            self._waiting.clear()
             self._transport.abort()
             return
         self._start()

@@ -211,8 +211,8 @@ class Store:
         The answer names the blocks that this end does not hold, or of which it has used those bytes. Raises
         `InvalidInput` where a key ID was used before.
         """
+        self._expire(now - wait_s)
         with self._db.transaction():
-            self._expire(now - wait_s)
             if self._key_rows(message.key_ids):
                 raise bad_request("a key ID was used before", "key_ids")
             if unusable := self._unusable(message, by.identity.id):
@@ -256,8 +256,8 @@ class Store:
     ) -> tuple[StoredKey, ...]:
         """Hand waiting keys to their slave SAE, the caller, once. Raises as `service.judge_take` does."""
         slave_sae = by.identity.id
+        self._expire(now - wait_s)
         with self._db.transaction():
-            self._expire(now - wait_s)
             service.judge_take(self._key_rows(key_ids), key_ids, master_sae, slave_sae)
             keys = tuple(self._take_one(key_id, master_sae, slave_sae, now) for key_id in key_ids)
             self._db.audit(now, by, "dec_keys", master_sae=master_sae, key_ids=list(key_ids))
@@ -290,4 +290,5 @@ class Store:
     def _expire(self, before: float) -> None:
         """Destroy keys that no slave has fetched since `before`: nothing waits for ever."""
         sql = "UPDATE key SET state = 'destroyed', sealed = NULL WHERE state = 'waiting' AND since < ?"
-        self._db.write(sql, before)
+        with self._db.transaction():
+            self._db.write(sql, before)

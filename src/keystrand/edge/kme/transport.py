@@ -150,15 +150,12 @@ class TlsServerProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Send what is left and the goodbye, then close; a client that does not take it is cut off."""
+        """Send what is left and the goodbye, and wait a while for the client to close too."""
         if self.closing:
             return
-        self.closing = True
         with contextlib.suppress(SSL.Error):
             self._tls.shutdown()
-        self._flush()
-        self._transport.close()
-        self._arm(self._limits.goodbye_s)
+        self._end()
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -192,12 +189,18 @@ class TlsServerProtocol(asyncio.Protocol):
             self.close()
         except SSL.Error:
             # the alert that says why is in the buffer
-            self._flush()
-            self.closing = True
-            self._transport.close()
-            self._arm(self._limits.goodbye_s)
+            self._end()
         if not self.closing:
             self._flush()
+
+    def _end(self) -> None:
+        """Half-close: what the client still sends is dropped, or a reset could overtake our last words."""
+        self.closing = True
+        self._flush()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        self._arm(self._limits.goodbye_s)
 
     def _begin(self) -> None:
         peer = established(self._tls)

@@ -1,0 +1,355 @@
+"""The store: what was given once is never given again, whatever stops between two steps, and nothing lies open."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
+
+from keystrand.crypto.secret import Secret
+from keystrand.edge.kme.config import LinkEnd
+from keystrand.edge.kme.messages import Assign, Block, Slice
+from keystrand.edge.kme.service import KeyOrder, LiveBlock, PoolTooSmall, allocate
+from keystrand.edge.kme.store import Store
+from keystrand.edge.pki import Identity, Kind
+from keystrand.edge.tls import Peer
+from keystrand.model.errors import InvalidInput, KeystrandError, PolicyDenied, StoreFailure
+
+LINK = LinkEnd(id="corridor", peer_kme="kme-b", peer_url="https://127.0.0.1:1")
+POOL_BITS = 4096
+
+
+def peer(kind: Kind, name: str) -> Peer:
+    """Return an authenticated caller."""
+    return Peer(identity=Identity(kind=kind, id=name), group="X25519MLKEM768", cipher="TLS_AES_256_GCM_SHA384")
+
+
+MODULE, KME_A = peer(Kind.MODULE, "m"), peer(Kind.KME, "kme-a")
+SAE_A, SAE_B = peer(Kind.SAE, "sae-a"), peer(Kind.SAE, "sae-b")
+
+
+def block_of(content: bytes, **changes: Any) -> Block:
+    """Return a block that KME A may cut keys from."""
+    block = Block(link="corridor", block_id=str(uuid.uuid4()), master_kme="kme-a", key_bits=Secret(content), qber=0.02,
+                  label="x")  # fmt: skip
+    return replace(block, **changes)
+
+
+def order(number: int, size: int, label: str | None = None) -> KeyOrder:
+    """Return an order of SAE A for keys with SAE B."""
+    return KeyOrder(link=LINK, master_sae="sae-a", slave_sae="sae-b", number=number, size=size, label=label)
+
+
+def planned(store: Store, wanted: KeyOrder) -> Assign:
+    """Return what KME A asks KME B to assign for an order."""
+    return Assign(
+        link="corridor", master_sae="sae-a", slave_sae="sae-b", size=wanted.size,
+        key_ids=tuple(str(uuid.uuid4()) for _ in range(wanted.number)), slices=store.plan(wanted, "kme-a"),
+    )  # fmt: skip
+
+
+def opened(folder: Path, name: str) -> Store:
+    """Open the store of one KME."""
+    return Store(folder / name, folder / f"{name}.master", pool_bits=POOL_BITS)
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two stores."""
+    stores = opened(tmp_path, "a"), opened(tmp_path, "b")
+    yield stores
+    for store in stores:
+        store.close()
+
+
+def give(stores: tuple[Store, ...], content: bytes) -> Block:
+    """Store a block of `content` in each."""
+    block = block_of(content)
+    for store in stores:
+        assert store.add_block(block, 0.0, MODULE).accepted
+    return block
+
+
+def test_both_ends_cut_the_same_keys_in_order(ends: tuple[Store, Store]) -> None:
+    """Keys across block borders are equal at both ends, and are the blocks' bytes from first to last."""
+    a, b = ends
+    give(ends, bytes(range(40)))
+    give(ends, bytes(range(40, 80)))
+    message = planned(a, order(3, 192))
+    assert b.assign(message, 1.0, KME_A, wait_s=9).unusable == ()
+    mine = a.deliver(message, 1.0, SAE_A)
+    theirs = b.take(message.key_ids, "sae-a", 1.0, SAE_B, wait_s=9)
+    assert [k.key for k in mine] == [k.key for k in theirs]
+    assert b"".join(k.key.reveal() for k in mine) == bytes(range(72))
+    assert mine[0].provenance == theirs[0].provenance == {"keystrand_labels": ["x"], "keystrand_qber_max": 0.02}
+    assert a.stored_bits("corridor", "kme-a") == b.stored_bits("corridor", "kme-a") == 64
+    assert a.stored_bits("corridor", "kme-b") == 0
+
+
+def test_a_block_counts_once_however_often_it_comes(ends: tuple[Store, Store]) -> None:
+    """The same block again is accepted and adds nothing, also when it is used up; its id for another is refused."""
+    a, b = ends
+    block = give(ends, bytes(32))
+    assert a.add_block(block, 0.0, MODULE).stored_bits == 256
+    for other in (
+        replace(block, key_bits=Secret(bytes(31) + b"x")),
+        replace(block, label="y"),
+        replace(block, master_kme="kme-b"),
+    ):
+        with pytest.raises(InvalidInput):
+            a.add_block(other, 0.0, MODULE)
+    message = planned(a, order(1, 256))
+    b.assign(message, 0.0, KME_A, wait_s=9)
+    a.deliver(message, 0.0, SAE_A)
+    for store in ends:
+        assert store.add_block(block, 0.0, MODULE).stored_bits == 0
+
+
+def test_a_full_pool_does_not_accept(ends: tuple[Store, Store]) -> None:
+    """Up to the cap and not beyond; each direction has its own."""
+    a, _ = ends
+    assert a.add_block(block_of(bytes(POOL_BITS // 8)), 0.0, MODULE).accepted
+    assert not a.add_block(block_of(b"x"), 0.0, MODULE).accepted
+    assert a.add_block(block_of(b"x", master_kme="kme-b"), 0.0, MODULE).accepted
+    assert a.stored_bits("corridor", "kme-a") == POOL_BITS
+
+
+def test_the_slave_refuses_what_it_does_not_hold_or_has_used(ends: tuple[Store, Store]) -> None:
+    """Unknown blocks, used bytes, bytes beyond the end, other directions and overlaps: named, nothing assigned."""
+    a, b = ends
+    block = give(ends, bytes(range(64)))
+    used = planned(a, order(1, 128))
+    assert b.assign(used, 0.0, KME_A, wait_s=9).unusable == ()
+    piece = used.slices[0]
+    fresh = replace(used, key_ids=(str(uuid.uuid4()),))
+    assert b.assign(fresh, 0.0, KME_A, wait_s=9).unusable == (block.block_id,)
+    unknown = replace(piece, block_id=str(uuid.uuid4()))
+    for slices in (
+        (unknown,),
+        (replace(piece, offset=60),),
+        (replace(piece, offset=16, length=8), replace(piece, offset=20, length=8)),
+        (replace(piece, offset=16, length=8), unknown),
+    ):
+        assert b.assign(replace(fresh, slices=slices), 0.0, KME_A, wait_s=9).unusable
+    with pytest.raises(InvalidInput, match="bad request"):
+        b.assign(replace(used, slices=(replace(piece, offset=16),)), 0.0, KME_A, wait_s=9)
+    stranger = peer(Kind.KME, "kme-c")
+    assert b.assign(replace(fresh, slices=(replace(piece, offset=16),)), 0.0, stranger, wait_s=9).unusable
+    assert b.stored_bits("corridor", "kme-a") == 8 * 48
+
+
+def test_the_slave_forgets_blocks_its_master_has_passed(ends: tuple[Store, Store]) -> None:
+    """A block that only the slave's end got leaves its pool as soon as the master uses a later one."""
+    a, b = ends
+    give((b,), bytes(32))
+    give(ends, bytes(32))
+    b.assign(planned(a, order(1, 128)), 0.0, KME_A, wait_s=9)
+    assert b.stored_bits("corridor", "kme-a") == 128
+
+
+def test_what_nobody_fetches_is_destroyed(ends: tuple[Store, Store]) -> None:
+    """A key that waited longer than allowed is gone, and its ID stays used."""
+    a, b = ends
+    give(ends, bytes(64))
+    message = planned(a, order(1, 128))
+    b.assign(message, 100.0, KME_A, wait_s=10)
+    with pytest.raises(InvalidInput, match="not found"):
+        b.take(message.key_ids, "sae-a", 111.0, SAE_B, wait_s=10)
+    with pytest.raises(InvalidInput, match="not found"):
+        b.take(message.key_ids, "sae-a", 101.0, SAE_B, wait_s=10)
+
+
+def test_only_the_slave_and_only_for_the_right_master(ends: tuple[Store, Store]) -> None:
+    """Another SAE is denied; another master in the URL finds nothing; then the slave still gets its key."""
+    a, b = ends
+    give(ends, bytes(64))
+    message = planned(a, order(1, 128))
+    b.assign(message, 0.0, KME_A, wait_s=9)
+    with pytest.raises(PolicyDenied):
+        b.take(message.key_ids, "sae-a", 0.0, peer(Kind.SAE, "sae-c"), wait_s=9)
+    with pytest.raises(InvalidInput, match="not found"):
+        b.take(message.key_ids, "sae-z", 0.0, SAE_B, wait_s=9)
+    assert b.take(message.key_ids, "sae-a", 0.0, SAE_B, wait_s=9)
+
+
+def test_one_process_writes_a_store(tmp_path: Path) -> None:
+    """A second writer is refused while the first lives, and welcome after."""
+    with closing(opened(tmp_path, "a")), pytest.raises(StoreFailure, match="in use"):
+        opened(tmp_path, "a")
+    opened(tmp_path, "a").close()
+
+
+def test_the_store_opens_only_with_its_own_private_master_key(tmp_path: Path) -> None:
+    """An open file mode, a wrong length, a missing key, and another key: refused, never replaced by a new one."""
+    with closing(opened(tmp_path, "a")) as store:
+        store.add_block(block_of(bytes(32)), 0.0, MODULE)
+        message = planned(store, order(1, 256))
+    key = tmp_path / "a.master"
+    own = key.read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "a" / "store.db").stat().st_mode & 0o777 == 0o600
+    key.chmod(0o640)
+    with pytest.raises(InvalidInput, match="by others"):
+        opened(tmp_path, "a")
+    key.chmod(0o600)
+    key.write_bytes(own[:31])
+    with pytest.raises(InvalidInput, match="31 bytes"):
+        opened(tmp_path, "a")
+    key.write_bytes(bytes(32))
+    with closing(opened(tmp_path, "a")) as store, pytest.raises(StoreFailure, match="does not open"):
+        store.deliver(message, 0.0, SAE_A)
+    key.unlink()
+    with pytest.raises(KeystrandError):
+        opened(tmp_path, "a")
+    assert not key.exists()
+
+
+def test_a_sealed_row_opens_only_in_its_place(tmp_path: Path) -> None:
+    """Turning a block's cursor back in the database does not bring its used bytes back."""
+    stores = opened(tmp_path, "a"), opened(tmp_path, "b")
+    give(stores, bytes(64))
+    message = planned(stores[0], order(1, 128))
+    stores[1].assign(message, 0.0, KME_A, wait_s=9)
+    stores[0].deliver(message, 0.0, SAE_A)
+    for store in stores:
+        store.close()
+    with closing(sqlite3.connect(tmp_path / "a" / "store.db", isolation_level=None)) as db:
+        db.execute("UPDATE block SET cursor = 0")
+    with closing(opened(tmp_path, "a")) as store, pytest.raises(StoreFailure, match="does not open"):
+        store.deliver(planned(store, order(1, 128)), 0.0, SAE_A)
+
+
+def test_a_fault_of_the_database_stops_the_store(tmp_path: Path) -> None:
+    """After SQLite failed once nothing is served: what is on the disk is not known."""
+    with closing(opened(tmp_path, "a")) as store:
+        store.add_block(block_of(bytes(64)), 0.0, MODULE)
+        with closing(sqlite3.connect(tmp_path / "a" / "store.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreFailure, match="locked"):
+                store.add_block(block_of(b"x"), 0.0, MODULE)
+            other.execute("ROLLBACK")
+        with pytest.raises(StoreFailure, match="started again"):
+            store.plan(order(1, 128), "kme-a")
+        with pytest.raises(StoreFailure, match="started again"):
+            store.stored_bits("corridor", "kme-a")
+
+
+def test_durability_is_what_the_contract_says(tmp_path: Path) -> None:
+    """The database writes ahead, syncs fully, and overwrites what it deletes."""
+    with closing(opened(tmp_path, "a")) as store:
+        asked = {name: store._db.row(f"PRAGMA {name}")[0] for name in ("journal_mode", "synchronous", "secure_delete")}
+    assert asked == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
+
+
+@pytest.mark.parametrize("octets", [1, 8, 9, 24])
+def test_allocation_reads_no_more_blocks_than_it_needs(octets: int) -> None:
+    """The slices follow each other from each block's cursor; blocks beyond are not looked at."""
+    blocks = (LiveBlock(block_id=str(n), cursor=n, length=8 + n, label="x") for n in range(4))
+    slices = allocate(blocks, order(octets, 8))
+    assert sum(piece.length for piece in slices) == octets
+    assert slices == tuple(Slice(block_id=str(n), offset=n, length=min(8, octets - 8 * n)) for n in range(len(slices)))
+    assert len(list(blocks)) == 4 - len(slices)
+
+
+def test_allocation_fails_whole() -> None:
+    """Too few bits tell how many keys there are; a block of another label is not mixed in."""
+    with pytest.raises(PoolTooSmall) as caught:
+        allocate([LiveBlock(block_id="b", cursor=0, length=9, label="x")], order(3, 32))
+    assert caught.value.stored_key_count == 2
+    with pytest.raises(InvalidInput, match="could be met"):
+        allocate([LiveBlock(block_id="b", cursor=0, length=9, label="x")], order(1, 32, label="y"))
+
+
+class TwoEnds(RuleBasedStateMachine):
+    """Two stores, and a world that stops either of them between any two steps of the contract."""
+
+    folder: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run = self.folder / uuid.uuid4().hex
+        self.a, self.b = opened(self.run, "a"), opened(self.run, "b")
+        self.counter = 0
+        self.given: dict[str, bytes] = {}
+        self.taken: dict[str, bytes] = {}
+
+    def teardown(self) -> None:
+        """Close both."""
+        self.a.close()
+        self.b.close()
+
+    @rule(octets=st.integers(1, 48), reach=st.sampled_from(["both", "both", "both", "slave", "master"]))
+    def block(self, octets: int, reach: str) -> None:
+        """A block with bytes that no other block has arrives at both ends, or is lost at one."""
+        content = b"".join((self.counter + n).to_bytes(4, "big") for n in range(octets))
+        self.counter += octets
+        for store, name in ((self.b, "slave"), (self.a, "master")):
+            if reach in ("both", name):
+                store.add_block(block := self._block(content), 0.0, MODULE)
+                assert block
+
+    def _block(self, content: bytes) -> Block:
+        return block_of(content, block_id=str(uuid.uuid5(uuid.NAMESPACE_OID, content.hex())))
+
+    @rule(
+        words=st.integers(1, 12), number=st.integers(1, 3), stop=st.sampled_from(["", "", "", "lost", "doubt", "died"])
+    )
+    def get_key(self, words: int, number: int, stop: str) -> None:
+        """Get key, stopped where `stop` says: request lost, answer lost, or the master dead before its commit."""
+        try:
+            message = planned(self.a, order(number, 32 * words))
+        except PoolTooSmall:
+            return
+        if stop == "lost":
+            return
+        unusable = self.b.assign(message, 0.0, KME_A, wait_s=9).unusable
+        if unusable:
+            bad = [piece for piece in message.slices if piece.block_id in unusable]
+            self.a.burn(bad, "test", 0.0, SAE_A, whole_blocks=True)
+        elif stop == "doubt":
+            self.a.burn(message.slices, "test", 0.0, SAE_A)
+        elif stop != "died":
+            for key in self.a.deliver(message, 0.0, SAE_A):
+                assert key.key_id not in self.given
+                self.given[key.key_id] = key.key.reveal()
+
+    @precondition(lambda self: self.given)
+    @rule(pick=st.integers(0, 99))
+    def get_key_with_id(self, pick: int) -> None:
+        """The slave asks for any delivered key: it gets it once."""
+        key_id = sorted(self.given)[pick % len(self.given)]
+        try:
+            (key,) = self.b.take([key_id], "sae-a", 0.0, SAE_B, wait_s=9)
+        except InvalidInput:
+            assert key_id in self.taken
+            return
+        assert key_id not in self.taken
+        self.taken[key_id] = key.key.reveal()
+
+    @rule(which=st.sampled_from("ab"))
+    def restart(self, which: str) -> None:
+        """Either KME starts again from its disk."""
+        getattr(self, which).close()
+        setattr(self, which, opened(self.run, which))
+
+    @invariant()
+    def no_byte_twice(self) -> None:
+        """No word of any block is in two keys, and both ends agree on every key."""
+        words = [key[at : at + 4] for key in self.given.values() for at in range(0, len(key), 4)]
+        assert len(set(words)) == len(words)
+        assert all(self.given[key_id] == key for key_id, key in self.taken.items())
+
+
+def test_no_interleaving_gives_a_byte_twice(tmp_path: Path) -> None:
+    """Whatever is lost, in doubt, or stopped: each byte is in one key at most, and both ends have the same keys."""
+    TwoEnds.folder = tmp_path
+    TwoEnds.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+    case = TwoEnds.TestCase("runTest")
+    case.debug()
