@@ -68,10 +68,15 @@ def _ml_kem(kind: type[mlkem.MLKEM768PrivateKey] | type[mlkem.MLKEM1024PrivateKe
     return kind.generate().public_key().public_bytes_raw()
 
 
-def _below_prime(bits: int) -> bytes:
-    """Return a random mpint of `bits` - 1 bits: smaller than the prime of a group of `bits`, larger than 1."""
-    number = secrets.randbits(bits - 1) | 1 << (bits - 2)
-    return number.to_bytes(bits // 8, "big")
+def _square(bits: int) -> bytes:
+    """Return the mpint of a random square below every prime of `bits`.
+
+    Servers refuse a share outside the subgroup of order (p - 1) / 2 (SP 800-56A, 5.6.2.3.1). Every square is inside,
+    whatever the prime is.
+    """
+    half = bits // 2 - 1
+    number = (secrets.randbits(half) | 1 << (half - 1)) ** 2
+    return number.to_bytes(number.bit_length() // 8 + 1, "big")
 
 
 _SHARES: Mapping[str, Callable[[], bytes]] = {
@@ -82,11 +87,11 @@ _SHARES: Mapping[str, Callable[[], bytes]] = {
     "mlkem768x25519-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _x25519(),
     "mlkem768nistp256-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _point(ec.SECP256R1()),
     "mlkem1024nistp384-sha384": lambda: _ml_kem(mlkem.MLKEM1024PrivateKey) + _point(ec.SECP384R1()),
-    "FFDH-2048": lambda: _below_prime(2048),
-    "FFDH-1024": lambda: _below_prime(1024),
-    "FFDH-3072": lambda: _below_prime(3072),
-    "FFDH-4096": lambda: _below_prime(4096),
-    "FFDH-8192": lambda: _below_prime(8192),
+    "FFDH-2048": lambda: _square(2048),
+    "FFDH-1024": lambda: _square(1024),
+    "FFDH-3072": lambda: _square(3072),
+    "FFDH-4096": lambda: _square(4096),
+    "FFDH-8192": lambda: _square(8192),
 }
 """How to open each key exchange that we can, cheapest for the server first. The private halves are thrown away."""
 
