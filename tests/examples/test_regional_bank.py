@@ -60,7 +60,7 @@ def test_it_has_the_sites_it_promises(bank: Estate) -> None:
     """Two data centres, a recovery site, two hubs and one partner, in two jurisdictions and three trust zones."""
     kinds = Counter(site.kind for site in bank.site)
     assert kinds == {SiteKind.DATA_CENTRE: 2, SiteKind.RECOVERY: 1, SiteKind.HUB: 2, SiteKind.PARTNER: 1}
-    assert {region.jurisdiction for region in bank.region} == {"EU", "CH"}
+    assert {region.jurisdiction for region in bank.region} == {"DE", "AT", "CH"}
     assert len({site.trust_zone for site in bank.site}) == 3
     assert {site.controlled for site in bank.site} == {Answer.YES, Answer.NO}
 

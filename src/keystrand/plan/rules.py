@@ -157,7 +157,8 @@ def flips(facts: SegmentFacts) -> Iterator[tuple[str, Answer, Approach]]:
     """
     settled = {"single_span"} | ({"nodes_accepted"} if facts.single_span.answer is YES else set())
     now = choose(facts)
-    for name, answer in product(SegmentFacts.__struct_fields__, (YES, NO)):
+    # what would take a quantum link away is what its owner must watch: it comes first
+    for answer, name in product((NO, YES), SegmentFacts.__struct_fields__):
         then = choose(msgspec.structs.replace(facts, **{name: Fact(answer, "")}))
         if then is not now and name not in settled:
             yield name, answer, then
