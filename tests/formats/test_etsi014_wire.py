@@ -12,9 +12,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
-from keystrand.crypto.secret import Secret
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Call, Key, KeyContainer, KeyIds, KeyRequest, Method, Status
 from keystrand.model.errors import InvalidInput
@@ -48,33 +47,47 @@ def test_w1_status_has_exactly_the_members_of_table_9() -> None:
     assert etsi014.decode(etsi014.encode(status), Status) == status
 
 
+class Material(bytes):
+    """Key bytes as a caller's type would hold them."""
+
+
+def write(value: Any) -> str:
+    """Return the base64 of a material."""
+    return etsi014.base64_of(value)
+
+
+def read(_: type[Any], value: Any) -> Material:
+    """Return the material in base64."""
+    return Material(etsi014.octets_of(value))
+
+
+def container_in(body: bytes) -> KeyContainer[Material]:
+    """Return the container in `body`."""
+    return etsi014.decode(body, KeyContainer[Material], read)
+
+
 def test_w2_a_key_container_is_base64_and_uuid_under_lower_case_keys() -> None:
     """Table 11: `keys` of `key_ID` and padded standard base64 `key`."""
-    container = KeyContainer(keys=(Key(key_id=UUID, key=Secret(b"\xfb\xff\xfe\x01")),))
-    assert json.loads(etsi014.encode(container)) == {"keys": [{"key_ID": UUID, "key": "+//+AQ=="}]}
+    container = KeyContainer(keys=(Key(key_id=UUID, key=Material(b"\xfb\xff\xfe\x01")),))
+    assert json.loads(etsi014.encode(container, write)) == {"keys": [{"key_ID": UUID, "key": "+//+AQ=="}]}
 
 
 @given(st.lists(st.tuples(uuids, st.binary(min_size=1, max_size=40)), max_size=4))
 def test_w2_containers_survive_the_wire(entries: list[tuple[str, bytes]]) -> None:
     """Any container decodes to what was encoded, and matches an independent base64 and JSON reader."""
-    container = KeyContainer(keys=tuple(Key(key_id=i, key=Secret(k)) for i, k in entries))
-    wire = etsi014.encode(container)
-    assert etsi014.decode(wire, KeyContainer) == container
+    container = KeyContainer(keys=tuple(Key(key_id=i, key=Material(k)) for i, k in entries))
+    wire = etsi014.encode(container, write)
+    assert container_in(wire) == container
     assert [(k["key_ID"], base64.b64decode(k["key"])) for k in json.loads(wire)["keys"]] == entries
 
 
-@pytest.mark.parametrize("text", ["QUI", "QUI=\n", "QU I=", "QUJ=", "-_8=", "QUI==", "=", "é"])
-def test_w2_base64_has_one_form(text: str) -> None:
-    """Unpadded, spaced, URL-alphabet and non-canonical base64 is refused."""
+@pytest.mark.parametrize("text", ["QUI", "QUI=\n", "QU I=", "QUJ=", "-_8=", "QUI==", "=", "é", 1, None])
+def test_w2_base64_has_one_form(text: object) -> None:
+    """Unpadded, spaced, URL-alphabet and non-canonical base64, and what is no string, is refused."""
     body = json.dumps({"keys": [{"key_ID": UUID, "key": text}]}).encode()
-    assert "base64" in fault_of(body, lambda b: etsi014.decode(b, KeyContainer))
-
-
-def test_w2_no_text_form_of_a_container_holds_key_bytes() -> None:
-    """The repr of a container shows the size of its keys only."""
-    container = KeyContainer(keys=(Key(key_id=UUID, key=Secret(b"A" * 32)),))
-    assert "AAAA" not in repr(container)
-    assert "QUFB" not in f"{container}"
+    told = fault_of(body, container_in)
+    assert "base64" in told
+    assert str(text) not in told or len(str(text)) < 2
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" {} \n"])
@@ -130,9 +143,9 @@ def test_w4_what_the_text_does_not_allow_is_refused_with_its_place(body: bytes, 
 @given(st.binary(max_size=60) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_w4_garbage_never_raises_anything_else(body: bytes) -> None:
     """Every parser either returns its type or raises InvalidInput."""
-    for kind in (KeyRequest, KeyIds, KeyContainer, Status, etsi014.Error):
+    for kind in (KeyRequest, KeyIds, KeyContainer[Any], Status, etsi014.Error):
         with contextlib.suppress(InvalidInput):
-            assert isinstance(etsi014.decode(body, kind), kind)
+            assert isinstance(etsi014.decode(body, kind), Struct)
 
 
 def test_w5_key_ids_are_uuids_in_order_and_once() -> None:

@@ -167,8 +167,11 @@ class BlockingTls:
         """Finish the handshake; where it fails, the alert still goes out."""
         try:
             self._drive(self._tls.do_handshake)
-        finally:
-            self._flush()
+        except SSL.Error:
+            with contextlib.suppress(OSError):
+                self._flush()
+            raise
+        self._flush()
 
     @property
     def connection(self) -> SSL.Connection:

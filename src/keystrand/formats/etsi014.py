@@ -2,23 +2,25 @@
 
 Pure and strict: what a KME receives is refused with `InvalidInput` and the place of the fault, whether the text of the
 standard names the fault or is silent (duplicate members, unknown members, booleans for integers, trailing bytes, null).
-What a client receives may hold members we do not know.
+What a client receives may hold members we do not know. What type holds key material is the caller's choice: `Key` and
+`KeyContainer` are generic in it, and whoever chooses gives the two functions that turn it into base64 and back.
 """
 
 import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from keystrand.crypto.secret import Secret
 from keystrand.model.errors import InvalidInput, Problem
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 # Clause 6 fixes these sentences as the `message` of a 400.
 SIZE_NOT_A_MULTIPLE = "size shall be a multiple of 8"
@@ -75,19 +77,19 @@ class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     extension_optional: tuple[Extension, ...] = ()
 
 
-class Key(Struct, frozen=True, kw_only=True):
-    """One key of Table 11; `key` travels as base64 and exists here only as a secret."""
+class Key(Struct, Generic[K], frozen=True, kw_only=True):
+    """One key of Table 11; `key` travels as base64."""
 
     key_id: KeyId = field(name="key_ID")
     key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
-    key: Secret
+    key: K
     key_extension: Extension | UnsetType = UNSET
 
 
-class KeyContainer(Struct, frozen=True, kw_only=True):
+class KeyContainer(Struct, Generic[K], frozen=True, kw_only=True):
     """Table 11."""
 
-    keys: tuple[Key, ...]
+    keys: tuple[Key[K], ...]
     key_container_extension: Extension | UnsetType = UNSET
 
 
@@ -125,31 +127,28 @@ def error_of(error: InvalidInput) -> Error:
 # JSON bodies
 
 
-def _to_base64(value: Any) -> str:
-    if isinstance(value, Secret):
-        return base64.b64encode(value.view()).decode()
-    raise NotImplementedError(f"{type(value).__name__} is no part of a 014 body")
+def base64_of(content: bytes | memoryview) -> str:
+    """Return `content` in base64 with padding (RFC 4648, clause 4)."""
+    return base64.b64encode(content).decode()
 
 
-def _from_base64(kind: type[Any], value: Any) -> Any:
-    if kind is not Secret or not isinstance(value, str):
-        raise NotImplementedError("no part of a 014 body")
+def octets_of(text: Any) -> bytes:
+    """Return the bytes that `text` stands for. Raises `TypeError` or `ValueError`, which never show it."""
+    if not isinstance(text, str):
+        raise TypeError("expected base64 in a string")
     try:
-        content = binascii.a2b_base64(value, strict_mode=True)
+        content = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise ValueError("not base64 with padding (RFC 4648, clause 4)") from None
     # bits beyond the last octet must be zero, or two texts would mean the same key
-    if base64.b64encode(content).decode() != value:
+    if base64_of(content) != text:
         raise ValueError("not base64 in its one canonical form")
-    return Secret(content)
+    return content
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_to_base64)
-
-
-def encode(body: Struct) -> bytes:
-    """Return the JSON of one of the bodies; secrets become base64 here and nowhere else."""
-    return _ENCODER.encode(body)
+def encode(body: Struct, write_key: Callable[[Any], str] | None = None) -> bytes:
+    """Return the JSON of one of the bodies; `write_key` gives the base64 of the caller's type of key material."""
+    return msgspec.json.encode(body, enc_hook=write_key)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -163,10 +162,13 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """Return `body` as a `kind`. Raises `InvalidInput`: not UTF-8, not RFC 8259, duplicate members, wrong members."""
+def decode(body: bytes, kind: type[T], read_key: Callable[[type[Any], Any], Any] | None = None) -> T:
+    """Return `body` as a `kind`; `read_key` makes the caller's type of key material from base64.
+
+    Raises `InvalidInput`: not UTF-8, not RFC 8259, duplicate members, wrong members.
+    """
     try:
-        made = msgspec.json.decode(body, type=kind, dec_hook=_from_base64)
+        made = msgspec.json.decode(body, type=kind, dec_hook=read_key)
         json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError:
         raise bad_request("nested too deeply", "body") from None

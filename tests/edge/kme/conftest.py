@@ -12,12 +12,12 @@ import pytest
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge import tls
+from keystrand.edge.kme import wire
 from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.messages import BLOCKS_URL, Block
 from keystrand.edge.kme.processes import KME_IDS, MODULE_IDS, Pair, start_pair
 from keystrand.edge.pki import Kind
-from keystrand.formats import etsi014
 
 
 class Answer(NamedTuple):
@@ -94,7 +94,7 @@ def fill(pair: Pair) -> Fill:
         for at in (1 - master, master):
             files = pair.credentials(Kind.MODULE, MODULE_IDS[at])
             channel = Channel(pair.urls[at], files, kme_id=KME_IDS[at])
-            status, answer = channel.exchange("POST", BLOCKS_URL, etsi014.encode(block))
+            status, answer = channel.exchange("POST", BLOCKS_URL, wire.encode(block))
             channel.close()
             assert (status, json.loads(answer)["accepted"]) == (200, True)
 

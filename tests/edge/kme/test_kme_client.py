@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import logging
+import socket
 import ssl
 import threading
 import uuid
@@ -168,6 +169,20 @@ def test_nobody_there_is_peer_unavailable(pki: Pki) -> None:
             Client014(url, files.ca, files.certificate, files.key)
 
 
+def resumed(context: ssl.SSLContext, port: int) -> bool:
+    """Return whether a second connection can go on with the session of a first one."""
+    session = None
+    for _ in range(2):
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+            context.wrap_socket(raw, server_hostname="localhost", session=session) as stream,
+        ):
+            stream.sendall(b"GET /x HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n")
+            assert stream.recv(100).startswith(b"HTTP/1.1 404")
+            session, again = stream.session, stream.session_reused
+    return bool(again)
+
+
 @pytest.mark.system
 def test_the_standard_library_talks_014_and_its_group_is_recorded(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An independent client, `ssl` with a classical group, is served where that is allowed, and recorded as such."""
@@ -191,6 +206,7 @@ def test_the_standard_library_talks_014_and_its_group_is_recorded(tmp_path_facto
             extension = ours.status("sae-b").status_extension
             assert isinstance(extension, dict)
             assert extension["keystrand_tls_group"] == "X25519MLKEM768"
+        assert not resumed(context, pair.port(0))
 
 
 @pytest.mark.system

@@ -227,18 +227,35 @@ def test_a_sealed_row_opens_only_in_its_place(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_the_database_stops_the_store(tmp_path: Path) -> None:
-    """After SQLite failed once nothing is served: what is on the disk is not known."""
+    """After a full disk in the middle of a commit nothing is served: what the disk holds is not known."""
     with closing(opened(tmp_path, "a")) as store:
         store.add_block(block_of(bytes(64)), 0.0, MODULE)
-        with closing(sqlite3.connect(tmp_path / "a" / "store.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreFailure, match="locked"):
-                store.add_block(block_of(b"x"), 0.0, MODULE)
-            other.execute("ROLLBACK")
+        pages = store._db.row("PRAGMA page_count")[0]
+        store._db.row(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreFailure, match="disk is full"):
+            store.note(0.0, MODULE, "test", text="x" * 1_000_000)
         with pytest.raises(StoreFailure, match="started again"):
             store.plan(order(1, 128), "kme-a")
         with pytest.raises(StoreFailure, match="started again"):
             store.stored_bits("corridor", "kme-a")
+    with closing(opened(tmp_path, "a")) as again:
+        assert again.stored_bits("corridor", "kme-a") == 512
+
+
+def test_another_program_at_the_file_is_waited_for_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """A lock that does not end is an error that changes nothing; when it ends the store goes on."""
+    monkeypatch.setattr("keystrand.edge.kme.database._BUSY_S", 0.0)
+    with (
+        closing(opened(tmp_path, "a")) as store,
+        closing(sqlite3.connect(tmp_path / "a" / "store.db", isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreFailure, match="locked"):
+            store.add_block(block_of(b"x"), 0.0, MODULE)
+        other.execute("ROLLBACK")
+        assert store.add_block(block_of(b"x"), 0.0, MODULE).stored_bits == 8
 
 
 def test_durability_is_what_the_contract_says(tmp_path: Path) -> None:

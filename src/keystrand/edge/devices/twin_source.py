@@ -17,10 +17,10 @@ from typing import Self
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.kme import wire
 from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.messages import BLOCKS_URL, Block, BlockAnswer
 from keystrand.edge.pki import Credentials
-from keystrand.formats import etsi014
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
 
 LABEL = "simulated"
@@ -183,10 +183,10 @@ class TwinSource:
         )  # fmt: skip
 
     def _push(self, kme_id: str, block: Block) -> bool:
-        status, answer = self._channels[kme_id].exchange("POST", BLOCKS_URL, etsi014.encode(block))
+        status, answer = self._channels[kme_id].exchange("POST", BLOCKS_URL, wire.encode(block))
         if status != 200:
             raise PeerUnavailable(f"{kme_id} refused a block with {status}")
-        return etsi014.decode(answer, BlockAnswer).accepted
+        return wire.decode(answer, BlockAnswer).accepted
 
     def _count(self, block: Block, *, accepted: bool) -> None:
         bits = 8 * len(block.key_bits)

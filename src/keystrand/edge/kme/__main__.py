@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -105,6 +106,8 @@ def serve(config: Path, *, until_stdin_closes: bool = False) -> None:
 
     Raises `InvalidInput`, `MissingInput` or `StoreFailure` before it answers.
     """
+    # a core file would hold keys
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asyncio.run(run(load_config(config), until_stdin_closes=until_stdin_closes))
 
 

@@ -82,8 +82,7 @@ class Channel:
                 content = answer.read(_ANSWER_BYTES + 1)
             except (OSError, SSL.Error, http.client.HTTPException) as error:
                 self._drop()
-                why = str(error) or type(error).__name__
-                raise InDoubt(f"no answer from {self._host}:{self._port}: {why}") from error
+                raise InDoubt(f"no answer from {self._host}:{self._port}: {tls.reason_of(error)}") from error
             if answer.will_close or len(content) > _ANSWER_BYTES:
                 self._drop()
             self._used_at = time.monotonic()

@@ -8,11 +8,14 @@ from urllib.parse import quote
 
 from msgspec import UNSET
 
+from keystrand.crypto.secret import Secret
+from keystrand.edge.kme import wire
 from keystrand.edge.kme.channel import Channel
+from keystrand.edge.kme.wire import SecretKey
 from keystrand.edge.pki import Credentials
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
-from keystrand.formats.etsi014 import Extension, Key, KeyContainer, KeyIdEntry, KeyIds, KeyRequest, Method, Status
+from keystrand.formats.etsi014 import Extension, KeyContainer, KeyIdEntry, KeyIds, KeyRequest, Method, Status
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable, PolicyDenied, Problem
 
 T = TypeVar("T")
@@ -52,20 +55,20 @@ class Client014:
 
     def enc_keys(
         self, slave_sae: str, *, number: int = 1, size: int | None = None, mandatory: tuple[Extension, ...] = ()
-    ) -> tuple[Key, ...]:
+    ) -> tuple[SecretKey, ...]:
         """Return `number` fresh keys of `size` bits (None: the KME's default) to use with `slave_sae` (clause 5.2)."""
         asked = KeyRequest(number=number, size=UNSET if size is None else size, extension_mandatory=mandatory)
         body = etsi014.encode(asked)
-        keys = self._call("POST", slave_sae, Method.ENC_KEYS, body, KeyContainer).keys
+        keys = self._call("POST", slave_sae, Method.ENC_KEYS, body, KeyContainer[Secret]).keys
         sizes = {8 * len(key.key) for key in keys}
         if len(keys) != number or len(sizes) != 1 or 0 in sizes or (size is not None and sizes != {size}):
             raise PeerUnavailable("the KME answered other keys than were asked for", hint="its answer was not used")
         return keys
 
-    def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> tuple[Key, ...]:
+    def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> tuple[SecretKey, ...]:
         """Return the keys that `master_sae` got under `key_ids`, in that order (clause 5.3); each works once."""
         body = etsi014.encode(KeyIds(entries=tuple(KeyIdEntry(key_id=key_id) for key_id in key_ids)))
-        keys = self._call("POST", master_sae, Method.DEC_KEYS, body, KeyContainer).keys
+        keys = self._call("POST", master_sae, Method.DEC_KEYS, body, KeyContainer[Secret]).keys
         if [key.key_id.lower() for key in keys] != [key_id.lower() for key_id in key_ids]:
             raise PeerUnavailable("the KME answered other keys than were asked for", hint="its answer was not used")
         return keys
@@ -76,7 +79,7 @@ class Client014:
         if status != 200:
             raise _error_of(status, answer)
         try:
-            return etsi014.decode(answer, kind)
+            return wire.decode(answer, kind)
         except InvalidInput as error:
             where = "; ".join(map(str, error.problems))
             raise PeerUnavailable(f"the KME's answer does not follow ETSI GS QKD 014: {where}") from None

@@ -14,6 +14,8 @@ from keystrand.edge.tls import Peer
 from keystrand.model.errors import StoreFailure
 
 _FORMAT = "1"
+_BUSY_S = 1.0
+"""How long a transaction waits for a program that looks at the file, such as a backup, to let go of it."""
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -61,7 +63,7 @@ class Database:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             # the thread that works is not the one that opens; SQLite itself is built thread-safe
-            db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=0)
+            db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
             try:
                 meta = _prepare(db)
             except BaseException:
@@ -107,6 +109,10 @@ class Database:
             raise StoreFailure("the key store failed earlier and serves nothing until the KME is started again")
         try:
             self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            # nothing has begun, so nothing is in doubt: somebody looks at the file, and holds it
+            raise StoreFailure(f"the key store is held by another program: {error}") from error
+        try:
             try:
                 yield
             except sqlite3.Error:

@@ -5,25 +5,28 @@ a time; a slave KME's work needs no lock that a master's holds, so two KMEs that
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from keystrand.edge.kme import service
+from keystrand.edge.kme import service, wire
 from keystrand.edge.kme.channel import InDoubt
 from keystrand.edge.kme.config import KmeConfig
 from keystrand.edge.kme.messages import ASSIGN_URL, BLOCKS_URL, Assign, AssignAnswer, Block, Slice
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.kme.service import KeyOrder
 from keystrand.edge.kme.store import Store, StoredKey
+from keystrand.edge.kme.wire import SecretKey
 from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
-from keystrand.formats.etsi014 import Call, Key, KeyContainer, KeyRequest, Method
+from keystrand.formats.etsi014 import Call, KeyContainer, KeyRequest, Method
 from keystrand.model.errors import KeystrandError, PeerUnavailable, PolicyDenied, StoreFailure
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _QUEUE_S = 5.0
@@ -64,6 +67,9 @@ class KeyManagementEntity:
             return await self._route(peer, request)
         except PolicyDenied as error:
             return await self._denied(peer, request, error)
+        except (PeerUnavailable, StoreFailure) as error:
+            _log.warning("a request of %s was not served: %s", peer.identity.urn, error.message)
+            return _refusal(error)
         except KeystrandError as error:
             return _refusal(error)
 
@@ -105,9 +111,9 @@ class KeyManagementEntity:
         return _ok(etsi014.encode(service.status_of(self._config, peer, link, call.sae_id, stored)))
 
     async def _enc_keys(self, peer: Peer, call: Call, request: Request) -> Response:
-        service.link_between(self._config, peer, call.sae_id)
+        link = service.link_between(self._config, peer, call.sae_id)
         asked = _key_request(call, request)
-        order = service.order_keys(self._config, peer, call.sae_id, asked)
+        order = service.order_keys(self._config, link, peer.identity.id, call.sae_id, asked)
         lock = self._cutting[order.link.id]
         try:
             async with asyncio.timeout(_QUEUE_S):
@@ -167,7 +173,7 @@ class KeyManagementEntity:
 
     async def _block(self, peer: Peer, body: bytes) -> Response:
         service.demand(self._config, peer, Kind.MODULE)
-        block = etsi014.decode(body, Block)
+        block = wire.decode(body, Block)
         with block.key_bits:
             service.judge_block(self._config, peer, block)
             answer = await self._stored(self._store.add_block, block, self._clock(), peer)
@@ -196,8 +202,8 @@ def _key_request(call: Call, request: Request) -> KeyRequest:
 
 
 def _container(stored: tuple[StoredKey, ...]) -> Response:
-    keys = tuple(Key(key_id=one.key_id, key=one.key, key_extension=one.provenance) for one in stored)
-    body = etsi014.encode(KeyContainer(keys=keys))
+    keys = tuple(SecretKey(key_id=one.key_id, key=one.key, key_extension=one.provenance) for one in stored)
+    body = wire.encode(KeyContainer(keys=keys))
     for key in keys:
         key.key.zeroise()
     return _ok(body)

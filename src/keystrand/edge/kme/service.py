@@ -13,7 +13,14 @@ from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Extension, KeyRequest, Status, bad_request
-from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PolicyDenied, Problem
+from keystrand.model.errors import (
+    InvalidInput,
+    KeystrandError,
+    NoKeyAvailable,
+    PeerUnavailable,
+    PolicyDenied,
+    Problem,
+)
 
 LABEL_EXTENSION = "keystrand_label"
 """The one extension_mandatory we know: every bit of the keys must come from blocks of this label."""
@@ -144,18 +151,17 @@ def _demanded_label(extensions: Sequence[Extension]) -> str | None:
     return labels.pop() if labels else None
 
 
-def order_keys(config: KmeConfig, peer: Peer, slave_sae: str, request: KeyRequest) -> KeyOrder:
-    """Return what a permitted Get key asks for. Raises `InvalidInput` with the text that clause 6 fixes.
+def order_keys(config: KmeConfig, link: LinkEnd, master_sae: str, slave_sae: str, request: KeyRequest) -> KeyOrder:
+    """Return what a Get key asks for that `link_between` permitted. Raises `InvalidInput` as clause 6 says.
 
     Multicast is not offered (`max_SAE_ID_count` 0). Unknown optional extensions are ignored, as the text allows.
     """
-    link = link_between(config, peer, slave_sae)
     size = config.keys.key_size if request.size is UNSET else request.size
     check_size(config.keys, request.number, size)
     if request.additional_slave_sae_ids:
         raise bad_request("max_SAE_ID_count is 0: this KME serves one slave a key", "additional_slave_SAE_IDs")
     return KeyOrder(
-        link=link, master_sae=peer.identity.id, slave_sae=slave_sae, number=request.number, size=size,
+        link=link, master_sae=master_sae, slave_sae=slave_sae, number=request.number, size=size,
         label=_demanded_label(request.extension_mandatory),
     )  # fmt: skip
 
@@ -226,4 +232,6 @@ def refusal(error: KeystrandError) -> tuple[int, etsi014.Error]:
         return 401, etsi014.Error(message=error.message)
     if isinstance(error, PoolTooSmall):
         return 503, etsi014.Error(message=error.message, details=({"stored_key_count": error.stored_key_count},))
-    return 503, etsi014.Error(message=error.message)
+    # what is wrong behind this KME is for its log, not for its callers
+    peer = "the KME at the other end of the link cannot be reached"
+    return 503, etsi014.Error(message=peer if isinstance(error, PeerUnavailable) else "error on server side")
