@@ -210,7 +210,8 @@ def _pkcs7(der: bytes) -> tuple[Found, ...]:
         ]
     except (ValueError, IndexError):
         return (Found(gap="a PKCS#7 structure that is not whole"),)
-    return tuple(found for one in certificates for found in _certificate(one))
+    found = tuple(found for one in certificates for found in _certificate(one))
+    return found or (Found(gap="a PKCS#7 structure without a certificate"),)
 
 
 def _pkcs12(der: bytes) -> tuple[Found, ...]:
@@ -235,7 +236,7 @@ def _stored(store: pkcs12.PKCS12KeyAndCertificates) -> tuple[Found, ...]:
     if store.key is not None:
         spki = store.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         found.append(Found((public_key_fact(spki, private_part_present=True),)))
-    return tuple(found)
+    return tuple(found) or (Found(gap="a PKCS#12 store without a certificate or key"),)
 
 
 _BY_LABEL: dict[str, Callable[[bytes], tuple[Found, ...]]] = {
