@@ -222,3 +222,10 @@ def test_host_key_of_a_type_no_library_knows_keeps_its_name_and_stays_unknown() 
     fact = host_key_fact(blob)
     assert (fact.algorithm, fact.sha256) == ("ssh-newkey@example", hashlib.sha256(blob).hexdigest())
     assert classify(fact.algorithm).verdict is Verdict.UNKNOWN
+
+
+def test_host_key_with_a_compressed_point_is_named_by_its_type() -> None:
+    """The library gives up on compressed points in its own way; the key keeps its name and the blob's identity."""
+    blob = String(b"ecdsa-sha2-nistp256") + String(b"nistp256") + String(b"\x02" + bytes(32))
+    fact = host_key_fact(blob)
+    assert (fact.algorithm, fact.sha256) == ("ECDSA-P-256", hashlib.sha256(blob).hexdigest())

@@ -151,5 +151,5 @@ def _key_information(kind: bytes, blob: bytes) -> bytes | None:
             warnings.simplefilter("ignore")  # it warns of old algorithms; we read, we do not trust
             key = load_ssh_public_key(line)
             return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):  # a compressed point is the third
         return None
