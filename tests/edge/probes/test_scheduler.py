@@ -76,13 +76,17 @@ def serving(behave: Callable[[socket.socket], None]) -> Iterator[int]:
     """Listen on a free loopback port and treat each connection as `behave` says, in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
 
+        def attend(connection: socket.socket) -> None:
+            with connection:
+                behave(connection)
+
         def accept() -> None:
             while True:
                 try:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=lambda c=connection: (behave(c), c.close()), daemon=True).start()
+                threading.Thread(target=attend, args=(connection,), daemon=True).start()
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
@@ -113,6 +117,11 @@ def _friendly(connection: socket.socket) -> None:
     connection.sendall(b"hi")
 
 
+def _silent(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.recv(1)
+
+
 def _flood(connection: socket.socket) -> None:
     try:
         for _ in range(MAX_RECEIVED // 1000 + 100):
@@ -132,7 +141,7 @@ def _reset(connection: socket.socket) -> None:
     ("behave", "outcome", "reason"),
     [
         (_friendly, Outcome.SEEN, ""),
-        (lambda c: c.recv(100) and c.recv(1), Outcome.TIMED_OUT, "no answer within 1 s"),
+        (_silent, Outcome.TIMED_OUT, "no answer within 1 s"),
         (lambda c: c.recv(100), Outcome.NONE, "the other side closed the connection"),
         (_reset, Outcome.NONE, "connection reset"),
         (_flood, Outcome.NONE, f"more than {MAX_RECEIVED} octets came"),
@@ -170,6 +179,49 @@ def test_every_address_of_a_name_is_tried(tmp_path: Path, monkeypatch: pytest.Mo
     with serving(_friendly) as port:
         (ended,) = look(estate_of(tls_target(port, host="two.local")), tmp_path)
     assert ended.outcome is Outcome.SEEN
+
+
+@contextmanager
+def black_hole(port: int = 0) -> Iterator[socket.socket]:
+    """Listen on 127.0.0.2 with a full queue that nobody empties: whoever connects waits, as behind a firewall."""
+    with socket.create_server(("127.0.0.2", port), backlog=0) as full, socket.socket() as one, socket.socket() as two:
+        for filling in (one, two):
+            filling.setblocking(False)  # noqa: FBT003 - the library gives it no name
+            filling.connect_ex(full.getsockname())
+        yield full
+
+
+@pytest.mark.usefixtures("hello")
+def test_an_address_that_swallows_connections_does_not_hide_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name whose first address never answers, as where IPv6 is broken, is reached at its second."""
+
+    async def two(_loop: Any, _host: str, port: int, **_: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("127.0.0.2", "127.0.0.1")]
+
+    with serving(_friendly) as port, black_hole(port):
+        monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", two)
+        (ended,) = look(estate_of(tls_target(port, host="two.local"), timeout_s=0.5), tmp_path)
+    assert ended.outcome is Outcome.SEEN
+
+
+@pytest.mark.usefixtures("hello")
+def test_no_connection_in_time_is_timed_out(tmp_path: Path) -> None:
+    """A port that swallows connections is timed out, and the reason says that there never was a connection."""
+    with black_hole() as full:
+        target = tls_target(full.getsockname()[1], host="127.0.0.2")
+        (ended,) = look(estate_of(target, timeout_s=0.5), tmp_path)
+    assert (ended.outcome, ended.reason) == (Outcome.TIMED_OUT, "no connection within 0.5 s")
+
+
+@pytest.mark.usefixtures("hello")
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".com"])
+def test_a_name_that_dns_cannot_hold_spares_the_others(host: str, tmp_path: Path) -> None:
+    """It ends as unreachable, and the rest of the scan goes on."""
+    with serving(_friendly) as port:
+        ended = look(estate_of(tls_target(port, "a", host), tls_target(port, "b")), tmp_path)
+    assert [one.outcome for one in ended] == [Outcome.UNREACHABLE, Outcome.SEEN]
 
 
 @pytest.mark.usefixtures("hello")
@@ -250,13 +302,18 @@ def test_an_interrupted_scan_keeps_what_it_saw(tmp_path: Path) -> None:
 
     async def interrupted(estate: Estate) -> None:
         first = asyncio.Event()
-        running = asyncio.create_task(scan(estate, tmp_path, sink=lambda record: (saw.append(record), first.set())))
+
+        def keep(record: Record) -> None:
+            saw.append(record)
+            first.set()
+
+        running = asyncio.create_task(scan(estate, tmp_path, sink=keep))
         await first.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
 
-    with serving(_friendly) as friendly, serving(lambda c: c.recv(100) and c.recv(1)) as silent:
+    with serving(_friendly) as friendly, serving(_silent) as silent:
         asyncio.run(interrupted(estate_of(tls_target(friendly, "a"), tls_target(silent, "b"), timeout_s=30)))
     assert [record.target for record in saw] == ["a"]
 

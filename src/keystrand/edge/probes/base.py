@@ -36,6 +36,7 @@ class Ending(StrEnum):
     TIMED_OUT = "timed-out"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    NO_CONNECTION = "no-connection"
     TOO_MUCH = "too-much"
 
 
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
     @property
     def connected(self) -> bool:
         """Return whether there was a connection at all."""
-        return self.ending not in (Ending.REFUSED, Ending.UNREACHABLE)
+        return self.ending not in (Ending.REFUSED, Ending.UNREACHABLE, Ending.NO_CONNECTION)
 
 
 class NetworkProbe(Protocol):
@@ -87,6 +88,7 @@ _OUTCOMES = {
     Ending.REFUSED: Outcome.UNREACHABLE,
     Ending.UNREACHABLE: Outcome.UNREACHABLE,
     Ending.TIMED_OUT: Outcome.TIMED_OUT,
+    Ending.NO_CONNECTION: Outcome.TIMED_OUT,
 }
 
 

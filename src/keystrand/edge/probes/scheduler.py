@@ -38,6 +38,7 @@ RESERVED_DOMAINS = ("example", "invalid", "test")
 
 Address = tuple[str, int]
 Sink = Callable[[Record], None]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Contact(NamedTuple):
@@ -86,6 +87,8 @@ class _Ports:
             addresses = await self._addresses(job)
         except OSError as error:
             return Answer(job, job.start(), Ending.UNREACHABLE, _why(error))
+        except UnicodeError:
+            return Answer(job, job.start(), Ending.UNREACHABLE, "no name that can be looked up")
         for address in addresses:
             answer = await self._ask_at(job, address)
             if answer.connected:
@@ -99,7 +102,10 @@ class _Ports:
             return await self._converse(job, job.start(), address)
 
     async def _addresses(self, job: Job) -> tuple[Address, ...]:
-        """Return where to connect: as mapped, else as resolved. Raises `OSError` where there is nothing."""
+        """Return where to connect: as mapped, else as resolved.
+
+        Raises `OSError` where there is nothing, `UnicodeError` where the host is no name that DNS could hold.
+        """
         if (job.host, job.port) in self._connect_to:
             return (self._connect_to[job.host, job.port],)
         if job.host.rstrip(".").rpartition(".")[2].lower() in RESERVED_DOMAINS:
@@ -112,11 +118,15 @@ class _Ports:
         return tuple(dict.fromkeys((str(entry[4][0]), job.port) for entry in found))
 
     async def _converse(self, job: Job, talk: Conversation, address: Address) -> Answer:
+        """Connect and talk; both together may take `timeout_s`."""
+        late, what = Ending.NO_CONNECTION, "connection"
         try:
             async with asyncio.timeout(self._scan.timeout_s):
-                return await _exchange(job, talk, address)
+                streams = await asyncio.open_connection(*address)
+                late, what = Ending.TIMED_OUT, "answer"
+                return await _exchange(job, talk, streams)
         except TimeoutError:
-            return Answer(job, talk, Ending.TIMED_OUT, f"no answer within {self._scan.timeout_s:g} s")
+            return Answer(job, talk, late, f"no {what} within {self._scan.timeout_s:g} s")
         except ConnectionRefusedError:
             return Answer(job, talk, Ending.REFUSED, "connection refused")
         except ConnectionResetError:
@@ -130,9 +140,9 @@ def _why(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-async def _exchange(job: Job, talk: Conversation, address: Address) -> Answer:
+async def _exchange(job: Job, talk: Conversation, streams: Streams) -> Answer:
     """Talk until the conversation is done or the other side leaves. Raises `OSError` where the connection fails."""
-    reader, writer = await asyncio.open_connection(*address)
+    reader, writer = streams
     received = 0
     try:
         writer.write(talk.begin())
