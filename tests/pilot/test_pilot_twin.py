@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystrand.model.link import LinkRate
 from keystrand.pilot.twin import KeyBlock, LinkEvent, LinkTwin
 from keystrand.qkd.decoy import rate
 from keystrand.qkd.parameter_sets import PLANNING_1GHZ
@@ -12,6 +13,19 @@ from keystrand.qkd.parameter_sets import PLANNING_1GHZ
 RATE = rate(PLANNING_1GHZ.at(12.0))
 BITS_PER_S = RATE.secret_key_rate_bits_per_s
 DEAD = rate(PLANNING_1GHZ.at(60.0))
+
+
+def twin_of(link: LinkRate, *, block_bits: int, now_s: float, rng: np.random.Generator | None = None) -> LinkTwin:
+    """Return the twin of what the model says of a link."""
+    return LinkTwin(
+        secret_bits_per_s=link.secret_key_rate_bits_per_s,
+        sifted_bits_per_s=link.sifted_rate_bits_per_s,
+        qber=link.qber,
+        block_bits=block_bits,
+        now_s=now_s,
+        rng=rng,
+    )
+
 
 steps = st.lists(
     st.tuples(st.floats(0, 5), st.sampled_from([LinkEvent.CUT, LinkEvent.RESTORED, None])), min_size=1, max_size=30
@@ -21,7 +35,7 @@ steps = st.lists(
 @given(steps, st.integers(64, 500_000))
 def test_bits_are_conserved(history: list[tuple[float, LinkEvent | None]], block_bits: int) -> None:
     """Rate x time up = bits handed out + bits lost to cuts + the block in progress; nothing appears from nowhere."""
-    twin, now, up_s, handed, run_s = LinkTwin(RATE, block_bits=block_bits, now_s=100.0), 100.0, 0.0, 0, 0.0
+    twin, now, up_s, handed, run_s = twin_of(RATE, block_bits=block_bits, now_s=100.0), 100.0, 0.0, 0, 0.0
     for wait, event in history:
         now += wait
         up_s += wait if twin.up else 0.0
@@ -41,7 +55,7 @@ def test_bits_are_conserved(history: list[tuple[float, LinkEvent | None]], block
 @given(steps, st.integers(64, 500_000))
 def test_cut_link_makes_no_block(history: list[tuple[float, LinkEvent | None]], block_bits: int) -> None:
     """No block is dated inside a cut, and polling a cut link twice gives nothing the second time."""
-    twin, now = LinkTwin(RATE, block_bits=block_bits, now_s=0.0), 0.0
+    twin, now = twin_of(RATE, block_bits=block_bits, now_s=0.0), 0.0
     cuts: list[tuple[float, float]] = []
     cut_at: float | None = None
     blocks: list[KeyBlock] = []
@@ -64,7 +78,7 @@ def test_cut_link_makes_no_block(history: list[tuple[float, LinkEvent | None]], 
 
 def test_block_is_there_when_it_was_promised() -> None:
     """Polled exactly at `next_due_s`, on a clock with a large offset, the block is due; never one too many."""
-    twin = LinkTwin(RATE, block_bits=4096, now_s=1_700_000_000.0)
+    twin = twin_of(RATE, block_bits=4096, now_s=1_700_000_000.0)
     for n in range(1, 200):
         due = twin.next_due_s()
         assert due is not None
@@ -74,7 +88,7 @@ def test_block_is_there_when_it_was_promised() -> None:
 
 def test_blocks_complete_before_a_cut_are_not_lost() -> None:
     """What was complete when the fibre broke is still handed out; the block in progress is not."""
-    twin = LinkTwin(RATE, block_bits=1000, now_s=0.0)
+    twin = twin_of(RATE, block_bits=1000, now_s=0.0)
     twin.handle(LinkEvent.CUT, 2500 / BITS_PER_S)
     assert [block.bits for block in twin.poll(1e6)] == [1000, 1000]
     assert twin.lost_bits == pytest.approx(500)
@@ -82,7 +96,7 @@ def test_blocks_complete_before_a_cut_are_not_lost() -> None:
 
 def test_link_without_key_never_makes_a_block() -> None:
     """Where the model gives no key, no waiting brings any."""
-    twin = LinkTwin(DEAD, block_bits=1, now_s=0.0, rng=np.random.default_rng(1))
+    twin = twin_of(DEAD, block_bits=1, now_s=0.0, rng=np.random.default_rng(1))
     assert twin.poll(1e9) == ()
     assert twin.next_due_s() is None
 
@@ -91,7 +105,7 @@ def test_scatter_is_repeatable_and_honest() -> None:
     """The same seed gives the same blocks; the error ratio scatters around the model's as its sifted bits allow."""
 
     def ratios(seed: int) -> list[float]:
-        twin = LinkTwin(RATE, block_bits=10_000, now_s=0.0, rng=np.random.default_rng(seed))
+        twin = twin_of(RATE, block_bits=10_000, now_s=0.0, rng=np.random.default_rng(seed))
         return [block.qber for block in twin.poll(400 * 10_000 / BITS_PER_S + 1e-6)]
 
     one = ratios(7)
@@ -105,14 +119,14 @@ def test_scatter_is_repeatable_and_honest() -> None:
 
 def test_without_scatter_every_block_shows_the_model() -> None:
     """No random source, no made-up scatter."""
-    twin = LinkTwin(RATE, block_bits=1000, now_s=0.0)
+    twin = twin_of(RATE, block_bits=1000, now_s=0.0)
     assert {block.qber for block in twin.poll(0.1)} == {RATE.qber}
 
 
 def test_time_does_not_run_backwards() -> None:
     """An earlier time than the last is refused, and so is an empty block."""
-    twin = LinkTwin(RATE, block_bits=1000, now_s=10.0)
+    twin = twin_of(RATE, block_bits=1000, now_s=10.0)
     with pytest.raises(ValueError, match="backwards"):
         twin.poll(9.0)
     with pytest.raises(ValueError, match="at least one bit"):
-        LinkTwin(RATE, block_bits=0, now_s=0.0)
+        twin_of(RATE, block_bits=0, now_s=0.0)

@@ -11,8 +11,6 @@ from math import floor, ulp
 import numpy as np
 from msgspec import Struct
 
-from keystrand.model.link import LinkRate
-
 
 class LinkEvent(StrEnum):
     """What can happen to the fibre."""
@@ -33,16 +31,25 @@ class KeyBlock(Struct, frozen=True, kw_only=True):
 class LinkTwin:
     """A link that is up from `now_s` on.
 
-    `block_bits`: secret bits in one block. `rng`, a seeded generator, scatters the error ratio of each block as the
-    finite number of sifted bits behind it would; without one, every block shows the model's ratio. It makes no key.
+    `secret_bits_per_s` and `qber` are what a model says; `block_bits`: secret bits in one block. `rng`, a seeded
+    generator, scatters the error ratio of each block as the finite number of sifted bits behind it
+    (`sifted_bits_per_s`) would; without one, every block shows the model's ratio. It makes no key.
     """
 
     def __init__(
-        self, rate: LinkRate, *, block_bits: int, now_s: float, rng: np.random.Generator | None = None
+        self,
+        *,
+        secret_bits_per_s: float,
+        qber: float,
+        block_bits: int,
+        now_s: float,
+        sifted_bits_per_s: float = 0.0,
+        rng: np.random.Generator | None = None,
     ) -> None:
         if block_bits < 1:
             raise ValueError("a block holds at least one bit")
-        self._rate, self._block_bits, self._rng = rate, block_bits, rng
+        self._secret_bits_per_s, self._sifted_bits_per_s = secret_bits_per_s, sifted_bits_per_s
+        self._model_qber, self._block_bits, self._rng = qber, block_bits, rng
         self._up_since: float | None = now_s
         self._in_run = 0
         self._now_s = now_s
@@ -78,15 +85,15 @@ class LinkTwin:
 
     def next_due_s(self) -> float | None:
         """Return when the next block is complete if nothing happens; None while the link makes no key."""
-        if self._up_since is None or self._rate.secret_key_rate_bits_per_s <= 0:
+        if self._up_since is None or self._secret_bits_per_s <= 0:
             return None
         return self._complete_at(self._up_since, self._in_run + 1)
 
     def _bits_since(self, start_s: float, now_s: float) -> float:
-        return (now_s - start_s) * self._rate.secret_key_rate_bits_per_s
+        return (now_s - start_s) * self._secret_bits_per_s
 
     def _complete_at(self, start_s: float, blocks: int) -> float:
-        return start_s + blocks * self._block_bits / self._rate.secret_key_rate_bits_per_s
+        return start_s + blocks * self._block_bits / self._secret_bits_per_s
 
     def _advance(self, now_s: float) -> None:
         if now_s < self._now_s:
@@ -96,7 +103,7 @@ class LinkTwin:
             return
         bits = self._bits_since(self._up_since, now_s)
         # a few rounding steps of slack: polled exactly when next_due_s said, the block must be there
-        slack = 2 * ulp(now_s) * self._rate.secret_key_rate_bits_per_s + 4 * ulp(bits)
+        slack = 2 * ulp(now_s) * self._secret_bits_per_s + 4 * ulp(bits)
         complete = floor((bits + slack) / self._block_bits)
         while self._in_run < complete:
             self._in_run += 1
@@ -107,8 +114,7 @@ class LinkTwin:
         return KeyBlock(sequence=self._blocks, at_s=at_s, bits=self._block_bits, qber=self._qber())
 
     def _qber(self) -> float:
-        secret, sifted = self._rate.secret_key_rate_bits_per_s, self._rate.sifted_rate_bits_per_s
-        if self._rng is None or secret <= 0:
-            return self._rate.qber
-        behind = max(1, round(self._block_bits * sifted / secret))
-        return float(self._rng.binomial(behind, self._rate.qber)) / behind
+        if self._rng is None or self._secret_bits_per_s <= 0:
+            return self._model_qber
+        behind = max(1, round(self._block_bits * self._sifted_bits_per_s / self._secret_bits_per_s))
+        return float(self._rng.binomial(behind, self._model_qber)) / behind

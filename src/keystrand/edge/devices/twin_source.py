@@ -22,6 +22,7 @@ from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.messages import BLOCKS_URL, Block, BlockAnswer
 from keystrand.edge.pki import Credentials
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
+from keystrand.pilot.twin import KeyBlock, LinkEvent, LinkTwin
 
 LABEL = "simulated"
 _BLOCKS_PER_S = 10.0
@@ -29,6 +30,7 @@ _BLOCK_BITS = (256, 1 << 17)
 """The least and the greatest block made by default: a key, and what fits a request's 64 KiB in base64."""
 _TIMEOUT_S = 5.0
 _RETRY_S = 0.2
+_BUFFERED_BLOCKS = 2
 
 
 class Push(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,7 @@ def _usual_block_bits(bits_per_s: float) -> int:
 
 
 class TwinSource:
-    """Pushes blocks to both `ends` as `bits_per_s` says, alternating the direction, in a thread of its own.
+    """Pushes what a `LinkTwin` makes at `bits_per_s` to both `ends`, alternating the direction, in its own thread.
 
     `block_bits` defaults to about ten blocks a second. Rates above what the KMEs take are not caught up.
     """
@@ -76,18 +78,20 @@ class TwinSource:
             raise InvalidInput(
                 f"a source needs a rate above 0 and blocks of 8 to {_BLOCK_BITS[1]} bits in whole octets"
             )
-        self._link, self._qber, self._label = link, qber, label
-        self._octets, self._interval_s = bits // 8, bits / bits_per_s
+        self._link, self._label = link, label
+        self._rate_bits_per_s, self._qber, self._block_bits = bits_per_s, qber, bits
         self._kmes = tuple(end.kme_id for end in ends)
         self._channels = {e.kme_id: Channel(e.url, e.credentials, kme_id=e.kme_id, timeout_s=_TIMEOUT_S) for e in ends}
         self._held: dict[str, Block] = {}
         self._pushes: deque[Push] = deque(maxlen=100_000)
         self._totals = [0, 0]
+        self._turn = 0
         self.trouble = ""
         """Why the latest block that could not be delivered was not; empty where every one was."""
         self._counting = threading.Lock()
-        self._stopped, self._light = threading.Event(), threading.Event()
-        self._light.set()
+        self._stopped, self._wake = threading.Event(), threading.Event()
+        self._events: deque[LinkEvent] = deque()
+        self._cut = False
         self._thread = threading.Thread(target=self._run, name="twin source", daemon=True)
 
     # Control
@@ -99,7 +103,7 @@ class TwinSource:
     def stop(self) -> None:
         """Push no more, for good; the block under way is finished or given up."""
         self._stopped.set()
-        self._light.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         for channel in self._channels.values():
@@ -107,16 +111,21 @@ class TwinSource:
 
     def cut(self) -> None:
         """Cut the quantum link: no further block is made; what the KMEs hold, they hold."""
-        self._light.clear()
+        self._happen(LinkEvent.CUT)
 
     def restore(self) -> None:
         """Mend the quantum link."""
-        self._light.set()
+        self._happen(LinkEvent.RESTORED)
+
+    def _happen(self, event: LinkEvent) -> None:
+        self._cut = event is LinkEvent.CUT
+        self._events.append(event)
+        self._wake.set()
 
     @property
     def is_cut(self) -> bool:
         """Return whether the link is cut."""
-        return not self._light.is_set()
+        return self._cut
 
     # Counting
 
@@ -138,29 +147,36 @@ class TwinSource:
     # Working
 
     def _run(self) -> None:
-        due, turn = time.monotonic(), 0
+        twin = LinkTwin(
+            secret_bits_per_s=self._rate_bits_per_s, qber=self._qber, block_bits=self._block_bits,
+            now_s=time.monotonic(),
+        )  # fmt: skip
         while not self._stopped.is_set():
-            self._light.wait()
-            if self._stopped.wait(max(0.0, due - time.monotonic())):
-                return
-            if not self._light.is_set():
-                continue
-            taken = self._deliver(self._kmes[turn % 2])
-            turn += 1
-            due = max(due + self._interval_s, time.monotonic()) if taken else time.monotonic() + self._pause_s
-        return
+            self._wake.clear()
+            while self._events:
+                twin.handle(self._events.popleft(), time.monotonic())
+            delivered = self._deliver_due(twin.poll(time.monotonic()))
+            due = twin.next_due_s()
+            pause_s = None if due is None else max(0.0, due - time.monotonic())
+            self._wake.wait(pause_s if delivered or pause_s is None else max(pause_s, _RETRY_S))
 
-    @property
-    def _pause_s(self) -> float:
-        return max(self._interval_s, _RETRY_S)
+    def _deliver_due(self, blocks: tuple[KeyBlock, ...]) -> bool:
+        """Deliver the latest of `blocks`: older ones are lost, as in a device whose buffer ran over."""
+        for block in blocks[-_BUFFERED_BLOCKS:]:
+            if self._cut or self._stopped.is_set():
+                return True
+            if not self._deliver(self._kmes[self._turn % 2], block):
+                return False
+            self._turn += 1
+        return True
 
-    def _deliver(self, master: str) -> bool:
+    def _deliver(self, master: str, due: KeyBlock) -> bool:
         """Push one block of the direction of `master`; return whether both KMEs could be reached.
 
         A block that only the slave's end took is kept and offered again before a new one is made, so that the ends
         stay the same.
         """
-        block = self._held.pop(master, None) or self._made(master)
+        block = self._held.pop(master, None) or self._filled(master, due)
         slave = self._kmes[1 - self._kmes.index(master)]
         try:
             accepted = self._push(slave, block)
@@ -176,10 +192,10 @@ class TwinSource:
             block.key_bits.zeroise()
         return True
 
-    def _made(self, master: str) -> Block:
+    def _filled(self, master: str, due: KeyBlock) -> Block:
         return Block(
             link=self._link, block_id=str(uuid.uuid4()), master_kme=master,
-            key_bits=Secret(secrets.token_bytes(self._octets)), qber=self._qber, label=self._label,
+            key_bits=Secret(secrets.token_bytes(due.bits // 8)), qber=due.qber, label=self._label,
         )  # fmt: skip
 
     def _push(self, kme_id: str, block: Block) -> bool:
