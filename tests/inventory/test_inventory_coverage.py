@@ -66,8 +66,10 @@ def test_two_probes_that_fail_alike_leave_one_gap() -> None:
 
 
 def test_everything_seen_is_complete_and_nothing_else_is() -> None:
-    """Complete means that each attempt saw something; an observation alone does not say that the work ended."""
+    """Complete means that each attempt saw what it asked; an observation alone does not say that the work ended."""
     assert attempts_coverage([attempt("a", Outcome.SEEN)]).complete
+    in_part = attempts_coverage([attempt("a", Outcome.SEEN, "1 of 2 files is encrypted")])
+    assert (in_part.complete, in_part.answered, len(in_part.gaps)) == (False, 1, 1)
     assert not attempts_coverage([attempt("a", Outcome.NONE)]).complete
     use = AlgorithmUse(algorithm="X25519", function=Function.KEY_ESTABLISHMENT)
     alone = Observation(target="a", probe="tls", place="tls://h:443", strength=Strength.OFFERED, fact=use)
@@ -88,13 +90,13 @@ def test_the_estate_lists_what_nobody_tried() -> None:
 
 @given(st.lists(attempts))
 def test_every_failure_is_a_gap_with_a_reason(records: list[Attempt]) -> None:
-    """In any order: as many gaps as distinct failures, none without a reason, never more answers than targets."""
+    """In any order: as many gaps as distinct shortfalls, none without a reason, never more answers than targets."""
     coverage = attempts_coverage(records)
     assert coverage == attempts_coverage(reversed(records))
-    assert len(coverage.gaps) == len({r for r in records if r.outcome is not Outcome.SEEN})
+    assert len(coverage.gaps) == len({r for r in records if r.outcome is not Outcome.SEEN or r.reason})
     assert all(gap.reason and gap.what for gap in coverage.gaps)
     assert coverage.answered <= coverage.looked_at
-    assert coverage.complete is all(r.outcome is Outcome.SEEN for r in records)
+    assert coverage.complete is all(r.outcome is Outcome.SEEN and not r.reason for r in records)
     whole = estate_coverage(ESTATE, records)
     assert set(coverage.gaps) < set(whole.gaps)
     assert (whole.looked_at, whole.answered) == (3, coverage.answered)

@@ -18,9 +18,10 @@ def answered_targets(records: Iterable[Record]) -> set[str]:
     return {attempt.target for attempt in _attempts(records) if attempt.outcome is Outcome.SEEN}
 
 
-def _failed(attempts: Iterable[Attempt]) -> Iterator[Gap]:
+def _incomplete(attempts: Iterable[Attempt]) -> Iterator[Gap]:
+    """Yield a gap for each attempt that saw nothing, and for each that saw a part: its reason says what is missing."""
     for attempt in attempts:
-        if attempt.outcome is not Outcome.SEEN:
+        if attempt.outcome is not Outcome.SEEN or attempt.reason:
             where = f" at {attempt.place}" if attempt.place else ""
             reason = attempt.reason or "the probe gave no reason"
             yield Gap(what=f"target {attempt.target}{where}", outcome=attempt.outcome, reason=reason)
@@ -41,13 +42,13 @@ def _ordered(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
 
 
 def attempts_coverage(records: Iterable[Record]) -> Coverage:
-    """Return the coverage of a scan: targets attempted, targets seen, and a gap for each attempt that saw nothing."""
+    """Return the coverage of a scan: targets attempted, targets seen, and a gap for each that saw nothing or a part."""
     attempts = _attempts(records)
     return Coverage(
         unit=_UNIT,
         looked_at=len({attempt.target for attempt in attempts}),
         answered=len(answered_targets(attempts)),
-        gaps=_ordered(_failed(attempts)),
+        gaps=_ordered(_incomplete(attempts)),
     )
 
 
@@ -63,5 +64,5 @@ def estate_coverage(estate: Estate, records: Iterable[Record]) -> Coverage:
         unit=_UNIT,
         looked_at=len(attempted | {target.id for target in estate.target}),
         answered=len(answered_targets(attempts)),
-        gaps=_ordered((*_failed(attempts), *_left_out(estate, attempted))),
+        gaps=_ordered((*_incomplete(attempts), *_left_out(estate, attempted))),
     )
