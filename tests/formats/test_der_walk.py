@@ -67,3 +67,20 @@ def test_unregistered_object_identifiers_are_never_safe(numbers: list[int]) -> N
     oid = ".".join(map(str, (1, 3, *numbers)))
     if oid not in NAMES:
         assert classify(name_of(oid)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("last", "name"),
+    [
+        (36, None),
+        (37, "MLDSA44-RSA2048-PSS-SHA256"),
+        (45, "MLDSA65-ECDSA-P256-SHA512"),
+        (54, "MLDSA87-ECDSA-P521-SHA512"),
+        (55, None),
+    ],
+)
+def test_composites_stand_where_they_are_registered(last: int, name: str | None) -> None:
+    """The first, one in the middle and the last of the composite signatures; their neighbours are unknown."""
+    oid = f"1.3.6.1.5.5.7.6.{last}"
+    assert NAMES.get(oid) == name
+    assert (classify(name_of(oid)).verdict is Verdict.UNKNOWN) == (name is None)

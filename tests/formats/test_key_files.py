@@ -141,6 +141,31 @@ def test_no_private_octet_comes_out(key: CertificateIssuerPrivateKeyTypes) -> No
     assert not any(window.hex() in said or repr(window)[2:-1] in said for window in windows)
 
 
+def test_der_objects_one_after_the_other_are_all_read() -> None:
+    """A second certificate in a DER file is not passed over; a line end after the last is no object."""
+    first, second = (certificate(key).public_bytes(Encoding.DER) for key in (ML_DSA, RSA))
+    found = objects_in(first + second + b"\r\n")
+    assert [fact.key_algorithm for one in found for fact in one.facts if isinstance(fact, Certificate)] == [
+        "ML-DSA-65",
+        "RSA-2048",
+    ]
+    assert [one.gap for one in found] == ["", ""]
+
+
+@pytest.mark.parametrize("rest", [b"\x30\x03\x02\x01", b"\x30\x00", b"text"])
+def test_what_follows_a_der_object_unread_is_said(rest: bytes) -> None:
+    """What comes after the last object and is not recognised is a gap, for it may be a key."""
+    *_, last = objects_in(certificate(RSA).public_bytes(Encoding.DER) + rest)
+    assert not last.facts
+    assert last.gap.startswith("something after the last object")
+
+
+def test_indefinite_length_is_said() -> None:
+    """Key stores in BER, as some programs write them, are not read; the reason says so."""
+    (found,) = objects_in(b"\x30\x80\x02\x01\x03\x30\x80\x00\x00\x00\x00")
+    assert "indefinite length" in found.gap
+
+
 def test_pem_with_several_objects_keeps_their_order_and_text_between() -> None:
     """A chain with its key, comments and CRLF line ends gives one object each, in order."""
     pem = b"subject=web\n" + certificate(RSA).public_bytes(Encoding.PEM) + private(RSA, PrivateFormat.PKCS8)

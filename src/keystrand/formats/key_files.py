@@ -26,6 +26,7 @@ from keystrand.formats.der import (
     Element,
     algorithm_oid,
     children,
+    element,
     object_identifier,
     sequence,
 )
@@ -43,6 +44,7 @@ PASSWORDS: tuple[bytes | None, ...] = (None, b"", b"changeit")
 
 _SIGNED_OBJECTS, _OBJECTS = "1.2.840.113549.1.7.2", "1.2.840.113549.1.7.1"
 _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+_INDEFINITE = b"\x30\x80"
 _CERTIFICATES_TAG = 0xA0
 _OPENSSH_MAGIC = b"openssh-key-v1\x00"
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
@@ -101,7 +103,27 @@ def _pem_objects(label: str, block: bytes) -> tuple[Found, ...]:
 
 
 def _der_objects(content: bytes) -> tuple[Found, ...]:
-    """Return the one object in a DER file, told by its structure."""
+    """Return the objects in a DER file, one after the other. What follows them unread is said, never passed over."""
+    if content.startswith(_INDEFINITE):
+        return (Found(gap="a structure of indefinite length (BER), which this release does not read"),)
+    objects: list[Found] = []
+    at = 0
+    while at < len(content):
+        try:
+            one = element(content, at)
+        except ValueError:
+            break
+        if not (found := _der_object(one.raw)):
+            break
+        objects += found
+        at += len(one.raw)
+    if objects and content[at:].strip():
+        objects.append(Found(gap="something after the last object that is not recognised"))
+    return tuple(objects)
+
+
+def _der_object(content: bytes) -> tuple[Found, ...]:
+    """Return what one DER structure holds, told by its shape; empty where it is not recognised."""
     try:
         parts = sequence(content)
     except ValueError:

@@ -4,7 +4,7 @@ Sources: RFC 3279, 4055, 5480, 5758, 8410 (classical); NIST's Computer Security 
 SLH-DSA); RFC 9708 and RFC 9802 (LMS, XMSS); the drafts of the LAMPS working group (composite signatures).
 """
 
-from keystrand.model.algorithm import Verdict, classify
+from keystrand.model.algorithm import COMPOSITE_SIGNATURES, Verdict, classify
 
 _NIST_SIGNATURES = "2.16.840.1.101.3.4.3."
 _NIST_KEMS = "2.16.840.1.101.3.4.4."
@@ -40,6 +40,7 @@ NAMES: dict[str, str] = {
     **{f"{_NIST_SIGNATURES}{20 + n}": f"SLH-DSA-{name}" for n, name in enumerate(_SLH)},
     **{f"{_NIST_SIGNATURES}{32 + n}": f"HashML-DSA-{size}" for n, size in enumerate((44, 65, 87))},
     **{f"{_NIST_SIGNATURES}{35 + n}": f"HashSLH-DSA-{name}" for n, name in enumerate(_SLH)},
+    **{f"1.3.6.1.5.5.7.6.{37 + n}": name for n, name in enumerate(COMPOSITE_SIGNATURES)},
     **{f"{_NIST_KEMS}{1 + n}": f"ML-KEM-{size}" for n, size in enumerate((512, 768, 1024))},
 }
 

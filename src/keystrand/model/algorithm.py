@@ -66,6 +66,40 @@ def _classical(name: str, family: str, function: Function, bits: int | None) -> 
     return Algorithm(name=name, family=family, function=function, verdict=Verdict.QUANTUM_VULNERABLE, bits=bits)
 
 
+COMPOSITE_SIGNATURES = (
+    "MLDSA44-RSA2048-PSS-SHA256",
+    "MLDSA44-RSA2048-PKCS15-SHA256",
+    "MLDSA44-Ed25519-SHA512",
+    "MLDSA44-ECDSA-P256-SHA256",
+    "MLDSA65-RSA3072-PSS-SHA512",
+    "MLDSA65-RSA3072-PKCS15-SHA512",
+    "MLDSA65-RSA4096-PSS-SHA512",
+    "MLDSA65-RSA4096-PKCS15-SHA512",
+    "MLDSA65-ECDSA-P256-SHA512",
+    "MLDSA65-ECDSA-P384-SHA512",
+    "MLDSA65-ECDSA-brainpoolP256r1-SHA512",
+    "MLDSA65-Ed25519-SHA512",
+    "MLDSA87-ECDSA-P384-SHA512",
+    "MLDSA87-ECDSA-brainpoolP384r1-SHA512",
+    "MLDSA87-Ed448-SHAKE256",
+    "MLDSA87-RSA3072-PSS-SHA512",
+    "MLDSA87-RSA4096-PSS-SHA512",
+    "MLDSA87-ECDSA-P521-SHA512",
+)
+"""Two signatures in one, in the order in which they are registered (draft-ietf-lamps-pq-composite-sigs, 6)."""
+
+
+def _composite(name: str) -> Algorithm:
+    post_quantum, _, rest = name.partition("-")
+    size, classical = post_quantum.removeprefix("MLDSA"), rest.rpartition("-")[0]
+    classical = re.sub(r"^RSA(\d+)-.*", r"RSA-\1", re.sub(r"-P(\d)", r"-P-\1", classical))
+    return Algorithm(
+        name=name, family="composite", function=Function.SIGNATURE, verdict=Verdict.QUANTUM_SAFE,
+        nist_level=_DSA_LEVEL[size], components=(f"ML-DSA-{size}", classical),
+        note="a post-quantum and a classical signature in one, both checked: holds while either holds; still a draft",
+    )  # fmt: skip
+
+
 _KEX, _SIG = Function.KEY_ESTABLISHMENT, Function.SIGNATURE
 _FIXED: dict[str, Algorithm] = {
     a.name: a
@@ -105,6 +139,7 @@ _FIXED: dict[str, Algorithm] = {
             verdict=Verdict.QUANTUM_SAFE,
             note="stateful: SP 800-208",
         ),
+        *map(_composite, COMPOSITE_SIGNATURES),
     )
 }
 
