@@ -249,13 +249,13 @@ def _whole_number(name: str, text: str) -> int:
 
 
 def parse_key_request_query(query: str) -> KeyRequest:
-    """Return the GET form of Get key: nothing, or `number` and `size` (clause 5.2)."""
+    """Return the GET form of Get key: nothing, or `number` and `size` (clause 5.3)."""
     numbers = {name: _whole_number(name, text) for name, text in _fields(query, frozenset({"number", "size"})).items()}
     return KeyRequest(number=numbers.get("number", 1), size=numbers.get("size", UNSET))
 
 
 def parse_key_ids_query(query: str) -> tuple[str, ...]:
-    """Return the one key ID of the GET form of Get key with key IDs (clause 5.3), in lower case."""
+    """Return the one key ID of the GET form of Get key with key IDs (clause 5.4), in lower case."""
     key_id = _fields(query, frozenset({"key_ID"})).get("key_ID", "")
     if not _UUID.match(key_id):
         raise bad_request("exactly one UUID is needed; for several use POST", "key_ID")

@@ -50,13 +50,13 @@ class Client014:
         return self._channel.peer
 
     def status(self, slave_sae: str) -> Status:
-        """Return the status of the keys shared with `slave_sae` (clause 5.1)."""
+        """Return the status of the keys shared with `slave_sae` (clause 5.2)."""
         return self._call("GET", slave_sae, Method.STATUS, b"", Status)
 
     def enc_keys(
         self, slave_sae: str, *, number: int = 1, size: int | None = None, mandatory: tuple[Extension, ...] = ()
     ) -> tuple[SecretKey, ...]:
-        """Return `number` fresh keys of `size` bits (None: the KME's default) to use with `slave_sae` (clause 5.2)."""
+        """Return `number` fresh keys of `size` bits (None: the KME's default) to use with `slave_sae` (clause 5.3)."""
         asked = KeyRequest(number=number, size=UNSET if size is None else size, extension_mandatory=mandatory)
         body = etsi014.encode(asked)
         keys = self._call("POST", slave_sae, Method.ENC_KEYS, body, KeyContainer[Secret]).keys
@@ -66,7 +66,7 @@ class Client014:
         return keys
 
     def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> tuple[SecretKey, ...]:
-        """Return the keys that `master_sae` got under `key_ids`, in that order (clause 5.3); each works once."""
+        """Return the keys that `master_sae` got under `key_ids`, in that order (clause 5.4); each works once."""
         body = etsi014.encode(KeyIds(entries=tuple(KeyIdEntry(key_id=key_id) for key_id in key_ids)))
         keys = self._call("POST", master_sae, Method.DEC_KEYS, body, KeyContainer[Secret]).keys
         if [key.key_id.lower() for key in keys] != [key_id.lower() for key_id in key_ids]:
