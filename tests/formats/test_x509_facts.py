@@ -96,6 +96,15 @@ def test_an_algorithm_nobody_named_is_unknown_not_safe() -> None:
     assert classify(fact.key_algorithm).verdict is Verdict.UNKNOWN
 
 
+def test_a_name_as_a_bit_string_does_not_stop_the_reading() -> None:
+    """`cryptography` refuses such a name with a TypeError; a server that shows one must not end a scan."""
+    der = made("ML-DSA-65").public_bytes(Encoding.DER)
+    text = b"\x0c\x10web.bank.example"
+    assert der.count(text) == 2
+    fact = certificate_fact(der.replace(text, b"\x03" + text[1:]))
+    assert (fact.key_algorithm, fact.subject) == ("ML-DSA-65", UNREADABLE_NAME)
+
+
 def test_a_version_the_library_refuses_is_still_read() -> None:
     """Version 4 does not exist; `cryptography` refuses it, we name its algorithms and say that the names are unread."""
     der = made("Ed25519").public_bytes(Encoding.DER)

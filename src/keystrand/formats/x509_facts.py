@@ -31,7 +31,9 @@ from keystrand.model.observation import Certificate, PublicKey
 _VERSION_TAG = 0xA0
 _UTC_TIME = 0x17
 UNREADABLE_NAME = "(unreadable name)"
-_NO_EXTENSION = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError)
+# The library raises TypeError for a name written as a bit string where none may be.
+_NO_NAME = (ValueError, TypeError, x509.InvalidVersion)
+_NO_EXTENSION = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, *_NO_NAME)
 
 
 def certificate_fact(der: bytes) -> Certificate:
@@ -135,7 +137,7 @@ def _by_library(der: bytes) -> tuple[str, str, tuple[str, ...], bool]:
             certificate = x509.load_der_x509_certificate(element(der).raw)
             subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
             return subject, issuer, _names(certificate), _may_issue(certificate)
-    except (ValueError, x509.InvalidVersion):
+    except _NO_NAME:
         return UNREADABLE_NAME, UNREADABLE_NAME, (), False
 
 
