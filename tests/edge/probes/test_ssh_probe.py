@@ -345,6 +345,8 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 def test_openssh_server(tmp_path: Path) -> None:
     """OpenSSH's own server, unprivileged on a free port: its software, its key as ssh-keygen made it, its hybrids."""
     key = tmp_path / "host_key"
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd drops its rights: made at boot, which a container has not
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
