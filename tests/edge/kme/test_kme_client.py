@@ -194,7 +194,7 @@ def test_the_standard_library_talks_014_and_its_group_is_recorded(tmp_path_facto
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.load_cert_chain(files.certificate, files.key)
         context.set_ecdh_curve(CLASSICAL)
-        connection = http.client.HTTPSConnection("localhost", pair.port(0), context=context, timeout=10)
+        connection = http.client.HTTPSConnection("127.0.0.1", pair.port(0), context=context, timeout=10)
         for _ in range(2):
             connection.request("GET", "/api/v1/keys/sae-b/status")
             answer = connection.getresponse()
