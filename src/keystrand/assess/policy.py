@@ -11,15 +11,9 @@ from keystrand.assess.strength import classical_strength
 from keystrand.formats.wording import day_text, joined
 from keystrand.model.algorithm import Algorithm, Verdict, classify
 from keystrand.model.estate import Estate, Sensitivity, System
-from keystrand.model.policy import Effect, Policy, Rule, Status, Verification
+from keystrand.model.policy import EU_MEMBERS, Effect, Policy, Rule, Status, Verification
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
 from keystrand.model.units import Answer
-
-EU_MEMBERS = frozenset(
-    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
-     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
-)  # fmt: skip
-"""ISO 3166 codes of the 27 Member States: Treaty on European Union, Article 52, since 2020."""
 
 
 class Facts(NamedTuple):

@@ -1,7 +1,6 @@
 """Settings: flags > `KEYSTRAND_*` > ./keystrand.toml > XDG > /etc/keystrand, and where each value came from."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -9,9 +8,8 @@ import typer
 from msgspec import Struct
 
 from keystrand.cli.output import Output, OutputOption, emit
-from keystrand.formats.decode import dotted, faults_of
-from keystrand.formats.toml_lines import line_index, line_of
-from keystrand.model.errors import InvalidInput, Problem
+from keystrand.edge.files import read_bytes
+from keystrand.formats.toml_input import parse_toml, read_toml
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,23 +42,10 @@ def _files() -> tuple[Path, ...]:
 
 def _read(path: Path) -> dict[str, str]:
     """Return what `path` sets. Raises `InvalidInput` with every problem, its line and a hint."""
-    text = path.read_text(encoding="utf-8")
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path} is not TOML: {error}") from error
-    if faults := faults_of(raw, Settings):
-        lines = line_index(text)
-        raise InvalidInput(
-            f"{path} has {len(faults)} problem(s)",
-            problems=tuple(
-                Problem(
-                    message=f.message, hint=f.hint, file=str(path), line=line_of(lines, f.path), field=dotted(f.path)
-                )
-                for f in faults
-            ),
-        )
-    return {name: str(value) for name, value in raw.items()}
+    text = read_bytes(path).decode(errors="replace")
+    read_toml(text, Settings, file=str(path), what=str(path))
+    given = parse_toml(text, file=str(path), what=str(path))
+    return {name: str(value) for name, value in given.items()}
 
 
 def settings() -> tuple[Setting, ...]:

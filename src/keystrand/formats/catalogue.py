@@ -1,15 +1,10 @@
 """Policies, positions and threat curves from TOML, one record a file, every problem at once with its line."""
 
-import re
-import tomllib
 from collections import Counter
 from typing import Any, TypeVar
 
-import msgspec
-
-from keystrand.formats.decode import Fault, Path, dotted, faults_of
-from keystrand.formats.toml_lines import line_index, line_of
-from keystrand.model.errors import InvalidInput, Problem
+from keystrand.formats.decode import Fault
+from keystrand.formats.toml_input import read_toml
 from keystrand.model.policy import Policy, Position, ThreatCurve
 
 T = TypeVar("T")
@@ -31,22 +26,7 @@ def curve_from_toml(text: str, file: str) -> ThreatCurve:
 
 
 def _decode(text: str, file: str, kind: type[T], what: str) -> T:
-    raw = _parse(text, file)
-    if faults := [*faults_of(raw, kind), *_repeated_rules(raw)]:
-        lines = line_index(text)
-        problems = tuple(_problem(fault, file, lines) for fault in faults)
-        raise InvalidInput(f"{what} {file} has {len(faults)} problem(s)", problems=problems)
-    return msgspec.convert(raw, kind)
-
-
-def _parse(text: str, file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # Python's own limits on digits and on nesting included
-        at = re.search(r"at line (\d+)", str(error))
-        line = int(at[1]) if at else len(text.rstrip().splitlines())
-        problem = Problem(message=str(error), file=file, line=line, hint="the file must be valid TOML")
-        raise InvalidInput(f"{file} is not valid TOML", problems=(problem,)) from error
+    return read_toml(text, kind, file=file, what=f"{what} {file}", further=_repeated_rules)
 
 
 def _repeated_rules(raw: dict[str, Any]) -> list[Fault]:
@@ -58,9 +38,3 @@ def _repeated_rules(raw: dict[str, Any]) -> list[Fault]:
         for n, name in enumerate(map(str, ids))
         if name in repeated
     ]
-
-
-def _problem(fault: Fault, file: str, lines: dict[Path, int]) -> Problem:
-    return Problem(
-        message=fault.message, hint=fault.hint, file=file, line=line_of(lines, fault.path), field=dotted(fault.path)
-    )

@@ -10,8 +10,6 @@ from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_ori
 import msgspec
 from msgspec import Meta, Struct
 
-from keystrand.model.errors import InvalidInput, Problem
-
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
@@ -165,14 +163,3 @@ def _descriptions(annotation: Any) -> Iterator[str]:
 def faults_of(raw: Any, kind: type[Any]) -> list[Fault]:
     """Return everything that keeps `raw` from being a `kind`, in the order of the types."""
     return _faults(raw, kind)
-
-
-def decode_all(raw: Any, kind: type[T], *, what: str, file: str = "") -> T:
-    """Return `raw` (builtins, as `tomllib` or `json` give them) as a `kind`.
-
-    Raises `InvalidInput` with every problem at once. `what` names the input in the message.
-    """
-    if faults := faults_of(raw, kind):
-        problems = tuple(Problem(message=f.message, hint=f.hint, file=file, field=dotted(f.path)) for f in faults)
-        raise InvalidInput(f"{what} has {len(faults)} problem(s)", problems=problems)
-    return msgspec.convert(raw, kind)

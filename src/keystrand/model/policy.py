@@ -11,6 +11,12 @@ from keystrand.model.algorithm import Function
 from keystrand.model.estate import Place, Sensitivity
 from keystrand.model.units import Identifier, Ratio, Years
 
+EU_MEMBERS = frozenset(
+    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
+)  # fmt: skip
+"""ISO 3166 codes of the 27 Member States: Treaty on European Union, Article 52, since 2020."""
+
 
 class _Datum(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every record refuses keys it does not know."""

@@ -4,15 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from keystrand.model.estate import Estate
-from keystrand.model.policy import Position, Stance
+from keystrand.model.policy import EU_MEMBERS, Position, Stance
 from keystrand.model.stages import PositionRef
 from keystrand.model.units import Answer
-
-EU_MEMBERS = frozenset(
-    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
-     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
-)  # fmt: skip
-"""ISO 3166-1 codes of the Member States of the European Union, 2026."""
 
 _EVERYBODY = re.compile(r"\b(all|any|every|everyone|everybody)\b", re.IGNORECASE)
 _SECTORS = {

@@ -78,7 +78,7 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
     """Two faults give two problems; text that is no TOML and a file that is not there are told too."""
     bad = GOOD.replace("corridor", "CORRIDOR").replace('id = "sae-a"', "id = 1")
     assert [field for _, field in judged(tmp_path, bad)] == ["link[0].id", "sae[0].id", "module[0].link"]
-    assert judged(tmp_path, "= 1") == []
+    assert judged(tmp_path, "= 1") == [(1, "")]
     with pytest.raises(MissingInput):
         load_config(tmp_path / "absent")
 

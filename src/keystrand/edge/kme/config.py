@@ -1,18 +1,17 @@
 """One KME's configuration: a TOML file, read strictly, judged whole before anything starts."""
 
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from keystrand.edge.files import read_bytes
 from keystrand.edge.pki import Credentials, Identity, Kind
-from keystrand.formats.decode import Fault, dotted, faults_of
-from keystrand.formats.toml_lines import line_index, line_of
-from keystrand.model.errors import InvalidInput, Problem
+from keystrand.formats.decode import Fault
+from keystrand.formats.toml_input import read_toml
+from keystrand.model.errors import InvalidInput
 from keystrand.model.units import Identifier
 
 PartyId = Annotated[
@@ -117,20 +116,18 @@ def load_config(file: Path) -> KmeConfig:
     raw_bytes = read_bytes(file, hint="name the TOML file of the key management entity")
     try:
         text = raw_bytes.decode()
-        raw = tomllib.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"{file} is not TOML: {error}") from None
-    faults = faults_of(raw, KmeConfig) or list(_cross_faults(msgspec.convert(raw, KmeConfig)))
-    if faults:
-        index = line_index(text)
-        problems = tuple(
-            Problem(
-                message=f.message, hint=f.hint, file=str(file), line=line_of(index, f.path), field=dotted(f.path)
-            )
-            for f in faults
-        )  # fmt: skip
-        raise InvalidInput(f"{file} is not a usable configuration", problems=problems)
-    return _absolute(msgspec.convert(raw, KmeConfig), file.absolute().parent)
+        raise InvalidInput(f"{file} is not UTF-8: {error}") from None
+    config = read_toml(text, KmeConfig, file=str(file), what=f"the configuration {file}", further=_further_faults)
+    return _absolute(config, file.absolute().parent)
+
+
+def _further_faults(raw: dict[str, Any]) -> Iterable[Fault]:
+    try:
+        config = msgspec.convert(raw, KmeConfig)
+    except msgspec.ValidationError:
+        return ()  # what is wrong alone is told first
+    return _cross_faults(config)
 
 
 def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
