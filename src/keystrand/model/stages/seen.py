@@ -8,8 +8,12 @@ from keystrand.model.units import Count
 
 
 class Observations(Document, frozen=True, kw_only=True, tag="observations"):
-    """Every record of one scan, in a fixed order. On disk: JSON Lines, the head first, then one record a line."""
+    """Every record of one scan, in a fixed order. On disk: JSON Lines, the head first, then one record a line.
 
+    `stand_ins` names the targets that were answered by something put in their place, as the demonstration does.
+    """
+
+    stand_ins: tuple[str, ...] = ()
     records: tuple[Record, ...]
 
 
@@ -57,8 +61,9 @@ class SystemView(Part, frozen=True, kw_only=True):
 
 
 class Inventory(Document, frozen=True, kw_only=True, tag="inventory"):
-    """The assets, where each occurs, and what has no owner."""
+    """The assets, where each occurs, and what has no owner. `stand_ins` as in the observations."""
 
+    stand_ins: tuple[str, ...] = ()
     assets: tuple[Asset, ...]
     systems: tuple[SystemView, ...]
     ownership_gaps: tuple[OwnershipGap, ...]

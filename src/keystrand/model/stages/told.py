@@ -84,10 +84,12 @@ class StandingAnswer(Part, frozen=True, kw_only=True):
 class OperationsReport(Document, frozen=True, kw_only=True, tag="operations-report"):
     """What leadership reads: exposure, what to do first and why, the pilot's scorecard, and what is not known.
 
-    Every figure names its document and the JSON pointer of its source.
+    Every figure names its document and the JSON pointer of its source. `notice` stands above everything where a reader
+    must know something first, such as that stand-ins answered for the estate's servers.
     """
 
     organisation: str
+    notice: str = ""
     headline: tuple[Figure, ...]
     exposure: tuple[Figure, ...]
     first_measures: tuple[ReportMeasure, ...]
