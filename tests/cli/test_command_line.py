@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,7 @@ def _away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["assess", "explain", "x", "--out", "nowhere"], 2, "keystrand inventory scan"),
         (["inventory", "scan", str(EXAMPLE), "--as-of", "yesterday"], 2, "YYYY-MM-DD"),
         (["estate", "check", "-o", "yaml"], 2, "yaml"),
+        (["inventory", "scan", str(EXAMPLE), "--out", str(Path(__file__))], 1, "could not be written"),
         (["kme", "serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
     ],
 )
@@ -59,6 +62,47 @@ def test_errors_are_json_where_results_are(capsys: pytest.CaptureFixture[str]) -
     error = json.loads(capsys.readouterr().err)
     assert error["error"] == "missing-input"
     assert error["hint"] == "make it first: keystrand plan make"
+
+
+@pytest.mark.parametrize("words", [["nonsense", "-o", "json"], ["plan", "show", "--bogus", "-o", "json"]])
+def test_usage_errors_are_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command or option is told as JSON where results would be JSON."""
+    assert run(words) == 2
+    assert json.loads(capsys.readouterr().err)["error"] == "invalid-input"
+
+
+def test_a_setting_makes_errors_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`output = "json"` in the settings holds for errors as well."""
+    (tmp_path / "keystrand.toml").write_text('output = "json"\n')
+    assert run(["plan", "show", "--out", "nowhere"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"] == "missing-input"
+
+
+def test_a_spreadsheet_sees_no_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name from the network that begins like a formula is text in CSV; a number stays a number."""
+    emit(Output.CSV, [{"name": "=HYPERLINK()", "count": -1}])
+    assert capsys.readouterr().out.splitlines() == ["name,count", "'=HYPERLINK(),-1"]
+
+
+@pytest.mark.system
+def test_an_interrupted_scan_says_where_its_records_are(tmp_path: Path) -> None:
+    """^C ends with 130, the word, and the file that keeps what was seen; no document looks complete."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = (EXAMPLE / "estate.toml").read_text()
+        head, _, rest = text.partition("[[target]]")
+        pilot = rest[rest.index("[[pilot]]") :] if "[[pilot]]" in rest else ""
+        port = silent.getsockname()[1]
+        target = f'[[target]]\nid = "t"\nprobe = "tls"\nsystem = "core-ledger"\nhost = "127.0.0.1"\nport = {port}\n\n'
+        (tmp_path / "estate.toml").write_text(head + target + pilot)
+        made = subprocess.Popen([*COMMAND, "inventory", "scan", ".", "--out", "out"], stderr=subprocess.PIPE, text=True)
+        with made, silent.accept()[0]:
+            made.send_signal(signal.SIGINT)
+            assert made.stderr
+            said = made.stderr.read()
+    assert made.returncode == 130
+    assert "out/observations.jsonl.partial" in said
+    assert said.endswith("interrupted\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["observations.jsonl.partial"]
 
 
 @pytest.mark.parametrize("form", ["table", "csv"])

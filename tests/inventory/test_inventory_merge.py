@@ -77,7 +77,7 @@ def merged(records: Iterable[Record], estate: Estate | None = None) -> Inventory
         format_version="1.0", tool_version="t", as_of=NOON.date(), created_at=NOON, made_from=(), seed=None,
         coverage=Coverage(unit="targets", looked_at=0, answered=0), records=tuple(records),
     )  # fmt: skip
-    return merge(estate or an_estate(), observations, made_from=REF, created_at=NOON, tool_version="t")
+    return merge(estate or an_estate(), observations, made_from=(REF,), created_at=NOON, tool_version="t")
 
 
 def seen(fact: Fact, strength: Strength = Strength.NEGOTIATED, *, place: str = WEB, target: str = "web") -> Observation:

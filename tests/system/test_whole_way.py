@@ -142,3 +142,30 @@ def test_documents_that_do_not_belong_together_are_refused(
     made = keystrand("report", "make", str(EXAMPLE), "--out", "out", cwd=tmp_path)
     assert made.returncode == 2
     assert "plan document was not made from this assessment" in made.stderr
+
+
+def test_a_changed_estate_is_noticed_by_every_stage(
+    demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Another layout is the same estate; another retention is not, until the inventory is made again from what was seen."""
+    shutil.copytree(demo[0], tmp_path / "out")
+    shutil.copytree(EXAMPLE, tmp_path / "bank")
+    estate = tmp_path / "bank" / "estate.toml"
+    estate.write_text("# a comment changes nothing\n" + estate.read_text())
+    assert keystrand("assess", "run", "bank", "--out", "out", cwd=tmp_path).returncode == 0
+    estate.write_text(estate.read_text().replace("retention_years = 35", "retention_years = 34"))
+    for words in (("assess", "run"), ("plan", "make"), ("pilot", "run"), ("report", "make")):
+        made = keystrand(*words, "bank", "--out", "out", cwd=tmp_path)
+        assert made.returncode == 2, words
+        assert "the estate has changed since" in made.stderr
+    for words in (("inventory", "merge"), ("assess", "run"), ("plan", "make"), ("pilot", "run"), ("report", "make")):
+        made = keystrand(*words, "bank", "--out", "out", cwd=tmp_path)
+        assert made.returncode == 0, (words, made.stderr)
+
+
+def test_the_demo_says_that_stand_ins_answered(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Inventory and report name it; a scan of the real names does not claim it."""
+    inventory = _document(demo[0], "inventory.json")
+    assert len(inventory["stand_ins"]) > 15
+    assert "Demonstration" in _document(demo[0], "report.json")["notice"]
+    assert "Demonstration" in (demo[0] / "report.html").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keystrand import __version__
-from keystrand.app.documents import load, now, require_made_from, save
+from keystrand.app.documents import load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.assess.explain import explain
 from keystrand.assess.run import assess
@@ -17,6 +17,7 @@ from keystrand.model.stages import Assessment, Inventory, PolicyState
 def assess_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Assessment:
     """Judge the inventory in `out` against policies and threat curves, and write the assessment beside it."""
     inventory, ref = load(out, Inventory)
+    require_estate(inventory, opened.ref)
     assessment = assess(
         opened.estate,
         inventory,

@@ -57,6 +57,17 @@ def load(folder: Path, kind: type[D]) -> tuple[D, InputRef]:
     return document, reference(document, content)
 
 
+def require_estate(document: Document, estate: InputRef) -> None:
+    """Raise `DocumentMismatch` unless `document` was made for what the estate says now; its layout may have changed."""
+    if any(ref.kind == estate.kind and ref.content_sha256 == estate.content_sha256 for ref in document.made_from):
+        return
+    raise DocumentMismatch(
+        f"the {document.kind()} document was made from another estate, or the estate has changed since",
+        hint="keystrand inventory merge DIR --out OUT makes the inventory again without scanning; then run the stages "
+        "after it again",
+    )
+
+
 def require_made_from(document: Document, source: InputRef) -> None:
     """Raise `DocumentMismatch` unless `document` was made from the document that `source` refers to."""
     for ref in document.made_from:

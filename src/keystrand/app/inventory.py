@@ -10,20 +10,21 @@ from typing import Any, BinaryIO, NamedTuple
 from keystrand import __version__
 from keystrand.app.documents import FILES, load, now, save
 from keystrand.app.estate import OpenEstate
-from keystrand.edge.files import write_atomic
+from keystrand.edge.files import open_for_append, read_bytes, write_atomic
 from keystrand.edge.probes.scheduler import planned, scan
 from keystrand.formats.cyclonedx import cbom
 from keystrand.formats.documents import encode_record
 from keystrand.inventory.coverage import attempts_coverage
 from keystrand.inventory.merge import merge
 from keystrand.model.algorithm import Function, Verdict
-from keystrand.model.document import FORMAT_VERSION
-from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import ProbeKind
+from keystrand.model.document import FORMAT_VERSION, InputRef
+from keystrand.model.errors import InvalidInput, StoreFailure
+from keystrand.model.estate import Estate, ProbeKind
 from keystrand.model.observation import AlgorithmUse, Attempt, Outcome, Record
 from keystrand.model.stages import Inventory, Observations
 
 CBOM = "cbom.json"
+PARTIAL = f"{FILES[Observations]}.partial"
 Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
 
@@ -48,9 +49,8 @@ def scan_estate(
 
     While it runs, each record is appended to `observations.jsonl.partial`, so an interrupted scan keeps what it saw.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"{FILES[Observations]}.partial"
-    with partial.open("wb") as file:
+    partial = out / PARTIAL
+    with open_for_append(partial) as file:
         records = asyncio.run(
             scan(opened.estate, opened.folder, sink=_appender(file), connect_to=connect_to, progress=progress)
         )
@@ -62,34 +62,52 @@ def scan_estate(
         made_from=(opened.ref,),
         seed=None,
         coverage=attempts_coverage(records),
+        stand_ins=_stand_ins(opened.estate, connect_to or {}),
         records=records,
     )
     ref = save(out, observations)
     with suppress(FileNotFoundError):
         partial.unlink()
-    inventory = merge(opened.estate, observations, made_from=ref, created_at=now(), tool_version=__version__)
-    save(out, inventory)
-    export_cbom(inventory, out)
+    inventory = _merge(opened, out, observations, ref)
     return Scanned(observations, inventory, partial=not observations.coverage.complete)
+
+
+def _stand_ins(estate: Estate, connect_to: ConnectTo) -> tuple[str, ...]:
+    return tuple(target.id for target in estate.target if (target.host, target.port) in connect_to)
+
+
+def merge_again(opened: OpenEstate, out: Path) -> Inventory:
+    """Make inventory and CBOM again from the observations in `out`, for an estate that has changed since the scan.
+
+    Raises `DocumentMismatch` where an observation is of a target that the estate no longer names.
+    """
+    observations, ref = load(out, Observations)
+    return _merge(opened, out, observations, ref)
+
+
+def _merge(opened: OpenEstate, out: Path, observations: Observations, ref: InputRef) -> Inventory:
+    made_from = (opened.ref, ref)
+    inventory = merge(opened.estate, observations, made_from=made_from, created_at=now(), tool_version=__version__)
+    save(out, inventory)
+    write_atomic(out / CBOM, cbom(inventory, name=opened.estate.organisation.name))
+    return inventory
 
 
 def _appender(file: BinaryIO) -> Callable[[Record], None]:
     def append(record: Record) -> None:
-        file.write(encode_record(record))
-        file.flush()
+        try:
+            file.write(encode_record(record))
+            file.flush()
+        except OSError as error:
+            raise StoreFailure(f"{file.name} could not be written: {error.strerror}") from error
 
     return append
 
 
-def export_cbom(inventory: Inventory, out: Path) -> None:
-    """Write the CycloneDX CBOM of `inventory` into `out`."""
-    write_atomic(out / CBOM, cbom(inventory, name="estate"))
-
-
 def cbom_of(out: Path) -> bytes:
-    """Return the CycloneDX 1.6 CBOM of the inventory in `out`."""
-    inventory, _ = load(out, Inventory)
-    return cbom(inventory, name="estate")
+    """Return the CycloneDX 1.6 CBOM of the inventory in `out`, as it was written beside it."""
+    load(out, Inventory)  # names what is missing, and how to make it
+    return read_bytes(out / CBOM, hint="make it again: keystrand inventory merge DIR --out OUT")
 
 
 def planned_contacts(opened: OpenEstate) -> list[Row]:

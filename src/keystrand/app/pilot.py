@@ -8,7 +8,7 @@ from typing import Any
 
 from keystrand import __version__
 from keystrand.app.campaign import run_campaign
-from keystrand.app.documents import load, now, save
+from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, Pilot
@@ -28,6 +28,7 @@ def run_pilot(
     """Run the pilot called `name` (default: the first) on the link the plan in `out` models, and write its report."""
     pilot = _pilot(opened.estate, name)
     plan, plan_ref = load(out, Plan)
+    require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
     with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         campaign = run_campaign(pilot, rate, Path(folder) / "kme", stage)

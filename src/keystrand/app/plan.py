@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keystrand import __version__
-from keystrand.app.documents import load, now, require_made_from, save
+from keystrand.app.documents import load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.edge.catalogue import positions
 from keystrand.model.stages import Assessment, Fit, Inventory, Plan
@@ -16,6 +16,7 @@ def plan_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Plan:
     """Make the plan from the inventory and assessment in `out`, and write it beside them."""
     inventory, inventory_ref = load(out, Inventory)
     assessment, assessment_ref = load(out, Assessment)
+    require_estate(assessment, opened.ref)
     require_made_from(assessment, inventory_ref)
     plan = make_plan(
         opened.estate,

@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from keystrand import __version__
-from keystrand.app.documents import FILES, load, now, require_made_from, save
+from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.edge.files import write_atomic
 from keystrand.edge.templates import report_template
@@ -19,6 +19,7 @@ def report_estate(opened: OpenEstate, out: Path, *, as_of: date) -> tuple[Operat
     inventory, inventory_ref = load(out, Inventory)
     assessment, assessment_ref = load(out, Assessment)
     plan, plan_ref = load(out, Plan)
+    require_estate(plan, opened.ref)
     require_made_from(assessment, inventory_ref)
     require_made_from(plan, assessment_ref)
     pilot, pilot_refs = _pilot(out, plan_ref)

@@ -33,6 +33,7 @@ def scan(
 ) -> None:
     """Probe what the estate in DIR names, and nothing else. Exit 3 where a target gave no answer."""
     from keystrand.app.estate import open_estate
+    from keystrand.app.inventory import PARTIAL as KEPT
     from keystrand.app.inventory import planned_contacts, scan_estate, target_rows
     from keystrand.cli.progress import progress_bar
 
@@ -40,14 +41,29 @@ def scan(
     if plan:
         emit(output, planned_contacts(opened))
         return
-    with progress_bar("targets") as progress:
-        scanned = scan_estate(opened, out, as_of=day(as_of), progress=progress)
+    try:
+        with progress_bar("targets") as progress:
+            scanned = scan_estate(opened, out, as_of=day(as_of), progress=progress)
+    except KeyboardInterrupt:
+        say(f"what was seen so far is in {out / KEPT}")
+        raise
     emit(output, target_rows(scanned.observations, scanned.inventory), value=scanned.inventory)
     coverage = scanned.observations.coverage
     say(f"{coverage.answered} of {coverage.looked_at} targets answered; wrote {out}/inventory.json and cbom.json")
     if scanned.partial:
         say("partial: a target without an answer is unknown, never safe")
         raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def merge(folder: EstateArgument = Path(), out: OutOption = Path("out"), output: OutputOption = Output.TABLE) -> None:
+    """Make the inventory in OUT again from its observations, without scanning: for an estate that has changed."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.inventory import asset_rows, merge_again
+
+    inventory = merge_again(open_estate(folder), out)
+    emit(output, asset_rows(out), value=inventory)
+    say(f"wrote {out}/inventory.json and cbom.json")
 
 
 @app.command()

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 from typer.completion import get_completion_inspect_parameters
 
 from keystrand.cli import assess, config, consumer, estate, inventory, kme, pilot, plan, report, whole
 from keystrand.cli.output import say
-from keystrand.model.errors import KeystrandError
+from keystrand.model.errors import InvalidInput, KeystrandError
 
 app = typer.Typer(
     name="keystrand",
@@ -44,12 +45,17 @@ def _options(*, version: bool = typer.Option(False, "--version", help="Print the
 
 
 _COMPLETE = "_KEYSTRAND_COMPLETE"
+INTERRUPTED = 130
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     text = " ".join(arguments)
-    given = any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
-    return given or os.environ.get("KEYSTRAND_OUTPUT") == "json"
+    if any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json")):
+        return True
+    try:
+        return any(setting.name == "output" and setting.value == "json" for setting in config.settings())
+    except KeystrandError:
+        return False  # the settings themselves are what is wrong
 
 
 def _report_error(error: KeystrandError, *, as_json: bool) -> None:
@@ -61,6 +67,14 @@ def _report_error(error: KeystrandError, *, as_json: bool) -> None:
     for problem in error.problems:
         say(f"{problem}" + (f"\n  hint: {problem.hint}" if problem.hint else ""))
     say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+def _report_usage(error: Any, *, as_json: bool) -> None:
+    if as_json:
+        usage = InvalidInput(error.format_message(), hint="--help lists what the command takes; nothing was done")
+        _report_error(usage, as_json=True)
+    else:
+        error.show()
 
 
 def _report_bug(error: Exception) -> None:
@@ -81,20 +95,21 @@ def run(arguments: Sequence[str]) -> int:
     except KeystrandError as error:
         _report_error(error, as_json=_wants_json(arguments))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted\n")
-        return 130
+    except KeyboardInterrupt:
+        result = INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader has gone; Python must not flush to it at exit
         return 1
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # Typer's own usage errors
-            error.show()
-            return int(error.exit_code)
+        if hasattr(error, "format_message"):  # Typer's own usage errors
+            _report_usage(error, as_json=_wants_json(arguments))
+            return InvalidInput.exit_code
         if os.environ.get("KEYSTRAND_DEBUG"):
             raise
         _report_bug(error)
         return 1
+    if result == INTERRUPTED:  # so Typer tells of ^C
+        say("interrupted")
     return result if isinstance(result, int) else 0
 
 

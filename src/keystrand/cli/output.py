@@ -58,7 +58,13 @@ def _print_csv(rows: Sequence[Row]) -> None:
     if rows:
         writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: _text(item) for key, item in row.items()} for row in rows)
+        writer.writerows({key: _cell(item) for key, item in row.items()} for row in rows)
+
+
+def _cell(item: Any) -> str:
+    """Return the text of a CSV cell; one that a spreadsheet would take for a formula gets a quote in front."""
+    text = _text(item)
+    return f"'{text}" if isinstance(item, str) and text.startswith(("=", "+", "-", "@")) else text
 
 
 def _print_table(rows: Sequence[Row]) -> None:

@@ -3,7 +3,10 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from keystrand.model.errors import MissingInput, StoreFailure
 
@@ -40,6 +43,18 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+
+
+@contextmanager
+def open_for_append(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new, empty file at `path` to append to. Raises `StoreFailure` where there can be none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+    with file:
+        yield file
 
 
 def _sync_folder(folder: Path) -> None:

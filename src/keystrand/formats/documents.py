@@ -53,25 +53,27 @@ def encode_record(record: Record) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-def decode(data: bytes, kind: type[D], *, file: str = "") -> D:
-    """Return the document in `data`.
+def decode(content: bytes, kind: type[D], *, file: str = "") -> D:
+    """Return the document in `content`.
 
     Raises `InvalidInput` where it is not one, and `UnsupportedFormat` where its major version is not ours.
     """
     try:
         if issubclass(kind, Observations):
-            return _decode_lines(data, kind)
-        _check_version(data)
-        return msgspec.json.decode(data, type=kind)
+            return _decode_lines(content, kind)
+        _check_version(content)
+        return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
         problem = Problem(
-            message=str(error), file=file, hint=f"this must be a {kind.kind()} document as keystrand writes it"
+            message=str(error), file=file, hint=f"this must be a document of kind {kind.kind()} as keystrand writes it"
         )
-        raise InvalidInput(f"{file or 'input'} is not a valid {kind.kind()} document", problems=(problem,)) from error
+        raise InvalidInput(
+            f"{file or 'input'} is not a valid document of kind {kind.kind()}", problems=(problem,)
+        ) from error
 
 
-def _decode_lines(data: bytes, kind: type[D]) -> D:
-    head, *lines = data.splitlines() or [b""]
+def _decode_lines(content: bytes, kind: type[D]) -> D:
+    head, *lines = content.splitlines() or [b""]
     _check_version(head)
     raw = msgspec.json.decode(head, type=dict[str, Any])
     raw["records"] = [msgspec.json.decode(line) for line in lines if line.strip()]
@@ -82,8 +84,8 @@ class _Head(msgspec.Struct):
     format_version: str
 
 
-def _check_version(data: bytes) -> None:
-    version = msgspec.json.decode(data, type=_Head).format_version
+def _check_version(content: bytes) -> None:
+    version = msgspec.json.decode(content, type=_Head).format_version
     if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise UnsupportedFormat(f"format version {version} is not one this release reads ({FORMAT_VERSION})")
 

@@ -106,9 +106,14 @@ def _asset(name: str, observations: list[Observation], systems: Mapping[str, str
 
 
 def merge(
-    estate: Estate, observations: Observations, *, made_from: InputRef, created_at: datetime, tool_version: str
+    estate: Estate,
+    observations: Observations,
+    *,
+    made_from: tuple[InputRef, ...],
+    created_at: datetime,
+    tool_version: str,
 ) -> Inventory:
-    """Return the inventory of `estate` that `observations` show; `made_from` refers to the observations.
+    """Return the inventory of `estate` that `observations` show; `made_from` refers to both.
 
     Depends on the set of records only: neither their order nor repetition changes it. Raises `DocumentMismatch` where
     a record names a target that the estate does not have.
@@ -121,9 +126,10 @@ def merge(
         tool_version=tool_version,
         as_of=observations.as_of,
         created_at=created_at,
-        made_from=(made_from,),
+        made_from=made_from,
         seed=None,
         coverage=estate_coverage(estate, records),
+        stand_ins=observations.stand_ins,
         assets=assets,
         systems=system_views(estate, assets, records),
         ownership_gaps=ownership_gaps(estate),
