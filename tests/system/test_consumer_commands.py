@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keystrand.edge.devices.twin_source import TwinSource
-from keystrand.edge.kme.processes import Pair, start_pair
+from keystrand.edge.kme.pair import Pair, start_pair
 from keystrand.edge.pki import Kind
 
 pytestmark = pytest.mark.system

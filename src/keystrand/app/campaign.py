@@ -11,7 +11,7 @@ from pathlib import Path
 from keystrand.edge.consumers.tls_psk import EchoResult, EchoServer, echo_with
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.processes import start_pair
+from keystrand.edge.kme.pair import start_pair
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
 from keystrand.model.estate import Pilot
 from keystrand.model.link import LinkRate

@@ -20,7 +20,7 @@ from keystrand.edge.consumers import tls_psk
 from keystrand.edge.consumers.tls_psk import EchoServer, echo, echo_with, external_psk_supported
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.processes import Pair, start_pair
+from keystrand.edge.kme.pair import Pair, start_pair
 from keystrand.edge.pki import Kind, issue_pki
 from keystrand.edge.tls import BlockingTls
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable, PolicyDenied

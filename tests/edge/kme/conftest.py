@@ -16,7 +16,7 @@ from keystrand.edge.kme import wire
 from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.messages import BLOCKS_URL, Block
-from keystrand.edge.kme.processes import KME_IDS, MODULE_IDS, Pair, start_pair
+from keystrand.edge.kme.pair import KME_IDS, MODULE_IDS, Pair, start_pair
 from keystrand.edge.pki import Kind
 
 

@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from keystrand.edge import tls
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.messages import ASSIGN_URL, BLOCKS_URL
-from keystrand.edge.kme.processes import KME_IDS, MODULE_IDS, Pair
+from keystrand.edge.kme.pair import KME_IDS, MODULE_IDS, Pair
 from keystrand.edge.pki import Kind
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PolicyDenied
 

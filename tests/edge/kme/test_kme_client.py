@@ -16,7 +16,7 @@ import pytest
 
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.processes import start_pair
+from keystrand.edge.kme.pair import start_pair
 from keystrand.edge.pki import Kind, Pki, issue_pki
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PeerUnavailable, PolicyDenied
 
@@ -37,7 +37,7 @@ def standing_in(pki: Pki, canned: Canned) -> Iterator[tuple[int, list[str]]]:
     """Run Python's own HTTPS server, with a classical group, that answers what `canned` says; give port and paths."""
     paths: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class StandIn(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:  # http.server's name
@@ -62,7 +62,7 @@ def standing_in(pki: Pki, canned: Canned) -> Iterator[tuple[int, list[str]]]:
     context.load_cert_chain(files.certificate, files.key)
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_ecdh_curve(CLASSICAL)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

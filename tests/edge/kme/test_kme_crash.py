@@ -10,7 +10,7 @@ import pytest
 
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.processes import KME_IDS, KmeProcess, Pair, start_pair
+from keystrand.edge.kme.pair import KME_IDS, Pair, RunningKme, start_pair
 from keystrand.model.errors import InvalidInput, KeystrandError
 
 pytestmark = pytest.mark.system
@@ -133,7 +133,7 @@ def test_a_dead_peer_costs_an_error_and_no_keys(tmp_path: Path) -> None:
 def test_a_second_process_on_the_same_store_does_not_start(tmp_path: Path) -> None:
     """The running KME keeps its store; a second one says so and ends."""
     with start_pair(tmp_path / "run") as pair:
-        second = KmeProcess(pair.folder / "kme-a.toml")
+        second = RunningKme(pair.folder / "kme-a.toml")
         second.launch()
         with pytest.raises(KeystrandError, match="stop the other"):
             second.wait_ready()

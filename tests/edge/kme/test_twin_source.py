@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keystrand.edge.devices.twin_source import SourceEnd, TwinSource
-from keystrand.edge.kme.processes import KME_IDS, Pair, start_pair
+from keystrand.edge.kme.pair import KME_IDS, Pair, start_pair
 from keystrand.edge.pki import Kind, Pki
 from keystrand.model.errors import InvalidInput
 

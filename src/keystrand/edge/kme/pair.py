@@ -26,25 +26,25 @@ _START_S = 30.0
 _STOP_S = 10.0
 
 
-class KmeProcess:
+class RunningKme:
     """One KME as a process of its own; its standard error goes to a file beside its configuration."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self.url = ""
 
     def launch(self) -> None:
         """Start it without waiting."""
         command = [sys.executable, "-m", "keystrand.edge.kme", "--config", str(self._config), "--until-stdin-closes"]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, module and file
+            self._child = subprocess.Popen(  # noqa: S603  # our own interpreter, module and file
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
 
     def wait_ready(self) -> None:
         """Wait until it answers. Raises `PeerUnavailable` with the end of its log where it does not."""
-        first = _first_line(self._process, _START_S) if self._process else ""
+        first = _first_line(self._child, _START_S) if self._child else ""
         if not first.startswith("ready "):
             self.kill()
             told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
@@ -59,38 +59,38 @@ class KmeProcess:
     @property
     def running(self) -> bool:
         """Return whether the process is alive."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.poll() is None
 
     def stop(self) -> int | None:
         """End it in good order and return its exit code, None where it was not running. Kills it after a time."""
-        if self._process and self.running:
-            self._process.terminate()
+        if self._child and self.running:
+            self._child.terminate()
             try:
-                self._process.wait(_STOP_S)
+                self._child.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                self._child.kill()
         return self._reap()
 
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL."""
-        if self._process:
-            self._process.kill()
+        if self._child:
+            self._child.kill()
         self._reap()
 
     def _reap(self) -> int | None:
         code = None
-        if self._process:
-            code = self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
+        if self._child:
+            code = self._child.wait()
+            for stream in (self._child.stdin, self._child.stdout):
                 if stream:
                     stream.close()
-        self._process = None
+        self._child = None
         return code
 
 
-def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> str:
+def _first_line(child: subprocess.Popen[bytes], timeout_s: float) -> str:
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    out = process.stdout
+    out = child.stdout
     if out is None:
         return ""
     reader = threading.Thread(target=lambda: lines.put(out.readline()), daemon=True)
@@ -109,7 +109,7 @@ class Pair:
     ) -> None:
         self.folder, self.pki, self.saes, self.link = folder, pki, saes, link
         self._ports = ports
-        self._kmes = {name: KmeProcess(folder / f"{name}.toml") for name in KME_IDS}
+        self._kmes = {name: RunningKme(folder / f"{name}.toml") for name in KME_IDS}
 
     @property
     def urls(self) -> tuple[str, str]:
@@ -120,8 +120,8 @@ class Pair:
         """Return the port of one KME, by its place in `urls`."""
         return int(self._ports[at].getsockname()[1])
 
-    def kme(self, kme_id: str) -> KmeProcess:
-        """Return the process of one KME."""
+    def kme(self, kme_id: str) -> RunningKme:
+        """Return one KME."""
         return self._kmes[kme_id]
 
     def credentials(self, kind: Kind, name: str) -> Credentials:
