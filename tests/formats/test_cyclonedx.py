@@ -331,3 +331,9 @@ def test_an_independent_reader_understands_it() -> None:
     links = {str(d.ref.value): {str(to.ref.value) for to in d.dependencies} for d in bom.dependencies}
     assert links["asset:hybrid"] == {"algorithm:ML-KEM-768", "algorithm:X25519"}
     assert links["estate"] == {asset.id for asset in RICH.assets}
+
+
+def test_stand_ins_are_named() -> None:
+    """What was answered by something put in a server's place does not pass for the server."""
+    bom = json.loads(cbom(replace(an_inventory(), stand_ins=("web",)), name="estate"))
+    assert {"name": "keystrand:demonstration:stand-in", "value": "web"} in bom["metadata"]["properties"]

@@ -147,7 +147,7 @@ def test_documents_that_do_not_belong_together_are_refused(
 def test_a_changed_estate_is_noticed_by_every_stage(
     demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """Another layout is the same estate; another retention is not, until the inventory is made again from what was seen."""
+    """Another layout is the same estate; another retention is not, until the inventory is made again."""
     shutil.copytree(demo[0], tmp_path / "out")
     shutil.copytree(EXAMPLE, tmp_path / "bank")
     estate = tmp_path / "bank" / "estate.toml"

@@ -122,7 +122,10 @@ def _metadata(inventory: Inventory, name: str) -> Json:
         "lifecycles": [{"phase": "discovery"}],
         "tools": {"components": [tool]},
         "component": {"type": "platform", "bom-ref": _ROOT, "name": name},
-        "properties": _properties("coverage", _coverage(inventory)),
+        "properties": [
+            *_properties("coverage", _coverage(inventory)),
+            *_properties("demonstration", [("stand-in", target) for target in inventory.stand_ins]),
+        ],
     }
 
 
