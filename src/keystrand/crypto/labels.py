@@ -10,9 +10,9 @@ STORE = f"{_ROOT}/kme/store"
 STORE_SEALING_KEY = f"{STORE}/sealing-key"
 """Derives the key that seals a store's rows from the master key; parts: the store's id."""
 STORE_BLOCK = f"{STORE}/block"
-"""Binds a sealed block to its row; parts: store id, link, master KME, block id."""
+"""Binds a sealed block to its row; parts: store id, link, master KME, block id, QBER, label, cursor."""
 STORE_KEY = f"{STORE}/key"
-"""Binds a sealed key to its row; parts: store id, key id, master SAE, slave SAE."""
+"""Binds a sealed key to its row; parts: store id, key id, master SAE, slave SAE, provenance."""
 
 
 def bound(label: str, *parts: str) -> bytes:

@@ -4,6 +4,7 @@ Identity is the URI `urn:keystrand:<kind>:<ID>` of a leaf that TLS has verified,
 header. Profile: RFC 5280, with the key identifiers that strict verification asks for (4.2.1.1, 4.2.1.2).
 """
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -96,6 +97,26 @@ def identity_of(certificate: x509.Certificate) -> Identity:
     # one identity, one spelling: an escape that could be written plainly would make two names of one
     if not identity.id or identity.urn != ours[0]:
         raise PolicyDenied("the certificate's identity is not in its normal form")
+    return identity
+
+
+def party_of(certificate: x509.Certificate) -> Identity:
+    """Return whose `certificate` it is, where its profile lets it stand for that party in TLS.
+
+    Raises `PolicyDenied` as `identity_of` does, for an authority's certificate (RFC 5280, 4.2.1.9), and for one whose
+    extended key usage does not name every role of its kind (4.2.1.12): no such extension names none.
+    """
+    identity = identity_of(certificate)
+    extensions = certificate.extensions
+    with contextlib.suppress(x509.ExtensionNotFound):
+        if extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            raise PolicyDenied("the certificate is an authority's, not a party's")
+    try:
+        uses = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        uses = set()
+    if not uses.issuperset(_USES[identity.kind]):
+        raise PolicyDenied(f"the certificate's extended key usage is not that of a {identity.kind}")
     return identity
 
 

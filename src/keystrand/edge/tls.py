@@ -9,6 +9,7 @@ import contextlib
 import io
 import select
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -24,7 +25,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509, X509StoreFlags
 
 from keystrand.edge.files import read_bytes
-from keystrand.edge.pki import Credentials, Identity, Kind, identity_of
+from keystrand.edge.pki import Credentials, Identity, Kind, party_of
 from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
 
@@ -33,6 +34,8 @@ R = TypeVar("R")
 RECORD_BYTES = 1 << 16
 """How much is read at once: a few TLS records of at most 2**14 bytes each (RFC 8446, 5.1)."""
 
+_GOODBYE_S = 1.0
+"""How long the end of a connection may wait for a peer that takes nothing."""
 _CATALOGUE_NAMES = {"x25519": "X25519", "x448": "X448", "secp256r1": "ECDH-P-256", "secp384r1": "ECDH-P-384",
                     "secp521r1": "ECDH-P-521", "MLKEM512": "ML-KEM-512", "MLKEM768": "ML-KEM-768",
                     "MLKEM1024": "ML-KEM-1024"}  # fmt: skip
@@ -44,6 +47,8 @@ class Peer(Struct, frozen=True, kw_only=True):
     identity: Identity
     group: str
     cipher: str
+    valid_until_s: float
+    """When its certificate expires, in seconds since the epoch: a connection may not outlive it."""
 
     @property
     def post_quantum(self) -> bool:
@@ -62,12 +67,14 @@ def is_post_quantum(group: str) -> bool:
     return classify(group).verdict is Verdict.QUANTUM_SAFE
 
 
-def _names_someone(_: SSL.Connection, certificate: X509, _error: int, depth: int, verified: int) -> bool:
-    """Refuse inside the handshake a verified leaf that names no identity of ours."""
+def _stands_for_a_party(connection: SSL.Connection, certificate: X509, _error: int, depth: int, verified: int) -> bool:
+    """Refuse inside the handshake a verified leaf that stands for no party of ours."""
     if verified and depth == 0:
         try:
-            identity_of(certificate.to_cryptography())
-        except PolicyDenied:
+            party_of(certificate.to_cryptography())
+        except (PolicyDenied, ValueError) as error:
+            # OpenSSL knows only that it was refused: what refuses it leaves its reason with the connection
+            connection.set_app_data(str(error))
             return False
     return bool(verified)
 
@@ -92,7 +99,7 @@ def _context(method: int, credentials: Credentials) -> SSL.Context:
         ) from None
     if store := context.get_cert_store():
         store.set_flags(X509StoreFlags.X509_STRICT)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _names_someone)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _stands_for_a_party)
     return context
 
 
@@ -115,13 +122,16 @@ def client_context(credentials: Credentials) -> SSL.Context:
 def established(connection: SSL.Connection) -> Peer:
     """Return what a finished handshake established; the identity is that of the verified leaf.
 
-    Raises `PolicyDenied` where there is no verified leaf or it names nobody.
+    Raises `PolicyDenied` where there is no verified leaf or it stands for no party.
     """
     chain = connection.get_verified_chain(as_cryptography=True)
     if not chain:
         raise PolicyDenied("the peer showed no certificate that could be verified")
     cipher = connection.get_cipher_name() or ""
-    return Peer(identity=identity_of(chain[0]), group=group_name(connection), cipher=cipher)
+    return Peer(
+        identity=party_of(chain[0]), group=group_name(connection), cipher=cipher,
+        valid_until_s=chain[0].not_valid_after_utc.timestamp(),
+    )  # fmt: skip
 
 
 def covers_host(certificate: x509.Certificate, host: str) -> bool:
@@ -154,13 +164,14 @@ class _Reader(io.RawIOBase):
 
 
 class BlockingTls:
-    """A TLS connection over a connected socket, whose timeout bounds every wait for the peer.
+    """A TLS connection over a connected socket, whose timeout bounds every wait for the peer; `expire_in` all of them.
 
     The socket belongs to this object. `OSError` (timeouts included) and `SSL.Error` come out as they are.
     """
 
     def __init__(self, connection: SSL.Connection, transport: socket.socket) -> None:
         self._tls, self._transport = connection, transport
+        self._deadline_s: float | None = None
         transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handshake(self) -> None:
@@ -184,6 +195,7 @@ class BlockingTls:
                 return step()
             except SSL.WantReadError:
                 self._flush()
+                self._bound_wait()
                 received = self._transport.recv(RECORD_BYTES)
                 if not received:
                     raise ConnectionResetError("the peer closed the connection without saying so in TLS") from None
@@ -195,6 +207,7 @@ class BlockingTls:
                 pending = self._tls.bio_read(RECORD_BYTES)
             except SSL.WantReadError:
                 return
+            self._bound_wait()
             self._transport.sendall(pending)
 
     def sendall(self, content: bytes) -> None:
@@ -226,20 +239,44 @@ class BlockingTls:
         """Return a reader over the decrypted bytes; `mode` is what `http.client` asks for, `rb`."""
         if mode != "rb":
             raise ValueError("this stream is read as bytes only")
-        return io.BufferedReader(_Reader(self))
+        # it takes no byte beyond what is asked of it: what follows an answer stays here, for `idle` to see
+        return io.BufferedReader(_Reader(self), buffer_size=1)
 
-    def settimeout(self, seconds: float) -> None:
-        """Bound every later wait for the peer."""
-        self._transport.settimeout(seconds)
+    def expire_in(self, seconds: float) -> None:
+        """Bound all waits for the peer from now on together: past it they raise `TimeoutError`."""
+        self._deadline_s = time.monotonic() + seconds
+
+    def _bound_wait(self) -> None:
+        if self._deadline_s is None:
+            return
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the peer took too long")
+        self._transport.settimeout(left_s)
 
     def idle(self) -> bool:
-        """Return whether nothing has arrived: a kept connection on which something has is closed or out of step."""
-        waiting = select.poll()
-        waiting.register(self._transport, select.POLLIN)
-        return not waiting.poll(0)
+        """Return whether nothing has arrived: a kept connection on which something has is closed or out of step.
+
+        What has is used up; only `close` may follow.
+        """
+        try:
+            self._tls.recv(1)
+        except SSL.WantReadError:
+            waiting = select.poll()
+            waiting.register(self._transport, select.POLLIN)
+            return not waiting.poll(0)
+        except SSL.Error:
+            pass
+        return False
+
+    def cut(self) -> None:
+        """Cut the connection from any thread: whoever waits for the peer wakes and fails. `close` must still follow."""
+        with contextlib.suppress(OSError):
+            self._transport.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Say goodbye where that is possible, and close the socket."""
+        self.expire_in(_GOODBYE_S)
         try:
             self._tls.shutdown()
             self._flush()
@@ -253,11 +290,12 @@ def connect(
 ) -> tuple[BlockingTls, Peer]:
     """Return a connection to the KME at `host` and `port`, and who it is.
 
-    The server's verified certificate must be a KME's, cover `host`, and name `kme_id` where that is given. Raises
-    `PeerUnavailable` where any of it fails, or where the group is not post-quantum and `require_post_quantum` is set:
-    then nothing of the application has been sent.
+    The server's verified certificate must be a KME's, cover `host`, and name `kme_id` where that is given. `timeout_s`
+    bounds all of it, and the connection afterwards until `expire_in` says otherwise. Raises `PeerUnavailable` where any
+    of it fails, or where the group is not post-quantum and `require_post_quantum` is set: then nothing of the
+    application has been sent.
     """
-    place = f"{host}:{port}"
+    place, started_s = f"{host}:{port}", time.monotonic()
     try:
         transport = socket.create_connection((host, port), timeout=timeout_s)
     except OSError as error:
@@ -267,13 +305,14 @@ def connect(
     if not _is_address(host):
         tls.set_tlsext_host_name(host.encode("idna"))
     stream = BlockingTls(tls, transport)
+    stream.expire_in(started_s + timeout_s - time.monotonic())
     try:
         stream.handshake()
         peer = established(tls)
         _check(tls, peer, host=host, kme_id=kme_id, require_post_quantum=require_post_quantum)
     except (SSL.Error, OSError, PolicyDenied) as error:
         stream.close()
-        raise PeerUnavailable(f"no trusted connection to {place}: {reason_of(error)}") from error
+        raise PeerUnavailable(f"no trusted connection to {place}: {refusal_of(tls, error)}") from error
     return stream, peer
 
 
@@ -300,6 +339,12 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return "; ".join(entry[-1] for entry in error.args[0]) or "TLS refused"
     return str(error) or type(error).__name__
+
+
+def refusal_of(connection: SSL.Connection, error: Exception) -> str:
+    """Return why a handshake failed: our own reason for refusing the peer's certificate, or `reason_of(error)`."""
+    ours = connection.get_app_data()
+    return ours if isinstance(ours, str) else reason_of(error)
 
 
 def read_certificate(file: Path) -> x509.Certificate:

@@ -7,14 +7,16 @@ import logging
 import socket
 import ssl
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
-from keystrand.edge.kme.channel import InDoubt, NotSent
+from keystrand.edge.kme.channel import Channel, InDoubt, NotSent
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import start_pair
 from keystrand.edge.pki import Kind, Pki, issue_pki
@@ -157,6 +159,116 @@ def test_an_answer_that_does_not_come_is_doubt_and_is_not_asked_again(pki: Pki) 
         with pytest.raises(InDoubt):
             client.enc_keys("sae-b")
         assert len(paths) == 1
+
+
+@contextmanager
+def speaking(pki: Pki, speak: Callable[[ssl.SSLSocket], None]) -> Iterator[Channel]:
+    """Run a TLS server that lets `speak` have each connection once its request has come; give a channel to it."""
+    files = pki.of(Kind.KME, "kme-a")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(files.ca))
+    context.load_cert_chain(files.certificate, files.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                transport, _ = listener.accept()
+                with suppress(OSError), context.wrap_socket(transport, server_side=True) as stream:
+                    stream.recv(1000)
+                    speak(stream)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url, own = f"https://127.0.0.1:{listener.getsockname()[1]}", pki.of(Kind.SAE, "sae-a")
+    channel = Channel(url, own, require_post_quantum=False, timeout_s=1.0)
+    try:
+        yield channel
+    finally:
+        channel.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d"
+
+
+def test_an_exchange_has_one_deadline_however_the_bytes_come(pki: Pki) -> None:
+    """A peer that keeps sending without ever answering is given up: every wait counts against the same time."""
+
+    def drip(stream: ssl.SSLSocket) -> None:
+        for _ in range(30):
+            stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.1)
+        stream.sendall(EMPTY % 1)
+
+    with speaking(pki, drip) as channel, pytest.raises(InDoubt, match=r"timed out|too long"):
+        channel.exchange("GET", "/x")
+
+
+def test_closing_does_not_wait_for_the_peer(pki: Pki) -> None:
+    """An exchange under way ends in doubt as soon as its channel is closed."""
+    asked = threading.Event()
+
+    def hold(stream: ssl.SSLSocket) -> None:
+        asked.set()
+        stream.settimeout(0.5)
+        try:
+            stream.recv(1)
+        except TimeoutError:
+            stream.sendall(EMPTY % 1)
+
+    with speaking(pki, hold) as channel:
+
+        def close() -> None:
+            asked.wait(10)
+            channel.close()
+
+        closer = threading.Thread(target=close)
+        closer.start()
+        with pytest.raises(InDoubt):
+            channel.exchange("GET", "/x")
+        closer.join()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_answer_to_nothing_is_never_taken_for_the_next(pki: Pki, together: bool) -> None:  # noqa: FBT001  # pytest passes it by name
+    """A peer that answers twice is left: the second answer, in the same record or the next, answers no question."""
+    count = iter(range(1, 9))
+
+    def twice(stream: ssl.SSLSocket) -> None:
+        this = next(count)
+        pieces = (EMPTY % this, EMPTY % 9)
+        for piece in (b"".join(pieces),) if together else pieces:
+            stream.sendall(piece)
+        with suppress(OSError):
+            # another request on this connection would be answered, and counted
+            if stream.recv(1000):
+                stream.sendall(EMPTY % 8)
+
+    with speaking(pki, twice) as channel:
+        assert [channel.exchange("GET", "/x") for _ in range(3)] == [(200, b"1"), (200, b"2"), (200, b"3")]
+
+
+def test_a_kept_connection_does_not_outlive_the_certificate_of_its_kme(pki: Pki) -> None:
+    """Once it has expired the next exchange connects anew, and proves it anew."""
+    connections: list[int] = []
+
+    def answer(stream: ssl.SSLSocket) -> None:
+        connections.append(1)
+        stream.sendall(EMPTY % 1)
+        while stream.recv(1000):
+            stream.sendall(EMPTY % 1)
+
+    with speaking(pki, answer) as channel:
+        for _ in range(2):
+            channel.exchange("GET", "/x")
+        assert (len(connections), channel.peer is not None) == (1, True)
+        assert channel.peer
+        channel.peer = replace(channel.peer, valid_until_s=time.time() - 1)
+        channel.exchange("GET", "/x")
+        assert len(connections) == 2
 
 
 def test_nobody_there_is_peer_unavailable(pki: Pki) -> None:

@@ -1,17 +1,23 @@
 """SIGKILL under load: every key at most once at each end, both ends the same, and both come back."""
 
+import contextlib
 import random
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
+from OpenSSL import SSL
 
+from keystrand.edge import tls
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import KME_IDS, Pair, RunningKme, start_pair
-from keystrand.model.errors import InvalidInput, KeystrandError
+from keystrand.edge.pki import Kind
+from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable
 
 pytestmark = pytest.mark.system
 
@@ -128,6 +134,85 @@ def test_a_dead_peer_costs_an_error_and_no_keys(tmp_path: Path) -> None:
         pair.restart("kme-b")
         (key,) = a.enc_keys("sae-b")
         assert b.dec_keys("sae-a", [key.key_id])[0].key == key.key
+
+
+@contextlib.contextmanager
+def dripping(pair: Pair) -> Iterator[threading.Event]:
+    """Stand in for KME B: begin an answer and never end it. Gives an event that says a request has come."""
+    context = tls.server_context(pair.credentials(Kind.KME, "kme-b"))
+    asked, enough = threading.Event(), threading.Event()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", pair.port(1)))
+        listener.listen()
+
+        def drip() -> None:
+            with contextlib.suppress(OSError, SSL.Error):
+                transport, _ = listener.accept()
+                connection = SSL.Connection(context, None)
+                connection.set_accept_state()
+                stream = tls.BlockingTls(connection, transport)
+                stream.handshake()
+                stream.recv_into(memoryview(bytearray(1)))
+                asked.set()
+                while not enough.wait(0.1):
+                    stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                stream.close()
+                return
+            transport.close()
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            enough.set()
+            thread.join()
+
+
+def test_a_peer_that_never_ends_its_answer_holds_nothing(tmp_path: Path) -> None:
+    """Get key is refused after a time though bytes keep coming; SIGTERM in the middle ends the KME in good order."""
+    with start_pair(tmp_path / "run") as pair:
+        with TwinSource(pair.link, pair.source_ends, bits_per_s=100_000, qber=0.02, block_bits=2048) as source:
+            while source.accepted_bits < 8_192:
+                time.sleep(0.01)
+        pair.kill("kme-b")
+        with dripping(pair), pair.client("sae-a", timeout_s=30) as a, pytest.raises(NoKeyAvailable, match="503"):
+            a.enc_keys("sae-b")
+        outcome: list[str] = []
+
+        def get() -> None:
+            with pair.client("sae-a", timeout_s=30) as a:
+                try:
+                    a.enc_keys("sae-b")
+                except KeystrandError as error:
+                    outcome.append(type(error).__name__)
+
+        with dripping(pair) as asked:
+            thread = threading.Thread(target=get)
+            thread.start()
+            assert asked.wait(10)
+            assert pair.kme("kme-a").stop() == 0
+            thread.join()
+        assert outcome == ["NoKeyAvailable"]
+        assert "Traceback" not in pair.kme("kme-a").log.read_text()
+
+
+def test_an_idle_kme_cuts_its_log_to_nothing(tmp_path: Path) -> None:
+    """Soon after the last request nothing that was overwritten is left in the store's log."""
+    with start_pair(tmp_path / "run") as pair, pair.client("sae-a") as a, pair.client("sae-b") as b:
+        with TwinSource(pair.link, pair.source_ends, bits_per_s=100_000, qber=0.02, block_bits=2048) as source:
+            while source.accepted_bits < 8_192:
+                time.sleep(0.01)
+        (key,) = a.enc_keys("sae-b")
+        b.dec_keys("sae-a", [key.key_id])
+        logs = [pair.folder / kme_id / "store.db-wal" for kme_id in KME_IDS]
+        assert all(log.stat().st_size for log in logs)
+        for _ in range(1000):
+            if not any(log.stat().st_size for log in logs):
+                return
+            time.sleep(0.01)
+        raise AssertionError("the log was not cut in ten seconds")
 
 
 def test_a_second_process_on_the_same_store_does_not_start(tmp_path: Path) -> None:

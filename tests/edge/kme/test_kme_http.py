@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +16,23 @@ import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keystrand.edge import tls
 from keystrand.edge.kme.server import HttpProtocol, Request, Response
-from keystrand.edge.kme.transport import Limits, TlsServerProtocol
+from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
 from keystrand.edge.pki import Identity, Kind, Pki, issue_pki
 from keystrand.edge.tls import Peer
 from keystrand.model.errors import PeerUnavailable
 
-PEER = Peer(identity=Identity(kind=Kind.SAE, id="sae-a"), group="X25519MLKEM768", cipher="x")
+PEER = Peer(identity=Identity(kind=Kind.SAE, id="sae-a"), group="X25519MLKEM768", cipher="x", valid_until_s=inf)
 
 
 class Wire(asyncio.Transport):
     """A transport that keeps what is written and whether it was ended."""
 
-    def __init__(self) -> None:
-        super().__init__({"peer": PEER})
+    def __init__(self, peer: Peer) -> None:
+        super().__init__({"peer": peer})
         self.written = bytearray()
         self.ended = False
         self.reading = True
@@ -75,7 +79,9 @@ class Answers:
         self._body = b""
 
 
-def fed(pieces: list[bytes], answer: Callable[[Request], Response]) -> tuple[Wire, list[Request]]:
+def fed(
+    pieces: list[bytes], answer: Callable[[Request], Response], *, peer: Peer = PEER, limits: Limits | None = None
+) -> tuple[Wire, list[Request]]:
     """Feed a protocol and return its wire after everything it began is done, and what it passed on."""
     seen: list[Request] = []
 
@@ -85,8 +91,8 @@ def fed(pieces: list[bytes], answer: Callable[[Request], Response]) -> tuple[Wir
         return answer(request)
 
     async def run() -> Wire:
-        wire, running = Wire(), set[asyncio.Task[None]]()
-        protocol = HttpProtocol(slow, Limits(), running)
+        wire, running = Wire(peer), set[asyncio.Task[None]]()
+        protocol = HttpProtocol(slow, limits or Limits(), running)
         protocol.connection_made(wire)
         for piece in pieces:
             protocol.data_received(piece)
@@ -171,6 +177,52 @@ def test_http_1_0_and_close_end_the_connection() -> None:
         assert b"Connection: close\r\n" in wire.written
 
 
+@pytest.mark.parametrize("version", ["HTTP/0.9", "HTTP/2.0", "HTTP/1.2", "HTTP/3.0", "ICE/1.0"])
+def test_other_versions_are_refused(version: str) -> None:
+    """Only HTTP/1.0 and HTTP/1.1 are spoken: whatever else is claimed reaches no method."""
+    wire, seen = fed([f"GET /r {version}\r\nHost: k\r\n\r\n".encode()], echo)
+    assert (seen, wire.ended, Answers(wire.written).statuses) == ([], True, [400])
+
+
+def test_a_version_that_is_left_out_is_refused() -> None:
+    """The first line of HTTP/0.9 has none."""
+    wire, seen = fed([b"GET /r\r\n\r\n"], echo)
+    assert (seen, wire.ended, Answers(wire.written).statuses) == ([], True, [400])
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "status"),
+    [
+        (Kind.KME, "/keystrand/v1/assign", 200),
+        (Kind.SAE, "/keystrand/v1/assign", 413),
+        (Kind.MODULE, "/keystrand/v1/blocks", 413),
+        (Kind.KME, "/keystrand/v1/blocks", 413),
+        (Kind.KME, "/keystrand/v1/assign?x", 413),
+    ],
+)
+def test_only_a_kme_may_send_a_long_assignment(kind: Kind, target: str, status: int) -> None:
+    """An assignment over many small blocks fits; nobody else, and nothing else, gets so much memory."""
+    peer = replace(PEER, identity=Identity(kind=kind, id="x"))
+    whole = request_bytes("POST", target, b"x" * (200 << 10))
+    pieces = [whole[at : at + (16 << 10)] for at in range(0, len(whole), 16 << 10)]
+    wire, _ = fed(pieces, lambda _: Response(status=200, body=b""), peer=peer)
+    assert Answers(wire.written).statuses == [status]
+    longer = f"POST {target} HTTP/1.1\r\nContent-Length: {(1 << 20) + 1}\r\n\r\n".encode()
+    assert Answers(fed([longer], echo, peer=peer)[0].written).statuses == [413]
+
+
+def test_no_connection_outlives_its_certificate_or_its_age() -> None:
+    """The answer that finds the certificate expired, or the connection too old, is the last one."""
+    for peer, limits, ends in (
+        (PEER, Limits(), False),
+        (replace(PEER, valid_until_s=time.time() - 1), Limits(), True),
+        (PEER, Limits(age_s=0.0), True),
+    ):
+        wire, seen = fed([request_bytes("GET", "/r", b"") * 2], echo, peer=peer, limits=limits)
+        assert (len(seen), wire.ended) == ((1, True) if ends else (2, False))
+        assert (b"Connection: close\r\n" in wire.written) is ends
+
+
 # The transport, over real sockets
 
 
@@ -178,14 +230,14 @@ def test_http_1_0_and_close_end_the_connection() -> None:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """Return a PKI."""
     folder: Path = tmp_path_factory.mktemp("pki") / "made"
-    return issue_pki(folder, kmes=["kme-a"], saes=["sae-a"], modules=[], days=1, now=datetime.now(UTC))
+    return issue_pki(folder, kmes=["kme-a"], saes=["sae-a", "sae-b"], modules=[], days=1, now=datetime.now(UTC))
 
 
 @asynccontextmanager
 async def serving(pki: Pki, limits: Limits, answer: Callable[[Request], Response] = echo) -> AsyncIterator[int]:
     """Serve `answer` over TLS and give the port."""
     context = tls.server_context(pki.of(Kind.KME, "kme-a"))
-    open_ones, running = set[TlsServerProtocol](), set[asyncio.Task[None]]()
+    open_ones, running = Connections(limits), set[asyncio.Task[None]]()
 
     async def answered(_: Peer, request: Request) -> Response:
         return answer(request)
@@ -198,16 +250,16 @@ async def serving(pki: Pki, limits: Limits, answer: Callable[[Request], Response
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for one in set(open_ones):
+        for one in open_ones:
             one.abort()
         # each is told that it is lost in the loop's next round
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
 
-def connected(pki: Pki, port: int) -> tls.BlockingTls:
+def connected(pki: Pki, port: int, sae: str = "sae-a") -> tls.BlockingTls:
     """Return a client's connection."""
-    context = tls.client_context(pki.of(Kind.SAE, "sae-a"))
+    context = tls.client_context(pki.of(Kind.SAE, sae))
     return tls.connect(context, "127.0.0.1", port, timeout_s=10, kme_id="kme-a")[0]
 
 
@@ -223,8 +275,8 @@ def drained(stream: Any) -> bytes:
     return bytes(got)
 
 
-def test_silence_is_not_waited_for_without_end(pki: Pki) -> None:
-    """A client that shakes no hands, sends nothing, or half a request is let go."""
+def test_silence_is_not_waited_for_without_end(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that shakes no hands, sends nothing, or half a request is let go; the first leaves a line."""
 
     async def run() -> list[bytes]:
         async with serving(pki, Limits(handshake_s=0.1, idle_s=0.1, request_s=0.1, goodbye_s=0.1)) as port:
@@ -236,6 +288,7 @@ def test_silence_is_not_waited_for_without_end(pki: Pki) -> None:
             return [*got, await asyncio.to_thread(drained, half)]
 
     assert asyncio.run(run()) == [b"", b"", b""]
+    assert caplog.messages == ["a handshake of 127.0.0.1 was refused: it did not finish in time"]
 
 
 def test_connections_are_counted(pki: Pki) -> None:
@@ -263,6 +316,55 @@ def test_connections_are_counted(pki: Pki) -> None:
     assert answered.startswith(b"HTTP/1.1 200")
 
 
+def test_unfinished_handshakes_lock_nobody_out(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """Any number of bare connections: the oldest of them is cut, who shakes hands is served, and the log says so."""
+
+    async def run() -> tuple[bytes, bytes]:
+        async with serving(pki, Limits(handshakes=2, connections=3, goodbye_s=0.1)) as port:
+            bare = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(10)]
+            first = await asyncio.to_thread(drained, bare[0])
+            client = await asyncio.to_thread(connected, pki, port)
+            client.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+            answered = await asyncio.to_thread(drained, client)
+            for one in bare[1:]:
+                one.close()
+            return first, answered
+
+    caplog.set_level(logging.WARNING)
+    first, answered = asyncio.run(run())
+    assert first == b""
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert "a handshake of 127.0.0.1 was refused: too many handshakes at once" in caplog.text
+
+
+def test_one_identity_does_not_take_every_place(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond its share an identity is not served on a further connection; another one is."""
+
+    async def run() -> list[bytes]:
+        async with serving(pki, Limits(of_one_identity=1, goodbye_s=0.1)) as port:
+            clients = [await asyncio.to_thread(connected, pki, port, sae) for sae in ("sae-a", "sae-a", "sae-b")]
+            got = [await asyncio.to_thread(drained, clients[1])]
+            for client in (clients[0], clients[2]):
+                client.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+                got.append(await asyncio.to_thread(drained, client))
+            return got
+
+    over, *served = asyncio.run(run())
+    assert over == b""
+    assert [answer[:12] for answer in served] == [b"HTTP/1.1 200"] * 2
+    assert "too many connections of urn:keystrand:sae:sae-a" in caplog.text
+
+
+def test_refused_handshakes_are_logged_at_a_bounded_rate(caplog: pytest.LogCaptureFixture) -> None:
+    """A line each with who and why, up to a number; what was left out is counted in the next line."""
+    connections = Connections(Limits())
+    for _ in range(100):
+        connections.note_refusal("192.0.2.7", "certificate expired", 5.0)
+    assert caplog.messages == ["a handshake of 192.0.2.7 was refused: certificate expired"] * 20
+    connections.note_refusal("192.0.2.8", "x", 70.0)
+    assert caplog.messages[20:] == ["80 more handshakes were refused", "a handshake of 192.0.2.8 was refused: x"]
+
+
 def test_a_large_answer_passes_whole_to_a_slow_reader(pki: Pki) -> None:
     """Flow control: megabytes of answers to a client that reads late arrive complete and in order."""
     size, count = 1 << 20, 6
@@ -282,8 +384,8 @@ def test_a_large_answer_passes_whole_to_a_slow_reader(pki: Pki) -> None:
     assert answers.bodies == [str(n).encode() * size for n in range(count)]
 
 
-def test_broken_tls_ends_only_its_own_connection(pki: Pki) -> None:
-    """Bytes that are no TLS end in an alert; the next client is served."""
+def test_broken_tls_ends_only_its_own_connection(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no TLS end in an alert and a line in the log; the next client is served."""
 
     async def run() -> bytes:
         async with serving(pki, Limits(goodbye_s=0.1)) as port:
@@ -295,3 +397,5 @@ def test_broken_tls_ends_only_its_own_connection(pki: Pki) -> None:
             return await asyncio.to_thread(drained, stream)
 
     assert asyncio.run(run()).endswith(b"/r ")
+    (line,) = caplog.messages
+    assert line.startswith("a handshake of 127.0.0.1 was refused: ")

@@ -11,16 +11,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from keystrand.edge import tls
-from keystrand.edge.pki import Credentials, Identity, Kind, Pki, identity_of, issue_pki
+from keystrand.edge.pki import Credentials, Identity, Kind, Pki, identity_of, issue_pki, party_of
 from keystrand.model.errors import InvalidInput, PolicyDenied
 
 NOW = datetime.now(UTC)
+CLIENT_USE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+CA_USAGE = x509.KeyUsage(
+    digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -157,27 +163,71 @@ def test_strangers_and_wrong_roles_fail_in_the_handshake(pki: Pki, tmp_path: Pat
             shake_hands(tls.server_context(server), tls.client_context(client))
 
 
-def test_a_leaf_of_ours_without_identity_fails_in_the_handshake(pki: Pki, tmp_path: Path) -> None:
-    """A certificate that our authority signed but that names no party is refused though its chain is good."""
+def signed(pki: Pki, folder: Path, *extensions: x509.ExtensionType, uri: str = "") -> Credentials:
+    """Return the files of a leaf with these extensions that the PKI's authority signed; `uri` is its one name."""
     authority_key = (pki.folder / "ca.key").read_bytes()
     key = ec.generate_private_key(ec.SECP256R1())
     ca = tls.read_certificate(pki.ca)
     signer = s.load_pem_private_key(authority_key, None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    leaf = (
+    builder = (
         x509.CertificateBuilder(
             ca.subject, x509.Name.from_rfc4514_string("CN=x"), key.public_key(), 5, NOW, NOW + timedelta(days=1)
         )
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(signer, hashes.SHA256())
     )
-    files = Credentials(ca=pki.ca, certificate=tmp_path / "c", key=tmp_path / "k")
+    names = [x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])] if uri else []
+    for extension in (*names, *extensions):
+        critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
+        builder = builder.add_extension(extension, critical=critical)
+    leaf = builder.sign(signer, hashes.SHA256())
+    files = Credentials(ca=pki.ca, certificate=folder / "c", key=folder / "k")
     files.certificate.write_bytes(leaf.public_bytes(s.Encoding.PEM))
     files.key.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
+    return files
+
+
+def test_a_leaf_of_ours_without_identity_fails_in_the_handshake(pki: Pki, tmp_path: Path) -> None:
+    """A certificate that our authority signed but that names no party is refused though its chain is good."""
     with pytest.raises(SSL.Error):
-        shake_hands(tls.server_context(pki.of(Kind.KME, "kme-a")), tls.client_context(files))
+        shake_hands(
+            tls.server_context(pki.of(Kind.KME, "kme-a")), tls.client_context(signed(pki, tmp_path, CLIENT_USE))
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("extensions", "why"),
+    [
+        ((), "extended key usage is not that of a sae"),
+        ((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING, *CLIENT_USE]),), ""),
+        ((CLIENT_USE, x509.BasicConstraints(ca=True, path_length=None), CA_USAGE), "an authority's"),
+        ((CLIENT_USE, x509.BasicConstraints(ca=False, path_length=None)), ""),
+        ((CLIENT_USE,), ""),
+    ],
+)
+def test_a_leaf_needs_the_profile_of_its_kind(
+    pki: Pki, tmp_path: Path, extensions: tuple[x509.ExtensionType, ...], why: str
+) -> None:
+    """A leaf that names a party but not its use, or that may sign others, fails in the handshake, with its reason."""
+    files = signed(pki, tmp_path, *extensions, uri="urn:keystrand:sae:x")
+    contexts = tls.server_context(pki.of(Kind.KME, "kme-a")), tls.client_context(files)
+    if not why:
+        server, _ = shake_hands(*contexts)
+        assert tls.established(server).valid_until_s == (NOW + timedelta(days=1)).replace(microsecond=0).timestamp()
+        return
+    with pytest.raises(SSL.Error):
+        shake_hands(*contexts)
+    with pytest.raises(PolicyDenied, match=why):
+        party_of(tls.read_certificate(files.certificate))
+
+
+def test_a_kme_needs_both_uses(pki: Pki, tmp_path: Path) -> None:
+    """A KME's certificate without the use of a server is no KME's."""
+    files = signed(pki, tmp_path, CLIENT_USE, uri="urn:keystrand:kme:x")
+    with pytest.raises(PolicyDenied, match="extended key usage is not that of a kme"):
+        party_of(tls.read_certificate(files.certificate))
 
 
 def test_older_tls_is_refused(pki: Pki) -> None:

@@ -1,9 +1,13 @@
 """The store: what was given once is never given again, whatever stops between two steps, and nothing lies open."""
 
+import asyncio
+import json
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +18,29 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme.config import LinkEnd
-from keystrand.edge.kme.messages import Assign, Block, Slice
+from keystrand.edge.kme.config import KmeConfig, LinkEnd, SaeHome, TlsFiles
+from keystrand.edge.kme.entity import KeyManagementEntity
+from keystrand.edge.kme.messages import SLICES, Assign, Block, Slice
+from keystrand.edge.kme.server import ASSIGN_BYTES, Request
 from keystrand.edge.kme.service import KeyOrder, LiveBlock, PoolTooSmall, allocate
 from keystrand.edge.kme.store import Store
 from keystrand.edge.pki import Identity, Kind
 from keystrand.edge.tls import Peer
-from keystrand.model.errors import InvalidInput, KeystrandError, PolicyDenied, StoreFailure
+from keystrand.formats import etsi014
+from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, PolicyDenied, StoreFailure
 
 LINK = LinkEnd(id="corridor", peer_kme="kme-b", peer_url="https://127.0.0.1:1")
+LINK_BACK = LinkEnd(id="corridor", peer_kme="kme-a", peer_url="https://127.0.0.1:1")
+HOMES = (SaeHome(id="sae-a", kme="kme-a"), SaeHome(id="sae-b", kme="kme-b"))
 POOL_BITS = 4096
 
 
 def peer(kind: Kind, name: str) -> Peer:
     """Return an authenticated caller."""
-    return Peer(identity=Identity(kind=kind, id=name), group="X25519MLKEM768", cipher="TLS_AES_256_GCM_SHA384")
+    return Peer(
+        identity=Identity(kind=kind, id=name), group="X25519MLKEM768", cipher="TLS_AES_256_GCM_SHA384",
+        valid_until_s=inf,
+    )  # fmt: skip
 
 
 MODULE, KME_A = peer(Kind.MODULE, "m"), peer(Kind.KME, "kme-a")
@@ -166,6 +178,147 @@ def test_what_nobody_fetches_is_destroyed(ends: tuple[Store, Store]) -> None:
         b.take(message.key_ids, "sae-a", 101.0, SAE_B, wait_s=10)
 
 
+def audited(folder: Path, name: str, action: str) -> list[Any]:
+    """Return the details of the audit records of one kind in a store that is open or not."""
+    with closing(sqlite3.connect(folder / name / "store.db")) as db:
+        return [json.loads(one) for (one,) in db.execute("SELECT detail FROM audit WHERE action = ?", (action,))]
+
+
+def test_what_is_destroyed_is_on_record(ends: tuple[Store, Store], tmp_path: Path) -> None:
+    """Keys that nobody fetched, and blocks that the master has passed, leave their IDs in the audit; once."""
+    a, b = ends
+    lost = give((b,), bytes(32))
+    give(ends, bytes(64))
+    message = planned(a, order(2, 128))
+    b.assign(message, 100.0, KME_A, wait_s=10)
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="not found"):
+            b.take(message.key_ids, "sae-a", 111.0, SAE_B, wait_s=10)
+    (expired,) = audited(tmp_path, "b", "expire")
+    assert expired["key_ids"] == sorted(message.key_ids)
+    assert audited(tmp_path, "b", "assign")[0]["destroyed_blocks"] == [lost.block_id]
+
+
+def test_key_ids_that_the_other_end_has_used_burn_the_keys_and_not_the_store(
+    ends: tuple[Store, Store], tmp_path: Path
+) -> None:  # fmt: skip
+    """The peer assigns in the other direction under the very IDs that it was sent: no key, its bytes gone, on we go."""
+    a, _ = ends
+    give((a,), bytes(range(64)))
+    back = block_of(bytes(64), master_kme="kme-b")
+    a.add_block(back, 0.0, MODULE)
+    message = planned(a, order(1, 128))
+    reverse = replace(
+        message, master_sae="sae-b", slave_sae="sae-a",
+        slices=(Slice(block_id=back.block_id, offset=0, length=16),),
+    )  # fmt: skip
+    assert not a.assign(reverse, 0.0, peer(Kind.KME, "kme-b"), wait_s=9).unusable
+    with pytest.raises(PeerUnavailable, match="IDs"):
+        a.deliver(message, 0.0, SAE_A)
+    assert message.key_ids[0] in audited(tmp_path, "a", "burn")[0]["why"]
+    assert a.stored_bits("corridor", "kme-a") == 8 * 48
+    (key,) = a.deliver(planned(a, order(1, 128)), 0.0, SAE_A)
+    assert key.key == Secret(bytes(range(16, 32)))
+
+
+def contradict(store: Store) -> None:
+    """Empty a pool and write a second row of the same name, in one transaction."""
+    with store._db.transaction():
+        store._db.write("UPDATE pool SET stored = 0")
+        store._db.write("INSERT INTO meta VALUES('id', 'another')")
+
+
+def test_a_row_that_contradicts_another_is_refused_and_the_store_goes_on(tmp_path: Path) -> None:
+    """A broken constraint undoes its transaction; it says nothing about the disk."""
+    with closing(opened(tmp_path, "a")) as store:
+        store.add_block(block_of(bytes(8)), 0.0, MODULE)
+        with pytest.raises(StoreFailure, match="contradicts"):
+            contradict(store)
+        assert store.stored_bits("corridor", "kme-a") == 64
+
+
+def all_bytes(folder: Path) -> bytes:
+    """Return what all files of a folder hold."""
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("fold", ["called", "commits", "close"])
+def test_a_delivered_key_leaves_the_files(tmp_path: Path, fold: str) -> None:
+    """After the log is folded no file of the store holds the seals that a delivery overwrote."""
+    a, b = opened(tmp_path, "a"), opened(tmp_path, "b")
+    give((a, b), bytes(range(64)))
+    message = planned(a, order(1, 128))
+    b.assign(message, 0.0, KME_A, wait_s=9)
+    a.deliver(message, 0.0, SAE_A)
+    (waiting,) = b._db.row("SELECT sealed FROM key")
+    b.take(message.key_ids, "sae-a", 0.0, SAE_B, wait_s=9)
+    assert waiting in all_bytes(tmp_path / "b")
+    if fold == "called":
+        assert b.fold()
+    elif fold == "commits":
+        for _ in range(100):
+            b.stored_bits("corridor", "kme-a")
+    else:
+        b.close()
+    assert waiting not in all_bytes(tmp_path / "b")
+    a.close()
+    if fold != "close":
+        b.close()
+
+
+def test_a_log_that_another_program_reads_is_folded_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the database holds up the folding and nothing else."""
+    monkeypatch.setattr("keystrand.edge.kme.database._BUSY_S", 0.0)
+    with (
+        closing(opened(tmp_path, "a")) as store,
+        closing(sqlite3.connect(tmp_path / "a" / "store.db", isolation_level=None)) as other,
+    ):
+        store.add_block(block_of(b"x"), 0.0, MODULE)
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM block").fetchone()
+        assert not store.fold()
+        assert store.add_block(block_of(b"y"), 0.0, MODULE).stored_bits == 16
+        other.execute("ROLLBACK")
+        assert store.fold()
+
+
+@pytest.mark.parametrize("change", ["block SET qber = 0.5", "block SET label = 'better'", "key SET provenance = '{}'"])
+def test_what_is_told_of_a_key_cannot_be_changed(tmp_path: Path, change: str) -> None:
+    """QBER and label of a block and the provenance of a waiting key are sealed with their bytes."""
+    with closing(opened(tmp_path, "a")) as store:
+        block = block_of(bytes(64), qber=-0.0)
+        store.add_block(block, 0.0, MODULE)
+        message = planned(store, order(1, 128))
+        assert not store.assign(message, 0.0, KME_A, wait_s=9).unusable
+        store._db.write(f"UPDATE {change}")
+        rest = replace(
+            message, key_ids=(str(uuid.uuid4()),), slices=(replace(message.slices[0], offset=16),)
+        )  # fmt: skip
+        use: Callable[[], object] = partial(store.take, message.key_ids, "sae-a", 0.0, SAE_B, wait_s=9)
+        if change.startswith("block"):
+            use = partial(store.deliver, rest, 0.0, SAE_A)
+        with pytest.raises(StoreFailure, match="does not open"):
+            use()
+
+
+def test_an_expired_certificate_is_refused_on_a_connection_that_is_open(tmp_path: Path) -> None:
+    """The request after the end of the caller's certificate gets 401 and leaves a record; the one before is served."""
+    files = TlsFiles(ca="", certificate="", key="")
+    config = KmeConfig(kme_id="kme-b", store="", master_key="", tls=files, links=(LINK_BACK,), saes=HOMES)
+    request = Request(method="GET", target=b"/api/v1/keys/sae-a/status", body=b"")
+    caller = replace(SAE_B, valid_until_s=100.0)
+
+    async def ask() -> list[int]:
+        store, times = opened(tmp_path, "b"), iter([99.0, 100.0, 100.0])
+        entity = KeyManagementEntity(config, store, {}, lambda: next(times))
+        statuses = [(await entity.answer(caller, request)).status for _ in range(2)]
+        entity.close()
+        return statuses
+
+    assert asyncio.run(ask()) == [200, 401]
+    assert "expired" in audited(tmp_path, "b", "denied")[0]["why"]
+
+
 def test_only_the_slave_and_only_for_the_right_master(ends: tuple[Store, Store]) -> None:
     """Another SAE is denied; another master in the URL finds nothing; then the slave still gets its key."""
     a, b = ends
@@ -282,6 +435,22 @@ def test_allocation_fails_whole() -> None:
     assert caught.value.stored_key_count == 2
     with pytest.raises(InvalidInput, match="could be met"):
         allocate([LiveBlock(block_id="b", cursor=0, length=9, label="x")], order(1, 32, label="y"))
+
+
+def test_blocks_that_are_too_small_are_told() -> None:
+    """An order over more slices than an assignment may have says so; the longest allowed passes every bound."""
+    blocks = [LiveBlock(block_id=str(uuid.uuid4()), cursor=0, length=1, label="x") for _ in range(SLICES + 1)]
+    with pytest.raises(InvalidInput, match="bad request") as caught:
+        allocate(blocks, order(1, 8 * SLICES + 8))
+    assert "ask for fewer" in str(caught.value.problems[0])
+    longest = Assign(
+        link="l" * 48, master_sae="\x00" * 128, slave_sae="\x00" * 128, size=8,
+        key_ids=tuple(str(uuid.uuid4()) for _ in range(1024)),
+        slices=tuple(Slice(block_id=b.block_id, offset=1 << 20, length=1 << 20) for b in blocks[:SLICES]),
+    )  # fmt: skip
+    encoded = etsi014.encode(longest)
+    assert len(encoded) <= ASSIGN_BYTES
+    assert etsi014.decode(encoded, Assign) == longest
 
 
 class TwoEnds(RuleBasedStateMachine):

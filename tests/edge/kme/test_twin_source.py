@@ -88,6 +88,19 @@ def test_a_kme_that_was_away_gets_the_block_it_missed(tmp_path: Path) -> None:
                 assert [key.key for key in got] == [key.key for key in keys]
 
 
+def test_a_block_that_is_refused_for_good_is_dropped(tmp_path: Path) -> None:
+    """Where the module may not deliver for that link every block is lost, and why is told; none is kept for ever."""
+    with (
+        start_pair(tmp_path / "run") as pair,
+        TwinSource("elsewhere", pair.source_ends, bits_per_s=200_000, qber=0.02, block_bits=2048) as source,
+    ):
+        until(lambda: len(source.pushes()) >= 4)
+        pushes = source.pushes()
+    assert [push.master_kme for push in pushes[:4]] == [*KME_IDS, *KME_IDS]
+    assert not any(push.accepted for push in pushes)
+    assert "for good with 401" in source.trouble
+
+
 def test_rates_and_blocks_out_of_range_are_refused(tmp_path: Path) -> None:
     """No rate, blocks of odd bits, and blocks too long for a request are input errors before anything starts."""
     end = SourceEnd(kme_id="k", url="https://h:1", credentials=Pki(folder=tmp_path).of(Kind.MODULE, "m"))

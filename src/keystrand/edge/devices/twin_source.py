@@ -42,6 +42,10 @@ class Push(Struct, frozen=True, kw_only=True):
     accepted: bool
 
 
+class _Refused(PeerUnavailable):
+    """A KME will not take this block, now or later."""
+
+
 class SourceEnd(Struct, frozen=True, kw_only=True):
     """One end of the link: its KME and the module's TLS files there."""
 
@@ -174,13 +178,15 @@ class TwinSource:
         """Push one block of the direction of `master`; return whether both KMEs could be reached.
 
         A block that only the slave's end took is kept and offered again before a new one is made, so that the ends
-        stay the same.
+        stay the same. A block that either end refuses for good is dropped.
         """
         block = self._held.pop(master, None) or self._filled(master, due)
         slave = self._kmes[1 - self._kmes.index(master)]
         try:
             accepted = self._push(slave, block)
             complete = accepted and self._push(master, block)
+        except _Refused as error:
+            self.trouble, accepted, complete = error.message, False, False
         except KeystrandError as error:
             # it may have arrived: the same block again is the same block
             self._held[master], self.trouble = block, error.message
@@ -200,6 +206,8 @@ class TwinSource:
 
     def _push(self, kme_id: str, block: Block) -> bool:
         status, answer = self._channels[kme_id].exchange("POST", BLOCKS_URL, wire.encode(block))
+        if 400 <= status < 500:
+            raise _Refused(f"{kme_id} refused a block for good with {status}")
         if status != 200:
             raise PeerUnavailable(f"{kme_id} refused a block with {status}")
         return wire.decode(answer, BlockAnswer).accepted

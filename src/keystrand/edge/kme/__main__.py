@@ -19,8 +19,8 @@ from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.peer import PeerKme
 from keystrand.edge.kme.server import HttpProtocol
 from keystrand.edge.kme.store import Store
-from keystrand.edge.kme.transport import Limits, TlsServerProtocol
-from keystrand.edge.pki import Kind, identity_of
+from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
+from keystrand.edge.pki import Kind, party_of
 from keystrand.model.errors import InvalidInput, KeystrandError, StoreFailure
 
 _GOODBYE_S = 0.05
@@ -32,7 +32,7 @@ class Server:
 
     def __init__(self, config: KmeConfig, limits: Limits) -> None:
         self._config, self._limits = config, limits
-        self._open: set[TlsServerProtocol] = set()
+        self._open = Connections(limits)
         self._running: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
@@ -63,17 +63,17 @@ class Server:
         self._listener.close()
         if self._running:
             await asyncio.wait(set(self._running), timeout=self._limits.request_s)
-        for connection in set(self._open):
+        for connection in self._open:
             connection.close()
         await asyncio.sleep(_GOODBYE_S)
-        for connection in set(self._open):
+        for connection in self._open:
             connection.abort()
         await self._listener.wait_closed()
         self._entity.close()
 
 
 def _check_own_identity(config: KmeConfig) -> None:
-    own = identity_of(tls.read_certificate(config.credentials.certificate))
+    own = party_of(tls.read_certificate(config.credentials.certificate))
     if own.kind is not Kind.KME or own.id != config.kme_id:
         raise InvalidInput(
             f"{config.credentials.certificate} belongs to {own.urn}, not to KME {config.kme_id!r}",

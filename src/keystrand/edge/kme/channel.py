@@ -45,7 +45,8 @@ class _Connection(http.client.HTTPConnection):
 class Channel:
     """The way to the KME at `url` (https://host:port); threads take turns.
 
-    `kme_id`, where given, is the only KME that is spoken to. `timeout_s` bounds each wait for the peer.
+    `kme_id`, where given, is the only KME that is spoken to. `timeout_s` bounds an exchange from its turn to its end,
+    connecting included, however the peer spreads its bytes.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Channel:
     def exchange(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
         """Return status and body of the answer. Raises `NotSent` or `InDoubt`."""
         with self._turn:
-            self._ensure_connected()
+            stream = self._connected(time.monotonic() + self._timeout_s)
             headers = {"Content-Type": "application/json"} if body else {}
             try:
                 self._http.request(method, target, body=body or None, headers=headers)
@@ -83,24 +84,27 @@ class Channel:
             except (OSError, SSL.Error, http.client.HTTPException) as error:
                 self._drop()
                 raise InDoubt(f"no answer from {self._host}:{self._port}: {tls.reason_of(error)}") from error
-            if answer.will_close or len(content) > _ANSWER_BYTES:
+            # what comes after the answer belongs to no question: the next one must not be given it
+            if answer.will_close or len(content) > _ANSWER_BYTES or not stream.idle():
                 self._drop()
             self._used_at = time.monotonic()
             return answer.status, content
 
-    def _ensure_connected(self) -> None:
-        fresh = time.monotonic() - self._used_at < _KEEP_S
-        if self._stream and fresh and self._stream.idle():
-            return
-        self._drop()
-        try:
-            self._stream, self.peer = tls.connect(
-                self._context, self._host, self._port, timeout_s=self._timeout_s, kme_id=self._kme_id,
-                require_post_quantum=self._require,
-            )  # fmt: skip
-        except PeerUnavailable as error:
-            raise NotSent(error.message) from error
-        self._http.use(self._stream)
+    def _connected(self, deadline_s: float) -> tls.BlockingTls:
+        """Return the connection that is kept, or a new one; its waits end at `deadline_s`."""
+        fresh = time.monotonic() - self._used_at < _KEEP_S and self.peer and time.time() < self.peer.valid_until_s
+        if not (self._stream and fresh and self._stream.idle()):
+            self._drop()
+            try:
+                self._stream, self.peer = tls.connect(
+                    self._context, self._host, self._port, timeout_s=self._timeout_s, kme_id=self._kme_id,
+                    require_post_quantum=self._require,
+                )  # fmt: skip
+            except PeerUnavailable as error:
+                raise NotSent(error.message) from error
+            self._http.use(self._stream)
+        self._stream.expire_in(deadline_s - time.monotonic())
+        return self._stream
 
     def _drop(self) -> None:
         self._http.close()
@@ -109,6 +113,14 @@ class Channel:
         self._stream = None
 
     def close(self) -> None:
-        """Close the connection; a later exchange opens a new one."""
-        with self._turn:
-            self._drop()
+        """Close the connection, without waiting for an exchange under way: that one ends in doubt.
+
+        A later exchange opens a new one.
+        """
+        if self._turn.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._turn.release()
+        elif stream := self._stream:
+            stream.cut()

@@ -13,10 +13,12 @@ from keystrand.edge.kme.sealing import Seal, make_master_key, read_master_key
 from keystrand.edge.tls import Peer
 from keystrand.model.errors import StoreFailure
 
-_FORMAT = "1"
+_FORMAT = "2"
 _BUSY_S = 1.0
 """How long a transaction waits for a program that looks at the file, such as a backup, to let go of it."""
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON")
+_COMMITS_TO_FOLD = 100
+"""After so many commits at most, sealed rows that were overwritten leave the log too."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pool(
@@ -49,6 +51,7 @@ class Database:
     def __init__(self, folder: Path, master_key: Path) -> None:
         """Open or make it. Raises `StoreFailure` where another process has it or it cannot be used."""
         self._broken = False
+        self._commits = 0
         self._lock = _lock(folder)
         try:
             self._db = self._open(folder / "store.db", master_key)
@@ -99,12 +102,16 @@ class Database:
 
     def close(self) -> None:
         """Fold the log into the database and let another process have the store."""
+        self.fold()
         self._db.close()
         os.close(self._lock)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One commit; any exception inside undoes it. Raises `StoreFailure` for every fault of SQLite."""
+        """One commit; any exception inside undoes it. Raises `StoreFailure` for every fault of SQLite.
+
+        A row that contradicts those there is no fault of the disk: it is undone and refused, and the store goes on.
+        """
         if self._broken:
             raise StoreFailure("the key store failed earlier and serves nothing until the KME is started again")
         try:
@@ -115,6 +122,9 @@ class Database:
         try:
             try:
                 yield
+            except sqlite3.IntegrityError as error:
+                self._db.execute("ROLLBACK")
+                raise StoreFailure(f"the key store refused what contradicts it: {error}") from error
             except sqlite3.Error:
                 raise
             except BaseException:
@@ -124,6 +134,25 @@ class Database:
         except sqlite3.Error as error:
             self._broken = True
             raise StoreFailure(f"the key store failed: {error}") from error
+        self._commits += 1
+        if self._commits >= _COMMITS_TO_FOLD:
+            self.fold()
+
+    def fold(self) -> bool:
+        """Move the log into the database and cut it to nothing; return false where another program holds it up.
+
+        Until then the log still holds the sealed rows that later commits overwrote.
+        """
+        self._commits = 0
+        if self._broken:
+            return True
+        try:
+            busy, _, _ = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            # every commit so far is safe in the log; what the disk does next is not known
+            self._broken = True
+            return True
+        return not busy
 
     def audit(self, now: float, by: Peer, action: str, **detail: Any) -> None:
         """Add a record inside a transaction: it stands or falls with what it tells of."""

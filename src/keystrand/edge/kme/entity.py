@@ -29,6 +29,8 @@ from keystrand.model.errors import KeystrandError, PeerUnavailable, PolicyDenied
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_IDLE_S = 1.0
+"""How long the store is left alone before its log is folded: a delivered key does not stay in it for long."""
 _QUEUE_S = 5.0
 """How long a Get key waits for those before it on its link."""
 _PLANS = 16
@@ -59,11 +61,13 @@ class KeyManagementEntity:
         self._config, self._store, self._peers, self._clock = config, store, peers, clock
         self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._peer_threads = ThreadPoolExecutor(max_workers=max(1, len(peers)), thread_name_prefix="peer")
+        self._folding: asyncio.TimerHandle | None = None
         self._cutting = {link.id: asyncio.Lock() for link in config.links}
 
     async def answer(self, peer: Peer, request: Request) -> Response:
         """Return the answer to one request of the authenticated `peer`. Every refusal of identity is audited."""
         try:
+            service.demand_valid(peer, self._clock())
             return await self._route(peer, request)
         except PolicyDenied as error:
             return await self._denied(peer, request, error)
@@ -98,8 +102,19 @@ class KeyManagementEntity:
         return _refusal(error)
 
     async def _stored(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        self._fold_later()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._store_thread, partial(method, *args, **kwargs))
+
+    def _fold_later(self) -> None:
+        """Fold the store's log once nobody has asked it anything for a while, and again where that was held up."""
+        if self._folding:
+            self._folding.cancel()
+        self._folding = asyncio.get_running_loop().call_later(_IDLE_S, self._fold)
+
+    def _fold(self) -> None:
+        folded = asyncio.get_running_loop().run_in_executor(self._store_thread, self._store.fold)
+        folded.add_done_callback(lambda done: None if done.cancelled() or done.result() else self._fold_later())
 
     # The three methods of ETSI GS QKD 014
 
@@ -187,11 +202,13 @@ class KeyManagementEntity:
         return _ok(etsi014.encode(answer))
 
     def close(self) -> None:
-        """Finish what the store is doing and close it."""
+        """Finish what the store is doing and close it. What waits for a peer is cut short and not waited for."""
+        if self._folding:
+            self._folding.cancel()
+        self._peer_threads.shutdown(wait=False, cancel_futures=True)
         for peer in self._peers.values():
             peer.close()
-        self._peer_threads.shutdown()
-        self._store_thread.shutdown()
+        self._store_thread.shutdown(cancel_futures=True)
         self._store.close()
 
 

@@ -16,6 +16,8 @@ BLOCKS_URL = "/keystrand/v1/blocks"
 ASSIGN_URL = "/keystrand/v1/assign"
 
 KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", description="UUID in lower case")]
+SLICES = 8192
+"""How many slices one assignment may have: it fits a request however long their numbers are."""
 Octets = Annotated[int, Meta(ge=0, le=1 << 20, description="bytes")]
 
 
@@ -57,7 +59,7 @@ class Assign(_Part, frozen=True, kw_only=True):
     slave_sae: str
     size: Annotated[int, Meta(ge=8, multiple_of=8)]
     key_ids: Annotated[tuple[KeyId, ...], Meta(min_length=1)]
-    slices: Annotated[tuple[Slice, ...], Meta(min_length=1)]
+    slices: Annotated[tuple[Slice, ...], Meta(min_length=1, max_length=SLICES)]
 
 
 class AssignAnswer(_Part, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ MODULE_IDS = ("module-a", "module-b")
 _PKI_DAYS = 7
 """A pilot's certificates outlive it by little."""
 _START_S = 30.0
-_STOP_S = 10.0
+_STOP_S = 15.0
+"""More than a KME gives its requests to end."""
 
 
 class RunningKme:

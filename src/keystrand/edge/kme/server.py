@@ -1,12 +1,14 @@
 """As much of HTTP/1.1 as key delivery needs, and no more: GET and POST, Content-Length, answers in order.
 
-Refused outright: other verbs (405), bodies over 64 KiB (413), POST bodies that are not JSON (415), long heads (431),
-chunked bodies, upgrades and whatever does not parse (400). HEAD is one of the other verbs: it never reaches a method
-that hands out keys. A client has a limited time for each request and between two.
+Refused outright: other verbs (405), bodies over 64 KiB (413; a KME's assignment may be longer), POST bodies that are
+not JSON (415), long heads (431), chunked bodies, upgrades, other versions and whatever does not parse (400). HEAD is
+one of the other verbs: it never reaches a method that hands out keys. A client has a limited time for each request and
+between two, and no connection outlives its certificate or `Limits.age_s`.
 """
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -14,7 +16,9 @@ from http import HTTPStatus
 import httptools
 from msgspec import Struct
 
+from keystrand.edge.kme.messages import ASSIGN_URL
 from keystrand.edge.kme.transport import Limits
+from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Error
@@ -22,6 +26,8 @@ from keystrand.formats.etsi014 import Error
 _log = logging.getLogger(__name__)
 
 BODY_BYTES = 64 << 10
+ASSIGN_BYTES = 1 << 20
+"""An assignment names every slice of its keys: more than the longest of `messages.SLICES` slices and 1024 key IDs."""
 _HEAD_BYTES = 16 << 10
 _WAITING_REQUESTS = 16
 """How many requests may wait behind one that is being answered before the connection is cut."""
@@ -101,6 +107,7 @@ class HttpProtocol(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # TlsTransport is one
         self._transport = transport
         self._peer: Peer = transport.get_extra_info("peer")
+        self._until_s = asyncio.get_running_loop().time() + self._limits.age_s
         self._arm(self._limits.idle_s)
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +120,7 @@ class HttpProtocol(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             inner = error.__context__
             self._end(inner.response if isinstance(inner, _Refusal) else refuse(400, "not a request of HTTP/1.1"))
-        if self._fed > _HEAD_BYTES + BODY_BYTES and not self._ended:
+        if self._fed > _HEAD_BYTES + self._body_limit() and not self._ended:
             self._end(refuse(431, "the head of the request is too long"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
@@ -163,8 +170,15 @@ class HttpProtocol(asyncio.Protocol):
             raise _Refusal(refuse(400, "there is nothing to upgrade to"))
         if b"transfer-encoding" in self._headers:
             raise _Refusal(refuse(400, "send the body with Content-Length"))
-        if int(self._headers.get(b"content-length", b"0")) > BODY_BYTES:
-            raise _Refusal(refuse(413, f"the body is longer than {BODY_BYTES} bytes"))
+        if self._parser.get_http_version() not in ("1.0", "1.1"):
+            raise _Refusal(refuse(400, "not a request of HTTP/1.1"))
+        limit = self._body_limit()
+        if int(self._headers.get(b"content-length", b"0")) > limit:
+            raise _Refusal(refuse(413, f"the body is longer than {limit} bytes"))
+
+    def _body_limit(self) -> int:
+        of_kme = self._peer.identity.kind is Kind.KME and self._target == ASSIGN_URL.encode()
+        return ASSIGN_BYTES if of_kme else BODY_BYTES
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body; its length was bounded by the head."""
@@ -213,8 +227,10 @@ class HttpProtocol(asyncio.Protocol):
         while self._waiting:
             self._disarm()
             next_one = self._waiting.popleft()
-            self._write(await self._made(next_one.work), keep_alive=next_one.keep_alive, head_only=next_one.head_only)
-            if not next_one.keep_alive:
+            response = await self._made(next_one.work)
+            keep_alive = next_one.keep_alive and not self._outlived()
+            self._write(response, keep_alive=keep_alive, head_only=next_one.head_only)
+            if not keep_alive:
                 self._ended = True
                 self._transport.close()
                 return
@@ -223,6 +239,9 @@ class HttpProtocol(asyncio.Protocol):
         self._busy = False
         if not self._ended:
             self._transport.resume_reading()
+
+    def _outlived(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._until_s or time.time() >= self._peer.valid_until_s
 
     async def _made(self, work: Request | Response) -> Response:
         if isinstance(work, Response):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import UNSET, Struct
 
 from keystrand.edge.kme.config import KeyLimits, KmeConfig, LinkEnd
-from keystrand.edge.kme.messages import Assign, Block, Slice
+from keystrand.edge.kme.messages import SLICES, Assign, Block, Slice
 from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
@@ -77,6 +77,12 @@ def demand(config: KmeConfig, peer: Peer, kind: Kind) -> None:
         raise PolicyDenied(f"this is for {kind} certificates; yours is {peer.identity.urn}")
     if not peer.post_quantum and (kind is not Kind.SAE or config.tls.require_post_quantum_saes):
         raise PolicyDenied(f"the key exchange group {peer.group or 'unknown'} is not post-quantum")
+
+
+def demand_valid(peer: Peer, now: float) -> None:
+    """Raise `PolicyDenied` where the certificate that the connection was opened with has expired since."""
+    if now >= peer.valid_until_s:
+        raise PolicyDenied("the certificate of this connection has expired")
 
 
 def link_between(config: KmeConfig, peer: Peer, other_sae: str) -> LinkEnd:
@@ -193,7 +199,7 @@ def allocate(blocks: Iterable[LiveBlock], order: KeyOrder) -> tuple[Slice, ...]:
     """Return the slices that give the order's keys: `blocks` in their order, each from its cursor.
 
     Reads no more blocks than it needs. Raises `PoolTooSmall` where they end before, and `InvalidInput` where a block
-    on the way is not of the label demanded.
+    on the way is not of the label demanded or the blocks are too small for so many bits at once.
     """
     slices: list[Slice] = []
     missing = order.octets
@@ -206,6 +212,8 @@ def allocate(blocks: Iterable[LiveBlock], order: KeyOrder) -> tuple[Slice, ...]:
         missing -= length
         if not missing:
             return tuple(slices)
+        if len(slices) == SLICES:
+            raise bad_request("the stored blocks are too small for so many bits at once: ask for fewer", "number")
     raise PoolTooSmall((order.octets - missing) * 8 // order.size)
 
 

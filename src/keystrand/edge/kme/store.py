@@ -1,8 +1,12 @@
 """One KME's durable memory: blocks, keys, audit, in SQLite (WAL, synchronous=FULL), one writer, one commit a request.
 
 What is written before an answer leaves is on the disk: no key goes out twice, whatever is killed. Raw key stands in
-blocks with a cursor, so cutting a key of any size costs the same however much is stored; what was cut is sealed away
-with the rest of its block written anew. A delivered key leaves its ID behind for ever, without material.
+blocks with a cursor, so cutting a key of any size costs the same however much is stored; what was cut goes with the old
+seal of its block, and the rest is written anew. A delivered key leaves its ID behind for ever.
+
+What is overwritten stays in SQLite's log, sealed, until the log is folded into the database: `fold`, every hundred
+commits, at the end. Until then, and in whatever the disk or a copy of the files keeps, who has the master key can open
+it. A store that is put back from a copy hands out again what it handed out since.
 """
 
 import json
@@ -20,7 +24,7 @@ from keystrand.edge.kme.messages import Assign, AssignAnswer, Block, BlockAnswer
 from keystrand.edge.kme.service import KeyOrder, KeyRow, LiveBlock
 from keystrand.edge.tls import Peer
 from keystrand.formats.etsi014 import bad_request
-from keystrand.model.errors import StoreFailure
+from keystrand.model.errors import PeerUnavailable, StoreFailure
 
 
 class StoredKey(Struct, frozen=True, kw_only=True):
@@ -56,6 +60,10 @@ class Store:
     def close(self) -> None:
         """Fold the log into the database and let another process have the store."""
         self._db.close()
+
+    def fold(self) -> bool:
+        """Remove from the log what was overwritten; return false where another program holds it up."""
+        return self._db.fold()
 
     def note(self, now: float, by: Peer, action: str, **detail: Any) -> None:
         """Write one audit record on its own, such as a refusal."""
@@ -94,9 +102,7 @@ class Store:
         return BlockAnswer(accepted=True, stored_bits=stored + 8 * len(block.key_bits))
 
     def _insert(self, block: Block, now: float) -> None:
-        sealed = self._db.seal.close(
-            block.key_bits.view(), self._block_place(block.link, block.master_kme, block.block_id, 0)
-        )
+        sealed = self._db.seal.close(block.key_bits.view(), self._block_place(block, 0))
         row = (block.block_id, block.link, block.master_kme, len(block.key_bits), sealed, block.qber,
                block.label, now)  # fmt: skip
         self._db.write(
@@ -115,8 +121,10 @@ class Store:
         if not same:
             raise bad_request("was used for another block", "block_id")
 
-    def _block_place(self, link: str, master_kme: str, block_id: str, cursor: int) -> bytes:
-        return bound(STORE_BLOCK, self._db.id, link, master_kme, block_id, str(cursor))
+    def _block_place(self, block: Block | _Row, cursor: int) -> bytes:
+        # SQLite knows no negative zero
+        told = (block.link, block.master_kme, block.block_id, repr(block.qber + 0.0), block.label)
+        return bound(STORE_BLOCK, self._db.id, *told, str(cursor))
 
     def _grow(self, link: str, master_kme: str, octets: int) -> None:
         self._db.write(
@@ -131,17 +139,14 @@ class Store:
         return _Row(*row) if row else None
 
     def _unused(self, row: _Row) -> Secret:
-        return self._db.seal.open(
-            row.sealed or b"", self._block_place(row.link, row.master_kme, row.block_id, row.cursor)
-        )  # fmt: skip
+        return self._db.seal.open(row.sealed or b"", self._block_place(row, row.cursor))
 
     def _advance(self, row: _Row, to: int) -> None:
         """Forget the bytes of a block below `to`; a block without unused bytes keeps its id only."""
         sealed = None
         if to < row.length:
             with self._unused(row) as unused:
-                place = self._block_place(row.link, row.master_kme, row.block_id, to)
-                sealed = self._db.seal.close(unused.view()[to - row.cursor :], place)
+                sealed = self._db.seal.close(unused.view()[to - row.cursor :], self._block_place(row, to))
         self._db.write("UPDATE block SET cursor = ?, sealed = ? WHERE number = ?", to, sealed, row.number)
         self._grow(row.link, row.master_kme, row.cursor - to)
 
@@ -184,24 +189,37 @@ class Store:
             return service.allocate(live, order)
 
     def deliver(self, message: Assign, now: float, by: Peer) -> tuple[StoredKey, ...]:
-        """Mark the keys that the peer has assigned as delivered to their master, and return them."""
+        """Mark the keys that the peer has assigned as delivered to their master, and return them.
+
+        Raises `PeerUnavailable`, and destroys their bytes, where the peer has meanwhile used one of their IDs itself.
+        """
+        keys: tuple[StoredKey, ...] = ()
         with self._db.transaction():
-            keys = self._keys(message.slices, message.key_ids)
-            self._remember(message, keys, "delivered", now)
-            self._db.audit(
-                now, by, "enc_keys", link=message.link, slave_sae=message.slave_sae, size=message.size,
-                key_ids=list(message.key_ids),
-            )  # fmt: skip
+            clash = sorted(self._key_rows(message.key_ids))
+            if clash:
+                self._burn(message.slices, f"the other end used the key ID {clash[0]} itself", now, by)
+            else:
+                keys = self._keys(message.slices, message.key_ids)
+                self._remember(message, keys, "delivered", now)
+                self._db.audit(
+                    now, by, "enc_keys", link=message.link, slave_sae=message.slave_sae, size=message.size,
+                    key_ids=list(message.key_ids),
+                )  # fmt: skip
+        if clash:
+            raise PeerUnavailable("the other KME used the IDs of these keys for others")
         return keys
 
     def burn(self, slices: Sequence[Slice], why: str, now: float, by: Peer, *, whole_blocks: bool = False) -> None:
         """Destroy the bytes of `slices`, or all that is left of their blocks."""
         with self._db.transaction():
-            for piece in slices:
-                row = self._row(piece.block_id)
-                if row and row.sealed:
-                    self._advance(row, row.length if whole_blocks else max(row.cursor, piece.offset + piece.length))
-            self._db.audit(now, by, "burn", why=why, blocks=[piece.block_id for piece in slices])
+            self._burn(slices, why, now, by, whole_blocks=whole_blocks)
+
+    def _burn(self, slices: Sequence[Slice], why: str, now: float, by: Peer, *, whole_blocks: bool = False) -> None:
+        for piece in slices:
+            row = self._row(piece.block_id)
+            if row and row.sealed:
+                self._advance(row, row.length if whole_blocks else max(row.cursor, piece.offset + piece.length))
+        self._db.audit(now, by, "burn", why=why, blocks=[piece.block_id for piece in slices])
 
     # The slave's side
 
@@ -211,18 +229,18 @@ class Store:
         The answer names the blocks that this end does not hold, or of which it has used those bytes. Raises
         `InvalidInput` where a key ID was used before.
         """
-        self._expire(now - wait_s)
+        self._expire(now, wait_s, by)
         with self._db.transaction():
             if self._key_rows(message.key_ids):
                 raise bad_request("a key ID was used before", "key_ids")
             if unusable := self._unusable(message, by.identity.id):
                 return AssignAnswer(unusable=unusable)
-            self._forget_older(message)
+            passed = self._forget_older(message)
             keys = self._keys(message.slices, message.key_ids)
             self._remember(message, keys, "waiting", now)
             self._db.audit(
                 now, by, "assign", link=message.link, master_sae=message.master_sae, slave_sae=message.slave_sae,
-                size=message.size, key_ids=list(message.key_ids),
+                size=message.size, key_ids=list(message.key_ids), destroyed_blocks=passed,
             )  # fmt: skip
         for key in keys:
             key.key.zeroise()
@@ -241,22 +259,26 @@ class Store:
                 reached[row.block_id] = end
         return tuple(unusable)
 
-    def _forget_older(self, message: Assign) -> None:
-        """Destroy blocks that came before the first one used: the master is past them, or never had them."""
+    def _forget_older(self, message: Assign) -> list[str]:
+        """Destroy blocks that came before the first one used, and return them: the master is past them, or never had
+        them.
+        """
         first = self._row(message.slices[0].block_id)
         if first is None:
-            return
+            return []
         sql = "SELECT block_id FROM block WHERE link = ? AND master_kme = ? AND sealed IS NOT NULL AND number < ?"
-        for (block_id,) in self._db.rows(sql, first.link, first.master_kme, first.number):
+        passed = [block_id for (block_id,) in self._db.rows(sql, first.link, first.master_kme, first.number)]
+        for block_id in passed:
             if row := self._row(block_id):
                 self._advance(row, row.length)
+        return passed
 
     def take(
         self, key_ids: Sequence[str], master_sae: str, now: float, by: Peer, *, wait_s: float
     ) -> tuple[StoredKey, ...]:
         """Hand waiting keys to their slave SAE, the caller, once. Raises as `service.judge_take` does."""
         slave_sae = by.identity.id
-        self._expire(now - wait_s)
+        self._expire(now, wait_s, by)
         with self._db.transaction():
             service.judge_take(self._key_rows(key_ids), key_ids, master_sae, slave_sae)
             keys = tuple(self._take_one(key_id, master_sae, slave_sae, now) for key_id in key_ids)
@@ -265,15 +287,15 @@ class Store:
 
     def _take_one(self, key_id: str, master_sae: str, slave_sae: str, now: float) -> StoredKey:
         sealed, told = self._db.row("SELECT sealed, provenance FROM key WHERE key_id = ?", key_id)
-        key = self._db.seal.open(sealed, self._key_place(key_id, master_sae, slave_sae))
+        key = self._db.seal.open(sealed, self._key_place(key_id, master_sae, slave_sae, told))
         sql = "UPDATE key SET state = 'delivered', sealed = NULL, since = ? WHERE key_id = ?"
         self._db.write(sql, now, key_id)
         return StoredKey(key_id=key_id, key=key, provenance=json.loads(told))
 
     # Keys
 
-    def _key_place(self, key_id: str, master_sae: str, slave_sae: str) -> bytes:
-        return bound(STORE_KEY, self._db.id, key_id, master_sae, slave_sae)
+    def _key_place(self, key_id: str, master_sae: str, slave_sae: str, provenance: str) -> bytes:
+        return bound(STORE_KEY, self._db.id, key_id, master_sae, slave_sae, provenance)
 
     def _key_rows(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
         sql = "SELECT master_sae, slave_sae, state = 'waiting' FROM key WHERE key_id = ?"
@@ -282,13 +304,16 @@ class Store:
 
     def _remember(self, message: Assign, keys: Sequence[StoredKey], state: str, now: float) -> None:
         for key in keys:
-            place = self._key_place(key.key_id, message.master_sae, message.slave_sae)
+            told = json.dumps(key.provenance)
+            place = self._key_place(key.key_id, message.master_sae, message.slave_sae, told)
             sealed = self._db.seal.close(key.key.view(), place) if state == "waiting" else None
-            row = (key.key_id, message.master_sae, message.slave_sae, state, sealed, json.dumps(key.provenance), now)
+            row = (key.key_id, message.master_sae, message.slave_sae, state, sealed, told, now)
             self._db.write("INSERT INTO key VALUES(?, ?, ?, ?, ?, ?, ?)", *row)
 
-    def _expire(self, before: float) -> None:
-        """Destroy keys that no slave has fetched since `before`: nothing waits for ever."""
-        sql = "UPDATE key SET state = 'destroyed', sealed = NULL WHERE state = 'waiting' AND since < ?"
+    def _expire(self, now: float, wait_s: float, by: Peer) -> None:
+        """Destroy keys that no slave has fetched for `wait_s`: nothing waits for ever. A request of `by` found them."""
+        sql = "UPDATE key SET state = 'destroyed', sealed = NULL WHERE state = 'waiting' AND since < ? RETURNING key_id"
         with self._db.transaction():
-            self._db.write(sql, before)
+            key_ids = sorted(key_id for (key_id,) in self._db.rows(sql, now - wait_s))
+            if key_ids:
+                self._db.audit(now, by, "expire", why="no slave fetched them in time", key_ids=key_ids)

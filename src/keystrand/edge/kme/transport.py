@@ -1,30 +1,96 @@
 """TLS under an asyncio protocol: pyOpenSSL over memory buffers, since asyncio's own TLS is the standard library's.
 
 The application above sees an ordinary `asyncio.Transport` once the handshake is done, with `get_extra_info("peer")`.
-Everything runs in the loop's thread. Limits: time for the handshake, time to take the last bytes at the end, number of
-connections; flow control in both directions.
+Everything runs in the loop's thread. Limits: time for the handshake, time to take the last bytes at the end, numbers of
+handshakes under way, of connections, and of those of one identity; flow control in both directions. A handshake that
+was refused leaves a line in the log, as far as their rate allows.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
 from OpenSSL import SSL
 
-from keystrand.edge.tls import RECORD_BYTES, Peer, established
+from keystrand.edge.pki import Identity
+from keystrand.edge.tls import RECORD_BYTES, Peer, established, refusal_of
 from keystrand.model.errors import PolicyDenied
+
+_log = logging.getLogger(__name__)
+
+_REFUSAL_LINES = 20
+_REFUSAL_LINES_S = 60.0
+"""At most so many log lines about refused handshakes in so long: strangers do not fill the disk."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much of the server one client can hold."""
+    """How much of the server one client can hold.
+
+    `handshakes` are connections that have not said who they are: beyond that number the oldest is cut. `age_s` is how
+    long a connection is served before it must prove its certificate anew.
+    """
 
     connections: int = 512
+    of_one_identity: int = 64
+    handshakes: int = 128
+    age_s: float = 3600.0
     handshake_s: float = 5.0
     goodbye_s: float = 2.0
     idle_s: float = 30.0
     request_s: float = 10.0
+
+
+class Connections:
+    """All connections of one server: those still shaking hands, and those whose identity is known."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # in the order they came
+        self._unfinished: dict[TlsServerProtocol, None] = {}
+        self._finished: dict[TlsServerProtocol, Identity] = {}
+        self._lines, self._left_out, self._since_s = 0, 0, 0.0
+
+    def __iter__(self) -> "Iterator[TlsServerProtocol]":
+        return iter((*self._unfinished, *self._finished))
+
+    def begin(self, one: "TlsServerProtocol") -> bool:
+        """Count `one` among those that shake hands; return whether there is room for it afterwards."""
+        if len(self._finished) >= self._limits.connections:
+            one.refuse("too many connections")
+            return False
+        if len(self._unfinished) >= self._limits.handshakes:
+            oldest = next(iter(self._unfinished))
+            self.end(oldest)
+            oldest.refuse("too many handshakes at once, and this was the oldest")
+        self._unfinished[one] = None
+        return True
+
+    def finish(self, one: "TlsServerProtocol", identity: Identity) -> None:
+        """Count `one` as a connection of `identity`. Raises `PolicyDenied` where that has too many."""
+        self._unfinished.pop(one, None)
+        if list(self._finished.values()).count(identity) >= self._limits.of_one_identity:
+            raise PolicyDenied(f"too many connections of {identity.urn}")
+        self._finished[one] = identity
+
+    def end(self, one: "TlsServerProtocol") -> None:
+        """Count `one` no more."""
+        self._unfinished.pop(one, None)
+        self._finished.pop(one, None)
+
+    def note_refusal(self, caller: str, why: str, now_s: float) -> None:
+        """Write a line to the log about a refused handshake, or only count it where there are too many."""
+        if now_s - self._since_s >= _REFUSAL_LINES_S:
+            if self._left_out:
+                _log.warning("%d more handshakes were refused", self._left_out)
+            self._lines, self._left_out, self._since_s = 0, 0, now_s
+        if self._lines >= _REFUSAL_LINES:
+            self._left_out += 1
+            return
+        self._lines += 1
+        _log.warning("a handshake of %s was refused: %s", caller, why)
 
 
 class TlsTransport(asyncio.Transport):
@@ -60,18 +126,18 @@ class TlsTransport(asyncio.Transport):
 
 
 class TlsServerProtocol(asyncio.Protocol):
-    """One accepted TCP connection with TLS 1.3 on it. `open_connections` is shared by all of a server."""
+    """One accepted TCP connection with TLS 1.3 on it. `connections` is shared by all of a server."""
 
     def __init__(
         self,
         context: SSL.Context,
         application: Callable[[], asyncio.Protocol],
         limits: Limits,
-        open_connections: "set[TlsServerProtocol]",
+        connections: Connections,
     ) -> None:
         self._tls = SSL.Connection(context, None)
         self._tls.set_accept_state()
-        self._make, self._limits, self._open = application, limits, open_connections
+        self._make, self._limits, self._connections = application, limits, connections
         self._application: asyncio.Protocol | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wanted, self._drained = True, True
@@ -83,11 +149,8 @@ class TlsServerProtocol(asyncio.Protocol):
         """Begin; beyond the number of connections allowed, end at once."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # create_server gives no other
         self._transport = transport
-        if len(self._open) >= self._limits.connections:
-            self.abort()
-            return
-        self._open.add(self)
-        self._arm(self._limits.handshake_s)
+        if self._connections.begin(self):
+            self._arm(self._limits.handshake_s, lambda: self.refuse("it did not finish in time"))
 
     def data_received(self, data: bytes) -> None:
         """Take encrypted bytes."""
@@ -103,7 +166,7 @@ class TlsServerProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application and let go of everything."""
         self.closing = True
-        self._open.discard(self)
+        self._connections.end(self)
         if self._timer:
             self._timer.cancel()
         if self._application:
@@ -164,10 +227,19 @@ class TlsServerProtocol(asyncio.Protocol):
 
     # Between the two
 
-    def _arm(self, seconds: float) -> None:
+    def refuse(self, why: str) -> None:
+        """Cut a connection whose handshake is not wanted any more."""
+        self._note_refusal(why)
+        self.abort()
+
+    def _note_refusal(self, why: str) -> None:
+        address = self._transport.get_extra_info("peername") or ("somebody",)
+        self._connections.note_refusal(str(address[0]), why, asyncio.get_running_loop().time())
+
+    def _arm(self, seconds: float, then: Callable[[], None]) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
 
     def _flush(self) -> None:
         while True:
@@ -185,9 +257,14 @@ class TlsServerProtocol(asyncio.Protocol):
                 self._application.data_received(self._tls.recv(RECORD_BYTES))
         except SSL.WantReadError:
             pass
-        except (SSL.ZeroReturnError, PolicyDenied):
+        except SSL.ZeroReturnError:
             self.close()
-        except SSL.Error:
+        except PolicyDenied as error:
+            self._note_refusal(error.message)
+            self.close()
+        except SSL.Error as error:
+            if self._application is None:
+                self._note_refusal(refusal_of(self._tls, error))
             # the alert that says why is in the buffer
             self._end()
         if not self.closing:
@@ -200,10 +277,11 @@ class TlsServerProtocol(asyncio.Protocol):
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
             self._transport.resume_reading()
-        self._arm(self._limits.goodbye_s)
+        self._arm(self._limits.goodbye_s, self.abort)
 
     def _begin(self) -> None:
         peer = established(self._tls)
+        self._connections.finish(self, peer.identity)
         if self._timer:
             self._timer.cancel()
         self._flush()
