@@ -320,7 +320,7 @@ def test_unfinished_handshakes_lock_nobody_out(pki: Pki, caplog: pytest.LogCaptu
     """Any number of bare connections: the oldest of them is cut, who shakes hands is served, and the log says so."""
 
     async def run() -> tuple[bytes, bytes]:
-        async with serving(pki, Limits(handshakes=2, connections=3, goodbye_s=0.1)) as port:
+        async with serving(pki, Limits(handshakes=2, connections=3, handshake_s=60.0, goodbye_s=0.1)) as port:
             bare = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(10)]
             first = await asyncio.to_thread(drained, bare[0])
             client = await asyncio.to_thread(connected, pki, port)
