@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keystrand.formats import key_files
 from keystrand.formats.key_files import ENCRYPTED, objects_in
 from keystrand.formats.ssh_wire import read_string, string
 from keystrand.model.observation import AlgorithmUse, Certificate, PublicKey
@@ -273,11 +274,36 @@ SAMPLES = _samples()
 
 @given(st.sampled_from(SAMPLES), st.data())
 @settings(max_examples=300, deadline=None)
-def test_damaged_files_never_raise(content: bytes, data: st.DataObject) -> None:
+def test_damaged_files_never_raise(content: bytes, choices: st.DataObject) -> None:
     """Real files with octets changed and cut anywhere give objects or none, never an error."""
     damaged = bytearray(content)
-    changes = data.draw(st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=3))
+    changes = choices.draw(st.dictionaries(st.integers(0, len(content) - 1), st.integers(0, 255), max_size=3))
     for at, value in changes.items():
         damaged[at] = value
-    found = objects_in(bytes(damaged[: data.draw(st.integers(len(content) // 2, len(content)))]))
+    found = objects_in(bytes(damaged[: choices.draw(st.integers(len(content) // 2, len(content)))]))
     assert all(one.facts or one.gap for one in found)
+
+
+def test_an_error_that_nobody_foresaw_costs_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library raises on one object, it becomes that object's gap by the error's type; the others stay."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("octets of the file")
+
+    monkeypatch.setattr(key_files, "load_der_private_key", fail)
+    found = objects_in(private(P256, PrivateFormat.PKCS8) + certificate(RSA).public_bytes(Encoding.PEM))
+    assert [one.gap for one in found] == ["something that cannot be read (KeyError)", ""]
+    assert isinstance(found[1].facts[0], Certificate)
+    (bare,) = objects_in(private(P256, PrivateFormat.PKCS8, Encoding.DER))
+    assert bare.gap == "something that cannot be read (KeyError)"
+
+
+def test_a_certificate_with_too_much_text_says_so() -> None:
+    """Its facts are kept in part, and the gap says that."""
+    names = x509.SubjectAlternativeName([x509.DNSName(f"n{n}.example") for n in range(2000)])
+    begin = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    builder = x509.CertificateBuilder(NAME, NAME, P256.public_key(), 7, begin, begin + dt.timedelta(days=90))
+    made = builder.add_extension(names, critical=False).sign(P256, hashes.SHA256())
+    (found,) = objects_in(made.public_bytes(Encoding.PEM))
+    assert found.facts
+    assert "too many to keep" in found.gap

@@ -15,7 +15,15 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.formats.x509_facts import UNREADABLE_NAME, certificate_fact, public_key_fact
+from keystrand.formats.der import children, sequence
+from keystrand.formats.x509_facts import (
+    MAX_NAMES,
+    MAX_TEXT,
+    UNREADABLE_NAME,
+    certificate_fact,
+    public_key_fact,
+    shortened,
+)
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
 
@@ -133,18 +141,80 @@ SAMPLES = [made(name).public_bytes(Encoding.DER) for name in ("RSA-2048", "ECDSA
 
 @given(st.sampled_from(SAMPLES), st.data())
 @settings(deadline=None)
-def test_truncation_is_always_noticed(der: bytes, data: st.DataObject) -> None:
+def test_truncation_is_always_noticed(der: bytes, choices: st.DataObject) -> None:
     """A certificate cut anywhere is refused."""
     with pytest.raises(InvalidInput):
-        certificate_fact(der[: data.draw(st.integers(0, len(der) - 1))])
+        certificate_fact(der[: choices.draw(st.integers(0, len(der) - 1))])
 
 
 @given(st.sampled_from(SAMPLES), st.data())
 @settings(max_examples=400, deadline=None)
-def test_damage_raises_invalid_input_or_nothing(der: bytes, data: st.DataObject) -> None:
+def test_damage_raises_invalid_input_or_nothing(der: bytes, choices: st.DataObject) -> None:
     """Octets changed anywhere give facts or `InvalidInput`, never another error."""
     damaged = bytearray(der)
-    for at, value in data.draw(st.dictionaries(st.integers(0, len(der) - 1), st.integers(0, 255), max_size=3)).items():
+    for at, value in choices.draw(
+        st.dictionaries(st.integers(0, len(der) - 1), st.integers(0, 255), max_size=3)
+    ).items():
         damaged[at] = value
     with contextlib.suppress(InvalidInput):
         assert len(certificate_fact(bytes(damaged)).sha256) == 64
+
+
+def signed_with(*extensions: x509.ExtensionType, common_name: str = "web.bank.example") -> bytes:
+    """Return a certificate in DER with these extensions."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)])
+    builder = x509.CertificateBuilder(name, name, KEYS["Ed25519"].public_key(), 5, BEGIN, END)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(KEYS["Ed25519"], None).public_bytes(Encoding.DER)
+
+
+def test_an_extension_that_makes_the_library_raise_key_error_is_unread() -> None:
+    """`cryptography` raises KeyError on a TLS feature it does not know; the subject stays, the names are unread."""
+    names = x509.SubjectAlternativeName([x509.DNSName("web.bank.example")])
+    der = signed_with(x509.TLSFeature([x509.TLSFeatureType.status_request]), names)
+    assert der.count(b"\x30\x03\x02\x01\x05") == 1
+    damaged = der.replace(b"\x30\x03\x02\x01\x05", b"\x30\x03\x02\x01\x0b")
+    with pytest.raises(KeyError):
+        _ = x509.load_der_x509_certificate(damaged).extensions
+    fact = certificate_fact(damaged)
+    assert (fact.subject, fact.names) == ("CN=web.bank.example", (UNREADABLE_NAME,))
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_long_and_many_names_are_shortened_and_the_remark_says_so() -> None:
+    """However much text a certificate carries, a bounded part of it is kept, and that is stated."""
+    names = x509.SubjectAlternativeName([x509.DNSName(f"{n:04}" + "x" * 3000) for n in range(MAX_NAMES + 44)])
+    fact = certificate_fact(signed_with(names, common_name="y" * 200_000))
+    assert len(fact.names) == MAX_NAMES + 1
+    assert fact.names[-1] == "and 44 more names (shortened)"
+    assert max(map(len, (fact.subject, fact.issuer, *fact.names))) < MAX_TEXT + 20
+    assert "too long or too many" in shortened(fact)
+    assert shortened(certificate_fact(made("Ed25519").public_bytes(Encoding.DER))) == ""
+
+
+def test_a_huge_serial_number_is_shortened() -> None:
+    """Serial numbers have 20 octets at most (RFC 5280, 4.1.2.2); one of 150,000 is not kept whole."""
+    der = made("Ed25519").public_bytes(Encoding.DER)
+    assert der.count(b"\x02\x03\x00\x80\xff") == 1
+    outer = sequence(der)
+    fields = [part.raw for part in children(outer[0].content)]
+    fields[1] = _long(0x02, bytes([1]) * 150_000)
+    fact = certificate_fact(_long(0x30, _long(0x30, b"".join(fields)) + outer[1].raw + outer[2].raw))
+    assert len(fact.serial) < MAX_TEXT + 20
+    assert shortened(fact)
+
+
+def _long(tag: int, content: bytes) -> bytes:
+    return bytes([tag, 0x84]) + len(content).to_bytes(4, "big") + content
+
+
+def test_a_time_of_any_length_is_not_repeated_in_the_reason() -> None:
+    """The error of a certificate with an absurd time does not carry its octets."""
+    der = made("Ed25519").public_bytes(Encoding.DER)
+    outer = sequence(der)
+    fields = [part.raw for part in children(outer[0].content)]
+    fields[4] = _long(0x30, _long(0x18, b"9" * 100_000) * 2)
+    with pytest.raises(InvalidInput) as error:
+        certificate_fact(_long(0x30, _long(0x30, b"".join(fields)) + outer[1].raw + outer[2].raw))
+    assert len(error.value.message) < 200

@@ -17,22 +17,22 @@ class Element(NamedTuple):
     raw: bytes
 
 
-def element(data: bytes, at: int = 0) -> Element:
+def element(octets: bytes, at: int = 0) -> Element:
     """Return the element that starts at `at`. Raises `ValueError` where there is none whole."""
-    if at + 2 > len(data):
+    if at + 2 > len(octets):
         raise ValueError("the structure ends early")
-    tag, length, start = data[at], data[at + 1], at + 2
+    tag, length, start = octets[at], octets[at + 1], at + 2
     if tag & 0x1F == 0x1F:
         raise ValueError("a tag of several octets is not expected here")
     if length & 0x80:
-        octets = length & 0x7F
-        if not 1 <= octets <= 4 or start + octets > len(data):
+        length_octets = length & 0x7F
+        if not 1 <= length_octets <= 4 or start + length_octets > len(octets):
             raise ValueError("the length is not definite")
-        length = int.from_bytes(data[start : start + octets], "big")
-        start += octets
-    if start + length > len(data):
+        length = int.from_bytes(octets[start : start + length_octets], "big")
+        start += length_octets
+    if start + length > len(octets):
         raise ValueError("the structure ends early")
-    return Element(tag, data[start : start + length], data[at : start + length])
+    return Element(tag, octets[start : start + length], octets[at : start + length])
 
 
 def children(content: bytes) -> Iterator[Element]:
@@ -44,9 +44,9 @@ def children(content: bytes) -> Iterator[Element]:
         at += len(found.raw)
 
 
-def sequence(data: bytes) -> list[Element]:
-    """Return the elements of the SEQUENCE that `data` starts with. Raises `ValueError` where it is none."""
-    outer = element(data)
+def sequence(octets: bytes) -> list[Element]:
+    """Return the elements of the SEQUENCE that `octets` starts with. Raises `ValueError` where it is none."""
+    outer = element(octets)
     if outer.tag != SEQUENCE:
         raise ValueError(f"a sequence was expected, not tag {outer.tag:#04x}")
     return list(children(outer.content))

@@ -30,10 +30,11 @@ from keystrand.formats.der import (
     object_identifier,
     sequence,
 )
+from keystrand.formats.key_costs import costly_store, slow_private_key
 from keystrand.formats.oids import name_of
 from keystrand.formats.ssh_names import host_key_fact
 from keystrand.formats.ssh_wire import read_string
-from keystrand.formats.x509_facts import certificate_fact, public_key_fact
+from keystrand.formats.x509_facts import certificate_fact, public_key_fact, shortened
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import AlgorithmUse, Certificate, PublicKey
@@ -97,9 +98,19 @@ def _pem_objects(label: str, block: bytes) -> tuple[Found, ...]:
         shown = "".join(c if c.isprintable() else "?" for c in label[:40])
         return (Found(gap=f"a PEM block of type {shown}, which this release does not read"),)
     try:
-        return _BY_LABEL[label](base64.b64decode(block))
+        der = base64.b64decode(block)
     except ValueError:
         return (Found(gap="a PEM block that is not base64"),)
+    return _guarded(_BY_LABEL[label], der)
+
+
+def _guarded(read: Callable[[bytes], tuple[Found, ...]], der: bytes) -> tuple[Found, ...]:
+    """Return what `read` finds; where it fails in a way that nobody foresaw, the gap names the error's type alone."""
+    try:
+        return read(der)
+    # The library raises undocumented errors on damaged files: one object must not cost the others.
+    except Exception as error:
+        return (Found(gap=f"something that cannot be read ({type(error).__name__})"),)
 
 
 def _der_objects(content: bytes) -> tuple[Found, ...]:
@@ -113,10 +124,12 @@ def _der_objects(content: bytes) -> tuple[Found, ...]:
             one = element(content, at)
         except ValueError:
             break
-        if not (found := _der_object(one.raw)):
+        if not (found := _guarded(_der_object, one.raw)):
             break
         objects += found
         at += len(one.raw)
+        if _is_store(one.raw):
+            break  # one to a file: opening a store is dear, and thousands fit into a file
     if objects and content[at:].strip():
         objects.append(Found(gap="something after the last object that is not recognised"))
     return tuple(objects)
@@ -131,7 +144,7 @@ def _der_object(content: bytes) -> tuple[Found, ...]:
     shape = bytes(part.tag for part in parts)
     if shape[:1] == bytes([OBJECT_IDENTIFIER]) and _is_oid(parts[0], _SIGNED_OBJECTS):
         return _pkcs7(content)
-    if shape[:2] == bytes([INTEGER, SEQUENCE]) and parts[0].content == b"\x03" and _holds_objects(parts[1]):
+    if _is_store(content):
         return _pkcs12(content)
     if shape == bytes([SEQUENCE, OCTET_STRING]):
         return (Found(gap=ENCRYPTED),)
@@ -149,6 +162,16 @@ def _is_oid(part: Element, oid: str) -> bool:
         return False
 
 
+def _is_store(der: bytes) -> bool:
+    """Return whether `der` has the shape of a PKCS#12 store, version 3 (RFC 7292, 4)."""
+    try:
+        version, held, *_ = sequence(der)
+    except ValueError:
+        return False
+    three = (version.tag, version.content, held.tag) == (INTEGER, b"\x03", SEQUENCE)
+    return three and _holds_objects(held)
+
+
 def _holds_objects(part: Element) -> bool:
     try:
         kind = next(children(part.content))
@@ -159,7 +182,8 @@ def _holds_objects(part: Element) -> bool:
 
 def _certificate(der: bytes) -> tuple[Found, ...]:
     try:
-        return (Found((certificate_fact(der),)),)
+        fact = certificate_fact(der)
+        return (Found((fact,), gap=shortened(fact)),)
     except InvalidInput as error:
         return (Found(gap=error.message),)
 
@@ -182,6 +206,8 @@ def _pkcs1_public_key(der: bytes) -> tuple[Found, ...]:
 def _private_key(der: bytes) -> tuple[Found, ...]:
     """Return the identity of a private key's public part; its algorithm alone where the library cannot derive it."""
     try:
+        if slow_private_key(der):
+            return _named_private_key(der)
         key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return (Found((public_key_fact(spki, private_part_present=True),)),)
@@ -237,7 +263,9 @@ def _pkcs7(der: bytes) -> tuple[Found, ...]:
 
 
 def _pkcs12(der: bytes) -> tuple[Found, ...]:
-    """Return what a PKCS#12 store holds, where one of `PASSWORDS` opens it."""
+    """Return what a PKCS#12 store holds, where one of `PASSWORDS` opens it and that does not cost too much."""
+    if why := costly_store(der):
+        return (Found(gap=why),)
     for password in PASSWORDS:
         try:
             with warnings.catch_warnings():

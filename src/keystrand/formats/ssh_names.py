@@ -11,10 +11,15 @@ import warnings
 from collections.abc import Callable
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    SSHPublicKeyTypes,
+    load_ssh_public_key,
+)
 
 from keystrand.formats.oids import CURVES
-from keystrand.formats.ssh_wire import read_string, read_strings
+from keystrand.formats.ssh_wire import is_name, read_string, read_strings
 from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import PublicKey
@@ -126,11 +131,26 @@ def host_key_fact(blob: bytes) -> PublicKey:
         name = host_key_name(kind.decode("ascii"))
     except UnicodeDecodeError as error:
         raise InvalidInput("the type of the SSH key is not ASCII") from error
-    if not name.isprintable() or not name:
+    if not is_name(kind.decode("ascii")):
         raise InvalidInput("the type of the SSH key is not a name")
+    _check_length(name, kind, blob, at)
     bits = _bits(kind, blob, at)
-    digest = hashlib.sha256(_key_information(kind, blob) or blob).hexdigest()
+    digest = hashlib.sha256(_key_information(blob) or blob).hexdigest()
     return PublicKey(sha256=digest, algorithm=f"{name}-{bits}" if bits else name, bits=bits)
+
+
+_EDWARDS_OCTETS = {"Ed25519": 32, "Ed448": 57}
+
+
+def _check_length(name: str, kind: bytes, blob: bytes, at: int) -> None:
+    """Raise `InvalidInput` where an Edwards key has not the length that its name says (RFC 8709, 4)."""
+    if name not in _EDWARDS_OCTETS:
+        return
+    # in OpenSSH's certificates a nonce comes before the key, and more after it
+    *_, key = read_strings(blob, 2 if b"-cert-" in kind else 1, at)
+    whole = at + 4 + len(key) == len(blob) or not kind.startswith(b"ssh-ed") or b"-cert-" in kind
+    if len(key) != _EDWARDS_OCTETS[name] or not whole:
+        raise InvalidInput(f"an {name} key of the wrong length")
 
 
 def _bits(kind: bytes, blob: bytes, at: int) -> int | None:
@@ -144,12 +164,17 @@ def _bits(kind: bytes, blob: bytes, at: int) -> int | None:
     return int.from_bytes(number, "big").bit_length() or None
 
 
-def _key_information(kind: bytes, blob: bytes) -> bytes | None:
-    line = kind + b" " + base64.b64encode(blob)
+def library_key(blob: bytes) -> SSHPublicKeyTypes | None:
+    """Return the public key in `blob` as the library holds it; None where it does not know it or refuses it."""
+    line = read_string(blob)[0] + b" " + base64.b64encode(blob)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of old algorithms; we read, we do not trust
-            key = load_ssh_public_key(line)
-            return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            return load_ssh_public_key(line)
     except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm):  # a compressed point is the third
         return None
+
+
+def _key_information(blob: bytes) -> bytes | None:
+    key = library_key(blob)
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) if key else None

@@ -1,6 +1,6 @@
 """The part of the SSH transport protocol that is spoken in clear: identification, packets, key exchange.
 
-Sources: RFC 4251, 4253 and 5656. Nothing here decrypts or verifies: it reads what a server says before a key is agreed.
+Sources: RFC 4251, 4253 and 5656. Nothing here decrypts or verifies.
 """
 
 import struct
@@ -16,18 +16,21 @@ MAX_IDENTIFICATION = 255
 """Octets of the identification line at most, its line end included (RFC 4253, 4.2)."""
 MAX_PREAMBLE = 8 * 1024
 """Octets of other lines that may come first (RFC 4253, 4.2 sets no limit; banners of a screenful exist)."""
-MAX_NAMES = 256
-"""Names in a list at most; the longest lists in use have about twenty."""
+MAX_NAMES = 128
+"""Names in a list at most; the longest lists in use have about sixty."""
+MAX_NAME = 64
+"""Octets of an algorithm's name at most (RFC 4251, 6)."""
 _BLOCK = 8
 _MIN_PADDING = 4
 
 
 class Identification(NamedTuple):
-    """What a server calls itself: `SSH-protocol-software comments`."""
+    """What a server calls itself: `SSH-protocol-software comments`; `line` is that, without its line end."""
 
     protocol: str
     software: str
     comments: str
+    line: bytes
 
 
 class KexInit(NamedTuple):
@@ -55,15 +58,16 @@ def identification(octets: bytes) -> tuple[Identification, bytes] | None:
 def _identification(line: bytes) -> Identification:
     if len(line) >= MAX_IDENTIFICATION:
         raise InvalidInput("the SSH identification is longer than 255 octets")
+    line = line.rstrip(b"\r")
     try:
-        text = line.rstrip(b"\r").decode("ascii")
+        text = line.decode("ascii")
         _, protocol, rest = text.split("-", 2)
     except ValueError as error:
         raise InvalidInput("the SSH identification is not of the form SSH-protocol-software") from error
     if not text.isprintable():
         raise InvalidInput("the SSH identification holds control characters")
     software, _, comments = rest.partition(" ")
-    return Identification(protocol, software, comments)
+    return Identification(protocol, software, comments, line)
 
 
 def packet(payload: bytes) -> bytes:
@@ -93,6 +97,12 @@ def string(value: bytes) -> bytes:
     return struct.pack(">I", len(value)) + value
 
 
+def mpint(number: bytes) -> bytes:
+    """Return a positive number, given in network order, as a multiple precision integer (RFC 4251, 5)."""
+    digits = number.lstrip(b"\0")
+    return string(b"\0" + digits if digits[:1] >= b"\x80" else digits)
+
+
 def read_string(octets: bytes, at: int = 0) -> tuple[bytes, int]:
     """Return the string at `at` and where it ends. Raises `InvalidInput` where it is cut off."""
     if at + 4 > len(octets):
@@ -120,14 +130,21 @@ def kexinit(payload: bytes) -> KexInit:
     return KexInit(_names(lists[0]), _names(lists[1]))
 
 
+def is_name(text: str) -> bool:
+    """Return whether `text` may name an algorithm (RFC 4251, 6)."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()
+
+
 def _names(value: bytes) -> tuple[str, ...]:
     try:
         text = value.decode("ascii")
     except UnicodeDecodeError as error:
         raise InvalidInput("a name of an SSH algorithm is not ASCII") from error
     names = tuple(text.split(",")) if text else ()
-    if len(names) > MAX_NAMES or not all(name and name.isprintable() for name in names):
-        raise InvalidInput("a list of SSH algorithms is too long, or holds an empty or unprintable name")
+    if len(names) > MAX_NAMES or not all(map(is_name, names)):
+        raise InvalidInput(
+            "a list of SSH algorithms is too long, or holds a name that is empty, too long or unprintable"
+        )
     return tuple(dict.fromkeys(names))
 
 
@@ -155,12 +172,19 @@ def kex_init_message(share: bytes) -> bytes:
     return bytes([KEX_INIT]) + string(share)
 
 
-def shown_host_key(payload: bytes) -> bytes:
-    """Return the host key blob in the server's reply to `kex_init_message`. Raises `InvalidInput` where it has none."""
+class KexReply(NamedTuple):
+    """The server's reply to `kex_init_message`: its host key blob, its half of the exchange, its signature."""
+
+    host_key: bytes
+    share: bytes
+    signature: bytes
+
+
+def kex_reply(payload: bytes) -> KexReply:
+    """Return the server's reply to `kex_init_message`. Raises `InvalidInput` where `payload` is none."""
     if payload[:1] != bytes([KEX_REPLY]):
         raise InvalidInput("the SSH message is not the reply of a key exchange")
-    blob, _, _ = read_strings(payload, 3, at=1)
-    return blob
+    return KexReply(*read_strings(payload, 3, at=1))
 
 
 def disconnect_message() -> bytes:

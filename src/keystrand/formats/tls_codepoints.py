@@ -58,6 +58,9 @@ _OLD_GROUPS = {
 OLD_GROUPS = (*CLASSICAL_GROUPS, *_OLD_GROUPS)
 """Groups a TLS 1.2 server may choose from."""
 
+GROUPS_12 = (X25519, X448, SECP256R1, SECP384R1, SECP521R1, *_OLD_GROUPS)
+"""Curves that a TLS 1.2 server may name in its key exchange (RFC 8422, 5.1.1; RFC 7027); all others are of TLS 1.3."""
+
 _GROUPS = POST_QUANTUM_GROUPS | CLASSICAL_GROUPS | _OLD_GROUPS
 
 ML_DSA_SCHEMES = {0x0904: "ML-DSA-44", 0x0905: "ML-DSA-65", 0x0906: "ML-DSA-87"}
@@ -79,6 +82,10 @@ _EDWARDS_SCHEMES = {0x0807: "Ed25519", 0x0808: "Ed448"}
 _RSA_SCHEMES = (0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601, 0x0301, 0x0201)
 CLASSICAL_SCHEMES = (*_CURVE_SCHEMES, *_EDWARDS_SCHEMES, *_RSA_SCHEMES)
 POST_QUANTUM_SCHEMES = (*ML_DSA_SCHEMES, *SLH_DSA_SCHEMES)
+_ONLY_12_SCHEMES = (0x0401, 0x0501, 0x0601, 0x0301, 0x0201, 0x0203)
+"""PKCS #1 v1.5 and SHA-1: TLS 1.3 keeps them for certificates, not for its handshake (RFC 8446, 4.2.3)."""
+_ONLY_13_SCHEMES = (0x081A, 0x081B, 0x081C, 0x0708, *POST_QUANTUM_SCHEMES)
+"""Schemes defined for TLS 1.3 alone (RFC 8734; RFC 8998; the drafts above)."""
 
 
 class Exchange(StrEnum):
@@ -135,6 +142,18 @@ def scheme_name(scheme: int, certificate: Certificate | None = None) -> str:
         return certificate.key_algorithm
     named = _CURVE_SCHEMES | _EDWARDS_SCHEMES | ML_DSA_SCHEMES | SLH_DSA_SCHEMES
     return named.get(scheme) or f"TLS-signature-{code_point(scheme)}"
+
+
+def scheme_exists(scheme: int, version: int) -> bool:
+    """Return whether a handshake of `version` may be signed with `scheme`."""
+    return scheme not in (_ONLY_12_SCHEMES if version == TLS13 else _ONLY_13_SCHEMES)
+
+
+def scheme_fits(scheme: int, key_algorithm: str) -> bool:
+    """Return whether a key of `key_algorithm` can sign with `scheme`; RSA and ECDSA of any size."""
+    name = scheme_name(scheme)
+    family = name.partition("-")[0]
+    return name == key_algorithm or (family in ("RSA", "ECDSA") and key_algorithm.partition("-")[0] == family)
 
 
 def sized(family: str, certificate: Certificate | None) -> str:

@@ -99,6 +99,20 @@ class KemPart:
         return self._private.decapsulate(answer)
 
 
+def joint_secret(parts: tuple[SharePart, ...], answer: bytes) -> bytes:
+    """Return the secrets of all `parts`, one after the other. Raises `TlsUnreadable` as `KeyShare.secret` does."""
+    if len(answer) != sum(part.answer_octets for part in parts):
+        raise TlsUnreadable(f"the server's key share has {len(answer)} octets, which its group does not allow")
+    secret, at = b"", 0
+    for part in parts:
+        try:
+            secret += part.secret(answer[at : at + part.answer_octets])
+        except ValueError as error:
+            raise TlsUnreadable("the server's key share is no valid point or ciphertext") from error
+        at += part.answer_octets
+    return secret
+
+
 class KeyShare(NamedTuple):
     """Our half of the key exchange in `group`."""
 
@@ -112,13 +126,4 @@ class KeyShare(NamedTuple):
 
     def secret(self, answer: bytes) -> bytes:
         """Return the shared secret. Raises `TlsUnreadable` where `answer` cannot be the server's half."""
-        if len(answer) != sum(part.answer_octets for part in self.parts):
-            raise TlsUnreadable(f"the server's key share has {len(answer)} octets, which its group does not allow")
-        secret, at = b"", 0
-        for part in self.parts:
-            try:
-                secret += part.secret(answer[at : at + part.answer_octets])
-            except ValueError as error:
-                raise TlsUnreadable("the server's key share is no valid point or ciphertext") from error
-            at += part.answer_octets
-        return secret
+        return joint_secret(self.parts, answer)

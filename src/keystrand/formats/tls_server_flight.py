@@ -26,6 +26,8 @@ HELLO_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb
 """The random of a ServerHello that is a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446, 4.1.3)."""
 MAX_CERTIFICATES = 16
 """Certificates kept of a chain: real ones have two to four."""
+MAX_WARNINGS = 8
+"""Different warnings kept: one, unrecognized_name, is in use before a ServerHello."""
 
 _SERVER_HELLO, _CERTIFICATE, _SERVER_KEY_EXCHANGE, _SERVER_HELLO_DONE = 2, 11, 12, 14
 _CERTIFICATE_VERIFY, _FINISHED = 15, 20
@@ -94,7 +96,8 @@ class ServerFlight:
         level, alert = reader.number(1), reader.number(1)
         # A warning before the ServerHello does not end the handshake: unrecognized_name is one (RFC 6066, 3).
         if level == _WARNING and not self.said_hello and alert != 0:
-            self.warnings += (alert,)
+            if alert not in self.warnings and len(self.warnings) < MAX_WARNINGS:
+                self.warnings += (alert,)
             return
         self.alert, self.complete = alert, True
 

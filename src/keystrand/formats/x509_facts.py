@@ -10,7 +10,6 @@ import warnings
 from datetime import UTC, date, datetime
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from keystrand.formats.der import (
     BIT_STRING,
@@ -30,10 +29,13 @@ from keystrand.model.observation import Certificate, PublicKey
 
 _VERSION_TAG = 0xA0
 _UTC_TIME = 0x17
+_MAX_TIME_OCTETS = 15
 UNREADABLE_NAME = "(unreadable name)"
-# The library raises TypeError for a name written as a bit string where none may be.
-_NO_NAME = (ValueError, TypeError, x509.InvalidVersion)
-_NO_EXTENSION = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, *_NO_NAME)
+MAX_TEXT = 1024
+"""Characters kept of a subject, an issuer, a serial number and an alternative name: DNS names have 253 at most."""
+MAX_NAMES = 256
+"""Alternative names kept of one certificate; public authorities allow about a hundred."""
+_SHORTENED = " (shortened)"
 
 
 def certificate_fact(der: bytes) -> Certificate:
@@ -51,17 +53,33 @@ def certificate_fact(der: bytes) -> Certificate:
     return Certificate(
         sha256=hashlib.sha256(element(der).raw).hexdigest(),
         spki_sha256=hashlib.sha256(spki.raw).hexdigest(),
-        subject=subject,
-        issuer=issuer,
-        serial=serial.content.hex(),
+        subject=_short(subject),
+        issuer=_short(issuer),
+        serial=_short(serial.content.hex()),
         not_before=begin,
         not_after=end,
         signature_algorithm=signature,
         key_algorithm=key_algorithm,
         key_bits=bits,
-        names=names,
+        names=_few(names),
         authority=authority,
     )
+
+
+def shortened(certificate: Certificate) -> str:
+    """Return the remark that some text of `certificate` was too long to be kept whole; empty where all of it was."""
+    texts = (certificate.subject, certificate.issuer, certificate.serial, *certificate.names)
+    return "a certificate with names too long or too many to keep" if any(t.endswith(_SHORTENED) for t in texts) else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + _SHORTENED
+
+
+def _few(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names, each of bounded length; of too many the first, and how many more there are."""
+    more = (f"and {len(names) - MAX_NAMES} more names{_SHORTENED}",) if len(names) > MAX_NAMES else ()
+    return (*map(_short, names[:MAX_NAMES]), *more)
 
 
 def public_key_fact(spki: bytes, *, private_part_present: bool = False) -> PublicKey:
@@ -84,6 +102,8 @@ def _tbs_fields(tbs: Element) -> list[Element]:
 
 
 def _time(part: Element) -> date:
+    if len(part.content) > _MAX_TIME_OCTETS:
+        raise ValueError("a time is longer than any may be")
     text = part.content.decode("ascii")
     if part.tag == _UTC_TIME:
         # RFC 5280, 4.1.2.5.1: two digits below 50 are of this century
@@ -137,23 +157,25 @@ def _by_library(der: bytes) -> tuple[str, str, tuple[str, ...], bool]:
             certificate = x509.load_der_x509_certificate(element(der).raw)
             subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
             return subject, issuer, _names(certificate), _may_issue(certificate)
-    except _NO_NAME:
+    # Damaged names raise ValueError, TypeError, KeyError and more, none of them documented: what it cannot read
+    # must not end a scan.
+    except Exception:
         return UNREADABLE_NAME, UNREADABLE_NAME, (), False
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
-        found = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
-    except _NO_EXTENSION:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
         return ()
-    assert isinstance(found, x509.SubjectAlternativeName)  # noqa: S101 - the library's type for this OID
+    except Exception:  # as in `_by_library`: one damaged extension must not cost the subject
+        return (UNREADABLE_NAME,)
     plain = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
     return tuple(sorted(str(name.value) for name in found if isinstance(name, plain)))
 
 
 def _may_issue(certificate: x509.Certificate) -> bool:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except _NO_EXTENSION:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except Exception:  # as in `_by_library`; most certificates simply have no such extension
         return False
-    return found.value.ca

@@ -336,3 +336,47 @@ def test_the_plan_is_what_the_estate_names() -> None:
     contacts = planned(estate)
     assert [contact.target for contact in contacts] == [target.id for target in estate.target]
     assert all(contact.place.startswith(("tls://", "ssh://", "file:")) for contact in contacts)
+
+
+class FailingProbe(HelloProbe):
+    """Fails on the target called `bad`, with a message that may hold anything."""
+
+    def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
+        """Fail as a library does on damaged octets."""
+        if target.id == "bad":
+            raise KeyError("octets of the other side")
+        return super().judge(target, answers)
+
+
+class FailingTalk(Hello):
+    """A conversation that breaks its promise not to raise."""
+
+    def receive(self, octets: bytes) -> bytes:
+        """Fail."""
+        raise TypeError(octets)
+
+
+class FailingTalkProbe(HelloProbe):
+    """Fails while it talks to the target called `bad`."""
+
+    def plan(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Job, ...]:
+        """Plan one round."""
+        jobs = super().plan(target, answers)
+        return tuple(job._replace(start=FailingTalk) for job in jobs) if target.id == "bad" else jobs
+
+
+@pytest.mark.parametrize(("probe", "error"), [(FailingProbe(), "KeyError"), (FailingTalkProbe(), "TypeError")])
+def test_a_probe_that_raises_costs_its_own_target_only(
+    probe: HelloProbe, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its target ends in exactly one attempt that names the error's type and nothing else; the others are seen."""
+    monkeypatch.setattr(scheduler, "NETWORK_PROBES", {ProbeKind.TLS: probe})
+    saw: list[Record] = []
+    with serving(_friendly) as port:
+        estate = estate_of(*(tls_target(port, name) for name in ("a", "bad", "c")))
+        records = asyncio.run(scan(estate, tmp_path, sink=saw.append))
+    assert [(r.target, r.outcome) for r in records if isinstance(r, Attempt)] == [
+        ("a", Outcome.SEEN), ("bad", Outcome.UNPARSABLE), ("c", Outcome.SEEN),
+    ]  # fmt: skip
+    assert len(records) == len(saw) == 3
+    assert records[1].reason == f"the probe failed on what it found: {error}"  # type: ignore[union-attr]  # an attempt

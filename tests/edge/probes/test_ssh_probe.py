@@ -8,19 +8,20 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import asyncssh
 import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystrand.edge.probes.base import Answer, Ending, Job
 from keystrand.edge.probes.ssh import SshProbe
-from keystrand.formats.ssh_wire import KEXINIT, packet, string
+from keystrand.formats.ssh_wire import DISCONNECT, KEX_INIT, KEXINIT, first_packet, packet, string
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import (
@@ -41,28 +42,43 @@ def _target(port: int) -> Target:
     return Target(id="jump", probe=ProbeKind.SSH, system="admin", host=HOST, port=port)
 
 
-def _ask(job: Job) -> Answer:
-    """Have one conversation over a blocking socket."""
+Change = Callable[[bytes], bytes]
+
+
+def _as_it_is(octets: bytes) -> bytes:
+    return octets
+
+
+def _ask(job: Job, sent: list[bytes], change: Change) -> Answer:
+    """Have one conversation over a blocking socket; keep what is sent, and `change` what comes."""
     talk = job.start()
     try:
         with socket.create_connection((job.host, job.port), timeout=20) as connection:
-            connection.sendall(talk.begin())
+            sent.append(talk.begin())
+            connection.sendall(sent[0])
             while not talk.done:
                 octets = connection.recv(4096)
                 if not octets:
                     return Answer(job, talk, Ending.CLOSED, "the other side closed the connection")
-                connection.sendall(talk.receive(octets))
+                sent.append(talk.receive(change(octets)))
+                connection.sendall(sent[-1])
     except ConnectionRefusedError:
         return Answer(job, talk, Ending.REFUSED, "connection refused")
     return Answer(job, talk, Ending.DONE)
 
 
-def _probe(port: int) -> tuple[tuple[Record, ...], int]:
-    """Return the records for what listens on `port`, and how many connections it took."""
+def _probe(
+    port: int, sent: list[list[bytes]] | None = None, change: Change = _as_it_is
+) -> tuple[tuple[Record, ...], int]:
+    """Return the records for what listens on `port`, and how many connections it took; `sent` gets what each said."""
     probe, target = SshProbe(), _target(port)
     answers: tuple[Answer, ...] = ()
     while jobs := probe.plan(target, answers):
-        answers += tuple(_ask(job) for job in jobs)
+        for job in jobs:
+            said: list[bytes] = []
+            answers += (_ask(job, said, change),)
+            if sent is not None:
+                sent.append(said)
     return probe.judge(target, answers), len(answers)
 
 
@@ -187,12 +203,14 @@ def test_second_connection_asks_for_the_rsa_key() -> None:
 )  # fmt: skip
 def test_host_key_is_shown_whatever_the_only_key_exchange_is(exchange: str) -> None:
     """A server with one key exchange, the oldest or the newest, still shows its host key: the real server accepts
-    our share.
+    our share. Where we hold the secret its signature is checked; else the key counts as offered, with the reason.
     """
     with _server([P384], [exchange]) as port:
         records, _ = _probe(port)
-    assert _attempt(records).reason == ""
-    assert _keys(records) == {_identity(P384): ("ECDSA-P-384", Strength.NEGOTIATED)}
+    proven = not exchange.startswith("diffie-hellman")
+    assert ("shown but not proven" in _attempt(records).reason) is not proven
+    assert _keys(records) == {_identity(P384): ("ECDSA-P-384", Strength.NEGOTIATED if proven else Strength.OFFERED)}
+    assert set(_uses(records, Function.SIGNATURE).values()) == {Strength.NEGOTIATED if proven else Strength.OFFERED}
     assert _endpoint(records).prefers_post_quantum is exchange.startswith("mlkem")
 
 
@@ -203,7 +221,7 @@ def test_key_exchange_that_cannot_be_opened_leaves_the_lists_and_a_reason() -> N
         records, connections = _probe(port)
     assert connections == 1
     assert _attempt(records).outcome is Outcome.SEEN
-    assert "no host key was shown" in _attempt(records).reason
+    assert "the host key stayed unknown" in _attempt(records).reason
     assert _uses(records, Function.SIGNATURE) == {"RSA": Strength.OFFERED}
     assert _uses(records, Function.KEY_ESTABLISHMENT) == {"FFDH": Strength.NEGOTIATED}
 
@@ -314,14 +332,14 @@ def test_receive_never_raises_on_random_octets(pieces: list[bytes], before: byte
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_mutated_transcripts_never_raise(data: st.DataObject) -> None:
+def test_mutated_transcripts_never_raise(choices: st.DataObject) -> None:
     """A real transcript with octets changed, cut and split anywhere never raises, and never makes a second attempt."""
     octets = bytearray(_transcript("mlkem768x25519-sha256,curve25519-sha256", "ssh-ed25519,ssh-rsa", ED_BLOB))
-    for at, value in data.draw(
+    for at, value in choices.draw(
         st.dictionaries(st.integers(0, len(octets) - 1), st.integers(0, 255), max_size=4)
     ).items():
         octets[at] = value
-    records = _judged(bytes(octets[: data.draw(st.integers(0, len(octets)))]))
+    records = _judged(bytes(octets[: choices.draw(st.integers(0, len(octets)))]))
     assert isinstance(_attempt(records), Attempt)
 
 
@@ -368,3 +386,68 @@ def test_openssh_server(tmp_path: Path) -> None:
     assert _keys(records) == {identity: ("Ed25519", Strength.NEGOTIATED)}
     assert _endpoint(records).software.startswith("OpenSSH_")
     assert _attempt(records).outcome is Outcome.SEEN
+
+
+def _packets(octets: bytes) -> list[int]:
+    """Return the message numbers of the packets."""
+    numbers = []
+    while octets:
+        found = first_packet(octets)
+        assert found is not None
+        numbers.append(found[0][0])
+        octets = found[1]
+    return numbers
+
+
+@pytest.mark.system
+def test_what_is_sent_is_what_the_guide_says() -> None:
+    """Two connections at most; on each our identification, our lists, one key exchange message, and a goodbye."""
+    sent: list[list[bytes]] = []
+    with _server([RSA, ED25519, P384], ["mlkem768x25519-sha256", "curve25519-sha256"]) as port:
+        _, connections = _probe(port, sent)
+    assert connections == len(sent) == 2
+    for said in sent:
+        assert said[0] == b"SSH-2.0-keystrand\r\n"
+        assert _packets(b"".join(said[1:])) == [KEXINIT, KEX_INIT, DISCONNECT]
+    guide = (Path(__file__).parents[3] / "docs" / "howto" / "scan.md").read_text()
+    assert "SSH: at most 2 connections" in guide
+
+
+def _with_another_cookie(octets: bytes) -> bytes:
+    """Change the server's lists in transit, where nobody but the signature notices."""
+    at = octets.find(bytes([KEXINIT]), octets.find(b"\n") + 1 if octets.startswith(b"SSH-") else 0)
+    is_lists = b"curve25519-sha256" in octets and b"hmac" in octets
+    return octets[: at + 1] + bytes(16) + octets[at + 17 :] if is_lists else octets
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("key", [RSA, ED25519, P384], ids=["rsa", "ed25519", "ecdsa"])
+def test_a_signature_over_something_else_proves_no_key(key: asyncssh.SSHKey) -> None:
+    """A server that shows a key and a signature that is not over this very exchange has no host key recorded."""
+    with _server([key], ["curve25519-sha256"]) as port:
+        records, _ = _probe(port, change=_with_another_cookie)
+    assert _keys(records) == {}
+    assert set(_uses(records, Function.SIGNATURE).values()) == {Strength.OFFERED}
+    assert _attempt(records).outcome is Outcome.SEEN
+    assert "signature is not by the host key it shows" in _attempt(records).reason
+
+
+def test_a_key_with_a_signature_of_another_algorithm_is_not_taken() -> None:
+    """The signature must be of the algorithm that was agreed (RFC 8332, 3)."""
+    peer = x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
+    reply = packet(b"\x1f" + string(ED_BLOB) + string(peer) + string(string(b"ssh-rsa") + string(bytes(64))))
+    records = _judged(_transcript("curve25519-sha256", "ssh-ed25519") + reply)
+    assert _keys(records) == {}
+    assert "another algorithm than ssh-ed25519" in _attempt(records).reason
+
+
+def test_a_signature_that_cannot_be_checked_leaves_the_key_offered() -> None:
+    """Keys held by a token sign in a form that we do not check: the key is told as offered, with the reason."""
+    kind = b"sk-ssh-ed25519@openssh.com"
+    blob = string(kind) + string(bytes(range(32))) + string(b"ssh:")
+    peer = x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
+    reply = packet(b"\x1f" + string(blob) + string(peer) + string(string(kind) + string(bytes(64))))
+    records = _judged(_transcript("curve25519-sha256", kind.decode()) + reply)
+    assert [strength for _, strength in _keys(records).values()] == [Strength.OFFERED]
+    assert _uses(records, Function.SIGNATURE) == {"Ed25519": Strength.OFFERED}
+    assert "shown but not proven" in _attempt(records).reason

@@ -189,6 +189,9 @@ def test_hybrid_server(tmp_path: Path) -> None:
     assert (NEGOTIATED, "ECDSA-P-256", "0x0403") in found
     assert (OFFERED, "SecP256r1MLKEM768", "0x11eb") in found
     assert (OFFERED, "X25519", "0x001d") in found
+    # not only the classical group it likes best
+    assert (OFFERED, "ECDH-P-256", "0x0017") in found
+    assert (OFFERED, "ECDH-P-384", "0x0018") in found
     (certificate,) = facts(seen, Certificate)
     assert certificate.key_algorithm == "ECDSA-P-256"
     assert {record.place for record in seen} == {f"tls://127.0.0.1:{target.port}"}

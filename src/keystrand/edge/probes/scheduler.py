@@ -196,7 +196,11 @@ async def scan(
     records: list[Record] = []
 
     async def one(target: Target) -> None:
-        found = await _look(target, folder, ports)
+        found: tuple[Record, ...]
+        try:
+            found = await _look(target, folder, ports)
+        except Exception as error:  # a probe that fails on one target must not cost the records of all the others
+            found = (attempt(target, Outcome.UNPARSABLE, f"the probe failed on what it found: {type(error).__name__}"),)
         records.extend(found)
         for record in found:
             sink(record)

@@ -1,16 +1,17 @@
 """The SSH probe: what key exchanges and host keys a server offers, and the host key that it shows.
 
-No login is tried, and no session key is agreed: the server shows its host key before that, and we take our leave.
+No login is tried and no session begins: the server shows its host key and signs with it, and we take our leave.
 """
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystrand.edge.probes.base import Answer, Ending, Job, attempt, place_of, unanswered
+from keystrand.formats.ssh_exchange import Opening, Transcript, doubt_of_signature, exchange_hash, opening
 from keystrand.formats.ssh_names import (
     MODERN_HOST_KEYS,
     MODERN_KEX,
@@ -25,16 +26,18 @@ from keystrand.formats.ssh_wire import (
     IGNORE,
     Identification,
     KexInit,
+    KexReply,
     disconnect_message,
     disconnect_reason,
     first_packet,
     identification,
     kex_init_message,
+    kex_reply,
     kexinit,
     kexinit_message,
     packet,
-    shown_host_key,
 )
+from keystrand.formats.tls_key_share import CurvePart, KemPart, X25519Part
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import ProbeKind, Target
@@ -55,45 +58,45 @@ _COOKIE_OCTETS = 16
 _PREFERRED, _RSA = "preferred host key", "RSA host key"
 
 
-def _x25519() -> bytes:
-    return x25519.X25519PrivateKey.generate().public_key().public_bytes_raw()
+def _x25519() -> X25519Part:
+    return X25519Part(x25519.X25519PrivateKey.generate())
 
 
-def _point(curve: ec.EllipticCurve) -> bytes:
-    key = ec.generate_private_key(curve).public_key()
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+def _curve(curve: ec.EllipticCurve) -> CurvePart:
+    return CurvePart(ec.generate_private_key(curve))
 
 
-def _ml_kem(kind: type[mlkem.MLKEM768PrivateKey] | type[mlkem.MLKEM1024PrivateKey]) -> bytes:
-    return kind.generate().public_key().public_bytes_raw()
+def _ml_kem(kind: type[mlkem.MLKEM768PrivateKey] | type[mlkem.MLKEM1024PrivateKey]) -> KemPart:
+    return KemPart(kind.generate())
 
 
-def _square(bits: int) -> bytes:
-    """Return the mpint of a random square below every prime of `bits`.
+def _square(bits: int) -> Opening:
+    """Open with the mpint of a random square below every prime of `bits`, whose logarithm we do not know.
 
     Servers refuse a share outside the subgroup of order (p - 1) / 2 (SP 800-56A, 5.6.2.3.1). Every square is inside,
     whatever the prime is.
     """
     half = bits // 2 - 1
     number = (secrets.randbits(half) | 1 << (half - 1)) ** 2
-    return number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return Opening(number.to_bytes(number.bit_length() // 8 + 1, "big"))
 
 
-_SHARES: Mapping[str, Callable[[], bytes]] = {
-    "X25519": _x25519,
-    "ECDH-P-256": lambda: _point(ec.SECP256R1()),
-    "ECDH-P-384": lambda: _point(ec.SECP384R1()),
-    "ECDH-P-521": lambda: _point(ec.SECP521R1()),
-    "mlkem768x25519-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _x25519(),
-    "mlkem768nistp256-sha256": lambda: _ml_kem(mlkem.MLKEM768PrivateKey) + _point(ec.SECP256R1()),
-    "mlkem1024nistp384-sha384": lambda: _ml_kem(mlkem.MLKEM1024PrivateKey) + _point(ec.SECP384R1()),
-    "FFDH-2048": lambda: _square(2048),
-    "FFDH-1024": lambda: _square(1024),
-    "FFDH-3072": lambda: _square(3072),
-    "FFDH-4096": lambda: _square(4096),
-    "FFDH-8192": lambda: _square(8192),
+_OPENINGS: Mapping[str, Callable[[], Opening]] = {
+    "X25519": lambda: opening("sha256", _x25519()),
+    "ECDH-P-256": lambda: opening("sha256", _curve(ec.SECP256R1())),
+    "ECDH-P-384": lambda: opening("sha384", _curve(ec.SECP384R1())),
+    "ECDH-P-521": lambda: opening("sha512", _curve(ec.SECP521R1())),
+    "mlkem768x25519-sha256": lambda: opening("sha256", _ml_kem(mlkem.MLKEM768PrivateKey), _x25519()),
+    "mlkem768nistp256-sha256": lambda: opening("sha256", _ml_kem(mlkem.MLKEM768PrivateKey), _curve(ec.SECP256R1())),
+    "mlkem1024nistp384-sha384": lambda: opening("sha384", _ml_kem(mlkem.MLKEM1024PrivateKey), _curve(ec.SECP384R1())),
+    "FFDH-2048": partial(_square, 2048),
+    "FFDH-1024": partial(_square, 1024),
+    "FFDH-3072": partial(_square, 3072),
+    "FFDH-4096": partial(_square, 4096),
+    "FFDH-8192": partial(_square, 8192),
 }
-"""How to open each key exchange that we can, cheapest for the server first. The private halves are thrown away."""
+"""How to open each key exchange that we can: first those in which we can check the server's signature, and of these
+the cheapest for the server."""
 
 
 def _first(preferred: tuple[str, ...], offered: tuple[str, ...]) -> str:
@@ -104,6 +107,7 @@ def _first(preferred: tuple[str, ...], offered: tuple[str, ...]) -> str:
 class _Talk:
     """One connection: identification, lists of algorithms, and the host key where we can open a key exchange.
 
+    `host_key_doubt` says why the server's proof that it holds the host key could not be checked; empty where it was.
     `wanted` are the host key algorithms that we ask for, best first; empty: whatever the server has.
     """
 
@@ -112,9 +116,12 @@ class _Talk:
         self.server: Identification | None = None
         self.lists: KexInit | None = None
         self.host_key: PublicKey | None = None
+        self.host_key_doubt = ""
         self.host_key_algorithm = ""
         self.fault = ""
         self._wanted, self._buffer = wanted, b""
+        self._server_lists = self._our_lists = b""
+        self._opening = Opening(b"")
 
     def begin(self) -> bytes:
         return _SOFTWARE
@@ -154,28 +161,42 @@ class _Talk:
         return b""
 
     def _listed(self, payload: bytes) -> bytes:
-        self.lists = kexinit(payload)
+        self.lists, self._server_lists = kexinit(payload), payload
         # exchanges by Kerberos (gss-) open in another way
         plain = [name for name in self.lists.key_exchanges if not name.startswith("gss-")]
         by_name = {key_exchange_name(name): name for name in reversed(plain)}
-        exchange = next((name for name in _SHARES if name in by_name), "")
+        exchange = next((name for name in _OPENINGS if name in by_name), "")
         offered = self.lists.host_keys
         self.host_key_algorithm = _first(self._wanted or (*MODERN_HOST_KEYS, *offered), offered)
         if not exchange or not self.host_key_algorithm:
             self._end("the server shows its host key only in key exchanges that this probe does not open")
             return packet(disconnect_message())
-        lists = kexinit_message(secrets.token_bytes(_COOKIE_OCTETS), by_name[exchange], self.host_key_algorithm)
-        return packet(lists) + packet(kex_init_message(_SHARES[exchange]()))
+        self._our_lists = kexinit_message(
+            secrets.token_bytes(_COOKIE_OCTETS), by_name[exchange], self.host_key_algorithm
+        )
+        self._opening = _OPENINGS[exchange]()
+        return packet(self._our_lists) + packet(kex_init_message(self._opening.public))
 
     def _shown(self, payload: bytes) -> bytes:
-        shown = host_key_fact(shown_host_key(payload))
+        reply = kex_reply(payload)
+        shown = host_key_fact(reply.host_key)
         if not shown.algorithm.startswith(host_key_name(self.host_key_algorithm)):
             raise InvalidInput(
                 f"asked for {self.host_key_algorithm}, the server showed a key of type {shown.algorithm}"
             )
+        self.host_key_doubt = self._doubt(reply)
         self.host_key = shown
         self._end()
         return packet(disconnect_message())
+
+    def _doubt(self, reply: KexReply) -> str:
+        """Return why the signature could not be checked. Raises `InvalidInput` where it is not by the key shown."""
+        if not self._opening.parts:
+            return "its signature cannot be checked in a finite-field key exchange, of which we know no secret"
+        server = self.server.line if self.server else b""
+        said = Transcript(_SOFTWARE.rstrip(), server, self._our_lists, self._server_lists)
+        signed = exchange_hash(said, reply.host_key, self._opening, reply.share)
+        return doubt_of_signature(reply.host_key, self.host_key_algorithm, reply.signature, signed)
 
 
 def _speaks_version_2(server: Identification) -> bool:
@@ -261,11 +282,18 @@ def _attempt(target: Target, answers: tuple[Answer, ...]) -> Attempt:
         outcome = Outcome.TIMED_OUT if answers[0].ending is Ending.TIMED_OUT else Outcome.UNPARSABLE
         return attempt(target, outcome, f"an SSH server, but its algorithms stayed unknown: {why}")
     if first.host_key is None:
-        return attempt(target, Outcome.SEEN, f"no host key was shown: {why}")
-    if missing := [answer for answer in answers[1:] if _talk(answer).host_key is None]:
-        why = _talk(missing[0]).fault or missing[0].reason
-        return attempt(target, Outcome.SEEN, f"the RSA host key was offered but not shown: {why}")
-    return attempt(target, Outcome.SEEN)
+        return attempt(target, Outcome.SEEN, f"the host key stayed unknown: {why}")
+    return attempt(target, Outcome.SEEN, "; ".join(_remarks(answers)))
+
+
+def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
+    """Return what is missing or unproven of the host keys."""
+    for answer, what in zip(answers, ("the host key", "the RSA host key"), strict=False):
+        talk = _talk(answer)
+        if talk.host_key is None:
+            yield f"{what} was offered but stayed unknown: {talk.fault or answer.reason}"
+        elif talk.host_key_doubt:
+            yield f"{what} was shown but not proven: {talk.host_key_doubt}"
 
 
 def _prefers_post_quantum(lists: KexInit | None) -> bool | None:
@@ -286,7 +314,7 @@ def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
     exchange = _first(MODERN_KEX, lists.key_exchanges)
     yield from _named(lists.key_exchanges, exchange, Function.KEY_ESTABLISHMENT, key_exchange_name)
     keys = {talk.host_key.sha256: talk.host_key for talk in reversed(talks) if talk.host_key}
-    shown = talks[0].host_key
+    shown = talks[0].host_key if not talks[0].host_key_doubt else None
     for key in keys.values():
         yield _Seen(Strength.NEGOTIATED if key == shown else Strength.OFFERED, key)
     sizes = {key.algorithm.partition("-")[0]: key.algorithm for key in keys.values() if key.bits}

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 from keystrand.edge.probes.base import Answer, Ending, Job, attempt, place_of, unanswered
 from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, without_groups
 from keystrand.formats import tls_codepoints as codes
-from keystrand.formats.x509_facts import certificate_fact
+from keystrand.formats.x509_facts import certificate_fact, shortened
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import ProbeKind, Target
@@ -27,8 +27,14 @@ from keystrand.model.observation import (
     Strength,
 )
 
-MAX_CONNECTIONS = 16
-"""Connections to one target at most: eight questions, and every post-quantum group we know of."""
+MAX_CONNECTIONS = 24
+"""Connections to one target at most: eight questions, and sixteen for groups beyond the ones a server prefers."""
+
+_BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL)
+"""Asked again without the groups already taken, until the server refuses: so every group it accepts is found.
+
+Without TLS 1.3 the same is done in TLS 1.2.
+"""
 
 _FIRST = (Question.SUPPORTS, Question.BROWSER)
 _REST = (
@@ -81,7 +87,8 @@ class TlsProbe:
             Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
             for fact, strength in strongest.items()
         )
-        return (*observations, attempt(target, Outcome.SEEN, "; ".join(_remarks(heard))))
+        remarks = dict.fromkeys((*_remarks(heard), *_bound(answers)))
+        return (*observations, attempt(target, Outcome.SEEN, "; ".join(remarks)))
 
 
 def _job(target: Target, question: str, inquiry: Inquiry) -> Job:
@@ -101,13 +108,16 @@ def _next_questions(answers: tuple[Answer, ...]) -> tuple[Question, ...]:
 
 
 def _next_groups(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
-    """Return the next question for post-quantum groups while the last one was answered with a new group."""
-    talks = [talk for answer, talk in _talks(answers) if answer.job.question.startswith(Question.SUPPORTS)]
-    if not talks or not talks[-1].accepted:
-        return {}
-    taken = tuple(talk.flight.group for talk in talks if talk.accepted and talk.flight.group is not None)
-    inquiry = without_groups(taken)
-    return {f"{Question.SUPPORTS}-{len(talks) + 1}": inquiry} if inquiry.groups else {}
+    """Return the questions for further groups, where the last one for their kind was answered with a new group."""
+    wanted: dict[str, Inquiry] = {}
+    speaks_13 = any(talk.accepted and talk.flight.version == codes.TLS13 for _, talk in _talks(answers))
+    for question in _BY_EXCLUSION if speaks_13 else (Question.TLS12,):
+        talks = [talk for answer, talk in _talks(answers) if answer.job.question.startswith(question)]
+        if talks and talks[-1].accepted and talks[-1].flight.group is not None:
+            taken = tuple(talk.flight.group for talk in talks if talk.accepted and talk.flight.group is not None)
+            inquiry = without_groups(question, taken)
+            wanted |= {f"{question}-{len(talks) + 1}": inquiry} if inquiry.groups else {}
+    return wanted
 
 
 def _talks(answers: tuple[Answer, ...]) -> list[tuple[Answer, TlsConversation]]:
@@ -170,7 +180,7 @@ def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength,
         if one.accepted:
             strength = Strength.NEGOTIATED if one is primary else Strength.OFFERED
             yield strength, _key_establishment(one)
-            if one.talk.flight.scheme is not None:
+            if one.talk.flight.scheme is not None and not _doubt(one):
                 yield strength, _signature(one, one.talk.flight.scheme)
             yield from ((strength, certificate) for certificate in one.chain)
 
@@ -211,10 +221,34 @@ def _signature(one: Heard, scheme: int) -> AlgorithmUse:
     )
 
 
+def _doubt(one: Heard) -> str:
+    """Return why the signature scheme that the server names is not believed; empty where it is, or none is named."""
+    flight, leaf = one.talk.flight, _leaf(one)
+    if flight.scheme is None:
+        return ""
+    claim = f"the server names signature scheme {codes.code_point(flight.scheme)}"
+    if flight.scheme not in one.talk.inquiry.schemes:
+        return f"{claim}, which was not offered"
+    if not codes.scheme_exists(flight.scheme, flight.version or 0):
+        return f"{claim}, which {codes.VERSIONS[flight.version or 0]} does not have"
+    if leaf is None:
+        return f"{claim}, but its certificate cannot be read"
+    return "" if codes.scheme_fits(flight.scheme, leaf.key_algorithm) else f"{claim} with a key of {leaf.key_algorithm}"
+
+
+def _bound(answers: tuple[Answer, ...]) -> Iterator[str]:
+    """Return the remark that the bound on connections left groups unasked."""
+    if len(answers) >= MAX_CONNECTIONS and _next_groups(answers):
+        yield f"not every group was asked for: {MAX_CONNECTIONS} connections are the most"
+
+
 def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
     """Return what a reader must know to trust the rest: questions without an answer, and names refused."""
     for one in heard:
         flight = one.talk.flight
+        if one.accepted and (doubt := _doubt(one)):
+            yield f"{one.question}: not believed, {doubt}"
+        yield from filter(None, map(shortened, one.chain))
         if codes.UNRECOGNIZED_NAME in (flight.alert, *flight.warnings):
             yield f"{one.question}: the server does not know this name, {codes.alert_name(codes.UNRECOGNIZED_NAME)}"
         elif not one.accepted and flight.alert is None:

@@ -102,9 +102,10 @@ INQUIRIES = {
 }
 
 
-def without_groups(taken: tuple[int, ...]) -> Inquiry:
-    """Return the question for post-quantum groups other than those in `taken`."""
-    return replace(INQUIRIES[Question.SUPPORTS], groups=tuple(g for g in _POST_QUANTUM if g not in taken))
+def without_groups(question: Question, taken: tuple[int, ...]) -> Inquiry:
+    """Return `question` for groups other than those in `taken`."""
+    inquiry = INQUIRIES[question]
+    return replace(inquiry, groups=tuple(group for group in inquiry.groups if group not in taken))
 
 
 def _x25519() -> SharePart:
@@ -184,8 +185,14 @@ class TlsConversation:
         return (
             flight.version in self.inquiry.versions
             and flight.suite in self.inquiry.suites
-            and (flight.group is None or flight.group in self.inquiry.groups)
+            and (flight.group is None or flight.group in self._believable_groups)
         )
+
+    @property
+    def _believable_groups(self) -> tuple[int, ...]:
+        """Return the groups offered, below TLS 1.3 only those that exist there."""
+        offered = self.inquiry.groups
+        return offered if self.flight.version == codes.TLS13 else tuple(g for g in offered if g in codes.GROUPS_12)
 
     def begin(self) -> bytes:
         """Return the record with our hello."""
