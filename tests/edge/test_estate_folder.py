@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystrand.edge.catalogue import policies
 from keystrand.edge.estate_folder import estate_doubts, example_folder, init_estate, load_estate
 from keystrand.edge.files import sha256_hex
 from keystrand.formats.documents import canonical_hash
 from keystrand.formats.estate_toml import read_estate
 from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure
+
+OBLIGATIONS = frozenset(policy.id for policy in policies())
 
 
 @pytest.fixture
@@ -93,6 +96,20 @@ def test_problems_name_the_file(folder: Path) -> None:
     assert {p.file for p in caught.value.problems} == {str(file)}
 
 
+def test_an_obligation_that_no_policy_backs_is_told_with_all_else(folder: Path) -> None:
+    """A misspelt obligation comes with its line and what was meant, in one report with the other problems."""
+    file = folder / "estate.toml"
+    wrong = file.read_text().replace('"nist-ir-8547"', '"nist-ri-8547"').replace("length_km", "length_m")
+    file.write_text(wrong)
+    for read in (load_estate, estate_doubts):
+        with pytest.raises(InvalidInput) as caught:
+            read(folder)
+        obligation, length = caught.value.problems
+        assert (obligation.field, obligation.hint) == ("organisation.obligations[0]", "did you mean 'nist-ir-8547'?")
+        assert "nist-ri-8547" in wrong.splitlines()[obligation.line - 1]
+        assert length.field == "segment[0].length_m"
+
+
 def test_the_hash_of_the_file_is_of_its_bytes(folder: Path) -> None:
     """A comment changes the file's hash and not the content's; a value changes both."""
     file = folder / "estate.toml"
@@ -132,7 +149,8 @@ def test_the_order_of_keys_and_the_layout_change_nothing(keys: list[str], betwee
     with example_folder("regional-bank") as bank:
         text = (bank.parents[1] / "starter" / "estate.toml").read_text()
     plain, shuffled = (
-        read_estate(f"{text}\n[[system]]\n{body}\n", "") for body in ("\n".join(SYSTEM), between.join(keys))
+        read_estate(f"{text}\n[[system]]\n{body}\n", "", OBLIGATIONS)
+        for body in ("\n".join(SYSTEM), between.join(keys))
     )
     assert canonical_hash(plain) == canonical_hash(shuffled)
 
@@ -156,5 +174,5 @@ def test_the_starter_is_toml_that_editors_can_check() -> None:
     extra = text.replace("# accepted_by", "accepted_by").replace("# [[target]]", "[[target]]")
     for key in ("id", "probe", "system", "path"):
         extra = extra.replace(f"# {key} =", f"{key} =")
-    assert read_estate(extra, "").target[1].path == "certs/api.pem"
+    assert read_estate(extra, "", OBLIGATIONS).target[1].path == "certs/api.pem"
     assert len(tomllib.loads(extra)["target"]) == 2

@@ -1,7 +1,9 @@
 """The example estate: sound, and with all that the tutorial, the demonstration and the brief of the example need."""
 
 import os
+import re
 import runpy
+import subprocess
 import sysconfig
 from collections import Counter
 from datetime import UTC, date, datetime
@@ -238,9 +240,20 @@ def test_the_readme_counts_what_is_there(bank: Estate) -> None:
 
 
 def test_the_example_is_a_link_into_the_package() -> None:
-    """There is one copy: `examples/` points at the folder that the wheel carries."""
+    """There is one copy: `examples/` points at the folder that the wheel carries (uv_build refuses a linked folder)."""
     assert BANK.is_symlink()
     assert BANK.resolve() == ROOT / "src/keystrand/edge/example/regional-bank"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("page", [BANK / "README.md", ROOT / "docs/tutorial/first-run.md"], ids=["readme", "tutorial"])
+def test_the_copy_that_the_pages_tell_of_is_the_whole_estate(page: Path, tmp_path: Path) -> None:
+    """The command for copying, as it is printed, gives a sound estate with its certificates anywhere."""
+    (name,) = re.findall(r"cp -rL examples/regional-bank ([a-z-]+)", page.read_text())
+    subprocess.run(["cp", "-rL", "examples/regional-bank", str(tmp_path / name)], cwd=ROOT, check=True)
+    assert load_estate(tmp_path / name) == load_estate(BANK)
+    assert not any(path.is_symlink() for path in [tmp_path / name, *(tmp_path / name).rglob("*")])
+    assert {path.name for path in (tmp_path / name / "certs").iterdir()} == {p.name for p in (BANK / "certs").iterdir()}
 
 
 @pytest.mark.system

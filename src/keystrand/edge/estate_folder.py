@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import NamedTuple
 
+from keystrand.edge.catalogue import policies
 from keystrand.edge.files import read_bytes, sha256_hex
 from keystrand.formats.documents import canonical_hash
 from keystrand.formats.estate_toml import question_estate, read_estate
@@ -44,6 +45,10 @@ def _read(folder: Path) -> tuple[bytes, str]:
         raise InvalidInput("the estate is not valid TOML", problems=(problem,)) from error
 
 
+def _policy_ids() -> frozenset[str]:
+    return frozenset(policy.id for policy in policies())
+
+
 def load_estate(folder: Path) -> LoadedEstate:
     """Return the estate in `folder` (a folder with `estate.toml`, or the file itself).
 
@@ -51,7 +56,7 @@ def load_estate(folder: Path) -> LoadedEstate:
     `MissingInput` where there is no estate, and `InvalidInput` with every problem of one that is not sound.
     """
     content, text = _read(folder)
-    estate = read_estate(text, str(estate_file(folder)))
+    estate = read_estate(text, str(estate_file(folder)), _policy_ids())
     return LoadedEstate(estate, canonical_hash(estate), sha256_hex(content))
 
 
@@ -59,7 +64,7 @@ def estate_doubts(folder: Path) -> tuple[Problem, ...]:
     """Return what is possible but unlikely in the estate in `folder`. Raises as `load_estate` does."""
     _, text = _read(folder)
     file = str(estate_file(folder))
-    return question_estate(read_estate(text, file), line_index(text), file)
+    return question_estate(read_estate(text, file, _policy_ids()), line_index(text), file)
 
 
 @contextmanager

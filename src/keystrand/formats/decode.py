@@ -2,15 +2,15 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterable
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Struct
 
-T = TypeVar("T")
+from keystrand.formats.decode_words import choices, complaint, expectation, quoting
+
 Path = tuple[str | int, ...]
 
 _UNITS = (
@@ -98,11 +98,7 @@ def _how_to_add(name: str, annotation: Any) -> str:
         return f"add a table [{name}]"
     if _is_struct(_bare(_item_type(bare))):
         return f"add at least one [[{name}]]"
-    return f"add {name} = ...{_parenthesis(_expectation(annotation))}"
-
-
-def _parenthesis(text: str) -> str:
-    return f" ({text})" if text else ""
+    return f"add {name} = ..., {expectation(annotation)}"
 
 
 def _below(part: str | int, faults: list[Fault]) -> list[Fault]:
@@ -123,14 +119,22 @@ def _faults(raw: Any, annotation: Any) -> list[Fault]:
 
 def _own_faults(raw: Any, annotation: Any) -> list[Fault]:
     if isinstance(raw, float) and not math.isfinite(raw):
-        return [Fault((), f"{raw} is not a number that can be used", _expectation(annotation))]
+        return [Fault((), f"{raw} is not a number that can be used", f"write {expectation(annotation)}")]
     try:
         msgspec.convert(raw, annotation)
     except msgspec.ValidationError as error:
-        message = str(error).partition(" - at `")[0]
-        shown = f", got {raw!r}" if isinstance(raw, int | float) and "got" not in message else ""
-        return [Fault((), message + shown, _one_or_many(raw, annotation) or _expectation(annotation))]
+        if isinstance(raw, dict) and _is_struct(_bare(annotation)):
+            return [Fault((), str(error).partition(" - at `")[0])]  # the type's own words: its parts are sound
+        return [Fault((), complaint(raw, annotation), _what_to_write(raw, annotation))]
     return []
+
+
+def _what_to_write(raw: Any, annotation: Any) -> str:
+    if brackets := _one_or_many(raw, annotation):
+        return brackets
+    near = near_name(raw, choices(annotation)) if isinstance(raw, str) else ""
+    meant = f"did you mean {near!r}? " if near else ""
+    return f"{meant}write {expectation(annotation)}{quoting(raw, annotation)}"
 
 
 def _one_or_many(raw: Any, annotation: Any) -> str:
@@ -142,24 +146,22 @@ def _one_or_many(raw: Any, annotation: Any) -> str:
     return ""
 
 
-def _expectation(annotation: Any) -> str:
-    """Return in words what a value of this type is: its choices, its unit or its form."""
-    bare = _bare(annotation)
-    if members := getattr(bare, "__members__", None):
-        return f"one of: {', '.join(m.value for m in members.values())}"
-    if bare is date:
-        return "a date as YYYY-MM-DD"
-    return next((text for text in _descriptions(annotation) if text), "")
-
-
-def _descriptions(annotation: Any) -> Iterator[str]:
-    if get_origin(annotation) is Annotated:
-        yield from (m.description or "" for m in get_args(annotation)[1:] if isinstance(m, Meta))
-    if get_origin(annotation) in (Annotated, Union, UnionType):
-        for argument in get_args(annotation):
-            yield from _descriptions(argument)
-
-
 def faults_of(raw: Any, kind: type[Any]) -> list[Fault]:
     """Return everything that keeps `raw` from being a `kind`, in the order of the types."""
     return _faults(raw, kind)
+
+
+def sound_fields(raw: dict[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    """Return by name what `raw` says soundly of a `kind`, so that one faulty field does not hide what others mean.
+
+    A field left out has its default, or is left out here too where it must be given or an unknown key may stand for it.
+    """
+    specs = {spec.encode_name: spec for spec in msgspec.structs.fields(kind)}
+    misspelt = {name for key in raw if key not in specs for name in _meant(key, list(specs))[0]}
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        if name not in raw and not spec.required and name not in misspelt:
+            found[spec.name] = spec.default if spec.default_factory is NODEFAULT else spec.default_factory()
+        elif name in raw and not _faults(raw[name], spec.type):
+            found[spec.name] = msgspec.convert(raw[name], spec.type)
+    return found

@@ -1,4 +1,7 @@
-"""What holds within a noun of an estate: distances, losses, functions, targets. Judged on the rows that decode."""
+"""What holds within a noun of an estate: distances, losses, functions, targets.
+
+Judged on the fields that are sound, so that one faulty field of a row does not hide the rest.
+"""
 
 import ipaddress
 import re
@@ -6,12 +9,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import asin, cos, hypot, radians, sin, sqrt
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 from msgspec import Struct
 
-from keystrand.formats.decode import Fault, faults_of
+from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, Segment, Site, SiteKind, System, Target
@@ -28,7 +30,31 @@ EARTH_RADIUS_KM = 6371.0
 """Mean radius R1 (IUGG), to the kilometre."""
 
 
-def great_circle_km(a: Site, b: Site) -> float:
+Fields = dict[str, Any]
+"""The sound fields of a row by name, defaults included; a faulty field is not in it."""
+
+
+class OnGround(Protocol):
+    """Anything with coordinates in degrees, WGS 84."""
+
+    @property
+    def latitude(self) -> float:
+        """Degrees north."""
+
+    @property
+    def longitude(self) -> float:
+        """Degrees east."""
+
+
+class _Spot(NamedTuple):
+    """Where a site is. `kind`: None where its row does not say it soundly."""
+
+    latitude: float
+    longitude: float
+    kind: SiteKind | None
+
+
+def great_circle_km(a: OnGround, b: OnGround) -> float:
     """Return the shortest distance over the ground in km (haversine formula, mean Earth radius)."""
     north = sin(radians(b.latitude - a.latitude) / 2)
     east = sin(radians(b.longitude - a.longitude) / 2)
@@ -36,91 +62,97 @@ def great_circle_km(a: Site, b: Site) -> float:
     return 2 * EARTH_RADIUS_KM * asin(min(1.0, hypot(north, across)))
 
 
-def _decoded(raw: dict[str, Any], noun: str, kind: type[Struct]) -> Iterator[tuple[int, Any]]:
-    for n, row in rows(raw, noun):
-        if not faults_of(row, kind):
-            yield n, msgspec.convert(row, kind)
-
-
 def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong within the systems, segments and targets of `raw` (an estate as builtins)."""
-    sites: dict[str, Site] = {site.id: site for _, site in _decoded(raw, "site", Site)}
-    judges: tuple[tuple[str, type[Struct], Callable[[Any], Iterator[Fault]]], ...] = (
+    spots = _spots(raw)
+    judges: tuple[tuple[str, type[Struct], Callable[[Fields], Iterator[Fault]]], ...] = (
         ("system", System, _system_faults),
-        ("segment", Segment, lambda segment: _segment_faults(segment, sites)),
+        ("segment", Segment, lambda segment: _segment_faults(segment, spots)),
         ("target", Target, _target_faults),
     )
     for noun, kind, judge in judges:
-        for n, row in _decoded(raw, noun, kind):
-            yield from (fault._replace(path=(noun, n, *fault.path)) for fault in judge(row))
+        for n, row in rows(raw, noun):
+            yield from (fault._replace(path=(noun, n, *fault.path)) for fault in judge(sound_fields(row, kind)))
 
 
-def _system_faults(system: System) -> Iterator[Fault]:
-    if not {Function.KEY_ESTABLISHMENT, Function.SIGNATURE} & set(system.functions):
-        yield Fault(
-            ("functions",),
-            "names no public-key function, and those are what a quantum computer threatens",
-            'add "key-establishment" (confidentiality), "signature" (authenticity), or both',
-        )
-    shortest, longest = system.migration_years
-    if shortest > longest:
-        yield Fault(("migration_years",), f"the shortest time {shortest:g} is above the longest {longest:g}",
-                    f"write [{longest:g}, {shortest:g}]")  # fmt: skip
+def _spots(raw: dict[str, Any]) -> dict[str, _Spot]:
+    spots = {}
+    for _, row in rows(raw, "site"):
+        match sound_fields(row, Site):
+            case {"id": str() as name, "latitude": latitude, "longitude": longitude, **others}:
+                spots[name] = _Spot(latitude, longitude, others.get("kind"))
+    return spots
 
 
-def _segment_faults(segment: Segment, sites: dict[str, Site]) -> Iterator[Fault]:
-    if segment.a == segment.b:
-        yield Fault(("b",), f"both ends are {segment.b!r}", "a segment joins two different sites")
-    ends = {segment.a, segment.b}
-    for n, name in enumerate(segment.via):
-        if name in ends or name in segment.via[:n]:
+def _system_faults(system: Fields) -> Iterator[Fault]:
+    match system:
+        case {"functions": functions} if not {Function.KEY_ESTABLISHMENT, Function.SIGNATURE} & set(functions):
+            yield Fault(
+                ("functions",),
+                "names no public-key function, and those are what a quantum computer threatens",
+                'add "key-establishment" (confidentiality), "signature" (authenticity), or both',
+            )
+    match system:
+        case {"migration_years": (shortest, longest)} if shortest > longest:
+            yield Fault(("migration_years",), f"the shortest time {shortest:g} is above the longest {longest:g}",
+                        f"write [{longest:g}, {shortest:g}]")  # fmt: skip
+
+
+def _segment_faults(segment: Fields, spots: dict[str, _Spot]) -> Iterator[Fault]:
+    ends = [segment[key] for key in ("a", "b") if key in segment]
+    if len(set(ends)) < len(ends):
+        yield Fault(("b",), f"both ends are {ends[0]!r}", "a segment joins two different sites")
+    via = segment.get("via", ())
+    for n, name in enumerate(via):
+        if name in ends or name in via[:n]:
             yield Fault(("via", n), f"{name!r} is already on the segment", "list each site on the way once, in order")
     yield from _loss_faults(segment)
-    yield from _length_faults(segment, sites)
+    yield from _length_faults(segment, spots)
 
 
-def _loss_faults(segment: Segment) -> Iterator[Fault]:
-    if segment.loss_db is None and segment.loss_db_per_km is None:
-        yield Fault(
-            ("loss_db",),
-            "no loss is given",
-            'add loss_db (end to end) or loss_db_per_km; without a measurement, 0.25 with loss_basis = "assumed"',
-        )
-    elif segment.loss_db is not None and segment.loss_db_per_km is not None:
-        yield Fault(("loss_db_per_km",), "the loss is given twice", "keep loss_db (end to end) or loss_db_per_km")
-    elif segment.total_loss_db < FIBRE_LOSS_LEAST_DB_PER_KM * segment.length_km:
-        per_km = segment.total_loss_db / segment.length_km
-        yield Fault(
-            ("loss_db",),
-            f"{per_km:.2g} dB/km over {segment.length_km:g} km is less than any fibre loses",
-            "loss_db is end to end: a figure per kilometre goes in loss_db_per_km; is length_km in kilometres?",
-        )
+def _loss_faults(segment: Fields) -> Iterator[Fault]:
+    match segment:
+        case {"loss_db": None, "loss_db_per_km": None}:
+            yield Fault(
+                ("loss_db",),
+                "no loss is given",
+                'add loss_db (end to end) or loss_db_per_km; without a measurement, 0.25 with loss_basis = "assumed"',
+            )
+        case {"loss_db": float(), "loss_db_per_km": float()}:
+            yield Fault(("loss_db_per_km",), "the loss is given twice", "keep loss_db (end to end) or loss_db_per_km")
+        case {"loss_db": float(loss_db), "length_km": length_km} if loss_db < FIBRE_LOSS_LEAST_DB_PER_KM * length_km:
+            yield Fault(
+                ("loss_db",),
+                f"{loss_db / length_km:.2g} dB/km over {length_km:g} km is less than any fibre loses",
+                "loss_db is end to end: a figure per kilometre goes in loss_db_per_km; is length_km in kilometres?",
+            )
 
 
-def _straight_km(segment: Segment, sites: dict[str, Site]) -> float | None:
-    """Return the straight line through the segment's sites in km; None where one of them is not understood."""
-    names = (segment.a, *segment.via, segment.b)
-    if any(name not in sites for name in names):
-        return None
-    return sum(great_circle_km(sites[one], sites[two]) for one, two in pairwise(names))
+def _on_the_way(segment: Fields, spots: dict[str, _Spot]) -> list[_Spot]:
+    """Return where the segment's sites are, in order; empty where one of them is not understood."""
+    match segment:
+        case {"a": a, "b": b, "via": via} if all(name in spots for name in (a, *via, b)):
+            return [spots[name] for name in (a, *via, b)]
+    return []
 
 
-def _length_faults(segment: Segment, sites: dict[str, Site]) -> Iterator[Fault]:
-    straight_km = _straight_km(segment, sites)
-    if straight_km is None:
+def _length_faults(segment: Fields, spots: dict[str, _Spot]) -> Iterator[Fault]:
+    way = _on_the_way(segment, spots)
+    if not way or "length_km" not in segment:
         return
-    given = f"{segment.length_km:g} km"
-    if segment.length_km < straight_km - COORDINATE_SLACK_KM:
+    length_km = segment["length_km"]
+    straight_km = sum(great_circle_km(one, two) for one, two in pairwise(way))
+    if length_km < straight_km - COORDINATE_SLACK_KM:
         yield Fault(
             ("length_km",),
-            f"{given} is shorter than the straight line of {straight_km:.1f} km through its sites",
+            f"{length_km:g} km is shorter than the straight line of {straight_km:.1f} km through its sites",
             "is the length in miles, or are the coordinates of a site wrong?",
         )
-    in_laboratory = any(sites[name].kind is SiteKind.LABORATORY for name in (segment.a, segment.b))
-    if not in_laboratory and segment.length_km > DETOUR_MOST * (straight_km + DETOUR_SLACK_KM):
+    on_reels = {SiteKind.LABORATORY, None} & {way[0].kind, way[-1].kind}
+    if not on_reels and length_km > DETOUR_MOST * (straight_km + DETOUR_SLACK_KM):
         yield Fault(
             ("length_km",),
-            f"{given} is far more than the straight line of {straight_km:.1f} km through its sites",
+            f"{length_km:g} km is far more than the straight line of {straight_km:.1f} km through its sites",
             'is the length in metres? For fibre on reels, give one end kind = "laboratory"',
         )
 
@@ -129,28 +161,50 @@ _NEEDS = {ProbeKind.TLS: ("host", "port"), ProbeKind.SSH: ("host", "port"), Prob
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 
 
-def _target_faults(target: Target) -> Iterator[Fault]:
-    for key in ("host", "port", "path"):
-        given, needed = getattr(target, key) is not None, key in _NEEDS[target.probe]
-        if needed and not given:
-            yield Fault((key,), f"missing key: a {target.probe} target needs it", f"add {key} = ...")
-        if given and not needed:
-            needs = " and ".join(_NEEDS[target.probe])
-            yield Fault((key,), f"a {target.probe} target has no {key}", f"it needs {needs} only: remove {key}")
-    if target.host is not None and not _is_host(target.host):
-        yield Fault(("host",), f"{target.host!r} is neither a host name nor an IP address",
-                    "write the name alone; the port goes in port = ...")  # fmt: skip
-    if target.path is not None and not _stays_inside(target.path):
-        yield Fault(("path",), f"{target.path!r} leads out of the estate's folder",
+# What resolvers read as a number and so as an address, though no name of a host ends so (RFC 3696, section 2): `127.1`
+# and `0x7f.1` reach 127.0.0.1 by the C function inet_aton.
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+
+
+def _target_faults(target: Fields) -> Iterator[Fault]:
+    if "probe" in target:
+        yield from _need_faults(target, target["probe"])
+    host, path = target.get("host"), target.get("path")
+    if host is not None and not _is_host(host):
+        yield Fault(("host",), f"{host!r} is neither a host name nor an IP address", _how_to_write(host))
+    if path is not None and not _stays_inside(path):
+        yield Fault(("path",), f"{path!r} leads out of the estate's folder",
                     "write it relative to the folder of estate.toml, without '..'")  # fmt: skip
+
+
+def _need_faults(target: Fields, probe: ProbeKind) -> Iterator[Fault]:
+    for key in ("host", "port", "path"):
+        if key not in target:
+            continue  # faulty in itself, or misspelt
+        given, needed = target[key] is not None, key in _NEEDS[probe]
+        if needed and not given:
+            yield Fault((key,), f"missing key: a {probe} target needs it", f"add {key} = ...")
+        if given and not needed:
+            needs = " and ".join(_NEEDS[probe])
+            yield Fault((key,), f"a {probe} target has no {key}", f"it needs {needs} only: remove {key}")
+
+
+def _ends_in_number(host: str) -> bool:
+    return bool(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]))
 
 
 def _is_host(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return bool(_HOST_NAME.fullmatch(host)) and not host.replace(".", "").isdigit()
+        return bool(_HOST_NAME.fullmatch(host)) and not _ends_in_number(host)
     return True
+
+
+def _how_to_write(host: str) -> str:
+    if _HOST_NAME.fullmatch(host):
+        return "write all four decimal numbers of an IPv4 address, as in 192.0.2.1, or a name that ends in letters"
+    return "write the name alone; the port goes in port = ..."
 
 
 def _stays_inside(path: str) -> bool:

@@ -3,14 +3,15 @@
 Read from builtins, so that one faulty field does not hide the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from keystrand.formats.decode import Fault, Path, near_name
+from keystrand.formats.decode import Fault, Path, faults_of, near_name
 from keystrand.model.estate import Estate, Layer
+from keystrand.model.units import Identifier
 
 
 class Reference(NamedTuple):
@@ -42,9 +43,9 @@ _REQUIRED = tuple(spec.name for spec in msgspec.structs.fields(Estate) if spec.r
 _NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "pilot")
 
 
-def reference_faults(raw: dict[str, Any]) -> list[Fault]:
-    """Return what is wrong between the nouns of `raw` (an estate as builtins)."""
-    return [*_duplicates(raw), *_dangling(raw), *_cycles(raw)]
+def reference_faults(raw: dict[str, Any], policies: Collection[str]) -> list[Fault]:
+    """Return what is wrong between the nouns of `raw` (an estate as builtins), and the `policies` (ids) it names."""
+    return [*_duplicates(raw), *_dangling(raw), *_unknown_obligations(raw, policies), *_cycles(raw)]
 
 
 def rows(raw: dict[str, Any], noun: str) -> list[tuple[int, dict[str, Any]]]:
@@ -86,8 +87,8 @@ def _duplicates(raw: dict[str, Any]) -> Iterator[Fault]:
 
 def _dangling(raw: dict[str, Any]) -> Iterator[Fault]:
     for reference in REFERENCES:
-        if reference.names in _REQUIRED and reference.names not in raw:
-            continue  # reported once, as a missing key
+        if not _all_named(raw, reference.names):
+            continue  # reported once, where the id or the noun is faulty
         known = dict.fromkeys(_ids(raw, reference.names))
         for n, row in rows(raw, reference.noun):
             for path, name in _names_at(row, reference.keys):
@@ -95,6 +96,22 @@ def _dangling(raw: dict[str, Any]) -> Iterator[Fault]:
                     message = f"no {reference.names} is called {name!r}"
                     hint = _what_is_there(name, reference.names, list(known))
                     yield Fault((reference.noun, n, *path), message, hint)
+
+
+def _all_named(raw: dict[str, Any], noun: str) -> bool:
+    """Return whether the ids of `noun` are all there and sound: if not, a reference to one may only look wrong."""
+    if noun not in raw:
+        return noun not in _REQUIRED and raw.keys() <= set(Estate.__struct_fields__)
+    tables = raw[noun] if isinstance(raw[noun], list | tuple) else [raw[noun]]
+    return all(isinstance(row, dict) and "id" in row and not faults_of(row["id"], Identifier) for row in tables)
+
+
+def _unknown_obligations(raw: dict[str, Any], policies: Collection[str]) -> Iterator[Fault]:
+    for path, name in _names_at(raw, ("organisation", "obligations")):
+        if name not in policies:
+            near = near_name(name, policies)
+            hint = f"did you mean {near!r}?" if near else f"known policies: {', '.join(sorted(policies))}"
+            yield Fault(path, f"no policy is called {name!r}", hint)
 
 
 def _what_is_there(name: str, noun: str, known: list[str]) -> str:

@@ -130,7 +130,7 @@ class Region(_Noun, frozen=True, kw_only=True):
 
     id: Identifier
     name: Text
-    jurisdiction: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+    jurisdiction: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", description="two capital letters: ISO 3166, or EU")]
 
 
 class TrustZone(_Noun, frozen=True, kw_only=True):
@@ -305,7 +305,7 @@ class Pilot(_Noun, frozen=True, kw_only=True):
 class Estate(_Noun, frozen=True, kw_only=True):
     """Everything in `estate.toml`."""
 
-    format_version: Annotated[str, Meta(pattern=r"^1(\.\d+)?\Z")]
+    format_version: Annotated[str, Meta(pattern=r"^1(\.\d+)?\Z", description='"1", or "1." and a number')]
     organisation: Organisation
     region: tuple[Region, ...]
     trust_zone: tuple[TrustZone, ...]

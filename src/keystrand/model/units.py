@@ -14,7 +14,13 @@ Years = Annotated[float, Meta(ge=0, le=200, description="years")]
 Ratio = Annotated[float, Meta(ge=0, le=1, description="ratio, 0 to 1")]
 Count = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Identifier = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z", description="lower case, digits, dot, hyphen")]
+Identifier = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z",
+        description="lower case, digits, dot, hyphen; at most 64, the first a letter or a digit",
+    ),
+]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
