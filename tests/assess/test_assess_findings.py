@@ -51,6 +51,8 @@ CASES: list[tuple[str, bool | None, dict[str, Strength], Verdict, Answer]] = [
      {"mlkem768x25519-sha256": Strength.OFFERED, "X25519": Strength.OFFERED}, UNKNOWN, Answer.YES),
     ("only safe seen, the rest not asked", None, {"X25519MLKEM768": Strength.OFFERED}, SAFE, Answer.UNKNOWN),
     ("a library that has it", None, {"ML-KEM-768": Strength.LINKED}, UNKNOWN, Answer.UNKNOWN),
+    ("libraries alone, beside a service that prefers safe ones", True,
+     {"X25519MLKEM768": Strength.LINKED, "X25519": Strength.LINKED}, UNKNOWN, Answer.UNKNOWN),
     ("draft of ML-KEM", True, {"X25519Kyber768Draft00": Strength.NEGOTIATED}, UNKNOWN, Answer.UNKNOWN),
     ("draft beside a safe one", True,
      {"X25519Kyber768Draft00": Strength.NEGOTIATED, "X25519MLKEM768": Strength.NEGOTIATED}, UNKNOWN, Answer.UNKNOWN),
@@ -86,6 +88,22 @@ def test_a_service_that_showed_nothing_keeps_the_system_unknown(judge: Judge, ke
     """A second service answered without showing its key establishment: the first one does not speak for it."""
     safe = kex("X25519MLKEM768", place="tls://a:443")
     assert judge(safe, service(prefers=None, place="tls://b:443")).verdict is UNKNOWN
+
+
+def test_one_algorithm_seen_twice_is_said_once(judge: Judge, sig: Any) -> None:
+    """The leaf and its issuer sign alike, or a second target does: the reason names the algorithm once."""
+    found = judge(sig("ECDSA-P-256"), sig("ECDSA-P-256"), function=SIG)
+    assert found.reason == "ECDSA-P-256 negotiated"
+    assert len(found.assets) == 2
+
+
+def test_an_algorithm_that_no_standard_names_is_unknown_however_common(judge: Judge, kex: Any, service: Any) -> None:
+    """An SSH server that takes nothing but sntrup761 with X25519 is not called safe, nor broken."""
+    found = judge(service(prefers=None, protocol="ssh"), kex("sntrup761x25519-sha512", Strength.OFFERED))
+    assert found.verdict is UNKNOWN
+    assert "no standard names it: RFC 9941" in found.reason
+    assert "not in the catalogue" in judge(kex("frodo-next")).reason
+    assert "catalogue" not in judge(kex("frodo-next"), kex("X25519")).reason
 
 
 def test_a_silent_target_keeps_a_safe_system_unknown_and_says_so(judge: Judge, kex: Any) -> None:

@@ -13,7 +13,7 @@ from keystrand.assess.policy import Facts, facts_of, judge
 from keystrand.assess.strength import classical_strength
 from keystrand.edge.catalogue import policies
 from keystrand.model.algorithm import Function, Verdict, classify
-from keystrand.model.estate import Estate, Place, Sensitivity, System
+from keystrand.model.estate import Estate, Owner, Owners, Place, Sensitivity, System
 from keystrand.model.observation import Strength
 from keystrand.model.policy import Effect, Force, Policy, Rule, Source, Status, Verification
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
@@ -46,7 +46,9 @@ def facts(estate_of: Callable[..., Estate], system_of: Callable[..., System], as
 
     def make(obligations: tuple[str, ...] = ("p",), jurisdiction: str = "DE", **changes: Any) -> Facts:
         system = system_of(**changes)
-        return facts_of(estate_of(system, jurisdiction=jurisdiction, obligations=obligations), system, as_of)
+        estate = estate_of(system, jurisdiction=jurisdiction, obligations=obligations)
+        named = (Owner(id="risk", name="Risk office"), Owner(id="crypto", name="Cryptography"))
+        return facts_of(replace(estate, owner=named), system, as_of)
 
     return make
 
@@ -105,21 +107,24 @@ def test_the_day_of_the_deadline_is_still_in_time(facts: Callable[..., Facts], a
         (Effect.DISALLOW, Answer.UNKNOWN, PolicyState.UNDETERMINED),
         (Effect.REQUIRE, Answer.YES, PolicyState.MET),
         (Effect.REQUIRE, Answer.UNKNOWN, PolicyState.MET),
-        (Effect.PLAN, Answer.YES, PolicyState.MET),
+        (Effect.PLAN, Answer.NO, PolicyState.MET),
+        (Effect.PLAN, Answer.YES, PolicyState.UNDETERMINED),
+        (Effect.PLAN, Answer.UNKNOWN, PolicyState.UNDETERMINED),
     ],
 )
 def test_offering_a_safe_exchange_is_not_having_migrated(
     facts: Callable[..., Facts], effect: Effect, classical: Answer, state: PolicyState
 ) -> None:
-    """A rule that ends classical use is met only where no peer gets it any more; one that asks for support is met."""
+    """A rule that ends classical use, or asks for a plan, is met only where no peer gets it; one on support is met."""
     finding = replace(SAFE, classical_still_accepted=classical)
-    assert _one(replace(RULE, effect=effect), finding, facts()).state is state
+    found = _one(replace(RULE, effect=effect), finding, facts())
+    assert found.state is state
+    assert ("nothing here is left to plan" in found.reason) is (effect is Effect.PLAN and state is PolicyState.MET)
 
 
 @pytest.mark.parametrize(
     ("algorithm", "state"),
-    [("ML-KEM-1024", PolicyState.MET), ("X25519MLKEM768", PolicyState.DUE),
-     ("sntrup761x25519-sha512", PolicyState.UNDETERMINED)],
+    [("ML-KEM-1024", PolicyState.MET), ("X25519MLKEM768", PolicyState.DUE), ("XMSS", PolicyState.UNDETERMINED)],
 )  # fmt: skip
 def test_a_level_is_reached_missed_or_not_known(
     facts: Callable[..., Facts], algorithm: str, state: PolicyState
@@ -179,6 +184,36 @@ def test_discouraged_use_is_a_notice_and_a_plan_cannot_be_seen(facts: Callable[.
     """After its date a deprecation accepts a risk, and whether a plan stands is nothing a scan can tell."""
     assert _one(replace(RULE, effect=Effect.DEPRECATE), FINDING, facts()).state is PolicyState.NOTICE
     assert _one(replace(RULE, effect=Effect.PLAN), FINDING, facts()).state is PolicyState.UNDETERMINED
+
+
+@pytest.mark.parametrize(
+    ("owners", "asked"),
+    [
+        (Owners(governance="risk", algorithms="crypto"), "ask Risk office whether"),
+        (Owners(algorithms="crypto"), "ask Cryptography whether"),
+        (Owners(keys="crypto"), "ask whoever is to own this system whether"),
+    ],
+)
+@pytest.mark.parametrize("finding", [FINDING, UNKNOWN, replace(SAFE, classical_still_accepted=Answer.YES)])
+def test_a_duty_to_plan_that_no_scan_can_judge_becomes_a_question_to_the_owner(
+    facts: Callable[..., Facts], owners: Owners, asked: str, finding: Finding
+) -> None:
+    """The reason names who can answer, what to ask, and since when; whatever the verdict, nothing is made up."""
+    found = _one(replace(RULE, effect=Effect.PLAN), finding, facts(owners=owners))
+    assert found.state is PolicyState.UNDETERMINED
+    assert f"{asked} a documented plan stands (due since 1 January 2026)" in found.reason
+
+
+def test_nobody_is_asked_for_a_plan_that_no_obligation_demands(facts: Callable[..., Facts], as_of: date) -> None:
+    """A text the organisation does not name gives no question, and a date to come is named as that of the plan."""
+    rule = replace(RULE, effect=Effect.PLAN)
+    assert "ask " not in _one(rule, UNKNOWN, facts(())).reason
+    mixed = replace(SAFE, classical_still_accepted=Answer.YES)
+    for finding, what in ((FINDING, "X25519 negotiated"), (mixed, "a classical exchange is still accepted")):
+        ahead = _one(replace(rule, deadline=as_of + timedelta(days=7)), finding, facts())
+        assert ahead.state is PolicyState.DUE
+        assert ahead.reason.startswith(what)
+        assert ahead.reason.endswith("; a plan for it is due by 1 December 2026")
 
 
 def test_support_that_is_not_preferred_is_no_proven_violation(facts: Callable[..., Facts]) -> None:

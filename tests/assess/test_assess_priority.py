@@ -142,7 +142,14 @@ def test_a_violated_rule_is_the_first_reason(
 def test_reasons_are_words_with_ranges(order: Order) -> None:
     """A reader learns the verdict, the shelf life, the chance as a range, the network and the sensitivity."""
     text = " | ".join(order([(25.0, Sensitivity.CRITICAL, Exposure.INTERNET, 4.0, "X25519")])[0].reasons)
-    for words in ("quantum-vulnerable", "secret for 25 years", "1 to 4 years", "percent", "internet", "critical"):
+    for words in (
+        "quantum-vulnerable",
+        "secret for 25 years",
+        "1 to 4 years",
+        "percent",
+        "internet",
+        "data of critical sensitivity",
+    ):
         assert words in text
 
 

@@ -47,9 +47,9 @@ def test_the_document_is_the_same_every_time(run: Run) -> None:
 
 def test_the_document_survives_its_file_and_meets_its_schema(run: Run) -> None:
     """What is written can be read back, and the published schema accepts it."""
-    data = encode(run())
-    assert decode(data, Assessment) == run()
-    jsonschema_rs.validator_for(schema(Assessment)).validate(msgspec.json.decode(data))
+    written = encode(run())
+    assert decode(written, Assessment) == run()
+    jsonschema_rs.validator_for(schema(Assessment)).validate(msgspec.json.decode(written))
 
 
 def test_unknown_is_counted_in_coverage_with_its_reason(run: Run) -> None:

@@ -100,6 +100,7 @@ def test_faults_of_every_file_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         curves(tmp_path)
     assert [Path(p.file).name for p in caught.value.problems] == ["a.toml", "b.toml", "c.toml"]
+    assert "the catalogue has 3 problems" in str(caught.value)
 
 
 def test_one_id_twice_in_a_folder_is_refused(tmp_path: Path) -> None:

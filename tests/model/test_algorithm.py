@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystrand.model.algorithm import COMPOSITE_SIGNATURES, Function, Verdict, classify
+from keystrand.model.algorithm import _FIXED, COMPOSITE_SIGNATURES, Function, Verdict, classify
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,39 @@ from keystrand.model.algorithm import COMPOSITE_SIGNATURES, Function, Verdict, c
         ("SLH-DSA-SHA2-128s", Verdict.QUANTUM_SAFE, Function.SIGNATURE),
         ("MLDSA65-ECDSA-P256-SHA512", Verdict.QUANTUM_SAFE, Function.SIGNATURE),
         ("X25519Kyber768Draft00", Verdict.UNKNOWN, Function.KEY_ESTABLISHMENT),
+        ("sntrup761", Verdict.UNKNOWN, Function.KEY_ESTABLISHMENT),
+        ("sntrup761x25519-sha512", Verdict.UNKNOWN, Function.KEY_ESTABLISHMENT),
     ],
 )
 def test_known_algorithms(name: str, verdict: Verdict, function: Function) -> None:
     """Public-key algorithms are broken whatever their size; the replacements are not; drafts are unknown."""
     assert (classify(name).verdict, classify(name).function) == (verdict, function)
+
+
+FINAL = ("ML-KEM", "ML-DSA", "SLH-DSA", "HBS")
+"""Families that FIPS 203, FIPS 204, FIPS 205 and SP 800-208 name."""
+
+
+@pytest.mark.parametrize("name", [*_FIXED, "ML-KEM-512", "HashML-DSA-65", "SLH-DSA-SHAKE-256s", "RSA-2048", "ECDH"])
+def test_safe_is_what_a_final_standard_names_or_a_hybrid_with_it(name: str) -> None:
+    """Nothing is safe on the word of a draft alone: the algorithm, or one part of it, is in a final standard."""
+    algorithm = classify(name)
+    named = {classify(part).family for part in algorithm.components or (name,)} & set(FINAL)
+    assert bool(named) is (algorithm.verdict is Verdict.QUANTUM_SAFE)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sntrup761x25519-sha512", "RFC 9941"),
+        ("X25519Kyber768Draft00", "before FIPS 203"),
+        ("MLDSA65-ECDSA-P256-SHA512", "still a draft"),
+        ("LMS", "SP 800-208"),
+    ],
+)
+def test_what_stands_between_draft_and_standard_says_so(name: str, words: str) -> None:
+    """The note names the document that the verdict rests on, or that is missing."""
+    assert words in classify(name).note
 
 
 @given(st.text())

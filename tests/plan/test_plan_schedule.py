@@ -66,10 +66,10 @@ def test_order_is_the_same_whatever_order_the_drafts_come_in(drafts: list[Draft]
 
 
 @given(draft_sets(), capacities, st.data())
-def test_deadline_never_delays(drafts: list[Draft], at_once: int, data: st.DataObject) -> None:
+def test_deadline_never_delays(drafts: list[Draft], at_once: int, choices: st.DataObject) -> None:
     """Give one measure a deadline, or an earlier one: that measure does not finish later for it."""
-    n = data.draw(st.integers(0, len(drafts) - 1))
-    deadline = min(data.draw(days), drafts[n].latest_finish or date.max)
+    n = choices.draw(st.integers(0, len(drafts) - 1))
+    deadline = min(choices.draw(days), drafts[n].latest_finish or date.max)
     before = by_id(drafts, at_once)[drafts[n].id]
     drafts[n] = msgspec.structs.replace(drafts[n], latest_finish=deadline)
     assert by_id(drafts, at_once)[drafts[n].id].finish <= before.finish

@@ -65,10 +65,10 @@ def _rule(rule: PolicyFinding) -> str:
 
 
 def _exposure(exposure: Exposure) -> tuple[str, ...]:
-    data = f"data of class {exposure.data_class}"
+    carried = f"data of class {exposure.data_class}"
     delay = exposure.delay_cost_data_years_per_year
     return (
-        f"{data} must stay secret for {years_text(exposure.shelf_life_years)} and the change takes "
+        f"{carried} must stay secret for {years_text(exposure.shelf_life_years)} and the change takes "
         f"{span_text(exposure.migration_years)}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a quantum "
         "computer comes before both have passed",
         f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} produced before the "

@@ -158,8 +158,12 @@ def _judge_place(view: _PlaceView, function: Function) -> _Judgement:
         )
     best = view.uses[0].strength
     strongest = [use for use in view.uses if use.strength is best]
+    names = list(dict.fromkeys(use.algorithm for use in strongest))
     verdict, why = _weigh(strongest, view, function)
-    return _Judgement(verdict, _classical(view), f"{joined([u.algorithm for u in strongest])} {best.value}{why}")
+    # what keeps an algorithm from being judged is known to the catalogue: the reader should not have to look it up
+    unknown = [use for use in strongest if verdict is use.verdict is Verdict.UNKNOWN]
+    notes = dict.fromkeys(classify(use.algorithm).note for use in unknown)
+    return _Judgement(verdict, _classical(view), "; ".join([f"{joined(names)} {best.value}{why}", *notes]))
 
 
 def _weigh(strongest: list[_Use], view: _PlaceView, function: Function) -> tuple[Verdict, str]:
@@ -170,7 +174,8 @@ def _weigh(strongest: list[_Use], view: _PlaceView, function: Function) -> tuple
         if view.prefers_safe is False:
             return _weigh_unpreferred(everything)
         if len(verdicts) > 1:
-            return _weigh_choice(verdicts, prefers_safe=view.prefers_safe)
+            # a library that lies there is not what the service prefers
+            return _weigh_choice(verdicts, prefers_safe=view.prefers_safe and strongest[0].strength in _SHOWS_USE)
     worst = min(verdicts, key=_WORST_FIRST.index)
     if worst is Verdict.QUANTUM_SAFE and strongest[0].strength not in _SHOWS_USE:
         return Verdict.UNKNOWN, ", which does not show that it is used"

@@ -17,13 +17,17 @@ from keystrand.model.units import Answer
 
 
 class Facts(NamedTuple):
-    """What the rules ask of a system. `sensitivity` is that of its most sensitive data, None where none is declared."""
+    """What the rules ask of a system. `sensitivity` is that of its most sensitive data, None where none is declared.
+
+    `asked` names who can say whether a plan stands.
+    """
 
     system: System
     jurisdiction: str
     sensitivity: Sensitivity | None
     obligations: frozenset[str]
     as_of: date
+    asked: str
 
 
 class _Held(NamedTuple):
@@ -47,7 +51,15 @@ def facts_of(estate: Estate, system: System, as_of: date) -> Facts:
         sensitivity=max(carried, key=lambda s: s.weight, default=None),
         obligations=frozenset(estate.organisation.obligations),
         as_of=as_of,
+        asked=_asked(estate, system),
     )
+
+
+def _asked(estate: Estate, system: System) -> str:
+    """Return the name of who governs the system, else of who owns its algorithms."""
+    owner = system.owners.governance or system.owners.algorithms
+    names = {entry.id: entry.name for entry in estate.owner}
+    return names.get(owner, owner) if owner else "whoever is to own this system"
 
 
 def judge(policies: tuple[Policy, ...], finding: Finding, facts: Facts) -> tuple[PolicyFinding, ...]:
@@ -85,14 +97,14 @@ def _state(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> _State
     if scope.answer is Answer.NO:
         return PolicyState.NOT_APPLICABLE, scope.reason
     if finding.verdict is Verdict.UNKNOWN:
-        return PolicyState.UNDETERMINED, finding.reason
+        return PolicyState.UNDETERMINED, _open_question(rule, policy, facts, finding.reason)
     if scope.answer is Answer.UNKNOWN:
         return PolicyState.UNDETERMINED, scope.reason
     met = _meets(rule, finding)
     if met.answer is Answer.YES:
         return PolicyState.MET, met.reason
     if met.answer is Answer.UNKNOWN:
-        return PolicyState.UNDETERMINED, met.reason
+        return PolicyState.UNDETERMINED, _open_question(rule, policy, facts, met.reason)
     return _unmet(rule, policy, finding, facts, met.reason)
 
 
@@ -113,8 +125,8 @@ def _in_jurisdiction(named: tuple[str, ...], where: str) -> _Held:
     if not named or where in named or ("EU" in named and where in EU_MEMBERS):
         return _Held(Answer.YES)
     if where == "EU" and EU_MEMBERS.intersection(named):
-        return _Held(Answer.UNKNOWN, f"holds in {joined(named)}; the region says only EU")
-    return _Held(Answer.NO, f"holds in {joined(named)}; the system stands in {where}")
+        return _Held(Answer.UNKNOWN, f"the rule holds in {joined(named)}; the region says only EU")
+    return _Held(Answer.NO, f"the rule holds in {joined(named)}; the system stands in {where}")
 
 
 def _of_sensitivity(named: tuple[Sensitivity, ...], carried: Sensitivity | None) -> _Held:
@@ -122,8 +134,8 @@ def _of_sensitivity(named: tuple[Sensitivity, ...], carried: Sensitivity | None)
         return _Held(Answer.YES)
     words = joined([s.value for s in named])
     if carried is None:
-        return _Held(Answer.UNKNOWN, f"speaks of {words} data; no data class is declared for this system")
-    return _Held(Answer.NO, f"speaks of {words} data; this system carries {carried.value}")
+        return _Held(Answer.UNKNOWN, f"the rule speaks of {words} data; no data class is declared for this system")
+    return _Held(Answer.NO, f"the rule speaks of {words} data; this system carries {carried.value} data")
 
 
 def _of_strength(at_most: int | None, finding: Finding) -> _Held:
@@ -135,8 +147,10 @@ def _of_strength(at_most: int | None, finding: Finding) -> _Held:
     if any(strength is not None and strength <= at_most for strength in strengths):
         return _Held(Answer.YES)
     if not strengths or None in strengths:
-        return _Held(Answer.UNKNOWN, f"speaks of at most {at_most} bits of strength; the key size was not seen")
-    return _Held(Answer.NO, f"speaks of at most {at_most} bits of strength; what is used is stronger")
+        return _Held(
+            Answer.UNKNOWN, f"the rule speaks of at most {at_most} bits of strength; the key size was not seen"
+        )
+    return _Held(Answer.NO, f"the rule speaks of at most {at_most} bits of strength; what is used is stronger")
 
 
 def _meets(rule: Rule, finding: Finding) -> _Held:
@@ -144,7 +158,8 @@ def _meets(rule: Rule, finding: Finding) -> _Held:
     if finding.verdict is not Verdict.QUANTUM_SAFE:
         return _Held(Answer.NO, finding.reason)
     if rule.effect is Effect.PLAN:
-        return _Held(Answer.YES, "it is known, and nothing here is left to plan")
+        left = _without_classical(finding)
+        return _Held(Answer.YES, "it is known, and nothing here is left to plan") if left.answer is Answer.YES else left
     level = _reaches(rule.minimum_level, finding)
     if level.answer is not Answer.YES or rule.effect is Effect.REQUIRE:
         return level
@@ -183,14 +198,25 @@ def _unmet(rule: Rule, policy: Policy, finding: Finding, facts: Facts, why: str)
     if weakness := _weakness(rule, policy, facts):
         return PolicyState.NOTICE, f"{why}; the date is {day}, but {weakness}"
     if facts.as_of <= rule.deadline:
-        return PolicyState.DUE, f"{why}; by {day}"
+        return PolicyState.DUE, f"{why}; {'a plan for it is due ' if rule.effect is Effect.PLAN else ''}by {day}"
+    if rule.effect is Effect.PLAN:
+        return PolicyState.UNDETERMINED, _open_question(rule, policy, facts, why)
     return _overdue(rule, finding, why, day)
+
+
+def _open_question(rule: Rule, policy: Policy, facts: Facts, why: str) -> str:
+    """Return `why`, and for a binding duty to plan the question that settles it: no scan can see whether a plan stands.
+
+    The answer is the owner's; nothing here guesses it.
+    """
+    if rule.effect is not Effect.PLAN or _weakness(rule, policy, facts):
+        return why
+    when = "due since" if rule.deadline < facts.as_of else "due by"
+    return f"{why}; ask {facts.asked} whether a documented plan stands ({when} {day_text(rule.deadline)})"
 
 
 def _overdue(rule: Rule, finding: Finding, why: str, day: str) -> _State:
     """Return the state of a binding rule whose date has passed: a violation can arise here, and nowhere else."""
-    if rule.effect is Effect.PLAN:
-        return PolicyState.UNDETERMINED, f"due since {day}; whether a plan stands cannot be seen in a scan"
     if rule.effect is Effect.DEPRECATE:
         return PolicyState.NOTICE, f"{why}; discouraged since {day}: keeping it accepts a risk"
     if finding.verdict is not Verdict.QUANTUM_VULNERABLE:

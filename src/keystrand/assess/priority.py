@@ -154,7 +154,9 @@ def _context_reasons(facts: Facts) -> tuple[str, ...]:
         Network.INTERNAL: "its traffic stays on networks of the organisation",
     }[facts.system.exposure]
     carried = (
-        f"its most sensitive data is {facts.sensitivity.value}" if facts.sensitivity else "no data class is declared"
+        f"it carries data of {facts.sensitivity.value} sensitivity"
+        if facts.sensitivity
+        else "no data class is declared"
     )
     retires = facts.system.retires
     leaving = (f"it retires on {day_text(retires)}",) if retires and retires > facts.as_of else ()

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from keystrand.edge.files import read_bytes
 from keystrand.formats.catalogue import curve_from_toml, policy_from_toml, position_from_toml
+from keystrand.formats.wording import counted
 from keystrand.model.errors import InvalidInput, MissingInput, Problem
 from keystrand.model.policy import Policy, Position, ThreatCurve
 
@@ -76,5 +77,5 @@ def _decode_all(texts: Iterator[tuple[str, bytes]], decode: Callable[[str, str],
             problems.append(Problem(message=f"id {record.id!r} is already taken by another file here", file=file))
         found[record.id] = record
     if problems:
-        raise InvalidInput(f"the catalogue has {len(problems)} problem(s)", problems=tuple(problems))
+        raise InvalidInput(f"the catalogue has {counted(len(problems), 'problem')}", problems=tuple(problems))
     return found

@@ -1,7 +1,9 @@
 """Algorithms by canonical name, what they are for, and what a quantum computer means to them.
 
 Names follow the pattern of the CycloneDX cryptography registry: family, parameter, curve. Sources of the quantum
-judgement: Shor (1994) breaks factoring and discrete logarithms of any size; FIPS 203, 204 and 205 name what follows.
+judgement: Shor (1994) breaks factoring and discrete logarithms of any size; FIPS 203, 204 and 205 and SP 800-208 name
+what follows. Safe is what uses an algorithm of these unchanged, even where the protocol around it is a draft (its note
+says so); an algorithm that none of them names is unknown, however likely it is to resist.
 Symmetric ciphers and hashes are not listed as broken: Grover's search does not reach AES-128 in practice (NIST IR 8547,
 section 4.1).
 """
@@ -47,6 +49,10 @@ class Algorithm(Struct, frozen=True, kw_only=True):
 
 
 _PREDRAFT = "draft of ML-KEM from before FIPS 203: resists, but no standard names it and it is being withdrawn"
+_NOT_STANDARD = (
+    "no quantum attack on sntrup761 is known, but no standard names it: RFC 9941, which describes its use in SSH, is"
+    " informational"
+)
 _KEM_LEVEL = {"512": 1, "768": 3, "1024": 5}
 _DSA_LEVEL = {"44": 2, "65": 3, "87": 5}
 _SLH_LEVEL = {"128": 1, "192": 3, "256": 5}
@@ -58,7 +64,8 @@ def _hybrid(name: str, classical: str, kem: str) -> Algorithm:
     return Algorithm(
         name=name, family="hybrid", function=Function.KEY_ESTABLISHMENT, verdict=Verdict.QUANTUM_SAFE,
         nist_level=_KEM_LEVEL.get(kem.rpartition("-")[2]), components=(classical, kem),
-        note="hybrid of a classical and a post-quantum key exchange: holds while either holds",
+        note="a classical exchange and ML-KEM as in FIPS 203 in one: holds while either holds; how a protocol"
+        " joins them may still be a draft",
     )  # fmt: skip
 
 
@@ -96,7 +103,8 @@ def _composite(name: str) -> Algorithm:
     return Algorithm(
         name=name, family="composite", function=Function.SIGNATURE, verdict=Verdict.QUANTUM_SAFE,
         nist_level=_DSA_LEVEL[size], components=(f"ML-DSA-{size}", classical),
-        note="a post-quantum and a classical signature in one, both checked: holds while either holds; still a draft",
+        note="ML-DSA as in FIPS 204 and a classical signature in one, both checked: holds while either holds; how they"
+        " are joined is still a draft (draft-ietf-lamps-pq-composite-sigs)",
     )  # fmt: skip
 
 
@@ -111,12 +119,19 @@ _FIXED: dict[str, Algorithm] = {
         _hybrid("mlkem768x25519-sha256", "X25519", "ML-KEM-768"),
         _hybrid("mlkem768nistp256-sha256", "ECDH-P-256", "ML-KEM-768"),
         _hybrid("mlkem1024nistp384-sha384", "ECDH-P-384", "ML-KEM-1024"),
-        _hybrid("sntrup761x25519-sha512", "X25519", "sntrup761"),
         _classical("X25519", "ECDH", _KEX, 256),
         _classical("X448", "ECDH", _KEX, 448),
         _classical("Ed25519", "EdDSA", _SIG, 256),
         _classical("Ed448", "EdDSA", _SIG, 448),
-        Algorithm(name="sntrup761", family="NTRU Prime", function=_KEX, verdict=Verdict.QUANTUM_SAFE),
+        Algorithm(name="sntrup761", family="NTRU Prime", function=_KEX, verdict=Verdict.UNKNOWN, note=_NOT_STANDARD),
+        Algorithm(
+            name="sntrup761x25519-sha512",
+            family="hybrid",
+            function=_KEX,
+            verdict=Verdict.UNKNOWN,
+            components=("X25519", "sntrup761"),
+            note=_NOT_STANDARD,
+        ),
         Algorithm(
             name="X25519Kyber768Draft00",
             family="hybrid",

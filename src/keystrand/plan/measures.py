@@ -12,7 +12,7 @@ from keystrand.plan.owner_measures import assign_owners
 from keystrand.plan.schedule import Draft
 from keystrand.plan.segment_measures import of_segment
 from keystrand.plan.system_measures import of_system
-from keystrand.plan.work import Work, circles_of
+from keystrand.plan.work import Work, anchors_of
 
 
 def drafts(
@@ -27,7 +27,7 @@ def drafts(
         why={p.system: p.reasons for p in assessment.priorities},
         binding=frozenset(p.id for p in assessment.policies if p.binding),
         gaps=gaps,
-        circles=circles_of(estate),
+        anchors=anchors_of(estate),
         as_of=as_of,
     )
     made = [*owners, *(d for s in estate.system for d in of_system(s, work))]

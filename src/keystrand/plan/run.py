@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from keystrand.formats.wording import joined
+from keystrand.formats.wording import day_text, joined
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.estate import Estate
@@ -85,7 +85,7 @@ def _require_same_estate(estate: Estate, inventory: Inventory, assessment: Asses
 
 def _measure(rank: int, placed: Placed) -> Measure:
     draft = placed.draft
-    moved = (f"ends with the {placed.window.why} on {placed.window.day.isoformat()}",) if placed.window else ()
+    moved = (f"ends with the {placed.window.why} on {day_text(placed.window.day)}",) if placed.window else ()
     return Measure(
         id=draft.id,
         rank=rank,
@@ -136,10 +136,17 @@ def _assumptions() -> tuple[Assumption, ...]:
         f"find out {work.FIND_OUT_DAYS}, name an owner {work.ASSIGN_OWNER_DAYS}, retire classical "
         f"{work.RETIRE_CLASSICAL_DAYS}, pilot {work.PILOT_DAYS}, deploy a quantum link {work.DEPLOY_DAYS}"
     )
+    order = (
+        "key establishment waits for no other system. A signature waits for the systems of place identity or "
+        "code-signing that its system depends on: a certificate under an anchor that can be forged proves nothing. A "
+        "classical exchange ends once the systems that depend on its service have moved. What else a change waits for, "
+        "such as a supplier or the module that holds the keys, is part of migration_years"
+    )
     return (
         Assumption(name="link model", value=MODEL, source=SOURCE),
         Assumption(name="quantum hardware", value=PLANNING_1GHZ.name, source=PLANNING_1GHZ.source),
         Assumption(name="ratings of the approaches", value=CALIBRATION, source="counted by keystrand"),
+        Assumption(name="which change waits for which", value=order, source="keystrand, method of the plan"),
         Assumption(name="duration of a migration", value="the longer end of migration_years", source="estate"),
         Assumption(name="duration of other measures, in days", value=days, source=ours),
         Assumption(

@@ -70,12 +70,12 @@ def _migrate(system: System, finding: Finding, work: Work) -> Draft:
     kind, words = _FUNCTIONS[finding.function]
     deadline = deadline_of([finding], work, enquiry=False)
     unknown = finding.verdict is Verdict.UNKNOWN
-    mates = work.circles[system.id]
+    anchors = _open_anchors(system, finding, work)
     reasons = [f"{finding.verdict}: {finding.reason}", *work.why.get(system.id, ())[:2], *deadline.reasons]
     if unknown:
         reasons.insert(0, "not known yet, so planned for as if it were vulnerable")
-    if mates:
-        reasons.append(f"depends on {joined(sorted(mates))} and they on it: the changes go together, none waits")
+    if anchors:
+        reasons.append(f"waits for {joined(anchors)}: a signature is worth no more than the anchor that vouches for it")
     if system.retires:
         reasons.append(f"the system retires on {day_text(system.retires)}: weigh the change against an earlier end")
     return Draft(
@@ -91,12 +91,26 @@ def _migrate(system: System, finding: Finding, work: Work) -> Draft:
         depends_on=(
             *([_find_out_id(system.id)] if unknown else []),
             *owner_first("system", system.id, Layer.ALGORITHMS, work),
-            *(f"{kind}.{name}" for name in system.depends_on if name not in {system.id, *mates}),
+            *(f"{kind}.{name}" for name in anchors),
         ),
         reasons=tuple(reasons),
         done_when=f"a scan sees quantum-safe {words} on every target, and no peer gets a quantum-vulnerable one",
         fallback="the old algorithm stays configured beside the new one until the change is accepted; switching back is"
         " a configuration change, and shows in the next scan",
+    )
+
+
+def _open_anchors(system: System, finding: Finding, work: Work) -> tuple[str, ...]:
+    """Return the trust anchors that must move before `finding` can: none for a key exchange, none that is safe."""
+    if finding.function is not Function.SIGNATURE:
+        return ()
+    return tuple(
+        name
+        for name in work.anchors[system.id]
+        if any(
+            f.function is Function.SIGNATURE and f.verdict is not Verdict.QUANTUM_SAFE
+            for f in work.findings.get(name, ())
+        )
     )
 
 

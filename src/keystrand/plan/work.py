@@ -5,10 +5,15 @@ from datetime import date
 from typing import NamedTuple
 
 from keystrand.formats.wording import day_text
-from keystrand.model.estate import Estate, Layer
+from keystrand.model.estate import Estate, Layer, Place
 from keystrand.model.policy import Effect
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
 from keystrand.plan.schedule import Window
+
+TRUST_ANCHORS = frozenset({Place.IDENTITY, Place.CODE_SIGNING})
+"""Places whose signatures others check: certificate authorities, sign-on, time stamps, signing of software. A signature
+that moves before its anchor proves nothing, because a forged anchor vouches for any key. A key exchange has no anchor:
+a front end gains as soon as it moves, whatever stands behind it."""
 
 FIND_OUT_DAYS = 30
 ASSIGN_OWNER_DAYS = 30
@@ -27,7 +32,7 @@ class Work(NamedTuple):
     """What every draft is made from.
 
     `findings`, `ranks` and `why` are by system; `binding` are the policies that bind; `gaps` says which draft closes
-    which gap of ownership, by noun, id and layer. `circles`: what a system depends on that depends on it.
+    which gap of ownership, by noun, id and layer. `anchors`: the trust anchors whose signatures a system waits for.
     """
 
     estate: Estate
@@ -36,7 +41,7 @@ class Work(NamedTuple):
     why: dict[str, tuple[str, ...]]
     binding: frozenset[str]
     gaps: dict[tuple[str, str, Layer], str]
-    circles: dict[str, frozenset[str]]
+    anchors: dict[str, tuple[str, ...]]
     as_of: date
 
 
@@ -47,19 +52,19 @@ class Deadline(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def circles_of(estate: Estate) -> dict[str, frozenset[str]]:
-    """Return, for each system, the others with which it depends on each other, directly or over further systems."""
-    needs = {system.id: set(system.depends_on) for system in estate.system}
-    reached = {name: _reach(name, needs) for name in needs}
+def anchors_of(estate: Estate) -> dict[str, tuple[str, ...]]:
+    """Return, for each system, the trust anchors among `depends_on`; anchors in a circle do not wait for each other."""
+    places = {system.id: system.place for system in estate.system}
+    direct = {s.id: tuple(name for name in s.depends_on if places.get(name) in TRUST_ANCHORS) for s in estate.system}
     return {
-        name: frozenset(other for other in found if other != name and name in reached.get(other, ()))
-        for name, found in reached.items()
+        name: tuple(anchor for anchor in found if name not in _reach(anchor, direct)) for name, found in direct.items()
     }
 
 
-def _reach(start: str, needs: dict[str, set[str]]) -> set[str]:
+def _reach(start: str, needs: dict[str, tuple[str, ...]]) -> set[str]:
+    """Return `start` and everything it needs, directly or over others."""
     found: set[str] = set()
-    ahead = list(needs[start])
+    ahead = [start]
     while ahead:
         name = ahead.pop()
         if name not in found:
