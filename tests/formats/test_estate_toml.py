@@ -2,9 +2,16 @@
 # ruff: noqa: E501 - a table of bad inputs is read row by row
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
+from datetime import UTC, date, datetime, time
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keystrand.formats.estate_toml import judge_estate, question_estate, read_estate
 from keystrand.formats.toml_lines import line_index
@@ -440,3 +447,34 @@ def test_the_lines_of_an_estate_agree_with_its_values() -> None:
         for n, row in enumerate(raw.get(noun, [])):
             if isinstance(row, dict):
                 assert all((noun, n, key) in index for key in row)
+
+
+def _places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from _places(inner, (*path, key))
+
+
+PLACES = list(_places(tomllib.loads(SOUND)))
+ANYTHING = st.sampled_from(
+    [0, -1, 1 << 4000, 0.5, float("nan"), True, "", "north", "Not An Id", "127.1", [], ["x", 1], [[]], {}, {"id": "x"},
+     [{}], [{"id": 1}], date(2027, 1, 1), datetime(2027, 1, 1, tzinfo=UTC), time(1)]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), min_size=1, max_size=4))
+def test_whatever_stands_anywhere_is_judged(changes: list[tuple[tuple[str | int, ...], object]]) -> None:
+    """Any value in any place gives problems or a sound estate, never a failure: the judge and msgspec agree."""
+    raw = tomllib.loads(SOUND)
+    for (*outer, last), value in changes:
+        holder: Any = raw
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change took the place away
+            for key in outer:
+                holder = holder[key]
+            if isinstance(holder, dict) == isinstance(last, str):  # TOML has no other keys
+                holder[last] = deepcopy(value)
+    problems = judge_estate(raw, {(): 1}, "e", POLICIES)
+    if not problems:
+        msgspec.convert(raw, Estate)
+    assert all(problem.message and "`" not in problem.message for problem in problems)
