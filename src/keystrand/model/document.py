@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct
+from msgspec.structs import FieldInfo
 
 from keystrand.model.observation import Outcome
 from keystrand.model.units import Count, Sha256
@@ -76,17 +77,24 @@ def _is_measured(annotation: Any) -> bool:
     )
 
 
+def _default(spec: FieldInfo) -> Any:
+    return spec.default_factory() if spec.default_factory is not NODEFAULT else spec.default
+
+
 def _stable_fields(value: Struct) -> Iterator[tuple[str, Any]]:
     config = value.__struct_config__
     if config.tag_field:
         yield config.tag_field, config.tag
     for spec in msgspec.structs.fields(value):
-        if not _is_measured(spec.type):
+        if not _is_measured(spec.type) and getattr(value, spec.name) != _default(spec):
             yield spec.encode_name, without_measured(getattr(value, spec.name))
 
 
 def without_measured(value: Any) -> Any:
-    """Return `value` as plain builtins with every measured field left out."""
+    """Return `value` as plain builtins with every measured field left out.
+
+    Fields at their default are left out too: a minor version may add one, and what was said before stays the same.
+    """
     if isinstance(value, Struct):
         return dict(_stable_fields(value))
     if isinstance(value, dict):
