@@ -30,13 +30,14 @@ def run(
     """Judge the inventory in OUT: verdicts, policies, exposure, order of work."""
     from keystrand.app.assess import assess_estate, gate_count, priority_rows
     from keystrand.app.estate import open_estate
+    from keystrand.formats.wording import counted
     from keystrand.model.errors import GateTripped
 
     assessment = assess_estate(open_estate(folder), out, as_of=day(as_of))
     emit(output, priority_rows(assessment), value=assessment)
     say(f"wrote {out}/assessment.json; ask why with: keystrand assess explain SYSTEM --out {out}")
     if fail_on and (count := gate_count(assessment, fail_on.value)):
-        raise GateTripped(f"{count} finding(s) are {fail_on.value}", hint="keystrand assess explain SYSTEM says why")
+        raise GateTripped(f"{counted(count, 'finding')} tripped the gate: {fail_on.value}", hint="keystrand assess explain SYSTEM says why")
 
 
 @app.command()

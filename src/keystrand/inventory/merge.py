@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from keystrand.formats.wording import counted
 from keystrand.inventory.coverage import estate_coverage
 from keystrand.inventory.identity import authority, canonical, identity
 from keystrand.inventory.reconcile import reconcile
@@ -44,7 +45,7 @@ def _systems_by_target(estate: Estate, records: Iterable[Record]) -> dict[str, s
     systems = {target.id: target.system for target in estate.target}
     if strangers := {record.target for record in records} - systems.keys():
         raise DocumentMismatch(
-            f"the observations name {len(strangers)} target(s) that the estate does not have",
+            f"the observations name {counted(len(strangers), 'target')} that the estate does not have",
             hint="scan again with this estate, or give the estate that the scan was made from",
             problems=tuple(Problem(message="no such target in the estate", field=name) for name in sorted(strangers)),
         )
