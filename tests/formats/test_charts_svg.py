@@ -13,7 +13,7 @@ from keystrand.formats.charts import ExposureRow, ScoreRow, VerdictRow, exposure
 from keystrand.formats.charts_map import LinkMark, SiteMark, site_map
 from keystrand.formats.charts_time import TimeRow, burndown, timeline, years_of
 from keystrand.formats.svg import nice_step, wrapped
-from keystrand.formats.wording import interval_text, joined, ratio_text, sentences, two_figures
+from keystrand.formats.wording import interval_text, joined, plain_number, ratio_text, sentences, two_figures
 from keystrand.model.units import Interval
 
 AS_OF = date(2026, 11, 24)
@@ -50,6 +50,15 @@ def test_numbers_keep_two_significant_figures(value: float) -> None:
 def test_rounding_reads_as_people_write(value: float, shown: str) -> None:
     """Rounded numbers have no exponent, no needless decimals and separated thousands."""
     assert two_figures(value) == shown
+
+
+@given(st.floats(0, 1e15))
+def test_a_plain_number_is_exact_and_has_no_exponent(value: float) -> None:
+    """Without rounding the words are the number itself: digits, separators and at most one point."""
+    shown = plain_number(value)
+    assert float(shown.replace(",", "")) == value
+    assert re.fullmatch(r"\d{1,3}(,\d{3})*(\.\d*[1-9])?", shown)
+    assert math.isclose(float(plain_number(value, 4).replace(",", "")), value, rel_tol=0.0006)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +157,15 @@ def test_the_scorecard_marks_goal_value_and_state_in_words() -> None:
     assert (len(goals), len(tracks), len(dots)) == (1, 2, 2)
     start = float(str(tracks[0].get("x1")))
     assert (dots[0] - start) == pytest.approx(2 * (float(str(goals[0].get("x1"))) - start), abs=0.2)
+
+
+def test_a_remark_on_a_score_does_not_run_into_the_next_row() -> None:
+    """A criterion with three lines of words is taller, so the next name stands below all of them."""
+    row = ScoreRow("Delivery", "at most 5", "met", 2.0, 1.0, 3.0, 5.0, ("2", "1 to 3", "enc 2, dec 1"))
+    drawn = [(float(str(t.get("y"))), "".join(t.itertext())) for t in parsed(scorecard([row, row])).iter("text")]
+    remark = min(y for y, words in drawn if words == "enc 2, dec 1")
+    second = max(y for y, words in drawn if words == "Delivery")
+    assert second - remark > 17
 
 
 def test_a_score_of_zero_draws_no_scale() -> None:

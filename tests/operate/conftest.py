@@ -1,4 +1,4 @@
-"""A regional bank's documents, built from the types: the report's tests need no other stage to run."""
+"""What was found at a regional bank, built from the types: the report's tests need no other stage to run."""
 
 from datetime import UTC, date, datetime
 
@@ -26,38 +26,22 @@ from keystrand.model.estate import (
 from keystrand.model.estate import (
     Exposure as Network,
 )
-from keystrand.model.link import LinkParameters, LinkRate
 from keystrand.model.observation import Outcome, Strength
-from keystrand.model.policy import Effect, Force, Stance, Status, Verification
+from keystrand.model.policy import Effect, Force, Status, Verification
 from keystrand.model.stages import (
-    Approach,
-    ApproachOption,
     Assessment,
     Assumption,
-    CriterionResult,
-    CriterionState,
-    CutEvidence,
     Exposure,
     Finding,
-    Fit,
     Inventory,
-    Measure,
-    MeasureKind,
-    Milestone,
-    OperationsReport,
     OwnershipGap,
-    PilotReport,
-    Plan,
     PolicyFinding,
     PolicyRef,
     PolicyState,
-    PositionRef,
     Priority,
-    SegmentDecision,
     SystemView,
 )
-from keystrand.model.units import Answer, Estimate, Interval
-from keystrand.operate.report import make_report
+from keystrand.model.units import Answer, Interval
 
 AS_OF = date(2026, 11, 24)
 MADE = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -105,14 +89,14 @@ _SITES = (
     ("mid-way", "Amplifier hall Lüneburg", SiteKind.HUB, 52.8500, 10.2000),
 )
 _SEGMENTS = (
-    ("corridor", "Data centre corridor", "dc-north", "dc-south", (), 14.0, Approach.QKD_FIBRE),
-    ("north-recovery", "North to recovery", "dc-north", "recovery", ("mid-way",), 152.0, Approach.QKD_TRUSTED_NODE),
-    ("south-recovery", "South to recovery", "dc-south", "recovery", (), 141.0, Approach.PQC_ONLY),
-    ("east-ring", "Eastern ring", "dc-north", "hub-east", (), 66.0, Approach.HYBRID),
-    ("west-ring", "Western ring", "dc-north", "hub-west", (), 118.0, Approach.PQC_ONLY),
-    ("clearing-link", "Clearing link", "recovery", "clearing", (), 352.0, Approach.PQC_ONLY),
-    ("backup-corridor", "Second corridor", "dc-north", "dc-south", (), 19.0, Approach.PQC_ONLY),
-    ("testbed", "University testbed", "hub-west", "recovery", (), 124.0, Approach.QUANTUM_INTERNET_TESTBED),
+    ("corridor", "Data centre corridor", "dc-north", "dc-south", (), 14.0),
+    ("north-recovery", "North to recovery", "dc-north", "recovery", ("mid-way",), 152.0),
+    ("south-recovery", "South to recovery", "dc-south", "recovery", (), 141.0),
+    ("east-ring", "Eastern ring", "dc-north", "hub-east", (), 66.0),
+    ("west-ring", "Western ring", "dc-north", "hub-west", (), 118.0),
+    ("clearing-link", "Clearing link", "recovery", "clearing", (), 352.0),
+    ("backup-corridor", "Second corridor", "dc-north", "dc-south", (), 19.0),
+    ("testbed", "University testbed", "hub-west", "recovery", (), 124.0),
 )
 
 
@@ -159,7 +143,7 @@ def estate() -> Estate:
                 carrier="Regional carrier",
                 reach=SegmentReach.METRO if km < 70 else SegmentReach.LONG_HAUL,
             )
-            for i, n, a, b, via, km, _ in _SEGMENTS
+            for i, n, a, b, via, km in _SEGMENTS
         ),
     )
 
@@ -294,183 +278,3 @@ def _policy(key: str, name: str, force: Force, verification: Verification, *, bi
         source="publisher, section",
         binding=binding,
     )
-
-
-def link_rate() -> LinkRate:
-    """Return what a model says of a 14 km link."""
-    parameters = LinkParameters(
-        channel_loss_db=3.1,
-        pulse_rate_hz=1e8,
-        signal_intensity=0.5,
-        decoy_intensity=0.1,
-        receiver_efficiency=0.1,
-        background_yield=1e-6,
-        misalignment=0.01,
-        correction_efficiency=1.16,
-        basis_match=0.5,
-    )
-    return LinkRate(
-        model="decoy-state BB84",
-        source="Lo, Ma, Chen 2005",
-        secret_key_rate_bits_per_s=91234.0,
-        sifted_rate_bits_per_s=400000.0,
-        qber=0.013,
-        limit_bits_per_s=1e6,
-        limited_by="the detectors",
-        parameters=parameters,
-    )
-
-
-def _decision(n: int) -> SegmentDecision:
-    segment, chosen = _SEGMENTS[n][0], _SEGMENTS[n][6]
-    quantum = chosen not in (Approach.PQC_ONLY, Approach.QUANTUM_INTERNET_TESTBED)
-    options = (
-        ApproachOption(
-            approach=chosen,
-            fit=Fit.CHOSEN,
-            reasons=(
-                "dedicated fibre, one span, and the operation team accepts the extra work"
-                if quantum
-                else "software on both ends is enough, and no question is open",
-            ),
-            objections=("a cut fibre stops new keys, so a fallback must be agreed",) if quantum else (),
-        ),
-        ApproachOption(
-            approach=Approach.HYBRID, fit=Fit.POSSIBLE, reasons=("two sources",), objections=("more to run",)
-        ),
-    )
-    return SegmentDecision(
-        segment=segment,
-        chosen=chosen,
-        options=options,
-        questions=("Is a dark fibre pair available on this route?", "Who accepts the node?") if n in (1, 4) else (),
-        would_change=("a measured loss above 18 dB",) if quantum else (),
-        rate=link_rate() if quantum else None,
-        positions=("ncsc", "bsi") if quantum else (),
-    )
-
-
-def _measure(n: int) -> Measure:
-    system, name, _ = _SYSTEMS[n % len(_SYSTEMS)]
-    finish = date(2027 + n // 6, 1 + (n * 5) % 12, 28)
-    kind = (MeasureKind.FIND_OUT, MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE)[n % 3]
-    title = (
-        f"Find out what {name} uses",
-        f"Move {name} to quantum-safe key exchange",
-        f"Change the certificates of {name} up to the root",
-    )
-    return Measure(
-        id=f"m-{n}",
-        rank=n + 1,
-        kind=kind,
-        title=title[n % 3],
-        subject=system,
-        owner=(None, "crypto", "platform", "network")[n % 4],
-        start=date(2026 + n // 8, 12 if n < 8 else 2, 1),
-        finish=finish,
-        latest_finish=date(2030, 12, 31) if n % 2 else None,
-        late=bool(n % 2) and finish > date(2030, 12, 31),
-        depends_on=(),
-        reasons=("data that must stay secret for 30 years crosses the internet", "its deadline is the nearest one"),
-        done_when="a scan shows that the old exchange is refused",
-        fallback="stay on the old exchange, with a dated waiver",
-    )
-
-
-@pytest.fixture(scope="session")
-def plan() -> Plan:
-    """Return a plan with every approach in it and 34 measures, some late and some without an owner."""
-    return Plan(
-        format_version=FORMAT_VERSION,
-        tool_version="0.1.0",
-        as_of=AS_OF,
-        created_at=MADE,
-        made_from=(_ref("assessment"),),
-        seed=None,
-        coverage=Coverage(unit="segments", looked_at=8, answered=6),
-        decisions=tuple(_decision(n) for n in range(len(_SEGMENTS))),
-        measures=tuple(_measure(n) for n in range(34)),
-        milestones=(Milestone(id="y2030", title="High risk done", date=date(2030, 12, 31), measures=("m-1",)),),
-        positions=(
-            PositionRef(
-                id="ncsc", authority="UK NCSC", stance=Stance.DISCOURAGES, text="Does not support QKD for government.",
-                source="NCSC white paper", as_of=date(2026, 10, 1), applies=False,
-            ),
-            PositionRef(
-                id="bsi", authority="BSI", stance=Stance.LIMITS, text="Sees QKD as a niche beside post-quantum.",
-                source="joint position paper", as_of=date(2026, 10, 1), applies=True,
-            ),
-        ),
-        assumptions=(Assumption(name="Team capacity", value="3 measures at once", source="default of the plan"),),
-    )  # fmt: skip
-
-
-def estimate(value: float, unit: str, *, simulated: bool = False) -> Estimate:
-    """Return an estimate with a spread of a tenth to either side."""
-    return Estimate(
-        value=value, low=value * 0.9, high=value * 1.1, sample_size=100, unit=unit, simulated=simulated
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def pilot() -> PilotReport:
-    """Return a pilot with criteria met, missed and not measured, on a simulated link."""
-    score = (
-        ("Secret key rate", "at least 20,000 bit/s", CriterionState.MET,
-         estimate(91234.0, "bit/s", simulated=True), ""),
-        ("Handshake, median", "at most 50 ms", CriterionState.MET, estimate(12.34, "ms"), ""),
-        ("Key delivery, median", "at most 5 ms", CriterionState.MISSED, estimate(7.91, "ms"), ""),
-        ("Recovery after a cut", "at most 10 s", CriterionState.MET, estimate(3.2, "s"), ""),
-        ("Operational effort", "at most 2 hours a month", CriterionState.NOT_MEASURED, None,
-         "a campaign of minutes cannot show the effort of a month"),
-    )  # fmt: skip
-    return PilotReport(
-        format_version=FORMAT_VERSION,
-        tool_version="0.1.0",
-        as_of=AS_OF,
-        created_at=MADE,
-        made_from=(_ref("plan"),),
-        seed=7,
-        coverage=Coverage(unit="criteria", looked_at=5, answered=4),
-        pilot="corridor",
-        segment="corridor",
-        rate=link_rate(),
-        consumer="TLS 1.3 echo with an external key",
-        key_management_entities=2,
-        key_exchange=("X25519MLKEM768",),
-        secret_key_rate=estimate(91234.0, "bit/s", simulated=True),
-        enc_keys=estimate(4.31, "ms"),
-        dec_keys=estimate(3.9, "ms"),
-        handshake=estimate(12.34, "ms"),
-        handshakes=100,
-        failed_handshakes=0,
-        fresh_key_each=True,
-        cut=CutEvidence(
-            requests=40,
-            refused_with_503=28,
-            keys_from_stock=12,
-            handshakes_without_key=0,
-            old_keys=0,
-            zero_keys=0,
-            consumer_error="no key available (503): check the quantum link",
-            recovered=True,
-            recovery_s=3.2,
-        ),
-        events=(),
-        scorecard=tuple(
-            CriterionResult(name=n, goal=g, state=s, measured=m, reason=r) for n, g, s, m, r in score
-        ),
-        limits=("no hardware took part", "one consumer, one link, some minutes"),
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def report(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
-) -> OperationsReport:
-    """Return the report on the bank."""
-    return make_report(
-        estate, inventory, assessment, plan, pilot,
-        made_from=(_ref("estate"), _ref("inventory"), _ref("assessment"), _ref("plan"), _ref("pilot-report")),
-        as_of=AS_OF, created_at=MADE, tool_version="0.1.0",
-    )  # fmt: skip

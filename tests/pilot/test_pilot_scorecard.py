@@ -1,5 +1,6 @@
 """Scorecard, campaign and report: nothing that was not measured counts as met."""
 
+import re
 from datetime import UTC, date, datetime
 
 import msgspec
@@ -7,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystrand.app.pilot import scorecard_rows
 from keystrand.formats.documents import content_hash, decode, encode
+from keystrand.formats.report_charts import scorecard_chart
+from keystrand.formats.wording import two_figures
 from keystrand.model.estate import Criteria, Pilot
 from keystrand.model.stages import CriterionState, CutEvidence, PilotReport
 from keystrand.pilot.campaign import CAMPAIGN, PhaseName, Progress, is_over
@@ -107,6 +111,45 @@ def test_what_was_not_measured_is_not_met(name: str, change: dict[str, object]) 
     (missing,) = [result for result in results if result.state is CriterionState.NOT_MEASURED]
     assert (missing.name, missing.measured) == (name, None)
     assert missing.reason
+
+
+def test_the_slower_side_of_key_delivery_decides() -> None:
+    """A median over both sides together would pass where one side is too slow: it misses, and both are shown."""
+    for enc, dec in ((30.0, 1.0), (1.0, 30.0)):
+        samples = msgspec.structs.replace(GOOD, enc_keys_ms=(enc, enc), dec_keys_ms=(dec,) * 2 + (dec / 2,))
+        result = next(r for r in score(CRITERIA, samples) if r.name == "key delivery time")
+        assert result.state is CriterionState.MISSED
+        assert result.measured is not None
+        assert result.measured.value == 30.0
+        assert result.reason == f"enc_keys {two_figures(enc)} ms, dec_keys {two_figures(dec)} ms"
+
+
+def test_goals_and_rows_are_written_plainly() -> None:
+    """No exponent anywhere: thousands are separated, and small limits are decimals."""
+    criteria = Criteria(
+        secret_key_rate_min_bits_per_s=1e6, handshake_median_max_ms=1e-5, key_delivery_median_max_ms=1234567.5,
+        recovery_max_s=1e6, failed_handshakes_max_ratio=1e-5,
+    )  # fmt: skip
+    goals = [result.goal for result in score(criteria, GOOD)]
+    assert goals == [
+        "at least 1,000,000 bit/s", "median at most 0.00001 ms", "each median at most 1,234,567.5 ms",
+        "at most 1,000,000 s", "a ratio of at most 0.00001",
+    ]  # fmt: skip
+    fast = msgspec.structs.replace(GOOD, secret_key_rates_bits_per_s=(187_712.3,))
+    row = scorecard_rows(report(msgspec.structs.replace(CAMPAIGN_RUN, samples=fast)))[0]
+    assert (row["goal"], row["measured"], row["from"]) == ("at least 1,000 bit/s", "187,700 bit/s", "187,700")
+
+
+def test_every_goal_is_drawn_where_its_number_lies() -> None:
+    """The chart finds the goal's number in its words, separators or not: one upright line a criterion above zero."""
+    criteria = msgspec.structs.replace(CRITERIA, secret_key_rate_min_bits_per_s=1e6, failed_handshakes_max_ratio=0.5)
+    samples = msgspec.structs.replace(GOOD, failed_handshakes=1)
+    made = msgspec.structs.replace(report(), scorecard=score(criteria, samples))
+    svg = scorecard_chart(made)
+    assert svg.count('class="goal"') == 5
+    # 1,600 bit/s measured against 1,000,000: the line stands at the end of the scale, as it must
+    goal, dot = (float(x) for x in re.findall(r'x1="([\d.]+)"[^>]*class="goal"|cx="([\d.]+)"', svg)[:2] for x in x if x)
+    assert goal - 300 > 600 * (dot - 300)
 
 
 def test_empty_campaign_meets_nothing() -> None:

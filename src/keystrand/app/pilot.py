@@ -10,6 +10,7 @@ from keystrand import __version__
 from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
+from keystrand.formats.wording import plain_number
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, Pilot
 from keystrand.model.link import LinkRate
@@ -72,9 +73,9 @@ def scorecard_rows(report: PilotReport) -> list[dict[str, Any]]:
             "criterion": c.name,
             "goal": c.goal,
             "state": c.state.value,
-            "measured": f"{c.measured.value:.4g} {c.measured.unit}" if c.measured else "",
-            "from": f"{c.measured.low:.4g}" if c.measured else "",
-            "to": f"{c.measured.high:.4g}" if c.measured else "",
+            "measured": f"{plain_number(c.measured.value, 4)} {c.measured.unit}" if c.measured else "",
+            "from": plain_number(c.measured.low, 4) if c.measured else "",
+            "to": plain_number(c.measured.high, 4) if c.measured else "",
             "samples": c.measured.sample_size if c.measured else 0,
             "simulated": c.measured.simulated if c.measured else "",
             "why": c.reason,

@@ -139,21 +139,21 @@ _MARKS = {"met": "✓ Met", "missed": "✗ Missed", "not-measured": "? Not measu
 
 def scorecard(rows: Sequence[ScoreRow], key: str = "chart-scorecard") -> str:
     """Return one scale a criterion: the measured value with its spread, and the goal as an upright line."""
-    step, top, left, width = 76.0, 8.0, 300.0, 290.0
+    y, left, width = 8.0, 300.0, 290.0
     body: list[str] = []
-    for n, row in enumerate(rows):
-        y = top + n * step
+    for row in rows:
         body.append(text(0, y + 22, fitting(row.name, left - 24), "strong"))
         body.append(text(0, y + 42, fitting(row.goal, left - 24), "muted"))
         body += _scale(row, left, y + 26, width)
         x = left + width + 24
         body.append(text(x, y + 22, _MARKS[row.state], f"strong s-{row.state}"))
         body += [text(x, y + 41 + 17 * m, fitting(part, WIDTH - x), "muted") for m, part in enumerate(row.shown)]
-        body.append(line(0, y + step - 4, WIDTH, y + step - 4, "grid"))
+        y += 76 + 17 * max(len(row.shown) - 2, 0)
+        body.append(line(0, y - 4, WIDTH, y - 4, "grid"))
     title = "Pilot scorecard: " + "; ".join(
         f"{r.name}, {r.goal}: {_MARKS[r.state][2:]}, {' '.join(r.shown)}" for r in rows
     )
-    return drawing(key, WIDTH, top + len(rows) * step, title, body)
+    return drawing(key, WIDTH, y, title, body)
 
 
 def _scale(row: ScoreRow, x: float, y: float, width: float) -> list[str]:

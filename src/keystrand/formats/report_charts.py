@@ -13,8 +13,10 @@ from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, CriterionResult, Figure, OperationsReport, PilotReport, Plan
 
 FUNCTION_NAMES = {Function.KEY_ESTABLISHMENT: "Key exchange", Function.SIGNATURE: "Signatures"}
-SHOWN_MEASURES = 12
-"""Bars of the timeline: what fits on one page beside the table."""
+SHOWN_MEASURES = 8
+"""Bars of the timeline: the measures that the table names."""
+SHOWN_EXPOSURES = 5
+"""Exposures drawn: the largest. The table names all that the report names."""
 SHOWN_DEADLINES = 6
 _POINTED_EXPOSURE = re.compile(r"/exposures/(\d+)\Z")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -33,11 +35,11 @@ def exposure_indices(figures: tuple[Figure, ...]) -> list[int]:
 
 
 def exposure_chart(report: OperationsReport, estate: Estate, assessment: Assessment) -> str:
-    """Return the exposures that the report names one by one; empty where there are none."""
+    """Return the largest of the exposures that the report names one by one; empty where there are none."""
     systems = {system.id: system.name for system in estate.system}
     classes = {kind.id: kind.name for kind in estate.data_class}
     rows = []
-    for index in exposure_indices(report.exposure):
+    for index in exposure_indices(report.exposure)[:SHOWN_EXPOSURES]:
         e = assessment.exposures[index]
         years = f"{two_figures(e.shelf_life_years)} years"
         detail = f"{years}: {classes.get(e.data_class, e.data_class)}"
@@ -108,6 +110,7 @@ def _shown(criterion: CriterionResult) -> tuple[str, ...]:
     return (
         f"{value_text(measured)}{simulated_text(measured)}",
         f"{spread_text(measured)}, {samples}" if spread_text(measured) else samples,
+        *([criterion.reason] if criterion.reason else []),
     )
 
 

@@ -128,6 +128,18 @@ def _advised(rows: list[SegmentRow]) -> list[PositionRef]:
     return list({position.id: position for row in rows for position in row.positions}.values())
 
 
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "capital": capital,
+        "day": day_text,
+        "short_day": short_day,
+        "file": document_file,
+        "lead": split_lead,
+    }
+    return environment
+
+
 def render(
     report: OperationsReport,
     estate: Estate,
@@ -141,32 +153,28 @@ def render(
     `template_text` is the package's `templates/report.html.j2`. Everything that comes from a document is escaped;
     only the drawings of `formats.charts`, which escape for themselves, are taken as markup.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "capital": capital,
-        "day": day_text,
-        "short_day": short_day,
-        "file": document_file,
-        "lead": split_lead,
-    }
     segments = [_segment_row(n, d, estate, report, plan) for n, d in enumerate(plan.decisions)]
     line, burndown = report_charts.time_charts(report, plan)
-    page = environment.from_string(template_text).render(
-        report=report,
-        sector=estate.organisation.sector,
-        functions=report_charts.FUNCTION_NAMES,
-        verdict_chart=Markup(report_charts.verdict_chart(report)),  # noqa: S704 - charts escape every text themselves
-        exposure_chart=Markup(report_charts.exposure_chart(report, estate, assessment)),  # noqa: S704 - as above
-        timeline=Markup(line),  # noqa: S704 - as above
-        burndown=Markup(burndown),  # noqa: S704 - as above
-        map=Markup(report_charts.map_chart(report, estate, plan)),  # noqa: S704 - as above
-        scorecard=Markup(report_charts.scorecard_chart(pilot)),  # noqa: S704 - as above
-        open_counts=_open_counts(report, plan),
-        segments=segments,
-        positions=_advised(segments),
-        assumptions=_assumptions(assessment, plan),
-        measures=len(plan.measures),
-        pilot=pilot,
-        simulated=pilot is not None and is_simulated(pilot),
+    page = (
+        _environment()
+        .from_string(template_text)
+        .render(
+            report=report,
+            sector=estate.organisation.sector,
+            functions=report_charts.FUNCTION_NAMES,
+            verdict_chart=Markup(report_charts.verdict_chart(report)),  # noqa: S704 - charts escape every text themselves
+            exposure_chart=Markup(report_charts.exposure_chart(report, estate, assessment)),  # noqa: S704 - as above
+            timeline=Markup(line),  # noqa: S704 - as above
+            burndown=Markup(burndown),  # noqa: S704 - as above
+            map=Markup(report_charts.map_chart(report, estate, plan)),  # noqa: S704 - as above
+            scorecard=Markup(report_charts.scorecard_chart(pilot)),  # noqa: S704 - as above
+            open_counts=_open_counts(report, plan),
+            segments=segments,
+            positions=_advised(segments),
+            assumptions=_assumptions(assessment, plan),
+            measures=len(plan.measures),
+            pilot=pilot,
+            simulated=pilot is not None and is_simulated(pilot),
+        )
     )
     return page.encode()

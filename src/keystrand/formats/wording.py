@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 
 from keystrand.model.stages import PilotReport
 from keystrand.model.units import Estimate, Interval
@@ -20,6 +21,15 @@ def two_figures(value: float) -> str:
     # 9.96 rounds up to 10.0: the magnitude has grown, and one decimal too many would be shown
     shown = max(0, 1 - math.floor(math.log10(abs(rounded))))
     return f"{rounded:,.{shown}f}"
+
+
+def plain_number(value: float, figures: int | None = None) -> str:
+    """Return `value` without an exponent and with separated thousands: 1e6 -> 1,000,000, 1e-05 -> 0.00001.
+
+    Exact without `figures`, as a goal must be; with it, rounded to that many significant figures.
+    """
+    words = repr(float(value)) if figures is None else f"{value:.{figures}g}"
+    return f"{Decimal(words).normalize():,f}"
 
 
 def interval_text(interval: Interval, unit: str = "") -> str:

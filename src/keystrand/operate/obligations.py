@@ -1,5 +1,6 @@
 """Obligations and their dates: every rule that took part, with how many systems stand where."""
 
+from datetime import date
 from typing import NamedTuple
 
 from keystrand.formats.wording import day_text
@@ -31,6 +32,7 @@ _WORST_FIRST = (
     PolicyState.UNDETERMINED,
     PolicyState.MET,
 )
+_OPEN = (PolicyState.DUE, PolicyState.UNDETERMINED)
 
 
 class _Judged(NamedTuple):
@@ -92,6 +94,29 @@ def obligations_of(assessment: Assessment) -> tuple[ReportObligation, ...]:
     refs = {ref.id: ref for ref in assessment.policies}
     made = [_obligation(refs.get(policy), rows) for (policy, _), rows in _by_rule(assessment).items()]
     return tuple(sorted(made, key=lambda o: (not o.binding, o.deadline, o.policy, o.rule)))
+
+
+class NextDate(NamedTuple):
+    """The next date of the binding rules: systems that are not ready for it, and those that could not be judged."""
+
+    day: date
+    due: int
+    undetermined: int
+
+
+def next_date(assessment: Assessment) -> NextDate | None:
+    """Return the next date that some system is not known to meet; each system counts once, where it is worst."""
+    binding = {ref.id for ref in assessment.policies if ref.binding}
+    coming: dict[date, dict[PolicyState, set[str]]] = {}
+    for finding in assessment.findings:
+        for p in finding.policies:
+            if p.policy in binding and p.deadline >= assessment.as_of and p.state in _OPEN:
+                coming.setdefault(p.deadline, {state: set() for state in _OPEN})[p.state].add(finding.system)
+    if not coming:
+        return None
+    systems = coming[day := min(coming)]
+    due = systems[PolicyState.DUE]
+    return NextDate(day, len(due), len(systems[PolicyState.UNDETERMINED] - due))
 
 
 def systems_in_violation(assessment: Assessment) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""The leadership report: what a chief security officer reads in five minutes, every figure with its source."""
+"""The leadership report: what a chief security officer reads in five minutes, every figure with its source.
+
+Numbers are rounded to two significant figures; what is unknown is counted and never called safe.
+"""
 
 from datetime import date, datetime
 
@@ -10,7 +13,7 @@ from keystrand.model.stages import Assessment, Figure, Inventory, OperationsRepo
 from keystrand.operate.counting import systems_by_state, verdict_counts
 from keystrand.operate.decisions import approach_figures, decisions_needed, first_measures
 from keystrand.operate.exposure import doubtful_systems, exposed_systems, exposure_figures, totals
-from keystrand.operate.obligations import obligations_of, systems_in_doubt, systems_in_violation
+from keystrand.operate.obligations import NextDate, next_date, obligations_of, systems_in_doubt, systems_in_violation
 from keystrand.operate.proof import pilot_figures, pilot_headline, pilot_limits
 from keystrand.operate.standing import ANSWERS, NOT_COVERED, controls_of
 from keystrand.operate.unknowns import unknown_figures
@@ -50,21 +53,28 @@ def _sunk(assessment: Assessment) -> Figure:
 
 
 def _obligations(assessment: Assessment) -> Figure:
-    obligations = obligations_of(assessment)
+    if not any(policy.binding for policy in assessment.policies):
+        return _headline("obligations", "Obligations", _NO_BINDING, "assessment", "/policies")
     judged = {finding.system for finding in assessment.findings}
+    if not judged:
+        value = "0 systems were judged: whether a binding rule is broken, or will be, is not known."
+        return _headline("obligations", "Obligations", value, "assessment", "/findings")
     broken = len(systems_in_violation(assessment))
     verb = "breaks" if broken == 1 else "break"
     value = f"{broken} of {counted(len(judged), 'system')} {verb} a binding rule today; "
     doubt = len(systems_in_doubt(assessment))
     value += f"for {doubt} others it could not be determined; " if doubt else ""
-    coming = [o for o in obligations if o.binding and o.deadline > assessment.as_of and o.due]
-    if not any(policy.binding for policy in assessment.policies):
-        return _headline("obligations", "Obligations", _NO_BINDING, "assessment", "/policies")
-    if coming:
-        value += f"the next date is {day_text(coming[0].deadline)}, for {counted(coming[0].due, 'system')}."
-    else:
-        value += "no later date is due."
-    return _headline("obligations", "Obligations", value, "assessment", "/findings")
+    return _headline("obligations", "Obligations", value + _coming(next_date(assessment)), "assessment", "/findings")
+
+
+def _coming(coming: NextDate | None) -> str:
+    if coming is None:
+        return "no later date is due."
+    value = f"the next date is {day_text(coming.day)}"
+    if not coming.due:
+        return f"{value}, and {counted(coming.undetermined, 'system')} cannot be judged."
+    more = f", and {coming.undetermined} more cannot be judged" if coming.undetermined else ""
+    return f"{value}, for {counted(coming.due, 'system')}{more}."
 
 
 _NO_BINDING = "0 policies are declared as binding: every date in this report is an outlook."
@@ -78,6 +88,25 @@ def _readiness(plan: Plan) -> Figure:
     value = f"{counted(len(measures), 'measure')} would be done by {day_text(max(m.finish for m in measures))}; "
     value += f"{late} would miss a deadline and {unowned} {'has' if unowned == 1 else 'have'} no owner."
     return _headline("plan", "Readiness", value, "plan", "/measures")
+
+
+def _headlines(estate: Estate, assessment: Assessment, plan: Plan, pilot: PilotReport | None) -> tuple[Figure, ...]:
+    return (
+        _key_exchange(estate, assessment),
+        _long_lived(estate, assessment),
+        _sunk(assessment),
+        _obligations(assessment),
+        _readiness(plan),
+        pilot_headline(pilot),
+    )
+
+
+def _notice(estate: Estate, inventory: Inventory) -> str:
+    """Return what a reader must know first: whose servers were asked. Empty where they were the estate's own."""
+    if not inventory.stand_ins:
+        return ""
+    number = f"{len(inventory.stand_ins)} of {counted(len(estate.target), 'target')}"
+    return f"Demonstration: for {number}, servers started for the purpose were asked, not the organisation's own."
 
 
 def make_report(  # noqa: PLR0913 - one argument a document, and the parts of the new document's head
@@ -94,8 +123,7 @@ def make_report(  # noqa: PLR0913 - one argument a document, and the parts of th
 ) -> OperationsReport:
     """Return the leadership report. `pilot` is None where none was run, which the report then says.
 
-    Every figure names the document it came from by its kind, and the place in it by a JSON pointer (RFC 6901).
-    Ranges stay ranges and are rounded to two significant figures; what is unknown is counted and never called safe.
+    Every figure names its document by kind, and the place in it by a JSON pointer (RFC 6901). Ranges stay ranges.
     """
     return OperationsReport(
         format_version=FORMAT_VERSION,
@@ -106,14 +134,8 @@ def make_report(  # noqa: PLR0913 - one argument a document, and the parts of th
         seed=None,
         coverage=assessment.coverage,
         organisation=estate.organisation.name,
-        headline=(
-            _key_exchange(estate, assessment),
-            _long_lived(estate, assessment),
-            _sunk(assessment),
-            _obligations(assessment),
-            _readiness(plan),
-            pilot_headline(pilot),
-        ),
+        notice=_notice(estate, inventory),
+        headline=_headlines(estate, assessment, plan, pilot),
         verdicts=verdict_counts(estate, assessment),
         exposure=exposure_figures(estate, assessment),
         first_measures=first_measures(estate, plan),

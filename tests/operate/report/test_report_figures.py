@@ -12,24 +12,21 @@ from hypothesis import strategies as st
 from keystrand.formats.documents import content_hash, encode
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import Coverage, Document, Gap
-from keystrand.model.estate import Estate
+from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome
-from keystrand.model.policy import Effect, Verification
+from keystrand.model.policy import Verification
 from keystrand.model.stages import (
     Approach,
     Assessment,
-    CriterionState,
     Exposure,
     Figure,
     Inventory,
     OperationsReport,
     PilotReport,
     Plan,
-    PolicyState,
 )
 from keystrand.model.units import Answer, Interval
 from keystrand.operate.counting import systems_by_state
-from keystrand.operate.obligations import obligations_of
 from keystrand.operate.report import make_report
 
 replace = msgspec.structs.replace
@@ -199,34 +196,6 @@ def test_what_cannot_be_ruled_out_is_said_beside_what_is_probable(
     assert figure(report, "headline-long-lived").value.endswith("for 20 others it cannot be ruled out.")
 
 
-def test_obligations_count_each_system_once_where_it_is_worst(report: OperationsReport, assessment: Assessment) -> None:
-    """A rule that meets a system in two functions counts that system once; binding rules come first."""
-    assert [o.binding for o in report.obligations] == sorted((o.binding for o in report.obligations), reverse=True)
-    for obligation in report.obligations:
-        systems = {
-            f.system
-            for f in assessment.findings
-            for p in f.policies
-            if p.rule == obligation.rule and p.state is not PolicyState.NOT_APPLICABLE
-        }
-        counts = (obligation.violations, obligation.due, obligation.notices, obligation.undetermined, obligation.met)
-        assert sum(counts) == len(systems)
-    assert figure(report, "headline-obligations").value == (
-        "2 of 30 systems break a binding rule today; the next date is 31 December 2030, for 23 systems."
-    )
-
-
-@pytest.mark.parametrize("effect", list(Effect))
-@pytest.mark.parametrize("state", list(PolicyState))
-def test_every_effect_and_state_has_words(assessment: Assessment, effect: Effect, state: PolicyState) -> None:
-    """Whatever a rule does and however a system stands, the obligation says it; only `not applicable` is left out."""
-    finding = assessment.findings[0]
-    policies = tuple(replace(p, effect=effect, state=state) for p in finding.policies)
-    made = obligations_of(replace(assessment, findings=(replace(finding, policies=policies),)))
-    assert len(made) == (0 if state is PolicyState.NOT_APPLICABLE else len(policies))
-    assert all("key exchange" in o.demand and "{" not in o.demand for o in made)
-
-
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_of_a_scan_has_words(
     estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, outcome: Outcome
@@ -240,37 +209,6 @@ def test_every_outcome_of_a_scan_has_words(
     assert ("(1 " in said) is (outcome is not Outcome.SKIPPED)
 
 
-def test_a_rule_in_force_that_nobody_could_judge_is_in_the_headline(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
-) -> None:
-    """Undetermined is not met: the systems in doubt stand beside those that break a rule, each counted once."""
-    doubtful = tuple(
-        replace(
-            f,
-            policies=tuple(
-                replace(p, state=PolicyState.UNDETERMINED)
-                if p.policy == "bank-directive" and p.state is PolicyState.NOT_APPLICABLE
-                else p
-                for p in f.policies
-            ),
-        )
-        for f in assessment.findings
-    )
-    report = report_on(estate, inventory, replace(assessment, findings=doubtful), plan, None)
-    assert "2 of 30 systems break a binding rule today; for 28 others it could not be determined" in (
-        figure(report, "headline-obligations").value
-    )
-
-
-def test_a_violation_of_a_rule_that_does_not_bind_is_not_a_breach(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
-) -> None:
-    """Only binding policies are broken; the others are an outlook, however late they are."""
-    policies = tuple(replace(p, binding=False) for p in assessment.policies)
-    report = report_on(estate, inventory, replace(assessment, policies=policies), plan, None)
-    assert figure(report, "headline-obligations").value.startswith("0 policies are declared as binding")
-
-
 def test_the_first_measures_follow_the_rank_and_name_owner_and_date(report: OperationsReport, plan: Plan) -> None:
     """The eight measures of lowest rank are shown; one without an owner says that nobody is named."""
     assert [m.id for m in report.first_measures] == [f"m-{n}" for n in range(8)]
@@ -279,65 +217,6 @@ def test_the_first_measures_follow_the_rank_and_name_owner_and_date(report: Oper
     assert all(m.why.endswith(".") and m.finish for m in report.first_measures)
     late = sum(m.late for m in plan.measures)
     assert figure(report, "decide-late").value.startswith(f"Bring forward, or accept in writing, {late} measures")
-
-
-def test_simulated_numbers_say_so(report: OperationsReport) -> None:
-    """A simulated rate is called simulated wherever it stands; a measured latency is not."""
-    assert "simulated" in figure(report, "headline-pilot").value
-    assert "simulated" in figure(report, "pilot-rate").value
-    assert "simulated" in figure(report, "pilot-model").value
-    assert "simulated" not in figure(report, "pilot-handshake").value
-
-
-def test_a_number_without_samples_is_not_measured(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
-) -> None:
-    """An estimate of no samples reads as not measured, never as zero."""
-    silent = replace(pilot, secret_key_rate=replace(pilot.secret_key_rate, value=0.0, low=0.0, high=0.0, sample_size=0))
-    report = report_on(estate, inventory, assessment, plan, silent)
-    assert figure(report, "pilot-rate").value == "not measured"
-
-
-def test_without_a_pilot_the_report_says_that_nothing_is_proved(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
-) -> None:
-    """No pilot gives no scorecard, and both the headline and the list of unknowns say why."""
-    report = report_on(estate, inventory, assessment, plan, None)
-    assert (report.pilot, report.pilot_limits) == ((), ())
-    assert figure(report, "headline-pilot").value.startswith("0 pilots have been run")
-    assert figure(report, "unknown-pilot").value == "0 of 8 segments proved by a pilot."
-
-
-def test_an_old_key_handed_out_is_in_the_headline(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
-) -> None:
-    """If a consumer got an old or empty key while the link was cut, the first screen says so."""
-    bad = replace(pilot, cut=replace(pilot.cut, old_keys=1, zero_keys=1))
-    report = report_on(estate, inventory, assessment, plan, bad)
-    assert "2 old or empty keys reached consumers" in figure(report, "headline-pilot").value
-    bare = replace(pilot, cut=replace(pilot.cut, handshakes_without_key=3))
-    report = report_on(estate, inventory, assessment, plan, bare)
-    assert "3 handshakes went through without a key" in figure(report, "headline-pilot").value
-
-
-def test_a_cut_that_nobody_tried_proves_nothing(
-    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
-) -> None:
-    """Without a request during a cut the headline claims no good behaviour."""
-    idle = replace(pilot, cut=replace(pilot.cut, requests=0, keys_from_stock=0, refused_with_503=0))
-    value = figure(report_on(estate, inventory, assessment, plan, idle), "headline-pilot").value
-    assert value.endswith("What consumers get while the link is cut was not tested.")
-
-
-def test_the_scorecard_tells_missed_and_not_measured_apart(report: OperationsReport, pilot: PilotReport) -> None:
-    """Each criterion keeps its state; one that was not measured gives its reason instead of a number."""
-    states = [c.state for c in pilot.scorecard]
-    assert states.count(CriterionState.MET) == 3
-    assert figure(report, "criterion-2").value.startswith("Missed: 7.9 ms (7.1 to 8.7")
-    assert (
-        figure(report, "criterion-4").value == "Not measured: a campaign of minutes cannot show the effort of a month"
-    )
-    assert "3 of 5 pilot criteria were met" in figure(report, "headline-pilot").value
 
 
 def test_what_is_not_known_is_counted(report: OperationsReport) -> None:
@@ -404,3 +283,19 @@ def test_an_empty_world_gives_a_report_that_says_nothing_is_known(
     assert all(re.match(r"\d.*\.\Z", f.value) for f in report.headline)
     assert not any("safe" in f.value for f in report.headline)
     assert not [*report.exposure, *report.approaches, *report.first_measures, *report.obligations]
+
+
+def test_the_report_says_first_that_stand_ins_answered(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, report: OperationsReport
+) -> None:
+    """A demonstration is called one, with its count; a scan of the organisation's own servers carries no notice."""
+    targets = tuple(
+        Target(id=f"t{n}", probe=ProbeKind.TLS, system=s.id, host="h.example", port=443)
+        for n, s in enumerate(estate.system[:3])
+    )
+    shown = replace(inventory, stand_ins=("t0", "t1"))
+    made = report_on(replace(estate, target=targets), shown, assessment, plan, None)
+    assert made.notice == (
+        "Demonstration: for 2 of 3 targets, servers started for the purpose were asked, not the organisation's own."
+    )
+    assert report.notice == ""

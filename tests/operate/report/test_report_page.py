@@ -192,6 +192,43 @@ def test_every_chart_has_words_and_a_table(html: str) -> None:
     assert all(a.get("scope") in ("col", "row") for a in page.all("th"))
 
 
+def test_the_first_screen_has_the_three_first_measures_and_all_that_is_not_known(
+    html: str, report: OperationsReport
+) -> None:
+    """Before the first section: every headline, three measures with owner and date, and each unknown with its count."""
+    first = Page(html[: html.index('<h2 id="unknown">')] + "</main></div></body></html>").text
+    for figure in report.headline:
+        assert split_lead(figure.value)[1] in first
+    for measure in report.first_measures[:3]:
+        assert measure.title in first
+        assert measure.owner in first
+    for figure in report.unknown:
+        assert f"{figure.label} {split_lead(figure.value)[0]}" in first
+
+
+def test_what_is_folded_on_screen_is_open_on_paper(html: str) -> None:
+    """Nothing is hidden from a printer: closed parts are shown there, and a browser that cannot do so says it."""
+    paper = html[html.index("@media print") : html.index("</style>")]
+    assert "details::details-content { content-visibility: visible;" in paper
+    assert not re.search(r"details[^{}:]*\{[^}]*display: none", paper)
+    assert (
+        "@supports not selector(details::details-content) { @media print { .unfolded { display: block; } } }" in paper
+    )
+    assert not any("open" in a for a in Page(html).all("details"))
+
+
+def test_the_notice_stands_above_everything(
+    html: str, estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport
+) -> None:
+    """A demonstration says so in a banner before the title; nothing hides it on paper. Without a notice: no banner."""
+    shown = page_of(estate, replace(inventory, stand_ins=("a",)), assessment, plan, pilot)
+    banner = shown.index('<div class="banner" role="note">')
+    assert banner < shown.index("<header>")
+    assert "servers started for the purpose were asked" in shown[banner : shown.index("<header>")]
+    assert not re.search(r"\.banner[^{}]*\{[^}]*display: none", shown)
+    assert '<div class="banner"' not in html
+
+
 def _luminance(colour: str) -> float:
     parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
@@ -308,3 +345,25 @@ def test_a_real_browser_runs_nothing_and_prints_the_page(
     pdf = tmp_path / "report.pdf"
     subprocess.run([*command, f"--print-to-pdf={pdf}", file.as_uri()], capture_output=True, check=True, timeout=120)
     assert pdf.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.system
+@pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("pdftotext")), reason="needs Debian's chromium and poppler-utils"
+)
+def test_paper_has_the_banner_and_every_folded_part(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan, pilot: PilotReport, tmp_path: Path
+) -> None:
+    """Chromium prints the notice, and the captions and the last words of the parts that are closed on screen."""
+    file, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+    demo = replace(inventory, stand_ins=("a",))
+    file.write_text(page_of(estate, demo, assessment, plan, pilot), encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    subprocess.run([*command, f"--print-to-pdf={pdf}", file.as_uri()], capture_output=True, check=True, timeout=120)
+    printed = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, text=True).stdout
+    paper = " ".join(printed.split())
+    for words in ("Demonstration: for 1 of", "Does not support QKD for government", "Rules that do not bind",
+                  "Is this a research project?", "Switch it off", "Team capacity", "SHA-256", "What else the pilot",
+                  "Measures still open", "a measured loss above 18 dB", "Scorecard"):  # fmt: skip
+        assert words in paper, words
+    assert "This browser leaves closed parts out" not in paper
