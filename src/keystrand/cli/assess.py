@@ -37,7 +37,8 @@ def run(
     emit(output, priority_rows(assessment), value=assessment)
     say(f"wrote {out}/assessment.json; ask why with: keystrand assess explain SYSTEM --out {out}")
     if fail_on and (count := gate_count(assessment, fail_on.value)):
-        raise GateTripped(f"{counted(count, 'finding')} tripped the gate: {fail_on.value}", hint="keystrand assess explain SYSTEM says why")
+        found = f"{counted(count, 'finding')} tripped the gate: {fail_on.value}"
+        raise GateTripped(found, hint="keystrand assess explain SYSTEM says why")
 
 
 @app.command()

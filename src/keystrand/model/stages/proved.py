@@ -16,7 +16,10 @@ class CriterionState(StrEnum):
 
 
 class CriterionResult(Part, frozen=True, kw_only=True):
-    """One success criterion with its goal, the measured value, and why it was not measured if it was not."""
+    """One success criterion with its goal and the measured value.
+
+    `reason` says why it was not measured, or what else belongs to the value.
+    """
 
     name: str
     goal: str
