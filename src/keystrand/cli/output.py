@@ -88,6 +88,8 @@ def _print_table(rows: Sequence[Row]) -> None:
 def _text(item: Any) -> str:
     if item is None:
         return ""
+    if isinstance(item, bool):
+        return "yes" if item else "no"
     if isinstance(item, list | tuple):
         return ", ".join(map(_text, item))
     return printable(str(item))
