@@ -126,13 +126,27 @@ def systems_in_violation(assessment: Assessment) -> frozenset[str]:
 
 def systems_in_doubt(assessment: Assessment) -> frozenset[str]:
     """Return the further systems for which a binding rule is in force and nobody can tell whether it is met."""
-    return _bound(assessment, PolicyState.UNDETERMINED) - systems_in_violation(assessment)
+    return _bound(assessment, PolicyState.UNDETERMINED, _SEEN_IN_A_SCAN) - systems_in_violation(assessment)
 
 
-def _bound(assessment: Assessment, state: PolicyState) -> frozenset[str]:
+def systems_to_ask_about(assessment: Assessment) -> frozenset[str]:
+    """Return the further systems where only a person can say whether a duty to plan is met: no scan sees a plan."""
+    asked = _bound(assessment, PolicyState.UNDETERMINED, frozenset({Effect.PLAN}))
+    return asked - systems_in_violation(assessment) - systems_in_doubt(assessment)
+
+
+_SEEN_IN_A_SCAN = frozenset(Effect) - {Effect.PLAN}
+
+
+def _bound(
+    assessment: Assessment, state: PolicyState, effects: frozenset[Effect] = frozenset(Effect)
+) -> frozenset[str]:
     binding = {ref.id for ref in assessment.policies if ref.binding}
     return frozenset(
         finding.system
         for finding in assessment.findings
-        if any(p.state is state and p.policy in binding and p.deadline <= assessment.as_of for p in finding.policies)
+        if any(
+            p.state is state and p.policy in binding and p.effect in effects and p.deadline <= assessment.as_of
+            for p in finding.policies
+        )
     )

@@ -13,7 +13,14 @@ from keystrand.model.stages import Assessment, Figure, Inventory, OperationsRepo
 from keystrand.operate.counting import systems_by_state, verdict_counts
 from keystrand.operate.decisions import approach_figures, decisions_needed, first_measures
 from keystrand.operate.exposure import doubtful_systems, exposed_systems, exposure_figures, totals
-from keystrand.operate.obligations import NextDate, next_date, obligations_of, systems_in_doubt, systems_in_violation
+from keystrand.operate.obligations import (
+    NextDate,
+    next_date,
+    obligations_of,
+    systems_in_doubt,
+    systems_in_violation,
+    systems_to_ask_about,
+)
 from keystrand.operate.proof import pilot_figures, pilot_headline, pilot_limits
 from keystrand.operate.standing import ANSWERS, NOT_COVERED, controls_of
 from keystrand.operate.unknowns import unknown_figures
@@ -64,6 +71,8 @@ def _obligations(assessment: Assessment) -> Figure:
     value = f"{broken} of {counted(len(judged), 'system')} {verb} a binding rule today; "
     doubt = len(systems_in_doubt(assessment))
     value += f"for {doubt} others it could not be determined; " if doubt else ""
+    asked = len(systems_to_ask_about(assessment))
+    value += f"for {asked}{' more' if doubt else ''} the owner must say whether a plan stands; " if asked else ""
     return _headline("obligations", "Obligations", value + _coming(next_date(assessment)), "assessment", "/findings")
 
 

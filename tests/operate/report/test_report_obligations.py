@@ -87,6 +87,27 @@ def test_a_rule_in_force_that_nobody_could_judge_is_in_the_headline(
     )
 
 
+def test_a_plan_that_no_scan_can_see_is_a_question_to_its_owner(
+    estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
+) -> None:
+    """A duty to plan that nobody could judge is told apart from what a scan should have shown."""
+    asked = tuple(
+        replace(
+            f,
+            policies=tuple(
+                replace(p, state=PolicyState.UNDETERMINED, effect=Effect.PLAN)
+                if p.policy == "bank-directive" and p.state is PolicyState.NOT_APPLICABLE
+                else p
+                for p in f.policies
+            ),
+        )
+        for f in assessment.findings
+    )
+    report = report_on(estate, inventory, replace(assessment, findings=asked), plan, None)
+    value = figure(report, "headline-obligations").value
+    assert "2 of 30 systems break a binding rule today; for 28 the owner must say whether a plan stands; " in value
+
+
 def test_a_violation_of_a_rule_that_does_not_bind_is_not_a_breach(
     estate: Estate, inventory: Inventory, assessment: Assessment, plan: Plan
 ) -> None:
