@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from keystrand.edge.consumers.tls_psk import EchoResult, EchoServer, echo_with
 from keystrand.edge.devices.twin_source import TwinSource
@@ -69,33 +70,57 @@ class _Consumer:
         self._seen_ids.add(key_id)
 
 
+class _Normal(NamedTuple):
+    """What the normal phase brought: handshakes that succeeded, how many failed, the server's dec_keys times."""
+
+    results: tuple[EchoResult, ...]
+    failed: int
+    dec_keys_s: tuple[float, ...]
+
+
 class _Run:
     """One campaign under way."""
 
-    def __init__(self, pilot: Pilot, source: TwinSource, consumer: _Consumer, kme: Client014) -> None:
-        self._pilot, self._source, self._consumer, self._kme = pilot, source, consumer, kme
+    def __init__(
+        self, pilot: Pilot, source: TwinSource, consumer: _Consumer, server: EchoServer, kme: Client014
+    ) -> None:
+        self._pilot, self._source, self._consumer, self._server, self._kme = pilot, source, consumer, server, kme
         self._begin = self.cut_at = time.monotonic()
         self.events: list[PilotEvent] = []
         self.requests = self.refused = 0
         self.from_stock = 0
         self.error = ""
         self.recovery_s: float | None = None
-        self.normal_failed = 0
+        self.normal: _Normal | None = None
 
     def perform(self, phase: Phase, say: Callable[[str], None]) -> None:
         """Go through `phase` until it is over, or until `PHASE_S` have passed."""
         say(f"  {phase.name.value}: {phase.expects}")
         self._obey(phase.begins_with)
         begin, progress = time.monotonic(), Progress(stock=self._stock())
-        failed = self._consumer.failed
+        old = self._consumer.old_keys
         while not (over := self._over(phase, progress, begin)) and time.monotonic() - begin < PHASE_S:
             progress = self._step(phase, progress)
         if phase.name is PhaseName.NORMAL:
-            self.normal_failed = self._consumer.failed - failed
+            self.normal = _Normal(tuple(self._consumer.results), self._consumer.failed, self._server.dec_keys_s)
         if phase.name is PhaseName.RESTORE and progress.delivered:
             self.recovery_s = time.monotonic() - begin
-        seen = phase.expects if over else f"not within {PHASE_S:g} s: {phase.expects}"
-        self.events.append(PilotEvent(name=phase.name.value, at_s=round(begin - self._begin, 3), seen=seen))
+        seen = self._seen(phase, progress, old=self._consumer.old_keys - old)
+        late = "" if over else f"not over within {PHASE_S:g} s: "
+        self.events.append(PilotEvent(name=phase.name.value, at_s=round(begin - self._begin, 3), seen=late + seen))
+
+    def _seen(self, phase: Phase, progress: Progress, *, old: int) -> str:
+        """Return what the consumer saw in `phase`. Numbers that the clock decides are in the evidence."""
+        if phase.name is PhaseName.NORMAL:
+            return (
+                f"{len(self._consumer.results)} of {self._pilot.handshakes} handshakes with a key, "
+                f"{self._consumer.failed} failed, {old} with an old key"
+            )
+        if phase.name is PhaseName.CUT:
+            return f"the stock {'ran out' if progress.stock <= 0 else 'did not run out'}; {old} keys given twice"
+        if phase.name is PhaseName.DRAINED:
+            return f"{'refused with 503' if progress.refused else 'not refused'}; {old} keys given twice"
+        return f"{'a new key came' if progress.delivered and not old else 'no new key came'} after the link was mended"
 
     def _obey(self, event: LinkEvent | None) -> None:
         if event is LinkEvent.CUT:
@@ -134,13 +159,13 @@ class _Run:
     def _stock(self) -> int:
         return self._kme.status(SAES[1]).stored_key_count
 
-    def evidence(self, server: EchoServer) -> CutEvidence:
+    def evidence(self) -> CutEvidence:
         """Return what the cut showed."""
         return CutEvidence(
             requests=self.requests,
             refused_with_503=self.refused,
             keys_from_stock=self.from_stock,
-            handshakes_without_key=server.handshakes - len(self._consumer.results),
+            handshakes_without_key=self._server.handshakes - len(self._consumer.results),
             old_keys=self._consumer.old_keys,
             zero_keys=self._consumer.zero_keys,
             consumer_error=f"no key: {self.error}" if self.error else "",
@@ -165,21 +190,31 @@ def run_campaign(pilot: Pilot, rate: LinkRate, folder: Path, say: Callable[[str]
     ):
         _wait_for_first_key(master)
         consumer = _Consumer(master, server)
-        run = _Run(pilot, source, consumer, master)
+        run = _Run(pilot, source, consumer, server, master)
         for phase in CAMPAIGN:
             run.perform(phase, say)
+        normal = run.normal or _Normal((), 0, ())
         groups = {result.group for result in consumer.results}
         groups |= {kme.peer.group for kme in (master, slave) if kme.peer}
         return Campaign(
             consumer=CONSUMER,
             key_management_entities=len(pair.urls),
             key_exchange=tuple(sorted(groups)),
-            samples=_samples(pilot, run, consumer, source, server),
-            key_ids=tuple(result.key_id for result in consumer.results[: pilot.handshakes - run.normal_failed]),
-            cut=run.evidence(server),
+            samples=_samples(run, normal, source),
+            key_ids=tuple(result.key_id for result in normal.results),
+            cut=run.evidence(),
             events=tuple(run.events),
-            further_limits=(f"each direction stocks at most {STOCK_KEYS} keys, so that a cut is felt soon",),
+            further_limits=_further_limits(pilot, normal),
         )
+
+
+def _further_limits(pilot: Pilot, normal: _Normal) -> tuple[str, ...]:
+    stock = f"each direction stocks at most {STOCK_KEYS} keys, so that a cut is felt soon"
+    made = len(normal.results) + normal.failed
+    if made >= pilot.handshakes:
+        return (stock,)
+    few = f"only {made} of {pilot.handshakes} handshakes took place within {PHASE_S:g} s: the keys came too slowly"
+    return (stock, few)
 
 
 def _wait_for_first_key(kme: Client014) -> None:
@@ -190,18 +225,17 @@ def _wait_for_first_key(kme: Client014) -> None:
         time.sleep(REFUSED_PAUSE_S)
 
 
-def _samples(pilot: Pilot, run: _Run, consumer: _Consumer, source: TwinSource, server: EchoServer) -> Samples:
+def _samples(run: _Run, normal: _Normal, source: TwinSource) -> Samples:
     before_cut = [push for push in source.pushes() if push.at_s < run.cut_at]
     rates = [later.bits / (later.at_s - earlier.at_s) for earlier, later in pairwise(before_cut)]
-    normal = consumer.results[: pilot.handshakes - run.normal_failed]
     return Samples(
         secret_key_rates_bits_per_s=tuple(rates),
-        handshakes_ms=tuple(1e3 * result.handshake_s for result in normal),
-        enc_keys_ms=tuple(1e3 * result.enc_keys_s for result in normal),
-        dec_keys_ms=tuple(1e3 * seconds for seconds in server.dec_keys_s[: len(normal)]),
+        handshakes_ms=tuple(1e3 * result.handshake_s for result in normal.results),
+        enc_keys_ms=tuple(1e3 * result.enc_keys_s for result in normal.results),
+        dec_keys_ms=tuple(1e3 * seconds for seconds in normal.dec_keys_s),
         recovery_s=run.recovery_s,
-        handshakes=pilot.handshakes,
-        failed_handshakes=run.normal_failed,
+        handshakes=len(normal.results) + normal.failed,
+        failed_handshakes=normal.failed,
         unmeasured=()
         if run.recovery_s is not None
         else (("recovery after a cut", "the link was not seen to recover"),),

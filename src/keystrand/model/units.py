@@ -53,8 +53,3 @@ class Estimate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: str
     simulated: bool
     spread: str = "5th to 95th percentile"
-
-
-def ratio_from_db(loss_db: float) -> float:
-    """Return the transmitted ratio (0..1) for a loss in dB."""
-    return float(10.0 ** (-loss_db / 10.0))
