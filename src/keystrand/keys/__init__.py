@@ -1,0 +1,1 @@
+"""Key life cycle, policy and the two-KME contract: sans-I/O."""
