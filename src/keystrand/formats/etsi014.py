@@ -6,17 +6,16 @@ What a client receives may hold members we do not know. What type holds key mate
 `KeyContainer` are generic in it, and whoever chooses gives the two functions that turn it into base64 and back.
 """
 
-import base64
 import binascii
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from keystrand.formats.etsi014_unique import demand_unique
 from keystrand.model.errors import InvalidInput, Problem
 
 T = TypeVar("T")
@@ -31,7 +30,8 @@ BAD_REQUEST = "bad request format"
 """Our message where clause 6 fixes none; `details` says what is wrong."""
 
 Extension = dict[str, Any]
-KeyId = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z", description="UUID")]
+_UUID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z"
+KeyId = Annotated[str, Meta(pattern=_UUID_PATTERN, description="UUID")]
 
 
 class Method(StrEnum):
@@ -96,7 +96,8 @@ class KeyContainer(Struct, Generic[K], frozen=True, kw_only=True):
 class KeyIdEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of Table 12."""
 
-    key_id: KeyId = field(name="key_ID")
+    # its form is looked at by `parse_key_ids`, for all entries at once
+    key_id: str = field(name="key_ID")
     key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
 
 
@@ -129,7 +130,7 @@ def error_of(error: InvalidInput) -> Error:
 
 def base64_of(content: bytes | memoryview) -> str:
     """Return `content` in base64 with padding (RFC 4648, clause 4)."""
-    return base64.b64encode(content).decode()
+    return binascii.b2a_base64(content, newline=False).decode()
 
 
 def octets_of(text: Any) -> bytes:
@@ -151,17 +152,6 @@ def encode(body: Struct, write_key: Callable[[Any], str] | None = None) -> bytes
     return msgspec.json.encode(body, enc_hook=write_key)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member appears twice in one object")
-    return members
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def decode(body: bytes, kind: type[T], read_key: Callable[[type[Any], Any], Any] | None = None) -> T:
     """Return `body` as a `kind`; `read_key` makes the caller's type of key material from base64.
 
@@ -169,7 +159,7 @@ def decode(body: bytes, kind: type[T], read_key: Callable[[type[Any], Any], Any]
     """
     try:
         made = msgspec.json.decode(body, type=kind, dec_hook=read_key)
-        json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        demand_unique(body, made)
     except RecursionError:
         raise bad_request("nested too deeply", "body") from None
     except msgspec.ValidationError as error:
@@ -189,24 +179,58 @@ def parse_key_request(body: bytes) -> KeyRequest:
 
 def parse_key_ids(body: bytes) -> tuple[str, ...]:
     """Return the key IDs of a Get key with key IDs, in order and in lower case. Raises `InvalidInput` on repetition."""
-    listed = tuple(entry.key_id.lower() for entry in decode(body, KeyIds).entries)
-    if len(set(listed)) != len(listed):
+    listed = [entry.key_id for entry in decode(body, KeyIds).entries]
+    for place, key_id in enumerate(listed):
+        if not _UUID.match(key_id):
+            raise bad_request("expected a UUID", f"key_IDs[{place}].key_ID")
+    lowered = tuple(key_id.lower() for key_id in listed)
+    if len(set(lowered)) != len(lowered):
         raise bad_request("a key_ID appears twice", "key_IDs")
-    return listed
+    return lowered
+
+
+# Key containers without a value for each key: what leaves the most often, and the longest
+
+
+def rendered_keys(key_ids: Sequence[str], keys: Iterable[memoryview], extension: bytes = b"") -> str:
+    """Return the entries of a key container, in order, as text.
+
+    `extension` is the JSON of a `key_extension` that all of them carry, empty for none. Nothing is escaped: `key_ids`
+    are UUIDs.
+    """
+    encoded, end = binascii.b2a_base64, f'","key_extension":{extension.decode()}}}' if extension else '"}'
+    pairs = zip(key_ids, keys, strict=True)
+    return ",".join([f'{{"key_ID":"{i}","key":"{encoded(key, newline=False).decode()}{end}' for i, key in pairs])
+
+
+def container_of(*parts: str) -> bytes:
+    """Return the key container that holds the `parts`, each by `rendered_keys` and none empty, in order."""
+    return f'{{"keys":[{",".join(parts)}]}}'.encode()
+
+
+def render_keys(key_ids: Sequence[str], keys: Iterable[memoryview], extension: bytes = b"") -> bytes:
+    """Return the key container of `keys` under `key_ids`; see `rendered_keys`."""
+    return container_of(rendered_keys(key_ids, keys, extension))
 
 
 # URLs and queries
 
-_ESCAPE = re.compile(r"%(?:([0-9A-Fa-f]{2}))?")
+_TARGET = re.compile(rb"/api/v1/keys/([!-.0->@-~]+)/(status|enc_keys|dec_keys)(?:\?([!-~]*))?\Z")
+_ONE_KEY_ID = re.compile(r"key_ID=([0-9A-Fa-f-]{36})\Z")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DECIMAL = re.compile(r"-?[0-9]{1,10}\Z", re.ASCII)
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+_UUID = re.compile(_UUID_PATTERN)
+_METHODS = {method.encode(): method for method in Method}
 
 
 def percent_decode(text: str) -> str:
     """Return `text` with its escapes decoded once, as UTF-8 (RFC 3986, 2.1). Raises `InvalidInput` on a bad escape."""
-    if any(match[1] is None for match in _ESCAPE.finditer(text)):
+    if "%" not in text:
+        return text
+    if _BAD_ESCAPE.search(text):
         raise bad_request("a percent sign without two hexadecimal digits", "URL")
-    octets = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes.fromhex(m[1].decode()), text.encode())
+    octets = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode())
     try:
         return octets.decode()
     except UnicodeDecodeError:
@@ -219,14 +243,13 @@ def parse_target(target: bytes) -> Call | None:
     Raises `InvalidInput` on octets or escapes that no URL holds. The path is split before escapes are decoded, so an
     SAE ID may contain a slash.
     """
-    if not re.fullmatch(rb"[!-~]+", target):
-        raise bad_request("octets that no URL holds", "URL")
-    path, _, query = target.decode().partition("?")
-    match path.split("/"):
-        case ["", "api", "v1", "keys", sae_id, name] if sae_id and name in set(Method):
-            return Call(method=Method(name), sae_id=percent_decode(sae_id), query=query)
-        case _:
-            return None
+    found = _TARGET.match(target)
+    if not found:
+        if not re.fullmatch(rb"[!-~]+", target):
+            raise bad_request("octets that no URL holds", "URL")
+        return None
+    sae_id, method, query = found.groups(b"")
+    return Call(method=_METHODS[method], sae_id=percent_decode(sae_id.decode()), query=query.decode())
 
 
 def _fields(query: str, known: frozenset[str]) -> dict[str, str]:
@@ -256,7 +279,8 @@ def parse_key_request_query(query: str) -> KeyRequest:
 
 def parse_key_ids_query(query: str) -> tuple[str, ...]:
     """Return the one key ID of the GET form of Get key with key IDs (clause 5.4), in lower case."""
-    key_id = _fields(query, frozenset({"key_ID"})).get("key_ID", "")
+    plain = _ONE_KEY_ID.match(query)
+    key_id = plain[1] if plain else _fields(query, frozenset({"key_ID"})).get("key_ID", "")
     if not _UUID.match(key_id):
         raise bad_request("exactly one UUID is needed; for several use POST", "key_ID")
     return (key_id.lower(),)

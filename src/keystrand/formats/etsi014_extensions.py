@@ -1,0 +1,169 @@
+"""Our own parameters within ETSI GS QKD 014: what an SAE may demand of its keys, and what comes back with each.
+
+Demands go in `extension_mandatory` (met, or the request is refused) or `extension_optional` (met where possible). Where
+a key came from stands in its `key_extension`. All names begin with `keystrand_`, as clause 6.2 advises.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from keystrand.formats.etsi014 import MANDATORY_UNMET, MANDATORY_UNSUPPORTED, Extension, bad_request
+from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.units import Identifier, Ratio
+
+PREFIX = "keystrand_"
+_YEAR_S = 31_536_000
+
+
+class Label(StrEnum):
+    """What the secrecy of a key rests on, the strongest first; a key of several parts is as its weakest."""
+
+    INFORMATION_THEORETIC = "information-theoretic"
+    POST_QUANTUM = "post-quantum"
+    CLASSICAL = "classical"
+    SIMULATED = "simulated"
+
+    def at_least(self, other: "Label") -> bool:
+        """Return whether this label is as strong as `other`, or stronger."""
+        order = list(Label)
+        return order.index(self) <= order.index(other)
+
+
+class Source(StrEnum):
+    """What made key material."""
+
+    QKD = "qkd"
+    PQC = "pqc"
+    CLASSICAL = "classical"
+
+
+class RouteType(StrEnum):
+    """Direct: over one link between the two KMEs. Indirect: relayed by at least one more."""
+
+    DIRECT = "direct"
+    INDIRECT = "indirect"
+
+
+Seconds = Annotated[int, Meta(ge=0, le=100 * _YEAR_S, description="seconds")]
+
+
+class Demands(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lambda name: PREFIX + name):
+    """What an SAE asks of its keys beyond number and size. What is unset is not asked.
+
+    `max_age_s`: the calling SAE's KME received all of the material at most so long ago; `min_label`: this label or a
+    stronger one; `label`: exactly this one; `profile`: the name of the crypto profile that made the key.
+    """
+
+    max_age_s: Seconds | UnsetType = UNSET
+    min_label: Label | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
+    route_type: RouteType | UnsetType = UNSET
+    profile: Identifier | UnsetType = UNSET
+
+    @property
+    def labels(self) -> frozenset[Label]:
+        """The labels that both `label` and `min_label` allow; none where they contradict each other."""
+        weakest = Label.SIMULATED if self.min_label is UNSET else self.min_label
+        return frozenset(one for one in Label if one.at_least(weakest) and self.label in (UNSET, one))
+
+
+class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lambda name: PREFIX + name):
+    """Where a key came from.
+
+    `hops` are the KMEs that held it, the master's first; `age_s` is the age of its oldest material at the answering
+    KME; `qber_max` the highest error rate of the quantum links that it came over, unset where there was none.
+    """
+
+    label: Label
+    sources: tuple[Source, ...]
+    hops: tuple[str, ...]
+    route_type: RouteType
+    age_s: Seconds
+    qber_max: Ratio | UnsetType = UNSET
+    profile: Identifier | UnsetType = UNSET
+
+
+_WIRE_NAMES = {field.encode_name for field in msgspec.structs.fields(Demands)}
+
+
+def parse_demands(extensions: Iterable[Extension]) -> Demands:
+    """Return what `extension_mandatory` demands.
+
+    Raises `InvalidInput`: with the message of clause 6.2 where a name is not ours, else where a value is not what its
+    name takes or a name appears twice.
+    """
+    pairs = [pair for extension in extensions for pair in extension.items()]
+    unknown = [f"{name} is not supported" for name, _ in pairs if name not in _WIRE_NAMES]
+    if unknown:
+        faults = tuple(Problem(message=fault, field="extension_mandatory_unsupported") for fault in unknown)
+        raise InvalidInput(MANDATORY_UNSUPPORTED, problems=faults)
+    asked = dict(pairs)
+    if len(asked) != len(pairs):
+        raise bad_request("a parameter appears twice", "extension_mandatory")
+    try:
+        return msgspec.convert(asked, Demands)
+    except msgspec.ValidationError as error:
+        fault, _, path = str(error).partition(" - at `$.")
+        raise bad_request(fault, path.rstrip("`")) from None
+
+
+def parse_wishes(extensions: Iterable[Extension]) -> Demands:
+    """Return what `extension_optional` asks for, without what is not ours, malformed, or said a second time."""
+    wished: dict[str, Any] = {}
+    for name, value in (pair for extension in extensions for pair in extension.items()):
+        if name in _WIRE_NAMES and name not in wished and _convertible({name: value}):
+            wished[name] = value
+    return msgspec.convert(wished, Demands)
+
+
+def _convertible(members: Extension) -> bool:
+    try:
+        msgspec.convert(members, Demands)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def joined(demands: Demands, wishes: Demands) -> Demands:
+    """Return the demands, and of the wishes what no demand speaks of: to be tried before the demands alone."""
+    asked = {name: value for name, value in msgspec.structs.asdict(wishes).items() if getattr(demands, name) is UNSET}
+    return msgspec.structs.replace(demands, **asked)
+
+
+def unmet(demands: Demands, key: Provenance) -> tuple[str, ...]:
+    """Return the names of the demands that `key` does not meet."""
+    met = {
+        "max_age_s": demands.max_age_s is UNSET or key.age_s <= demands.max_age_s,
+        "min_label": demands.min_label is UNSET or key.label.at_least(demands.min_label),
+        "label": demands.label in (UNSET, key.label),
+        "route_type": demands.route_type in (UNSET, key.route_type),
+        "profile": demands.profile in (UNSET, key.profile),
+    }
+    return tuple(PREFIX + name for name, yes in met.items() if not yes)
+
+
+def refuse_unmet(names: Iterable[str]) -> InvalidInput:
+    """Return the 400 for mandatory parameters that no keys of now can meet; `names` says which, as on the wire."""
+    return InvalidInput(
+        MANDATORY_UNMET, problems=tuple(Problem(message="cannot be met now", field=name) for name in names)
+    )
+
+
+def extension_of(key: Provenance) -> bytes:
+    """Return the JSON of the `key_extension` that says where `key` came from."""
+    return msgspec.json.encode(key)
+
+
+def provenance_in(extension: Extension | UnsetType) -> Provenance:
+    """Return where a key came from by its `key_extension`; members of others are passed over.
+
+    Raises `InvalidInput` where ours are not there, or not what they should be.
+    """
+    try:
+        return msgspec.convert({} if extension is UNSET else extension, Provenance)
+    except msgspec.ValidationError as error:
+        raise bad_request(str(error), "key_extension") from None
