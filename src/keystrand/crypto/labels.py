@@ -14,6 +14,9 @@ STORE_BLOCK = f"{STORE}/block"
 STORE_KEY = f"{STORE}/key"
 """Binds a sealed key to its row; parts: store id, key id, master SAE, slave SAE, provenance."""
 
+COMBINED_KEY = f"{_ROOT}/key/combined"
+"""Twists several strands into one key; what it is bound to stands in `crypto.combiner.Binding`."""
+
 
 def bound(label: str, *parts: str) -> bytes:
     """Return the bytes of `label` used for `parts`: each with its length in bytes (32 bit, big-endian) in front."""
