@@ -4,8 +4,15 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
+
+Sample = TypeVar("Sample")
+
+
+class Missing(Exception):
+    """A benchmark cannot be run here: its text says what is missing."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -35,9 +42,9 @@ def seconds_of(command: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def interleaved(runs: int, *jobs: Callable[[], float]) -> tuple[list[float], ...]:
+def interleaved(runs: int, *jobs: Callable[[], Sample]) -> tuple[list[Sample], ...]:
     """Return `runs` samples of each job, taken in turn so that a busy moment hits all; a warm-up is dropped."""
-    samples: tuple[list[float], ...] = tuple([] for _ in jobs)
+    samples: tuple[list[Sample], ...] = tuple([] for _ in jobs)
     for turn in range(runs + 1):
         for job, taken in zip(jobs, samples, strict=True):
             sample = job()
@@ -54,9 +61,14 @@ def row(
     peer: str = "",
     peer_samples: Sequence[float] = (),
     goal: float | None = None,
+    at_least: float | None = None,
 ) -> Row:
-    """Return the row for `samples`; `goal` is the most that the median may be."""
+    """Return the row for `samples`: `goal` is the most that the median may be, `at_least` the least; give one or none.
+
+    A peer whose median is 0 did nothing that a ratio could be taken to.
+    """
     value = statistics.median(samples)
+    against = statistics.median(peer_samples) if peer_samples else 0.0
     return Row(
         name=name,
         value=round(value, 4),
@@ -64,7 +76,7 @@ def row(
         low=round(percentile(samples, 0.05), 4),
         high=round(percentile(samples, 0.95), 4),
         peer=peer,
-        ratio=round(value / statistics.median(peer_samples), 2) if peer_samples else None,
-        goal=f"<= {goal} {unit}" if goal is not None else "",
-        met=value <= goal if goal is not None else None,
+        ratio=round(value / against, 2) if against else None,
+        goal=f"<= {goal} {unit}" if goal is not None else f">= {at_least} {unit}" if at_least is not None else "",
+        met=value <= goal if goal is not None else value >= at_least if at_least is not None else None,
     )

@@ -1,0 +1,3 @@
+module keystrand/bench/loadgen
+
+go 1.25
