@@ -1,0 +1,1 @@
+"""Stores: database, sealed keys and their keyring, the audit file."""

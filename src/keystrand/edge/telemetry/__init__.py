@@ -1,0 +1,1 @@
+"""Telemetry: what leaves for other systems that watch, and never makes the service wait."""
