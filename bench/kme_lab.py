@@ -78,9 +78,13 @@ class Lab:
             self._child.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
-            self._child.wait()
-        if self._child.stdout:
-            self._child.stdout.close()
+        _reap(self._child)
+
+
+def _reap(child: subprocess.Popen[bytes]) -> None:
+    child.wait()
+    if child.stdout:
+        child.stdout.close()
 
 
 @contextlib.contextmanager
@@ -99,7 +103,7 @@ def running(name: str, command: Sequence[str], folder: Path) -> Iterator[Lab]:
         lab = Lab(name, folder, child)
     except BaseException:
         child.kill()
-        child.wait()
+        _reap(child)
         raise
     try:
         yield lab
