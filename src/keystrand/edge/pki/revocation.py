@@ -1,8 +1,8 @@
 """Which certificates their issuers have taken back, as the revocation lists of a file say it (RFC 5280, 5)."""
 
 import re
-from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from msgspec import Struct
@@ -13,15 +13,27 @@ from keystrand.model.errors import InvalidInput
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
+class HasSerial(Protocol):
+    """What a revocation list knows a certificate by."""
+
+    @property
+    def issuer(self) -> str:
+        """The RFC 4514 form of its issuer's name."""
+
+    @property
+    def serial(self) -> int:
+        """Its serial number."""
+
+
 class Revocations(Struct, frozen=True, kw_only=True):
     """What a file of revocation lists says. Whether a list is signed by its issuer is for TLS to check."""
 
     serials: frozenset[tuple[str, int]] = frozenset()
     """Issuer, by its RFC 4514 name, and serial number of each certificate that was revoked."""
 
-    def names(self, issuer: str, serial: int) -> bool:
-        """Return whether the certificate with this issuer and serial number was revoked."""
-        return (issuer, serial) in self.serials
+    def names(self, one: HasSerial) -> bool:
+        """Return whether this certificate was revoked."""
+        return (one.issuer, one.serial) in self.serials
 
 
 def read_revocations(file: Path) -> tuple[list[x509.CertificateRevocationList], Revocations]:
@@ -37,8 +49,3 @@ def read_revocations(file: Path) -> tuple[list[x509.CertificateRevocationList], 
     if not lists:
         raise InvalidInput(f"{file} holds no revocation list in PEM", hint="write it anew: keystrand pki crl DIR")
     return lists, Revocations(serials=serials)
-
-
-def ends_at(lists: list[x509.CertificateRevocationList]) -> datetime | None:
-    """Return when the first of `lists` ends; None where none says so."""
-    return min((crl.next_update_utc for crl in lists if crl.next_update_utc), default=None)
