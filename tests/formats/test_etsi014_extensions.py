@@ -1,7 +1,6 @@
 """Our own extensions of ETSI GS QKD 014: demands are read strictly, wishes kindly, and provenance survives the wire."""
 
 import contextlib
-import itertools
 import json
 from typing import Any
 
@@ -14,10 +13,7 @@ from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Error, bad_request, error_of
 from keystrand.formats.etsi014_extensions import (
     Demands,
-    Label,
     Provenance,
-    RouteType,
-    Source,
     extension_of,
     joined,
     parse_demands,
@@ -27,13 +23,14 @@ from keystrand.formats.etsi014_extensions import (
     unmet,
 )
 from keystrand.model.errors import InvalidInput
+from keystrand.model.key import RouteType, SourceKind, Strength
 
 ALL = {
     "keystrand_max_age_s": 30, "keystrand_min_label": "post-quantum", "keystrand_label": "information-theoretic",
     "keystrand_route_type": "direct", "keystrand_profile": "house-1",
 }  # fmt: skip
 KEY = Provenance(
-    label=Label.POST_QUANTUM, sources=(Source.QKD, Source.PQC), hops=("kme-a", "kme-b"), age_s=3, qber_max=0.02,
+    label=Strength.POST_QUANTUM, sources=(SourceKind.QKD, SourceKind.PQC), hops=("kme-a", "kme-b"), age_s=3, qber_max=0.02,
     route_type=RouteType.DIRECT, profile="house-1",
 )  # fmt: skip
 names = st.sampled_from([*ALL, "abc_route_type", "keystrand_", "keystrand_wish"])
@@ -51,7 +48,7 @@ def test_every_demand_is_read_however_it_is_spread_over_objects() -> None:
     together, apart = parse_demands([ALL]), parse_demands([{name: value} for name, value in ALL.items()])
     assert together == apart
     assert together == Demands(
-        max_age_s=30, min_label=Label.POST_QUANTUM, label=Label.INFORMATION_THEORETIC, route_type=RouteType.DIRECT,
+        max_age_s=30, min_label=Strength.POST_QUANTUM, label=Strength.INFORMATION_THEORETIC, route_type=RouteType.DIRECT,
         profile="house-1",
     )  # fmt: skip
     assert parse_demands([]) == parse_demands([{}]) == Demands()
@@ -107,36 +104,28 @@ def test_a_wish_said_twice_counts_the_first_time() -> None:
     """The first well-formed value of a parameter stands."""
     said: tuple[Any, ...] = (1, "simulated", "classical")
     listed = [{"keystrand_label": value} for value in said]
-    assert parse_wishes(listed) == Demands(label=Label.SIMULATED)
+    assert parse_wishes(listed) == Demands(label=Strength.SIMULATED)
 
 
 def test_wishes_yield_to_demands() -> None:
     """What is demanded stands; what is only wished is added where nothing is demanded of it."""
-    demands = Demands(label=Label.SIMULATED)
-    wishes = Demands(label=Label.CLASSICAL, route_type=RouteType.DIRECT)
-    assert joined(demands, wishes) == Demands(label=Label.SIMULATED, route_type=RouteType.DIRECT)
+    demands = Demands(label=Strength.SIMULATED)
+    wishes = Demands(label=Strength.CLASSICAL, route_type=RouteType.DIRECT)
+    assert joined(demands, wishes) == Demands(label=Strength.SIMULATED, route_type=RouteType.DIRECT)
     assert joined(demands, Demands()) == joined(Demands(), demands) == demands
-
-
-def test_labels_are_ordered_by_what_secrecy_rests_on() -> None:
-    """Information-theoretic is above post-quantum, that above classical, that above simulated."""
-    strongest_first = ["information-theoretic", "post-quantum", "classical", "simulated"]
-    assert list(Label) == strongest_first
-    for (n, one), (m, other) in itertools.product(enumerate(Label), repeat=2):
-        assert one.at_least(other) == (n <= m)
 
 
 def test_the_labels_that_demands_allow() -> None:
     """All without a demand, from the least upwards, exactly the one named; none where the two contradict each other."""
-    assert Demands().labels == frozenset(Label)
-    assert Demands(min_label=Label.POST_QUANTUM).labels == {"information-theoretic", "post-quantum"}
-    assert Demands(label=Label.CLASSICAL).labels == {"classical"}
-    assert Demands(label=Label.CLASSICAL, min_label=Label.CLASSICAL).labels == {"classical"}
-    assert Demands(label=Label.CLASSICAL, min_label=Label.POST_QUANTUM).labels == frozenset()
+    assert Demands().labels == frozenset(Strength)
+    assert Demands(min_label=Strength.POST_QUANTUM).labels == {"information-theoretic", "post-quantum"}
+    assert Demands(label=Strength.CLASSICAL).labels == {"classical"}
+    assert Demands(label=Strength.CLASSICAL, min_label=Strength.CLASSICAL).labels == {"classical"}
+    assert Demands(label=Strength.CLASSICAL, min_label=Strength.POST_QUANTUM).labels == frozenset()
 
 
-@given(st.lists(st.sampled_from(Label), max_size=2), st.sampled_from(Label))
-def test_a_key_meets_label_demands_exactly_where_its_label_is_allowed(asked: list[Label], label: Label) -> None:
+@given(st.lists(st.sampled_from(Strength), max_size=2), st.sampled_from(Strength))
+def test_a_key_meets_label_demands_exactly_where_its_label_is_allowed(asked: list[Strength], label: Strength) -> None:
     """`unmet` and `labels` say the same."""
     demands = Demands(
         min_label=asked[0] if asked else UNSET, label=asked[1] if len(asked) > 1 else UNSET
@@ -149,11 +138,11 @@ def test_a_key_meets_label_demands_exactly_where_its_label_is_allowed(asked: lis
     ("demands", "names"),
     [
         (Demands(), ()),
-        (Demands(max_age_s=3, min_label=Label.POST_QUANTUM, label=Label.POST_QUANTUM, route_type=RouteType.DIRECT,
+        (Demands(max_age_s=3, min_label=Strength.POST_QUANTUM, label=Strength.POST_QUANTUM, route_type=RouteType.DIRECT,
                  profile="house-1"), ()),
         (Demands(max_age_s=2), ("keystrand_max_age_s",)),
-        (Demands(min_label=Label.INFORMATION_THEORETIC), ("keystrand_min_label",)),
-        (Demands(label=Label.CLASSICAL), ("keystrand_label",)),
+        (Demands(min_label=Strength.INFORMATION_THEORETIC), ("keystrand_min_label",)),
+        (Demands(label=Strength.CLASSICAL), ("keystrand_label",)),
         (Demands(route_type=RouteType.INDIRECT, profile="house-2"), ("keystrand_route_type", "keystrand_profile")),
     ],
 )  # fmt: skip
@@ -164,7 +153,7 @@ def test_what_a_key_does_not_meet_is_named(demands: Demands, names: tuple[str, .
 
 def test_a_demand_for_a_profile_is_not_met_by_a_key_of_none() -> None:
     """A key that no profile made has no profile."""
-    plain = Provenance(label=Label.SIMULATED, sources=(), hops=(), age_s=0, route_type=RouteType.DIRECT)
+    plain = Provenance(label=Strength.SIMULATED, sources=(), hops=(), age_s=0, route_type=RouteType.DIRECT)
     assert unmet(Demands(profile="house-1"), plain) == ("keystrand_profile",)
 
 
@@ -183,15 +172,15 @@ def test_provenance_is_json_with_our_prefix() -> None:
         "keystrand_age_s": 3, "keystrand_qber_max": 0.02, "keystrand_route_type": "direct",
         "keystrand_profile": "house-1",
     }  # fmt: skip
-    plain = Provenance(label=Label.SIMULATED, sources=(), hops=(), age_s=0, route_type=RouteType.DIRECT)
+    plain = Provenance(label=Strength.SIMULATED, sources=(), hops=(), age_s=0, route_type=RouteType.DIRECT)
     assert {"keystrand_qber_max", "keystrand_profile"}.isdisjoint(json.loads(extension_of(plain)))
 
 
 @given(
     st.builds(
         Provenance,
-        label=st.sampled_from(Label),
-        sources=st.lists(st.sampled_from(Source), max_size=3).map(tuple),
+        label=st.sampled_from(Strength),
+        sources=st.lists(st.sampled_from(SourceKind), max_size=3).map(tuple),
         hops=st.lists(st.text(max_size=8), max_size=4).map(tuple),
         route_type=st.sampled_from(RouteType),
         age_s=st.integers(0, 10**9),

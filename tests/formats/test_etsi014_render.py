@@ -10,10 +10,11 @@ from msgspec import UNSET
 
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Key, KeyContainer
-from keystrand.formats.etsi014_extensions import Label, Provenance, RouteType, extension_of
+from keystrand.formats.etsi014_extensions import Provenance, extension_of
+from keystrand.model.key import RouteType, Strength
 
 EXTENSION = extension_of(
-    Provenance(label=Label.SIMULATED, sources=(), hops=('kme "é"',), age_s=0, route_type=RouteType.DIRECT)
+    Provenance(label=Strength.SIMULATED, sources=(), hops=('kme "é"',), age_s=0, route_type=RouteType.DIRECT)
 )
 uuids = st.uuids().map(str)
 extensions = st.sampled_from([b"", EXTENSION, b'{"abc_x":[1,null]}'])

@@ -5,7 +5,6 @@ a key came from stands in its `key_extension`. All names begin with `keystrand_`
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -13,41 +12,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from keystrand.formats.etsi014 import MANDATORY_UNMET, MANDATORY_UNSUPPORTED, Extension, bad_request
 from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.key import RouteType, SourceKind, Strength
 from keystrand.model.units import Identifier, Ratio
+
+__all__ = ["PREFIX", "Demands", "Label", "Provenance", "RouteType", "Seconds", "Source", "extension_of", "joined",
+           "parse_demands", "parse_wishes", "provenance_in", "refuse_unmet", "unmet"]  # fmt: skip
 
 PREFIX = "keystrand_"
 _YEAR_S = 31_536_000
-
-
-class Label(StrEnum):
-    """What the secrecy of a key rests on, the strongest first; a key of several parts is as its weakest."""
-
-    INFORMATION_THEORETIC = "information-theoretic"
-    POST_QUANTUM = "post-quantum"
-    CLASSICAL = "classical"
-    SIMULATED = "simulated"
-
-    def at_least(self, other: "Label") -> bool:
-        """Return whether this label is as strong as `other`, or stronger."""
-        order = list(Label)
-        return order.index(self) <= order.index(other)
-
-
-class Source(StrEnum):
-    """What made key material."""
-
-    QKD = "qkd"
-    PQC = "pqc"
-    CLASSICAL = "classical"
-
-
-class RouteType(StrEnum):
-    """Direct: over one link between the two KMEs. Indirect: relayed by at least one more."""
-
-    DIRECT = "direct"
-    INDIRECT = "indirect"
-
-
+Label = Strength
+Source = SourceKind
 Seconds = Annotated[int, Meta(ge=0, le=100 * _YEAR_S, description="seconds")]
 
 
@@ -59,16 +33,16 @@ class Demands(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lamb
     """
 
     max_age_s: Seconds | UnsetType = UNSET
-    min_label: Label | UnsetType = UNSET
-    label: Label | UnsetType = UNSET
+    min_label: Strength | UnsetType = UNSET
+    label: Strength | UnsetType = UNSET
     route_type: RouteType | UnsetType = UNSET
     profile: Identifier | UnsetType = UNSET
 
     @property
-    def labels(self) -> frozenset[Label]:
+    def labels(self) -> frozenset[Strength]:
         """The labels that both `label` and `min_label` allow; none where they contradict each other."""
-        weakest = Label.SIMULATED if self.min_label is UNSET else self.min_label
-        return frozenset(one for one in Label if one.at_least(weakest) and self.label in (UNSET, one))
+        weakest = Strength.SIMULATED if self.min_label is UNSET else self.min_label
+        return frozenset(one for one in Strength if one.at_least(weakest) and self.label in (UNSET, one))
 
 
 class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lambda name: PREFIX + name):
@@ -78,8 +52,8 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=l
     KME; `qber_max` the highest error rate of the quantum links that it came over, unset where there was none.
     """
 
-    label: Label
-    sources: tuple[Source, ...]
+    label: Strength
+    sources: tuple[SourceKind, ...]
     hops: tuple[str, ...]
     route_type: RouteType
     age_s: Seconds

@@ -1,6 +1,7 @@
 """An SAE's side of ETSI GS QKD 014, blocking: keys come out as secrets, every refusal as an error of its own kind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,7 +11,7 @@ from msgspec import UNSET
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import wire
-from keystrand.edge.kme.channel import Channel
+from keystrand.edge.kme.channel import Channel, InDoubt, NotSent
 from keystrand.edge.kme.wire import SecretKey
 from keystrand.edge.pki import Credentials
 from keystrand.edge.tls import Peer
@@ -54,21 +55,44 @@ class Client014:
         return self._call("GET", slave_sae, Method.STATUS, b"", Status)
 
     def enc_keys(
-        self, slave_sae: str, *, number: int = 1, size: int | None = None, mandatory: tuple[Extension, ...] = ()
+        self,
+        slave_sae: str,
+        *,
+        number: int = 1,
+        size: int | None = None,
+        additional_slave_saes: Sequence[str] = (),
+        mandatory: Sequence[Extension] = (),
+        optional: Sequence[Extension] = (),
     ) -> tuple[SecretKey, ...]:
-        """Return `number` fresh keys of `size` bits (None: the KME's default) to use with `slave_sae` (clause 5.3)."""
-        asked = KeyRequest(number=number, size=UNSET if size is None else size, extension_mandatory=mandatory)
-        body = etsi014.encode(asked)
-        keys = self._call("POST", slave_sae, Method.ENC_KEYS, body, KeyContainer[Secret]).keys
+        """Return `number` fresh keys of `size` bits (None: the KME's default) to use with `slave_sae` (clause 5.3).
+
+        The `additional_slave_saes` can fetch the same keys. `mandatory` and `optional` are name/value pairs (clause
+        6.2; ours: `etsi014_extensions.Demands`). Where the answer is lost so are its keys: ask for others.
+        """
+        asked = KeyRequest(
+            number=number, size=UNSET if size is None else size, additional_slave_sae_ids=tuple(additional_slave_saes),
+            extension_mandatory=tuple(mandatory), extension_optional=tuple(optional),
+        )  # fmt: skip
+        keys = self._call("POST", slave_sae, Method.ENC_KEYS, etsi014.encode(asked), KeyContainer[Secret]).keys
         sizes = {8 * len(key.key) for key in keys}
         if len(keys) != number or len(sizes) != 1 or 0 in sizes or (size is not None and sizes != {size}):
             raise PeerUnavailable("the KME answered other keys than were asked for", hint="its answer was not used")
         return keys
 
-    def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> tuple[SecretKey, ...]:
-        """Return the keys that `master_sae` got under `key_ids`, in that order (clause 5.4); each works once."""
+    def dec_keys(self, master_sae: str, key_ids: Sequence[str], *, retry: bool = False) -> tuple[SecretKey, ...]:
+        """Return the keys that `master_sae` got under `key_ids`, in that order (clause 5.4); each works once.
+
+        With `retry` the same request goes out once more, over a new connection, where its answer is lost: a KME with a
+        replay window then answers the same again. One without has given the keys to nobody: `InDoubt` says so.
+        """
         body = etsi014.encode(KeyIds(entries=tuple(KeyIdEntry(key_id=key_id) for key_id in key_ids)))
-        keys = self._call("POST", master_sae, Method.DEC_KEYS, body, KeyContainer[Secret]).keys
+        ask = partial(self._call, "POST", master_sae, Method.DEC_KEYS, body, KeyContainer[Secret])
+        try:
+            keys = ask().keys
+        except InDoubt as lost:
+            if not retry:
+                raise
+            keys = _repeated(ask, lost).keys
         if [key.key_id.lower() for key in keys] != [key_id.lower() for key_id in key_ids]:
             raise PeerUnavailable("the KME answered other keys than were asked for", hint="its answer was not used")
         return keys
@@ -95,6 +119,15 @@ class Client014:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _repeated(ask: Callable[[], T], lost: InDoubt) -> T:
+    """Return the answer to the same question asked anew. Raises what asking raises."""
+    try:
+        return ask()
+    except (InvalidInput, NotSent) as refused:
+        hint = "the keys may be lost with the first answer: let the master SAE get others"
+        raise InDoubt(f"{lost.message}; asked again, {refused.message}", hint=hint) from refused
 
 
 def _error_of(status: int, answer: bytes) -> NoKeyAvailable | PolicyDenied | InvalidInput | PeerUnavailable:
