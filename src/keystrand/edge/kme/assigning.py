@@ -1,0 +1,184 @@
+"""The slave's side of the contract: judge orders of a peer KME, assign them durably, follow its notices.
+
+A whole assignment is one operation of the store; each order in it stands or falls alone. Nothing is taken on trust: the
+bytes must be unused here whatever the master believes, and the label is that of this end's own blocks.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from keystrand.crypto.combiner import COMBINED_BITS_MOST
+from keystrand.crypto.secret import Secret
+from keystrand.edge.kme.protocol import Assign, AssignAnswer, Notices, Order, Verdict
+from keystrand.edge.store import peers
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.holdings import NewHolding
+from keystrand.edge.store.keystore import KeyStore
+from keystrand.edge.store.pools import OpenBlock, Pool
+from keystrand.edge.tls import Peer
+from keystrand.formats.etsi014 import octets_of
+from keystrand.keys.allocation import Piece
+from keystrand.keys.making import Material, make, octets_needed, told_of
+from keystrand.keys.witness import Standing
+from keystrand.model.errors import PolicyDenied
+from keystrand.model.key import SourceKind
+
+PAD_TAG_OCTETS = 32
+"""Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
+
+IsHome = Callable[[str], bool]
+Judge = Callable[[Order], str]
+
+
+class Assigner:
+    """Assigns orders of the master KME `kme_id`'s peers. `is_home` says whether an SAE is served here; `judge` why not."""
+
+    def __init__(self, store: KeyStore, kme_id: str, is_home: IsHome, judge: Judge, wait_s: float) -> None:
+        self._store, self._kme_id, self._is_home, self._judge, self._wait_s = store, kme_id, is_home, judge, wait_s
+
+    async def assign(self, message: Assign, peer: Peer) -> AssignAnswer:
+        """Assign what can be, durably, and return the verdicts. Raises `PolicyDenied` where the peer's store went back."""
+
+        async def assign(tx: Transaction) -> tuple[Verdict, ...]:
+            if await peers.standing_of(tx.session, peer.identity.id, message.mark) is not Standing.CONTINUES:
+                raise PolicyDenied("your store is not the one that was seen before: say hello first")
+            await peers.witness(tx, peer.identity.id, message.mark)
+            return tuple([await self._one(tx, message.link, order, peer) for order in message.orders])
+
+        verdicts = await self._store.committer.do(assign)
+        return AssignAnswer(mark=self._store.mark, verdicts=verdicts)
+
+    async def _one(self, tx: Transaction, link: str, order: Order, peer: Peer) -> Verdict:
+        here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._is_home(sae)))
+        if denied := await self._denied(tx, order, here):
+            tx.note("assign_denied", peer, link=link, order=order.order_id, why=denied)
+            return Verdict(denied=denied)
+        pools: dict[SourceKind, Pool] = {}
+        used: list[tuple[SourceKind, int, int]] = []
+        for strand in order.strands:
+            pieces = [Piece(*numbers) for numbers in strand.pieces]
+            pool = await self._store.pools.find(tx.session, link, strand.source, peer.identity.id)
+            used += [(strand.source, no, at) for no, at in await self._store.pools.unusable(tx, pool, pieces)]
+            if pool:
+                pools[strand.source] = pool
+        if used:
+            return Verdict(used=tuple(used))
+        keys, told = await self._keys(tx, link, order, peer, pools)
+        if keys is None:
+            return Verdict(denied="the blocks are not of one label, or the sealed keys do not open")
+        with keys:
+            await self._write(tx, link, order, peer, here, keys, msgspec.json.encode(told).decode())
+        return Verdict()
+
+    async def _denied(self, tx: Transaction, order: Order, here: tuple[str, ...]) -> str:
+        """Return why the order can never be assigned; empty where it can."""
+        if not here:
+            return "no slave SAE of it is at home here"
+        if len({strand.source for strand in order.strands}) != len(order.strands):
+            return "a source appears twice"
+        octets = order.count * order.size // 8 + PAD_TAG_OCTETS if order.sealed else octets_needed(
+            order.count, order.size, len(order.strands)
+        )  # fmt: skip
+        if any(sum(length for _, _, length in strand.pieces) != octets for strand in order.strands):
+            return "its strands hold more or fewer bytes than its keys need"
+        if order.sealed and len(order.strands) != 1:
+            return "sealed keys need one pad"
+        if len(order.strands) > 1 and order.size > COMBINED_BITS_MOST:
+            return f"a combined key has at most {COMBINED_BITS_MOST} bits"
+        if await self._store.holdings.known(tx, order.order_id):
+            return "its ID was used before"
+        return self._judge(order)
+
+    async def _keys(
+        self, tx: Transaction, link: str, order: Order, peer: Peer, pools: dict[SourceKind, Pool]
+    ) -> tuple[Secret | None, dict[str, object]]:
+        """Move the cursors and return the order's keys with what is told of them; no keys where it cannot be done."""
+        materials = [
+            await self._material(tx, pools[strand.source], [Piece(*numbers) for numbers in strand.pieces])
+            for strand in order.strands
+        ]
+        found = [one for one in materials if one]
+        if len(found) != len(materials):
+            return None, {}
+        if order.sealed:
+            return unseal(order.sealed, found[0].content, order.order_id), dict(order.told)
+        keys = make(
+            found, order_id=order.order_id, count=order.count, size=order.size, profile=order.profile, link=link,
+            master=order.master_sae, slaves=order.slave_saes,
+        )  # fmt: skip
+        for one in found:
+            one.content.zeroise()
+        return keys, told_of(found, profile=order.profile, hops=(peer.identity.id, self._kme_id))
+
+    async def _material(self, tx: Transaction, pool: Pool, pieces: list[Piece]) -> Material | None:
+        joined = bytearray()
+        blocks: list[OpenBlock] = await self._store.pools.use(tx, pool, pieces)
+        for block, piece in zip(blocks, pieces, strict=True):
+            joined += (await self._store.pools.content(tx.session, block.block_id)).view()[piece.offset : piece.end]
+        if len({block.label for block in blocks}) != 1:
+            return None
+        try:
+            return Material(
+                source=pool.source, content=Secret(joined), label=blocks[0].label, epoch=pieces[-1].no,
+                qber=max(block.qber for block in blocks), received=min(block.received for block in blocks),
+            )  # fmt: skip
+        finally:
+            joined[:] = bytes(len(joined))
+
+    async def _write(
+        self, tx: Transaction, link: str, order: Order, peer: Peer, here: tuple[str, ...], keys: Secret, told: str
+    ) -> None:  # fmt: skip
+        until = tx.now + self._wait_s
+        await self._store.holdings.write(
+            tx,
+            [
+                NewHolding(
+                    order.order_id, sae, "slave", order.master_sae, peer.identity.id, link, order.size, order.count, keys,
+                    told, until,
+                )
+                for sae in here
+            ],
+            self._store.epoch,
+        )  # fmt: skip
+        tx.note(
+            "assign", peer, link=link, order=order.order_id, count=order.count, size=order.size,
+            master=order.master_sae, slaves=list(here),
+        )  # fmt: skip
+
+    async def follow(self, message: Notices, peer: Peer) -> None:
+        """Let the peer's events happen to its orders here, durably. An order that has not come can come no more."""
+
+        async def follow(tx: Transaction) -> None:
+            for notice in message.notices:
+                held = await self._store.holdings.of_order(tx, notice.order_id)
+                shared = any(peer.identity.id in one.kmes for one in held)
+                changed = await self._store.holdings.happen(tx, notice.order_id, notice.event) if shared else ()
+                if not held and not await self._store.holdings.known(tx, notice.order_id):
+                    await self._store.holdings.refuse_for_ever(tx, notice.order_id, peer.identity.id, message.link)
+                tx.note("notice", peer, order=notice.order_id, event=notice.event.value, changed=len(changed))
+
+        await self._store.committer.do(follow)
+
+
+def seal_with_pad(keys: Secret, pad: Secret, order_id: str) -> bytes:
+    """Return `keys` under the first bytes of `pad`, with a one-time tag by the rest: secure against any computer."""
+    size = len(keys)
+    hidden = bytes(a ^ b for a, b in zip(keys.view(), pad.view()[:size], strict=True))
+    return hidden + Poly1305.generate_tag(pad.view()[size:], order_id.encode() + hidden)
+
+
+def unseal(sealed: str, pad: Secret, order_id: str) -> Secret | None:
+    """Return what `seal_with_pad` sealed, None where it was altered."""
+    try:
+        content = octets_of(sealed)
+        hidden, tag = content[:-16], content[-16:]
+        size = len(pad) - PAD_TAG_OCTETS
+        if len(hidden) != size:
+            return None
+        Poly1305.verify_tag(pad.view()[size:], order_id.encode() + hidden, tag)
+    except (ValueError, TypeError, InvalidSignature):
+        return None
+    return Secret(bytes(a ^ b for a, b in zip(hidden, pad.view()[:size], strict=True)))

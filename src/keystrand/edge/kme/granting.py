@@ -1,0 +1,198 @@
+"""From a Get key to its keys: what policy permits, which profile's turn it is, and what to do when keys run out."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from msgspec import UNSET, Struct
+
+from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
+from keystrand.edge.store.keystore import KeyStore
+from keystrand.edge.tls import Peer
+from keystrand.formats.etsi014 import KeyRequest
+from keystrand.formats.etsi014_extensions import Demands, joined, parse_demands, parse_wishes, refuse_unmet
+from keystrand.keys import policy, staging
+from keystrand.keys.allocation import Demand, PoolTooSmall
+from keystrand.keys.fallback import Change, Exhausted, Fallbacks, Stock, Supply
+from keystrand.keys.policy import Choice, DemandUnmet, Permit
+from keystrand.keys.quota import Quotas
+from keystrand.keys.rules import PolicyRules
+from keystrand.model.errors import NoKeyAvailable
+from keystrand.model.key import RouteType
+from keystrand.model.key_policy import KeyPolicy
+
+_log = logging.getLogger(__name__)
+
+_WATCH_S = 0.5
+"""How often the stock of a profile that ran out is looked at: it counts as back soon after it is."""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A Get key whose form was judged: `slaves` with their KMEs, `size` in bits."""
+
+    peer: Peer
+    slaves: tuple[tuple[str, str], ...]
+    size: int
+    request: KeyRequest
+
+    @property
+    def bits(self) -> int:
+        """How many bits of key it is about."""
+        return self.request.number * self.size
+
+
+Issue = Callable[[Link, Ask], Awaitable[Issued]]
+OnChange = Callable[[Change], None]
+
+
+class Grants:
+    """The policy in force and what it has counted. `issue` gives the keys of an order, `changed` hears of fallbacks."""
+
+    def __init__(
+        self, rules: PolicyRules, store: KeyStore, clock: Callable[[], float], issue: Issue, changed: OnChange
+    ) -> None:
+        self.revisions = staging.begin(rules)
+        self._store, self._clock, self._issue, self._changed = store, clock, issue, changed
+        self._quotas, self.fallbacks = Quotas(rules), Fallbacks(rules)
+
+    @property
+    def rules(self) -> PolicyRules:
+        """The policy in force."""
+        return self.revisions.active
+
+    # Change of policy
+
+    def stage(self, new: KeyPolicy, file: str) -> None:
+        """Stage a policy. Raises `InvalidInput` where it or one of its own tests does not hold."""
+        self.revisions = staging.stage(self.revisions, new, file=file, now=self._clock())
+
+    def activate(self) -> None:
+        """Put the staged policy in force. Raises `InvalidInput` where there is none."""
+        self._adopt(staging.activate(self.revisions))
+
+    def roll_back(self) -> None:
+        """Put the policy before this one in force. Raises `InvalidInput` where there is none."""
+        self._adopt(staging.roll_back(self.revisions))
+
+    def _adopt(self, revisions: staging.Revisions) -> None:
+        self.revisions = revisions
+        self._quotas.adopt(revisions.active)
+        self.fallbacks.adopt(revisions.active, self._clock())
+        self._tell()
+
+    # Requests
+
+    async def grant(self, link: Link, regions: frozenset[str], wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
+        """Return the keys and the profiles that were passed over for them.
+
+        Raises `PolicyDenied`, `InvalidInput` (a demand cannot be met), `NoKeyAvailable` or `PeerUnavailable`.
+        """
+        demands = parse_demands(wanted.request.extension_mandatory)
+        wishes = joined(demands, parse_wishes(wanted.request.extension_optional))
+        permits = self._permits(link, regions, wanted, demands, wishes)
+        sae, now = wanted.peer.identity.id, self._clock()
+        self._quotas.take(sae, wanted.bits, now)
+        try:
+            for permit in permits[:-1]:
+                try:
+                    return await self._supply(link, permit, wanted)
+                except NoKeyAvailable:
+                    continue
+            return await self._supply(link, permits[-1], wanted)
+        except PoolTooSmall as short:
+            self._quotas.refund(sae, wanted.bits, self._clock())
+            if not isinstance(demands.max_age_s, int):
+                raise
+            raise refuse_unmet(["keystrand_max_age_s"]) from short
+        except BaseException:
+            self._quotas.refund(sae, wanted.bits, self._clock())
+            raise
+
+    def _permits(
+        self, link: Link, regions: frozenset[str], wanted: Wanted, demands: Demands, wishes: Demands
+    ) -> list[Permit]:  # fmt: skip
+        """Return what may be tried: first what the wishes ask for too, then the demands alone."""
+        if demands.route_type == RouteType.INDIRECT:
+            raise refuse_unmet(["keystrand_route_type"])
+        permits = []
+        if wishes != demands and wishes.route_type != RouteType.INDIRECT:
+            try:
+                permits.append(self._decide(link, regions, wanted, wishes))
+            except DemandUnmet:
+                permits.clear()
+        return [*permits, self._decide(link, regions, wanted, demands)]
+
+    def _decide(self, link: Link, regions: frozenset[str], wanted: Wanted, demands: Demands) -> Permit:
+        constrained = demands.label is not UNSET or demands.min_label is not UNSET
+        asked = policy.Ask(
+            master_sae=wanted.peer.identity.id, slave_saes=tuple(sae for sae, _ in wanted.slaves), link=link.id,
+            regions=regions, number=wanted.request.number, size=wanted.size, offered=link.offered,
+            profile=None if demands.profile is UNSET else demands.profile,
+            labels=frozenset(map(str, demands.labels)) if constrained else None,
+            max_age_s=None if demands.max_age_s is UNSET else float(demands.max_age_s),
+        )  # fmt: skip
+        return policy.decide(self.rules, asked, self._clock())
+
+    async def _supply(self, link: Link, permit: Permit, wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
+        """Issue keys by the profile whose turn it is; where they run out do what its policy says."""
+        while True:
+            course = self.fallbacks.course(link.id, permit, self._clock())
+            link.stocked.clear()
+            try:
+                issued = await self._issue(link, self._ask(link, course.choice, wanted))
+            except PoolTooSmall as short:
+                await self._exhausted(link, permit, course.choice, short)
+            else:
+                return issued, course.instead_of
+
+    async def _exhausted(self, link: Link, permit: Permit, choice: Choice, short: PoolTooSmall) -> None:
+        """Return where another try makes sense, after waiting for it. Raises `short` where not."""
+        name, now = choice.profile.name, self._clock()
+        state = self.fallbacks.handle(link.id, name, Exhausted(8 * short.stored_octets), now)
+        self._tell()
+        if state is Supply.DEGRADED and choice is not permit.choices[-1]:
+            return
+        if state is not Supply.WAITING:
+            raise short
+        until_s = self.fallbacks.course(link.id, permit, now).wait_until_s
+        try:
+            async with asyncio.timeout(max(0.0, until_s - now)):
+                await link.stocked.wait()
+        except TimeoutError:
+            raise short from None
+
+    def _ask(self, link: Link, choice: Choice, wanted: Wanted) -> Ask:
+        since = 0.0 if choice.max_age_s is None else self._clock() - choice.max_age_s
+        needs = tuple(
+            StrandNeed(source=one.source, demand=Demand(labels=frozenset((one.strength.value,)), since=since))
+            for one in choice.profile.strands
+        )
+        return Ask(
+            peer=wanted.peer, link=link.id, slaves=wanted.slaves, count=wanted.request.number, size=wanted.size,
+            needs=needs, profile=choice.profile.name,
+        )  # fmt: skip
+
+    # Supply
+
+    async def watch(self, links: dict[str, Link]) -> None:
+        """See when what ran out is back, for as long as the process runs."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            for (link_id, name), state in self.fallbacks.states.items():
+                if state is not Supply.NORMAL and link_id in links and name in self.rules.profiles:
+                    bits = await self._stored_bits(links[link_id], name)
+                    self.fallbacks.handle(link_id, name, Stock(bits), self._clock())
+            self._tell()
+
+    async def _stored_bits(self, link: Link, profile: str) -> int:
+        session, stored = await self._store.reader(), []
+        for strand in self.rules.profiles[profile].strands:
+            pool = await link.stock(strand.source).pool()
+            stored.append(8 * await self._store.pools.stored_octets(session, pool) if pool else 0)
+        return min(stored)
+
+    def _tell(self) -> None:
+        for change in self.fallbacks.poll(self._clock()):
+            (_log.warning if change.alarm else _log.info)("%s", change)
+            self._changed(change)

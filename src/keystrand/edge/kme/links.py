@@ -1,0 +1,140 @@
+"""What one KME holds ready for each of its links: the blocks it may cut, in memory, and whose turn it is.
+
+The durable cursor is the store's. Here it runs ahead by what is under way, so a byte that was planned is not planned
+again; after a restart it begins where the store stands, and the other end refuses what was assigned beyond that.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from keystrand.crypto.secret import Secret
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.keystore import KeyStore
+from keystrand.edge.store.pools import Pool
+from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, cut
+from keystrand.model.errors import NoKeyAvailable
+from keystrand.model.key import SourceKind, Strength
+
+_OWN = 32
+"""How many blocks are taken over at once."""
+
+
+class Stock:
+    """The blocks of one pool that this process may cut, and the way to get more."""
+
+    def __init__(self, store: KeyStore, link: str, source: SourceKind, master: str) -> None:
+        self._store, self._key = store, (link, source, master)
+        self._pool: Pool | None = None
+        self._lanes: list[Lane] = []
+
+    async def pool(self) -> Pool | None:
+        """Return the pool, None where nothing has come for it yet."""
+        if self._pool is None:
+            session = await self._store.reader()
+            self._pool = await self._store.pools.find(session, *self._key)
+            if self._pool:
+                self._lanes = await self._store.pools.owned(session, self._pool, self._store.writer)
+        return self._pool
+
+    async def known_pool(self) -> Pool:
+        """Return the pool of what was planned. Raises `NoKeyAvailable` where it is gone meanwhile."""
+        pool = await self.pool()
+        if pool is None:
+            raise NoKeyAvailable("the blocks of this link are gone")
+        return pool
+
+    async def plan(self, octets: int, demand: Demand) -> tuple[Cut, ...]:
+        """Return cuts that give `octets` bytes. Raises `PoolTooSmall` where the pool has not so many of one label."""
+        try:
+            return cut(self._lanes, octets, demand)
+        except PoolTooSmall as too_small:
+            stored = too_small
+        while await self._own_more():
+            try:
+                return cut(self._lanes, octets, demand)
+            except PoolTooSmall as too_small:
+                stored = too_small
+        raise stored
+
+    async def _own_more(self) -> bool:
+        pool = await self.pool()
+        if pool is None:
+            return False
+        self._lanes = [lane for lane in self._lanes if lane.unused]
+
+        async def own(tx: Transaction) -> list[Lane]:
+            return await self._store.pools.own(tx, pool, self._store.writer, at_most=_OWN)
+
+        session = await self._store.reader()
+        if not await session.row("SELECT 1 FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL LIMIT 1", pool.id):
+            return False
+        more = await self._store.committer.do(own)
+        self._lanes += more
+        return bool(more)
+
+    async def content(self, cuts: Sequence[Cut]) -> Secret:
+        """Return the bytes of `cuts`, joined."""
+        session = await self._store.reader()
+        if len(cuts) == 1:
+            lane, piece = cuts[0]
+            opened = await self._store.pools.content(session, lane.block_id)
+            return Secret(opened.view()[piece.offset : piece.end])
+        joined = bytearray()
+        for lane, piece in cuts:
+            joined += (await self._store.pools.content(session, lane.block_id)).view()[piece.offset : piece.end]
+        try:
+            return Secret(joined)
+        finally:
+            joined[:] = bytes(len(joined))
+
+    def skip(self, no: int, cursor: int) -> list[Cut]:
+        """Pass over what the other end has used of block `no` (all of it for -1); return what that leaves behind."""
+        skipped = []
+        for lane in self._lanes:
+            if lane.no == no:
+                to = lane.length if cursor < 0 else min(max(cursor, lane.cursor), lane.length)
+                skipped.append(_behind(lane, to))
+                lane.cursor = to
+        return skipped
+
+    def drop(self) -> None:
+        """Forget everything: the blocks of this link were destroyed."""
+        self._lanes, self._pool = [], None
+
+
+def _behind(lane: Lane, to: int) -> Cut:
+    return Cut(lane, Piece(lane.no, lane.cursor, to - lane.cursor))
+
+
+class Link:
+    """A link as its KME uses it. Whoever holds `turn` plans and asks; nobody else cuts of this link meanwhile."""
+
+    def __init__(self, store: KeyStore, link: str, kme: str, peer_kme: str) -> None:
+        self.id, self.kme, self.peer_kme = link, kme, peer_kme
+        self.turn = asyncio.Lock()
+        self.trusted = False
+        """Whether the other end has shown that neither store went back in time. Nothing moves before."""
+        self.trouble = "the KME at the other end has not been reached since the start"
+        self.offered: dict[SourceKind, Strength] = {}
+        """What label each source gives here now."""
+        self.stocked = asyncio.Event()
+        """Set when blocks have come; who waits for some clears it first."""
+        self._store = store
+        self._stocks: dict[SourceKind, Stock] = {}
+
+    def stock(self, source: SourceKind) -> Stock:
+        """Return the stock of which this KME is the master."""
+        if source not in self._stocks:
+            self._stocks[source] = Stock(self._store, self.id, source, self.kme)
+        return self._stocks[source]
+
+    async def look(self) -> None:
+        """See what the sources of this link offer, and wake who waits for it."""
+        self.offered = await self._store.pools.offered(await self._store.reader(), self.id, self.kme)
+        self.stocked.set()
+
+    def drop(self) -> None:
+        """Forget what was held ready."""
+        self.offered = {}
+        for stock in self._stocks.values():
+            stock.drop()

@@ -1,0 +1,258 @@
+"""What one KME does about the KME at the other end of a link, all the time: trust it, confirm blocks, keep it informed.
+
+Trust: each shows the other how far its store has come, at first and as it goes on. One that has gone back was restored
+from a copy: it hands nothing out any more. Until the other end has been asked, nothing moves on the link.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from keystrand.edge.kme import confirming
+from keystrand.edge.kme.channel import InDoubt, NotSent
+from keystrand.edge.kme.connect import PeerConnection
+from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.protocol import (
+    ASSIGN_URL,
+    CONFIRM_URL,
+    HELLO_URL,
+    NOTICES_URL,
+    Assign,
+    AssignAnswer,
+    Confirm,
+    ConfirmAnswer,
+    Done,
+    Hello,
+    HelloAnswer,
+    Notice,
+    Notices,
+)
+from keystrand.edge.store import peers
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
+from keystrand.formats import etsi014
+from keystrand.keys.lifecycle import KeyEvent
+from keystrand.keys.witness import Standing, StoreMark
+from keystrand.model.errors import InvalidInput, PeerUnavailable, StoreFailure
+from keystrand.model.key import Strength
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_HELLO_S = 1.0
+"""How often the other end is shown how far this store has come: a copy older than that is noticed."""
+_RETRY_S = 0.2
+_TIMEOUT_S = 3.0
+_NOTICES = 200
+
+
+class Peering:
+    """The life of `link` towards the KME at its other end. `fail` is told what must stop this process."""
+
+    def __init__(
+        self, store: KeyStore, link: Link, connection: PeerConnection, background: PeerConnection,
+        fail: Callable[[StoreFailure], None],
+    ) -> None:  # fmt: skip
+        self._store, self.link, self._connection, self._background = store, link, connection, background
+        self._fail = fail
+        self._shown = -1
+        self._fresh, self._news = asyncio.Event(), asyncio.Event()
+        self._fresh.set()
+        self._news.set()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(run()) for run in (self._greet, self._confirm, self._inform)]
+
+    # What others set off
+
+    def block_came(self) -> None:
+        """Confirm what is fresh, soon."""
+        self._fresh.set()
+
+    def news(self) -> None:
+        """Tell the other end what it must hear, soon."""
+        self._news.set()
+
+    async def assign(self, message: Assign) -> AssignAnswer:
+        """Return the slave KME's verdicts. Raises `NotSent` where it holds nothing of it, `InDoubt` where it may."""
+        status, answer = await self._connection.exchange(
+            "POST", ASSIGN_URL, etsi014.encode(message), timeout_s=_TIMEOUT_S
+        )
+        if status in (401, 403):
+            self.link.trusted, self.link.trouble = False, "the KME at the other end does not trust this store"
+            raise NotSent(self.link.trouble)
+        if 400 <= status < 500:
+            raise NotSent(f"the other KME refused the assignment with {status}")
+        if status != 200:
+            raise InDoubt(f"the other KME answered {status}")
+        try:
+            return etsi014.decode(answer, AssignAnswer)
+        except InvalidInput:
+            raise InDoubt("the other KME's answer cannot be read") from None
+
+    # Trust
+
+    async def _greet(self) -> None:
+        while True:
+            due = not self.link.trusted or self._store.mark.generation > self._shown
+            try:
+                if due:
+                    await self._greet_once()
+            except PeerUnavailable as error:
+                # one that was trusted stays so: it has been seen, and says itself how far it has come with each answer
+                if not self.link.trusted:
+                    self.link.trouble = error.message
+            except StoreFailure as error:
+                self._fail(error)
+                return
+            await asyncio.sleep(_HELLO_S if self.link.trusted else _RETRY_S)
+
+    async def _greet_once(self) -> None:
+        mark = self._store.mark
+        answer = await self.ask(HELLO_URL, Hello(mark=mark), HelloAnswer)
+        if answer.rolled_back:
+            raise StoreFailure(
+                f"{self.link.peer_kme} has seen a later commit of this store than {mark.generation}: it was put back from a"
+                " copy", hint=RESTORED_HINT,
+            )  # fmt: skip
+        self._shown = mark.generation
+        await self.judge(answer.mark)
+
+    async def judge(self, shown: StoreMark) -> None:
+        """Go by what the other end shows of its store in answer to our mark: now both sides have judged each other."""
+        standing = await self.judge_shown(shown)
+        if standing is not Standing.ROLLED_BACK and not self.link.trusted:
+            await self.link.look()
+            self.link.trusted, self.link.trouble = True, ""
+            self._fresh.set()
+            self._news.set()
+
+    async def judge_shown(self, shown: StoreMark) -> Standing:
+        """Return what the other end's mark means; remember it, and drop what was shared with an earlier store."""
+        standing = await judge_mark(self._store, self.link, shown)
+        if standing is Standing.ROLLED_BACK:
+            self.link.trusted = False
+            self.link.trouble = "the store of the KME at the other end was put back from a copy"
+            _log.error("%s: nothing is shared with it until it has a new store", self.link.trouble)
+        return standing
+
+    # Confirmation
+
+    async def _confirm(self) -> None:
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            try:
+                again = self.link.trusted and await self._confirm_some()
+            except PeerUnavailable:
+                again = True
+            except StoreFailure:
+                return
+            if again:
+                await asyncio.sleep(_RETRY_S)
+                self._fresh.set()
+
+    async def _confirm_some(self) -> bool:
+        """Ask about the fresh blocks; return whether some must be asked about again."""
+        session = await self._store.reader()
+        blocks = await self._store.pools.fresh(session, self.link.id, self.link.kme, at_most=confirming.AT_ONCE)
+        if not blocks:
+            return False
+        tags = tuple(
+            [
+                confirming.tag_of(self.link.id, one, await self._store.pools.content(session, one.block_id))
+                for one in blocks
+            ]
+        )
+        answer = await self.ask(CONFIRM_URL, Confirm(link=self.link.id, blocks=tags), ConfirmAnswer)
+        if len(answer.verdicts) != len(blocks):
+            raise PeerUnavailable("the other KME answered for other blocks")
+        if await confirming.settle(self._store, self.link.id, blocks, answer.verdicts):
+            for block, verdict in zip(blocks, answer.verdicts, strict=True):
+                if verdict == confirming.SAME:
+                    self.link.offered[block.source] = Strength(block.label)
+            self.link.stocked.set()
+        if len(blocks) == confirming.AT_ONCE and confirming.ABSENT not in answer.verdicts:
+            self._fresh.set()
+        return confirming.ABSENT in answer.verdicts
+
+    # Notices
+
+    async def _inform(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                more = self.link.trusted and await self._inform_once()
+            except PeerUnavailable:
+                more = True
+                await asyncio.sleep(_RETRY_S)
+            except StoreFailure:
+                return
+            if more:
+                self._news.set()
+
+    async def _inform_once(self) -> bool:
+        notices = await peers.untold(await self._store.reader(), self.link.peer_kme, at_most=_NOTICES)
+        if not notices:
+            return False
+        told = tuple(Notice(order_id=one.order_id, event=one.event) for one in notices)
+        await self.ask(NOTICES_URL, Notices(link=self.link.id, notices=told), Done)
+        await self._store.committer.do(lambda tx: peers.told(tx, notices))
+        return len(notices) == _NOTICES
+
+    async def ask(self, url: str, message: Struct, kind: type[T]) -> T:
+        """Return the other KME's answer to a message of ours. Raises `PeerUnavailable`."""
+        status, answer = await self._background.exchange("POST", url, etsi014.encode(message), timeout_s=_TIMEOUT_S)
+        if status != 200:
+            raise PeerUnavailable(f"the other KME answered {status}")
+        try:
+            return etsi014.decode(answer, kind)
+        except InvalidInput as error:
+            raise PeerUnavailable("the other KME's answer cannot be read") from error
+
+    async def close(self) -> None:
+        """Stop, and close the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._connection.close()
+        self._background.close()
+
+
+async def judge_mark(store: KeyStore, link: Link, shown: StoreMark) -> Standing:
+    """Return what a peer's mark means; remember it, and where its store is a new one destroy what the old one shared."""
+
+    async def judge(tx: Transaction) -> Standing:
+        standing = await peers.standing_of(tx.session, link.peer_kme, shown)
+        if standing is Standing.NEW_STORE:
+            await _drop_shared(tx, store, link)
+        if standing is not Standing.ROLLED_BACK:
+            await peers.witness(tx, link.peer_kme, shown)
+        else:
+            tx.note("peer_rolled_back", kme=link.peer_kme, generation=shown.generation)
+        return standing
+
+    standing = await store.committer.do(judge)
+    if standing is Standing.NEW_STORE:
+        _log.warning("%s has a new store: what was shared with the old one is destroyed", link.peer_kme)
+        link.drop()
+    return standing
+
+
+async def _drop_shared(tx: Transaction, store: KeyStore, link: Link) -> None:
+    sql = "SELECT block_id FROM block WHERE pool IN (SELECT id FROM pool WHERE link = ?)"
+    blocks = [block_id for (block_id,) in await tx.rows(sql, link.id)]
+    await store.pools.destroy(tx, blocks)
+    sql = "SELECT DISTINCT order_id FROM holding WHERE kme = ? AND sealed IS NOT NULL"
+    orders = [order_id for (order_id,) in await tx.rows(sql, link.peer_kme)]
+    for order_id in orders:
+        await store.holdings.happen(tx, order_id, KeyEvent.VOID)
+    tx.note("peer_has_new_store", kme=link.peer_kme, link=link.id, blocks=len(blocks), orders=orders)
+
+
+def hello_of(store: KeyStore, standing: Standing) -> HelloAnswer:
+    """Return the answer to a peer's hello."""
+    return HelloAnswer(mark=store.mark, rolled_back=standing is Standing.ROLLED_BACK)

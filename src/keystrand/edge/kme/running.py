@@ -1,0 +1,260 @@
+"""A KME put together from its configuration, listening, and taken apart in good order."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from keystrand.edge.files import read_bytes
+from keystrand.edge.kme.assigning import Assigner
+from keystrand.edge.kme.config_new import KmeConfig
+from keystrand.edge.kme.connect import PeerConnection
+from keystrand.edge.kme.entity_new import KeyManagementEntity
+from keystrand.edge.kme.granting import Grants
+from keystrand.edge.kme.issuing import Issuer, swallow
+from keystrand.edge.kme.judging import Network, network_of
+from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.multicast import Multicast
+from keystrand.edge.kme.operating import Operating
+from keystrand.edge.kme.peering import Peering
+from keystrand.edge.kme.protocol import Order
+from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
+from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
+from keystrand.edge.store.audit_file import AuditFile
+from keystrand.edge.store.audit_signer import open_signer
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.holdings import Limits as HoldingLimits
+from keystrand.edge.store.keyring import Keyring
+from keystrand.edge.store.keystore import KeyStore, Terms, identity, open_store
+from keystrand.edge.store.master_key import open_keyring
+from keystrand.edge.store.session import Backend
+from keystrand.edge.store.sqlite import SqliteBackend
+from keystrand.edge.telemetry.metrics import CONTENT_TYPE, Metrics
+from keystrand.edge.tls import LiveContext
+from keystrand.formats.key_policy_toml import key_policy_from_toml
+from keystrand.keys.fallback import Change
+from keystrand.keys.rules import BUILT_IN, PolicyRules
+from keystrand.model.errors import StoreFailure
+from keystrand.model.key import SourceKind
+
+_log = logging.getLogger(__name__)
+
+_GOODBYE_S = 0.05
+"""How long open connections may take the goodbye at the end."""
+
+
+class SteadyClock:
+    """Seconds since the epoch as of the start, going on with the machine's own steady clock.
+
+    A wall clock that jumps while we run moves no deadline: keys neither expire an hour early nor wait an hour longer.
+    `at_least` is a time that has been: after a restart too no deadline is passed twice.
+    """
+
+    def __init__(self, at_least: float = 0.0) -> None:
+        self._base = max(time.time(), at_least) - time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self._base + time.monotonic()
+
+
+def read_policy(config: KmeConfig) -> PolicyRules:
+    """Return the policy that `config` names, or the built-in one. Raises `MissingInput` or `InvalidInput`."""
+    if not config.policy:
+        return BUILT_IN
+    file = Path(config.policy)
+    text = read_bytes(file, hint="name the TOML file of the key policy, or none").decode(errors="replace")
+    return PolicyRules(key_policy_from_toml(text, file.name), file=file.name, revision=1)
+
+
+class Kept(NamedTuple):
+    """What a store is made of, and the store."""
+
+    store: KeyStore
+    clock: SteadyClock
+
+
+async def open_kept(config: KmeConfig, replay_s: float) -> Kept:
+    """Open everything durable that `config` names. Raises `StoreFailure`, `MissingInput` or `InvalidInput`."""
+    backend: Backend = SqliteBackend(Path(config.store))
+    keyring: Keyring | None = None
+    audit: AuditFile | None = None
+    try:
+        store_id, new = await identity(backend)
+        keyring = open_keyring(
+            config.master_key_source, Path(config.keyring), store_id, home=Path(config.home), new=new
+        )
+        clock = SteadyClock(await latest_beat(backend))
+        signer = open_signer(Path(config.audit.signing_key), make=new)
+        audit = AuditFile(Path(config.audit.folder), signer, store_id=store_id)
+        keys = config.keys
+        limits = HoldingLimits(replay_s=replay_s, retention_s=float(keys.retention_s))
+        terms = Terms(epoch_s=float(keys.epoch_s), limits=limits)
+        return Kept(await open_store(backend, keyring, audit, store_id, clock, terms), clock)
+    except BaseException:
+        if audit:
+            audit.close()
+        if keyring:
+            keyring.close()
+        await backend.close()
+        raise
+
+
+async def latest_beat(backend: Backend) -> float:
+    """Return the latest time that any commit of the store was made at."""
+    row = await (await backend.reader()).row("SELECT max(beat) FROM head")
+    return float(row[0]) if row and row[0] is not None else 0.0
+
+
+class Server:
+    """A KME's listening sockets and everything behind them."""
+
+    def __init__(self, config: KmeConfig, limits: Limits) -> None:
+        self._config, self._limits = config, limits
+        self._open = Connections(limits)
+        self._running: set[asyncio.Task[None]] = set()
+        self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
+        """Done where the process must stop: the store, or what a peer remembers of it."""
+        self._watch: asyncio.Task[None] | None = None
+        self._plain: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        """Open store and sockets and return the URL. Raises `StoreFailure` and `InvalidInput`."""
+        config = self._config
+        self._tls = LiveContext(
+            config.credentials, server=True, common_name_saes=config.tls.common_name_saes, own=config.identity
+        )
+        rules = read_policy(config)
+        kept = await open_kept(config, rules.replay_window_s)
+        self._store, self._metrics = kept.store, Metrics()
+        self._assemble(network_of(config), rules, kept.clock)
+        try:
+            return await self._listen()
+        except OSError as error:
+            await self._take_apart()
+            raise StoreFailure(
+                f"cannot listen on {config.host}:{config.port}: {error.strerror}", hint="choose a free port"
+            ) from error
+
+    def _assemble(self, network: Network, rules: PolicyRules, clock: Callable[[], float]) -> None:
+        config, store = self._config, self._store
+        keys = config.keys
+        retention_s, wait_s = float(keys.retention_s), float(keys.wait_for_slave_s)
+        links = {end.id: Link(store, end.id, config.kme_id, end.peer_kme) for end in config.links}
+        client = LiveContext(config.credentials, server=False)
+        self._peerings = {
+            end.id: Peering(
+                store, links[end.id], PeerConnection(end.peer_url, client, kme_id=end.peer_kme),
+                PeerConnection(end.peer_url, client, kme_id=end.peer_kme), self._fail,
+            )
+            for end in config.links
+        }  # fmt: skip
+        self._issuers = {
+            link_id: Issuer(store, links[link_id], peering.assign, clock, retention_s)
+            for link_id, peering in self._peerings.items()
+        }
+        for link_id, issuer in self._issuers.items():
+            issuer.voided = self._peerings[link_id].news
+        multicast = Multicast(store, self._peerings, self._issuers, clock, retention_s=retention_s, wait_s=wait_s)
+        self._grants = Grants(rules, store, clock, multicast.issue, self._changed)
+        homes = network.homes
+        assigner = Assigner(
+            store, config.kme_id, lambda sae: homes.get(sae) == config.kme_id, self._judge_order, wait_s
+        )
+        self.entity = KeyManagementEntity(
+            network, store, links, self._peerings, self._grants, assigner, self._metrics, clock
+        )
+        self.entity.revoked = lambda peer: bool(self._tls.refusal_of(peer))
+        self.entity.operator = Operating(self.entity, self._reload).answer
+        self._watch = asyncio.get_running_loop().create_task(self._grants.watch(links))
+        store.committer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
+        store.swept = lambda swept: self._metrics.expired.inc(len(swept.expired))
+
+    def _judge_order(self, order: Order) -> str:
+        """Return why this end's own policy does not let an order be assigned; empty where it does."""
+        rules = self._grants.rules
+        for slave in order.slave_saes:
+            if any(not one.sources and not one.profiles for one in rules.denials(order.master_sae, slave, "")):
+                return "the key policy of this end denies it"
+        return ""
+
+    def _changed(self, change: Change) -> None:
+        self._metrics.fallbacks.labels(change.link, change.profile, change.degrade_to).inc()
+
+        async def note(tx: Transaction) -> None:
+            tx.note(
+                "supply", link=change.link, profile=change.profile, state=change.after.value, cause=change.cause.value,
+                instead=change.degrade_to,
+            )  # fmt: skip
+
+        self._store.committer.do(note).add_done_callback(swallow)
+
+    async def _listen(self) -> str:
+        config, loop = self._config, asyncio.get_running_loop()
+        self._listener = await loop.create_server(
+            lambda: TlsServerProtocol(self._tls.current(), self._application, self._limits, self._open),
+            config.host, config.port, backlog=1024,
+        )  # fmt: skip
+        if config.metrics.port:
+            self._plain = await loop.create_server(self._bare, "127.0.0.1", config.metrics.port)
+        return f"https://{config.host}:{self._listener.sockets[0].getsockname()[1]}"
+
+    def _application(self) -> HttpProtocol:
+        return HttpProtocol(self.entity.answer, self._limits, self._running)
+
+    def _fail(self, failure: StoreFailure) -> None:
+        if not self.failed.done():
+            self.failed.set_result(failure)
+
+    def _reload(self) -> None:
+        self._tls.refresh()
+
+    def _bare(self) -> HttpProtocol:
+        return HttpProtocol(self._observe, self._limits, self._running)
+
+    async def _observe(self, request: Request) -> Response:
+        if request.target == b"/health":
+            healthy = not self.failed.done()
+            links = {link_id: link.trusted for link_id, link in self.entity.links.items()}
+            body = msgspec.json.encode({"healthy": healthy, "links": links})
+            return Response(status=200 if healthy else 503, body=body)
+        if request.target == b"/metrics":
+            await self._measure()
+            return Response(status=200, body=self._metrics.text(), content_type=CONTENT_TYPE)
+        return refuse(404, "no such resource")
+
+    async def _measure(self) -> None:
+        """Read what is only known when somebody looks."""
+        for link_id, link in self.entity.links.items():
+            self._metrics.peer_trusted.labels(link.peer_kme).set(link.trusted)
+            for source in SourceKind:
+                bits = await self.entity.stored_bits(link_id, source)
+                self._metrics.stored_bits.labels(link_id, source.value).set(bits)
+
+    async def stop(self) -> None:
+        """Take no more, finish what was begun, and close."""
+        self._listener.close()
+        if self._plain:
+            self._plain.close()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=self._limits.request_s)
+        for connection in self._open:
+            connection.close()
+        await asyncio.sleep(_GOODBYE_S)
+        for connection in self._open:
+            connection.abort()
+        await self._listener.wait_closed()
+        await self._take_apart()
+
+    async def _take_apart(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+        for issuer in self._issuers.values():
+            await issuer.close()
+        for peering in self._peerings.values():
+            await peering.close()
+        await self._store.close()

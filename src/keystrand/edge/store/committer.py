@@ -1,0 +1,213 @@
+"""Group commit: all operations that wait run in one transaction; nothing is answered before disk and audit have it.
+
+While one batch waits for the disk the next one gathers. The commit and the audit's sync run at the same time; a batch
+is over when both are. What the audit file lacks after a crash stands in the store's `head` row and is written at the
+next start, so that the two never tell different stories.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from keystrand.edge.store.session import Backend, Session
+from keystrand.edge.tls import Peer
+from keystrand.model.errors import KeystrandError, StoreFailure
+from keystrand.operate.audit import AuditRecord, detail_of
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_BATCH = 256
+"""How many operations share a commit at most: a batch that takes long makes the first of it wait."""
+_SILENT = "UPDATE head SET generation = generation + 1, beat = ? WHERE writer = ? AND fence = ?"
+_AUDITED = (
+    "UPDATE head SET generation = generation + 1, beat = ?, audited = generation + 1, tail = ?"
+    " WHERE writer = ? AND fence = ?"
+)
+
+
+class AuditWriter(Protocol):
+    """What the committer needs of the audit file."""
+
+    def append(self, records: Sequence[AuditRecord], generation: int) -> None:
+        """Write `records` durably. Raises `StoreFailure`."""
+
+
+class Transaction:
+    """What an operation works in: statements, audit records, and what is to be written once for the whole batch.
+
+    An operation judges first and writes then: where it raises, it must have written nothing.
+    """
+
+    def __init__(self, session: Session, now: float) -> None:
+        self.session = session
+        self.now = now
+        self.records: list[AuditRecord] = []
+        self.cursors: dict[tuple[int, int], Any] = {}
+        """Blocks of this batch by pool and number, with the cursor they will have."""
+        self.writes = 0
+
+    async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return await self.session.rows(sql, *values)
+
+    async def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        """Return the first row of a query, None where there is none."""
+        return await self.session.row(sql, *values)
+
+    async def run(self, sql: str, *values: Any) -> int:
+        """Write by a statement and return how many rows it changed."""
+        self.writes += 1
+        return await self.session.run(sql, *values)
+
+    async def run_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Write by a statement once for each row of values."""
+        if values:
+            self.writes += 1
+            await self.session.run_many(sql, values)
+
+    def note(self, action: str, by: Peer | None = None, **detail: Any) -> None:
+        """Add an audit record of what `by`, or this KME itself, did: it stands or falls with the batch."""
+        actor, group = (by.identity.urn, by.group) if by else ("self", "")
+        self.records.append(
+            AuditRecord(at=self.now, actor=actor, group=group, action=action, detail=detail_of(**detail))
+        )
+
+
+Operation = Callable[[Transaction], Awaitable[T]]
+Flush = Callable[[Transaction], Awaitable[None]]
+
+
+class Committer:
+    """Runs operations in batches. `flush` writes what a batch gathered, before its commit."""
+
+    def __init__(
+        self, backend: Backend, audit: AuditWriter, clock: Callable[[], float], *, flush: Flush, fence: int,
+        generation: int,
+    ) -> None:  # fmt: skip
+        self._backend, self._audit, self._clock, self._flush, self._fence = backend, audit, clock, flush, fence
+        self.generation = generation
+        """The number of the latest commit of this process."""
+        self._waiting: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+        self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
+        """Done once the store cannot go on: the process must say so and stop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def do(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Run `operation` in the next batch; the result comes when it is durable, with its audit records.
+
+        The future raises what the operation raised, or `StoreFailure`.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self.failed.done():
+            future.set_exception(_stopped(self.failed.result()))
+            return future
+        self._waiting.append((operation, future))
+        self._wake.set()
+        return future
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            if not self._waiting:
+                self._wake.clear()
+            try:
+                outcomes = await self._batch([operation for operation, _ in batch])
+            except asyncio.CancelledError:
+                self._give_up(batch, StoreFailure("the key management entity is stopping"))
+                raise
+            except Exception as error:  # whatever it is, what the disk holds is in doubt
+                self._stop(batch, error)
+                return
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if future.done():
+                    continue
+                if isinstance(outcome, KeystrandError):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+    async def _batch(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        """Run the operations, make them durable, and return what each gave or the error it raised."""
+        transaction = Transaction(await self._backend.begin(), self._clock())
+        outcomes = [await self._one(operation, transaction) for operation in operations]
+        await self._flush(transaction)
+        if not transaction.writes and not transaction.records:
+            await self._backend.rollback()
+            return outcomes
+        if await self._move_head(transaction) != 1:
+            await self._backend.rollback()
+            raise StoreFailure("another process has taken over this writer's part of the store: it stops here")
+        generation = self.generation + 1
+        loop = asyncio.get_running_loop()
+        audited = loop.run_in_executor(self._thread, self._audit.append, transaction.records, generation)
+        try:
+            await self._backend.commit()
+        finally:
+            await audited
+        self.generation = generation
+        return outcomes
+
+    async def _move_head(self, transaction: Transaction) -> int:
+        """Count this commit, and keep its audit records until the audit file has them."""
+        who = (self._backend.writer, self._fence)
+        if not transaction.records:
+            return await transaction.run(_SILENT, transaction.now, *who)
+        tail = msgspec.json.encode(transaction.records).decode()
+        return await transaction.run(_AUDITED, transaction.now, tail, *who)
+
+    async def _one(self, operation: Operation[Any], transaction: Transaction) -> Any:
+        records, writes = len(transaction.records), transaction.writes
+        try:
+            return await operation(transaction)
+        except StoreFailure:
+            raise
+        except KeystrandError as error:
+            if transaction.writes != writes:
+                raise StoreFailure(f"an operation failed after it had begun to write: {error.message}") from error
+            del transaction.records[records:]
+            return error
+
+    def _stop(self, batch: Sequence[tuple[Operation[Any], "asyncio.Future[Any]"]], error: Exception) -> None:
+        """Refuse everything from now on."""
+        failure = error if isinstance(error, StoreFailure) else StoreFailure(f"the key store failed: {error}")
+        _log.critical(
+            "%s: nothing is handed out any more", failure.message, exc_info=None if failure is error else error
+        )
+        self.failed.set_result(failure)
+        self._give_up([*batch, *self._waiting], failure)
+        self._waiting = []
+
+    def _give_up(self, batch: Sequence[tuple[Operation[Any], "asyncio.Future[Any]"]], failure: StoreFailure) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(_stopped(failure))
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        while self._waiting and not self.failed.done():
+            await asyncio.sleep(0.005)
+        # an operation of its own is answered after all before it
+        with contextlib.suppress(KeystrandError):
+            await self.do(_nothing)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._thread.shutdown()
+
+
+async def _nothing(_: Transaction) -> None:
+    return None
+
+
+def _stopped(failure: StoreFailure) -> StoreFailure:
+    """Return a new error for each who waits: one exception object raised twice mixes up its tracebacks."""
+    return StoreFailure(failure.message, hint=failure.hint)

@@ -1,0 +1,290 @@
+"""Holdings in the store: what each SAE of this KME holds of each order of keys, as its master or as a slave.
+
+A slave's holding has its key material sealed until it is fetched, or as long as an answer that was lost may be repeated.
+A holding that has ended stays as a tombstone for the retention time, so that its key IDs cannot come again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from keystrand.crypto.labels import STORE_KEY, bound
+from keystrand.crypto.secret import Secret
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.keyring import Sealer
+from keystrand.edge.store.session import Session
+from keystrand.formats import etsi014
+from keystrand.keys.contract import INDEX_DIGITS, key_ids_of
+from keystrand.keys.lifecycle import LIFECYCLE, KeyEvent, step
+from keystrand.model.errors import InvalidInput, PolicyDenied, Problem
+from keystrand.model.key import KeyState
+
+_COLUMNS = "order_id, sae, role, partner, kme, link, size, count, state, taken, epoch, told, since, until"
+
+
+class Holding(NamedTuple):
+    """A holding's row, without its key material. `partner`: the SAE at the other end; `kme`: the KME there."""
+
+    order_id: str
+    sae: str
+    role: str
+    partner: str
+    kme: str
+    link: str
+    size: int
+    count: int
+    state: str
+    taken: bytes
+    epoch: int | None
+    told: str
+    since: float
+    until: float
+
+    @property
+    def kmes(self) -> tuple[str, ...]:
+        """The other KMEs that hold the same keys, or held them."""
+        return (self.kme, *msgspec.json.decode(self.told).get("hops", ()))
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The IDs of its keys, in their order."""
+        return key_ids_of(self.order_id, self.count)
+
+
+class NewHolding(NamedTuple):
+    """A holding to be written. `keys`: the material of all its keys, joined, for a slave; None for a master."""
+
+    order_id: str
+    sae: str
+    role: str
+    partner: str
+    kme: str
+    link: str
+    size: int
+    count: int
+    keys: Secret | None
+    told: str
+    until: float
+
+
+class Taken(NamedTuple):
+    """One key that is handed out."""
+
+    key_id: str
+    key: memoryview
+    told: str
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A Get key with key IDs: by whom, for which keys of which master; `digest` tells an exact repetition."""
+
+    slave_sae: str
+    master_sae: str
+    key_ids: tuple[str, ...]
+    digest: bytes
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Times in seconds: how long an answer may be repeated, and how long what has ended is remembered."""
+
+    replay_s: float
+    retention_s: float
+
+
+class Holdings:
+    """The holdings of one store."""
+
+    def __init__(self, sealer: Sealer, store_id: str, limits: Limits) -> None:
+        self._sealer, self._store_id, self._limits = sealer, store_id, limits
+
+    def _place(self, order_id: str, sae: str, partner: str, told: str) -> bytes:
+        return bound(STORE_KEY, self._store_id, order_id, sae, partner, told)
+
+    # Orders that begin
+
+    async def known(self, tx: Transaction, order_id: str) -> bool:
+        """Return whether the order's ID was used before."""
+        return await tx.row("SELECT 1 FROM holding WHERE order_id = ? LIMIT 1", order_id) is not None
+
+    async def of_order(self, tx: Transaction, order_id: str) -> tuple[Holding, ...]:
+        """Return what the SAEs of this KME hold of an order; its rows stay as they are until the commit."""
+        sql = f"SELECT {_COLUMNS} FROM holding WHERE order_id = ? AND role <> 'void'{tx.session.for_update}"
+        return tuple(Holding(*row) for row in await tx.rows(sql, order_id))
+
+    async def write(self, tx: Transaction, holdings: Sequence[NewHolding], epoch: int) -> None:
+        """Write new holdings: a slave's wait to be fetched, a master's is delivered with this commit."""
+        rows = []
+        for one in holdings:
+            state, sealed = step(KeyState.PRE_ACTIVATION, KeyEvent.ASSIGN), None
+            if one.keys is None:
+                state = step(state, KeyEvent.DELIVER)
+            else:
+                place = self._place(one.order_id, one.sae, one.partner, one.told)
+                sealed = self._sealer.seal(epoch, one.keys.view(), place)
+            rows.append((
+                one.order_id, one.sae, one.role, one.partner, one.kme, one.link, one.size, one.count, state.value,
+                bytes(-(-one.count // 8)), sealed, epoch if sealed else None, one.told, tx.now, one.until,
+            ))  # fmt: skip
+        sql = f"INSERT INTO holding(order_id, sae, role, partner, kme, link, size, count, state, taken, sealed, epoch, told, since, until) VALUES({', '.join('?' * 15)})"  # noqa: E501  # constants
+        await tx.run_many(sql, rows)
+
+    # Keys that are fetched
+
+    async def take(self, tx: Transaction, request: Request) -> tuple[tuple[Taken, ...], bool]:
+        """Return the keys of `request`, all or none, and whether this repeats an earlier answer.
+
+        Raises `PolicyDenied` where one ID was never meant for the caller (ETSI GS QKD 014, 5.4), and `InvalidInput`
+        where one is unknown, gone, or of another master.
+        """
+        found = await self._found(tx, request)
+        absent = [
+            key_id for key_id in request.key_ids if not _waiting(found.get(key_id[:-INDEX_DIGITS]), key_id, request)
+        ]
+        if not absent:
+            return await self._hand_out(tx, request, found), False
+        if await self._may_repeat(tx, request):
+            return await self._material(tx, request, found), True
+        problems = tuple(Problem(message=key_id, field="key_ID") for key_id in absent)
+        raise InvalidInput(etsi014.KEYS_NOT_FOUND, problems=problems)
+
+    async def _found(self, tx: Transaction, request: Request) -> dict[str, Holding]:
+        """Return the caller's holdings by order. Raises `PolicyDenied` where an order has slaves, but not the caller."""
+        found: dict[str, Holding] = {}
+        for order_id in dict.fromkeys(key_id[:-INDEX_DIGITS] for key_id in request.key_ids):
+            held = await self.of_order(tx, order_id)
+            own = next((one for one in held if one.sae == request.slave_sae and one.role == "slave"), None)
+            if own:
+                found[order_id] = own
+            elif any(_is_key_of(one, key_id) for one in held for key_id in request.key_ids):
+                raise PolicyDenied("a key ID was not supplied for the calling SAE")
+        return found
+
+    async def _hand_out(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:
+        keys = await self._material(tx, request, found)
+        replay_until = tx.now + self._limits.replay_s
+        if self._limits.replay_s:
+            await tx.run("INSERT INTO replay VALUES(?, ?) ON CONFLICT DO NOTHING", request.digest, replay_until)
+        for order_id, one in found.items():
+            taken = bytearray(one.taken)
+            for key_id in request.key_ids:
+                if key_id[:-INDEX_DIGITS] == order_id:
+                    at = _index(key_id)
+                    taken[at // 8] |= 1 << at % 8
+            await self._mark(tx, one, bytes(taken), replay_until)
+        return keys
+
+    async def _mark(self, tx: Transaction, one: Holding, taken: bytes, replay_until: float) -> None:
+        """Write which keys of a holding are gone; with the last one it ends, and its material when no answer needs it."""
+        if sum(octet.bit_count() for octet in taken) < one.count:
+            sql = "UPDATE holding SET taken = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, taken, one.order_id, one.sae)
+            return
+        state = step(KeyState(one.state), KeyEvent.DELIVER)
+        if self._limits.replay_s:
+            sql = "UPDATE holding SET taken = ?, state = ?, until = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, taken, state.value, replay_until, one.order_id, one.sae)
+        else:
+            state = step(state, KeyEvent.EXPIRE)
+            sql = "UPDATE holding SET taken = ?, state = ?, sealed = NULL, until = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, taken, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
+
+    async def _may_repeat(self, tx: Transaction, request: Request) -> bool:
+        if not self._limits.replay_s:
+            return False
+        row = await tx.row("SELECT until FROM replay WHERE digest = ?", request.digest)
+        return row is not None and bool(tx.now < row[0] <= tx.now + self._limits.replay_s)
+
+    async def _material(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:
+        """Return the keys asked for, in that order. Raises `InvalidInput` where their material is gone."""
+        opened: dict[str, memoryview] = {}
+        for order_id, one in found.items():
+            row = await tx.row("SELECT sealed FROM holding WHERE order_id = ? AND sae = ?", order_id, one.sae)
+            if not row or row[0] is None or one.epoch is None:
+                raise InvalidInput(etsi014.KEYS_NOT_FOUND)
+            opened[order_id] = self._sealer.open(
+                one.epoch, row[0], self._place(order_id, one.sae, one.partner, one.told)
+            ).view()
+        keys = []
+        for key_id in request.key_ids:
+            one = found.get(key_id[:-INDEX_DIGITS])
+            if one is None:
+                raise InvalidInput(etsi014.KEYS_NOT_FOUND)
+            at, octets = _index(key_id), one.size // 8
+            keys.append(Taken(key_id, opened[one.order_id][at * octets : (at + 1) * octets], one.told))
+        return tuple(keys)
+
+    # Orders that end otherwise
+
+    async def happen(self, tx: Transaction, order_id: str, event: KeyEvent, *, sae: str = "") -> tuple[Holding, ...]:
+        """Let `event` happen to all holdings of an order, or to that of one SAE; return those it changed.
+
+        What the event cannot happen to stays as it is. The material goes where the new state has none.
+        """
+        changed = []
+        for one in await self.of_order(tx, order_id):
+            if sae not in ("", one.sae):
+                continue
+            state = LIFECYCLE.after(KeyState(one.state), event)
+            if state.value != one.state:
+                await self._become(tx, one, state)
+                changed.append(one._replace(state=state.value))
+        return tuple(changed)
+
+    async def _become(self, tx: Transaction, one: Holding, state: KeyState) -> None:
+        if state in (KeyState.ACTIVE, KeyState.SUSPENDED):
+            sql = "UPDATE holding SET state = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, state.value, one.order_id, one.sae)
+        else:
+            sql = "UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
+
+    async def refuse_for_ever(self, tx: Transaction, order_id: str, kme: str, link: str) -> None:
+        """Remember that an order of `kme` is void before it has come: it cannot come any more."""
+        state = step(KeyState.PRE_ACTIVATION, KeyEvent.VOID).value
+        until = tx.now + self._limits.retention_s
+        await tx.run(
+            "INSERT INTO holding(order_id, sae, role, partner, kme, link, size, count, state, taken, told, since, until)"
+            " VALUES(?, '', 'void', '', ?, ?, 0, 0, ?, ?, '{}', ?, ?) ON CONFLICT DO NOTHING",
+            order_id, kme, link, state, b"", tx.now, until,
+        )  # fmt: skip
+
+    async def overdue(self, session: Session, now: float, *, at_most: int) -> tuple[Holding, ...]:
+        """Return holdings whose deadline has passed."""
+        sql = f"SELECT {_COLUMNS} FROM holding WHERE until <= ? ORDER BY until LIMIT ?"  # noqa: S608  # a constant
+        return tuple(Holding(*row) for row in await session.rows(sql, now, at_most))
+
+    # Looking
+
+    async def listed(
+        self, session: Session, *, sae: str = "", state: str = "", after: tuple[str, str] = ("", ""), at_most: int = 100
+    ) -> tuple[Holding, ...]:
+        """Return holdings in the order of their IDs, beyond `after`, of one SAE and state where those are given."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM holding WHERE (order_id > ? OR (order_id = ? AND sae > ?))"  # noqa: S608  # a constant
+            " AND (? = '' OR sae = ?) AND (? = '' OR state = ?) AND role <> 'void' ORDER BY order_id, sae LIMIT ?"
+        )
+        rows = await session.rows(sql, after[0], after[0], after[1], sae, sae, state, state, at_most)
+        return tuple(Holding(*row) for row in rows)
+
+    async def counts(self, session: Session) -> dict[tuple[str, str], int]:
+        """Return how many holdings there are by role and state."""
+        rows = await session.rows("SELECT role, state, count(*) FROM holding GROUP BY role, state")
+        return {(role, state): count for role, state, count in rows}
+
+
+def _index(key_id: str) -> int:
+    return int(key_id[-INDEX_DIGITS:], 16)
+
+
+def _is_key_of(one: Holding, key_id: str) -> bool:
+    return key_id[:-INDEX_DIGITS] == one.order_id and _index(key_id) < one.count
+
+
+def _waiting(one: Holding | None, key_id: str, request: Request) -> bool:
+    """Return whether a key can be handed out to the caller now."""
+    if one is None or one.partner != request.master_sae or one.state != KeyState.ACTIVE.value:
+        return False
+    at = _index(key_id)
+    return at < one.count and not one.taken[at // 8] >> at % 8 & 1

@@ -1,0 +1,199 @@
+"""One KME's durable memory, opened and watched over: database, data keys, audit, and the checks that hold them together.
+
+At every start three memories that lie apart are compared: the database, the keyring and the audit file. A database that
+is older than either was put back from a copy; it is refused, since it would hand out keys again. What peers remember
+is the fourth (`keys.witness`).
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from keystrand.edge.store import schema
+from keystrand.edge.store.audit_file import AuditFile
+from keystrand.edge.store.committer import Committer, Transaction
+from keystrand.edge.store.holdings import Holdings, Limits
+from keystrand.edge.store.keyring import Keyring, Sealer
+from keystrand.edge.store.pools import Pools
+from keystrand.edge.store.session import Backend, Session
+from keystrand.edge.store.sweep import Swept, sweep
+from keystrand.keys.witness import StoreMark
+from keystrand.model.errors import StoreFailure
+from keystrand.operate.audit import AuditRecord
+
+RESTORED_HINT = (
+    "a store is never restored: move the store, its keyring and its audit away at this KME, start it with a new store,"
+    " and its peers will drop what they shared with the old one"
+)
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """How long things last, in seconds. `epoch_s`: how long one data key seals what comes."""
+
+    epoch_s: float = 600.0
+    sweep_s: float = 1.0
+    limits: Limits = Limits(replay_s=10.0, retention_s=86_400.0)
+
+
+class KeyStore:
+    """The store of one KME, made by `open_store`."""
+
+    def __init__(
+        self, backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, committer: Committer, terms: Terms
+    ) -> None:  # fmt: skip
+        self._backend, self._keyring, self._audit, self._terms = backend, keyring, audit, terms
+        self.id = store_id
+        self.committer = committer
+        self._sealer = Sealer(keyring)
+        self.pools = Pools(self._sealer, store_id)
+        self.holdings = Holdings(self._sealer, store_id, terms.limits)
+        self.epoch = 0
+        self.swept: Callable[[Swept], None] = lambda _: None
+        """Told of every sweep that did something."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def mark(self) -> StoreMark:
+        """What peers are shown of this store."""
+        return StoreMark(store=self.id, writer=self._backend.writer, generation=self.committer.generation)
+
+    @property
+    def writer(self) -> str:
+        """The name under which this process writes."""
+        return self._backend.writer
+
+    async def reader(self) -> Session:
+        """Return a session on what is committed. Raises `StoreFailure`."""
+        return await self._backend.reader()
+
+    async def begin(self) -> None:
+        """Open the first epoch and start to sweep."""
+        await self.next_epoch()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._sweep_for_ever()), loop.create_task(self._turn_epochs())]
+
+    async def next_epoch(self) -> None:
+        """Seal what comes from now on under a new data key. It is durable in the keyring before anything needs it."""
+
+        async def reserve(tx: Transaction) -> int:
+            row = await tx.row("SELECT max(no) FROM epoch")
+            no = max((row and row[0]) or 0, *self._keyring.epochs(), 0) + 1
+            await asyncio.get_running_loop().run_in_executor(None, self._keyring.create, no)
+            await tx.run("UPDATE epoch SET closed = 1 WHERE writer = ?", self._backend.writer)
+            await tx.run("INSERT INTO epoch(no, writer, closed) VALUES(?, ?, 0)", no, self._backend.writer)
+            return no
+
+        self.epoch = await self.committer.do(reserve)
+
+    async def sweep(self) -> Swept:
+        """Carry out what is due, and destroy the data keys of epochs that ended."""
+        done = await self.committer.do(self._sweep)
+        for epoch in done.ended_epochs:
+            # only after the commit: until then its rows could come back
+            await asyncio.get_running_loop().run_in_executor(None, self._sealer.forget, epoch)
+            await asyncio.get_running_loop().run_in_executor(None, self._keyring.destroy, epoch)
+        return done
+
+    async def _sweep(self, tx: Transaction) -> Swept:
+        done = await sweep(tx, self.pools, self.holdings, self._terms.limits.retention_s)
+        if done.expired:
+            tx.note("expire", orders=list(done.expired))
+        if done.old_blocks:
+            tx.note("destroy_blocks", blocks=list(done.old_blocks), why="too old")
+        if done.ended_epochs:
+            tx.note("destroy_epochs", epochs=list(done.ended_epochs))
+        return done
+
+    async def _sweep_for_ever(self) -> None:
+        with contextlib.suppress(StoreFailure):
+            while True:
+                await asyncio.sleep(self._terms.sweep_s)
+                done = await self.sweep()
+                while done.more:
+                    done = await self.sweep()
+                self.swept(done)
+
+    async def _turn_epochs(self) -> None:
+        with contextlib.suppress(StoreFailure):
+            while True:
+                await asyncio.sleep(self._terms.epoch_s)
+                await self.next_epoch()
+
+    async def close(self) -> None:
+        """Finish what waits and let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await self.committer.close()
+        await self._backend.close()
+        self._audit.close()
+        self._keyring.close()
+
+
+async def identity(backend: Backend) -> tuple[str, bool]:
+    """Return the store's id and whether the store is new: nothing was ever sealed in it.
+
+    Raises `StoreFailure` where it is of another format.
+    """
+    session = await backend.begin()
+    sql = "INSERT INTO meta(name, value) VALUES(?, ?) ON CONFLICT DO NOTHING"
+    await session.run(sql, "format", schema.FORMAT)
+    await session.run(sql, "id", os.urandom(16).hex())
+    meta = dict(await session.rows("SELECT name, value FROM meta"))
+    await backend.commit()
+    if meta["format"] != schema.FORMAT:
+        raise StoreFailure(f"the store is of format {meta['format']}, this release writes {schema.FORMAT}")
+    return str(meta["id"]), await (await backend.reader()).row("SELECT 1 FROM epoch LIMIT 1") is None
+
+
+async def open_store(
+    backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, clock: Callable[[], float], terms: Terms
+) -> KeyStore:
+    """Return the store behind `backend`, ready for work. Raises `StoreFailure` where it was put back from a copy."""
+    fence, generation, audited, tail = await _take_head(backend)
+    audit.recover(msgspec.json.decode(tail, type=list[AuditRecord]), generation, audited=audited)
+    await _check_epochs(backend, keyring)
+    committer = Committer(
+        backend, audit, clock, flush=lambda tx: store.pools.flush(tx), fence=fence, generation=generation
+    )  # fmt: skip
+    store = KeyStore(backend, keyring, audit, store_id, committer, terms)
+    await store.begin()
+    return store
+
+
+async def _take_head(backend: Backend) -> tuple[int, int, int, str]:
+    """Return fence, generation, audited generation and its records of this writer, with the fence moved: who wrote before writes no more."""
+    session = await backend.begin()
+    sql = "INSERT INTO head(writer, fence, generation, audited, tail, beat) VALUES(?, 0, 0, 0, '[]', 0) ON CONFLICT DO NOTHING"
+    await session.run(sql, backend.writer)
+    sql = "UPDATE head SET fence = fence + 1 WHERE writer = ? RETURNING fence, generation, audited, tail"
+    row = await session.row(sql, backend.writer)
+    await backend.commit()
+    if row is None:
+        raise StoreFailure("the store has no place for this writer")
+    return row[0], row[1], row[2], row[3]
+
+
+def _refuse_restored(generation: int, remembered: int, where: str) -> None:
+    # one more than the store has is a commit that the machine's stop undid; its audit was faster
+    if remembered > generation + 1:
+        raise StoreFailure(
+            f"the store is at commit {generation}, but its {where} remembers commit {remembered}: it was put back from"
+            " a copy", hint=RESTORED_HINT,
+        )  # fmt: skip
+
+
+async def _check_epochs(backend: Backend, keyring: Keyring) -> None:
+    session, held = await backend.reader(), set(keyring.epochs())
+    known = {no for (no,) in await session.rows("SELECT no FROM epoch")}
+    _refuse_restored(max(known, default=0), max(held, default=0), "keyring")
+    if lost := known - held:
+        raise StoreFailure(
+            f"the data key of epoch {min(lost)} was destroyed: the store was put back from a copy", hint=RESTORED_HINT
+        )
+    for epoch in held - known:
+        # its end was committed, or its beginning was not
+        keyring.destroy(epoch)

@@ -1,0 +1,63 @@
+"""What the store remembers of other KMEs: the highest mark seen of each one's store, and what each must still be told."""
+
+from typing import NamedTuple
+
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.session import Session
+from keystrand.keys.lifecycle import KeyEvent
+from keystrand.keys.witness import Standing, StoreMark, judge
+
+
+class Notice(NamedTuple):
+    """An event of an order that a peer KME must still hear of."""
+
+    order_id: str
+    kme: str
+    event: KeyEvent
+
+
+async def seen_of(session: Session, kme: str, writer: str) -> StoreMark | None:
+    """Return the highest mark seen of a peer's writer, of whatever store."""
+    row = await session.row("SELECT store, generation FROM witness WHERE kme = ? AND writer = ?", kme, writer)
+    return StoreMark(store=row[0], writer=writer, generation=row[1]) if row else None
+
+
+async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
+    """Return what a peer's mark means beside what was seen of it before."""
+    seen = await seen_of(session, kme, shown.writer)
+    if seen is None and await session.row("SELECT 1 FROM witness WHERE kme = ? AND store <> ?", kme, shown.store):
+        return Standing.NEW_STORE
+    return judge(seen, shown)
+
+
+async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
+    """Remember a peer's mark. What was seen of another store of that peer is forgotten with it."""
+    await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, shown.store)
+    await tx.run(
+        "INSERT INTO witness(kme, store, writer, generation) VALUES(?, ?, ?, ?) ON CONFLICT(kme, writer)"
+        " DO UPDATE SET generation = excluded.generation WHERE witness.generation < excluded.generation",
+        kme, shown.store, shown.writer, shown.generation,
+    )  # fmt: skip
+
+
+async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until: float) -> None:
+    """Have `kme` told of an order's event, again and again until it has heard or `until` has passed."""
+    await tx.run(
+        "INSERT INTO outbox(order_id, kme, event, until) VALUES(?, ?, ?, ?) ON CONFLICT(order_id, kme)"
+        " DO UPDATE SET event = excluded.event, until = excluded.until",
+        order_id, kme, event.value, until,
+    )  # fmt: skip
+
+
+async def untold(session: Session, kme: str, *, at_most: int) -> tuple[Notice, ...]:
+    """Return what `kme` must still be told."""
+    rows = await session.rows(
+        "SELECT order_id, event FROM outbox WHERE kme = ? ORDER BY order_id LIMIT ?", kme, at_most
+    )
+    return tuple(Notice(order_id, kme, KeyEvent(event)) for order_id, event in rows)
+
+
+async def told(tx: Transaction, notices: tuple[Notice, ...]) -> None:
+    """Forget what a peer has heard."""
+    sql = "DELETE FROM outbox WHERE order_id = ? AND kme = ? AND event = ?"
+    await tx.run_many(sql, [(one.order_id, one.kme, one.event.value) for one in notices])

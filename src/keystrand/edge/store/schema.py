@@ -1,0 +1,46 @@
+"""The tables of a key store, in the SQL that SQLite and PostgreSQL share.
+
+No table holds key material in the clear: `sealed` columns are AES-256-GCM under the data key of `epoch`, which is not
+in the database. Every row that waits for something has a deadline, `until` (seconds since the epoch): what becomes of
+it then is the sweep's work, so a store can run for ever. `{clustered}` stands for what keeps rows in the order of their
+primary key, where the database has such a thing.
+"""
+
+FORMAT = "3"
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    # one row a writing process: what it committed last, and the number that fences it off
+    "CREATE TABLE IF NOT EXISTS head(writer TEXT PRIMARY KEY, fence BIGINT NOT NULL, generation BIGINT NOT NULL,"
+    " audited BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL)",
+    # what this KME has seen of its peers' stores
+    "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
+    " generation BIGINT NOT NULL, PRIMARY KEY(kme, writer))",
+    "CREATE TABLE IF NOT EXISTS pool(id BIGINT PRIMARY KEY, link TEXT NOT NULL, source TEXT NOT NULL,"
+    " master TEXT NOT NULL, next_no BIGINT NOT NULL, UNIQUE(link, source, master))",
+    "CREATE TABLE IF NOT EXISTS epoch(no BIGINT PRIMARY KEY, writer TEXT NOT NULL, closed BIGINT NOT NULL)",
+    # `no` is given by the master KME; a block of which both ends know that they hold the same is `ready`
+    "CREATE TABLE IF NOT EXISTS block(block_id TEXT PRIMARY KEY, pool BIGINT NOT NULL, no BIGINT, length BIGINT NOT NULL,"
+    " cursor BIGINT NOT NULL, ready BIGINT NOT NULL, owner TEXT, epoch BIGINT NOT NULL, qber DOUBLE PRECISION NOT NULL,"
+    " label TEXT NOT NULL, received DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS block_no ON block(pool, no)",
+    "CREATE TABLE IF NOT EXISTS block_seal(block_id TEXT PRIMARY KEY, sealed BYTEA NOT NULL)",
+    # blocks that were here: a source that repeats itself brings no key twice
+    "CREATE TABLE IF NOT EXISTS block_seen(block_id TEXT PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
+    # what one SAE of this KME holds of one order of keys, as its master or as a slave
+    "CREATE TABLE IF NOT EXISTS holding(order_id TEXT NOT NULL, sae TEXT NOT NULL, role TEXT NOT NULL,"
+    " partner TEXT NOT NULL, kme TEXT NOT NULL, link TEXT NOT NULL, size BIGINT NOT NULL, count BIGINT NOT NULL,"
+    " state TEXT NOT NULL, taken BYTEA NOT NULL, sealed BYTEA, epoch BIGINT, told TEXT NOT NULL,"
+    " since DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, sae)){clustered}",
+    "CREATE INDEX IF NOT EXISTS holding_until ON holding(until)",
+    "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch) WHERE sealed IS NOT NULL",
+    # answers that may be repeated for a while
+    "CREATE TABLE IF NOT EXISTS replay(digest BYTEA PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS replay_until ON replay(until)",
+    # what peers must still be told
+    "CREATE TABLE IF NOT EXISTS outbox(order_id TEXT NOT NULL, kme TEXT NOT NULL, event TEXT NOT NULL,"
+    " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, kme)){clustered}",
+    # the latest delivery to a pair of SAEs, for rotation
+    "CREATE TABLE IF NOT EXISTS pair(master TEXT NOT NULL, slave TEXT NOT NULL, last DOUBLE PRECISION NOT NULL,"
+    " keys BIGINT NOT NULL, due DOUBLE PRECISION NOT NULL, PRIMARY KEY(master, slave)){clustered}",
+)

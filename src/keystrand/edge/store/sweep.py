@@ -1,0 +1,83 @@
+"""What becomes of everything whose deadline has passed: nothing waits for ever, and nothing is kept for ever.
+
+A key that nobody fetched is destroyed and audited; an answer that can no longer be repeated loses its material; a
+tombstone goes when its time is over; an old block is destroyed. An epoch under whose key nothing is sealed any more is
+given up, and its data key with it.
+"""
+
+from msgspec import Struct
+
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.holdings import Holdings
+from keystrand.edge.store.pools import Pools
+from keystrand.keys.lifecycle import KeyEvent, step
+from keystrand.model.key import KeyState
+
+_AT_ONCE = 2000
+"""How many rows one sweep touches of each kind: others wait for its commit."""
+_ACTIVE, _SUSPENDED = KeyState.ACTIVE.value, KeyState.SUSPENDED.value
+_DEACTIVATED = KeyState.DEACTIVATED.value
+
+
+class Swept(Struct, frozen=True, kw_only=True):
+    """What a sweep did: IDs of orders that nobody fetched, blocks that grew too old, and epochs that ended."""
+
+    expired: tuple[str, ...]
+    old_blocks: tuple[str, ...]
+    ended_epochs: tuple[int, ...]
+    more: bool
+
+
+async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: float) -> Swept:
+    """Carry out what is due at the transaction's time."""
+    await _shred(tx, retention_s)
+    expired = await _expire(tx, holdings)
+    old = tuple(
+        block_id for (block_id,) in await tx.rows("SELECT block_id FROM block WHERE until <= ? LIMIT 100", tx.now)
+    )
+    await pools.destroy(tx, old)
+    forgotten = await _forget(tx)
+    for table in ("replay", "block_seen", "outbox"):
+        await _run_if_any(tx, f"DELETE FROM {table} WHERE until <= ?", tx.now)  # noqa: S608  # names of our own tables
+    return Swept(
+        expired=expired, old_blocks=old, ended_epochs=await _end_epochs(tx),
+        more=forgotten >= _AT_ONCE or len(expired) >= _AT_ONCE,
+    )  # fmt: skip
+
+
+async def _run_if_any(tx: Transaction, sql: str, *values: object) -> int:
+    """Run a statement that often changes nothing; only a change makes a commit necessary."""
+    changed = await tx.session.run(sql, *values)
+    tx.writes += changed > 0
+    return changed
+
+
+async def _shred(tx: Transaction, retention_s: float) -> None:
+    after = step(KeyState.DEACTIVATED, KeyEvent.EXPIRE).value
+    sql = "UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE until <= ? AND state = ? AND sealed IS NOT NULL"
+    await _run_if_any(tx, sql, after, tx.now + retention_s, tx.now, _DEACTIVATED)
+
+
+async def _expire(tx: Transaction, holdings: Holdings) -> tuple[str, ...]:
+    sql = "SELECT DISTINCT order_id FROM holding WHERE until <= ? AND state IN (?, ?) LIMIT ?"
+    expired: list[str] = []
+    for (order_id,) in await tx.rows(sql, tx.now, _ACTIVE, _SUSPENDED, _AT_ONCE):
+        expired += [one.order_id for one in await holdings.happen(tx, order_id, KeyEvent.EXPIRE)]
+    return tuple(expired)
+
+
+async def _forget(tx: Transaction) -> int:
+    """Remove tombstones whose time is over."""
+    ended = "SELECT order_id, sae FROM holding WHERE until <= ? AND state NOT IN (?, ?) AND sealed IS NULL LIMIT ?"
+    sql = f"DELETE FROM holding WHERE (order_id, sae) IN ({ended})"  # noqa: S608  # constants
+    return await _run_if_any(tx, sql, tx.now, _ACTIVE, _SUSPENDED, _AT_ONCE)
+
+
+async def _end_epochs(tx: Transaction) -> tuple[int, ...]:
+    sql = (
+        "SELECT no FROM epoch e WHERE closed = 1 AND NOT EXISTS (SELECT 1 FROM block b WHERE b.epoch = e.no)"
+        " AND NOT EXISTS (SELECT 1 FROM holding h WHERE h.epoch = e.no AND h.sealed IS NOT NULL)"
+    )
+    ended = tuple(no for (no,) in await tx.rows(sql))
+    await tx.run_many("DELETE FROM epoch WHERE no = ?", [(no,) for no in ended])
+    return ended

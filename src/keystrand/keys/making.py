@@ -1,0 +1,71 @@
+"""How the bytes of an order's strands become its keys, the same at both ends, and what is told of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from keystrand.crypto.combiner import Binding, combine
+from keystrand.crypto.secret import Secret
+from keystrand.keys.contract import key_ids_of
+from keystrand.model.key import SourceKind, Strand, Strength, strength_of
+
+STRAND_OCTETS = 32
+"""What each strand of a combined key gives, whatever the key's size: 256 bits, the strength of the combiner."""
+
+
+class Material(Struct, frozen=True, kw_only=True):
+    """The bytes of one strand, and what its blocks say of them. `epoch`: the number of the last block that it is from."""
+
+    source: SourceKind
+    content: Secret
+    label: str
+    qber: float
+    received: float
+    epoch: int
+
+
+def octets_needed(count: int, size: int, strands: int) -> int:
+    """Return how many bytes each of `strands` gives for `count` keys of `size` bits: the keys, or a secret for each."""
+    return count * (size // 8 if strands == 1 else STRAND_OCTETS)
+
+
+def strands_of(materials: Sequence[Material]) -> tuple[Strand, ...]:
+    """Return what the materials are, as strands. Raises `ValueError` where a label claims more than its source gives."""
+    return tuple(Strand(source=one.source, strength=Strength(one.label)) for one in materials)
+
+
+def make(
+    strands: Sequence[Material], *, order_id: str, count: int, size: int, profile: str, link: str, master: str,
+    slaves: Sequence[str],
+) -> Secret:  # fmt: skip
+    """Return `count` keys of `size` bits, joined. One strand is handed out as it is; several are combined, key by key."""
+    if len(strands) == 1:
+        return Secret(strands[0].content.view())
+    binding = Binding(
+        profile=profile, link=link, epoch=strands[0].epoch, master_sae=master, slave_saes=tuple(slaves),
+        strands=strands_of(strands),
+    )  # fmt: skip
+    joined = bytearray()
+    pieces = zip(*(one.content.split(STRAND_OCTETS) for one in strands), strict=True)
+    for key_id, secrets in zip(key_ids_of(order_id, count), pieces, strict=True):
+        with combine(secrets, binding, key_id, size) as key:
+            joined += key.view()
+        for secret in secrets:
+            secret.zeroise()
+    try:
+        return Secret(joined)
+    finally:
+        joined[:] = bytes(len(joined))
+
+
+def told_of(strands: Sequence[Material], *, profile: str, hops: Sequence[str]) -> dict[str, Any]:
+    """Return what an SAE is told of its keys' origin. `hops`: the KMEs that hold or held the key, in order."""
+    return {
+        "label": strength_of(strands_of(strands)).value,
+        "sources": [one.source.value for one in strands],
+        "qber": max(one.qber for one in strands),
+        "received": min(one.received for one in strands),
+        "profile": profile,
+        "hops": list(hops),
+    }
