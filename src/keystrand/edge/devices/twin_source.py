@@ -22,12 +22,15 @@ from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.messages import BLOCKS_URL, Block, BlockAnswer
 from keystrand.edge.pki import Credentials
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
+from keystrand.model.key import Strength
 from keystrand.pilot.twin import KeyBlock, LinkEvent, LinkTwin
 
-LABEL = "simulated"
+LABEL = Strength.SIMULATED
 _BLOCKS_PER_S = 10.0
-_BLOCK_BITS = (256, 1 << 17)
-"""The least and the greatest block made by default: a key, and what fits a request's 64 KiB in base64."""
+_BLOCK_BITS = (1024, 1 << 17)
+"""The least and the greatest block made by default: some keys, and what fits a request's 64 KiB in base64."""
+_LEAST_BITS = 512
+"""A block gives 256 bits to its own confirmation."""
 _TIMEOUT_S = 5.0
 _RETRY_S = 0.2
 _BUFFERED_BLOCKS = 2
@@ -74,13 +77,13 @@ class TwinSource:
         bits_per_s: float,
         qber: float,
         block_bits: int | None = None,
-        label: str = LABEL,
+        label: Strength = LABEL,
     ) -> None:
         """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range."""
         bits = _usual_block_bits(bits_per_s) if block_bits is None else block_bits
-        if not 0 < bits_per_s < math.inf or not 8 <= bits <= _BLOCK_BITS[1] or bits % 8:
+        if not 0 < bits_per_s < math.inf or not _LEAST_BITS <= bits <= _BLOCK_BITS[1] or bits % 8:
             raise InvalidInput(
-                f"a source needs a rate above 0 and blocks of 8 to {_BLOCK_BITS[1]} bits in whole octets"
+                f"a source needs a rate above 0 and blocks of {_LEAST_BITS} to {_BLOCK_BITS[1]} bits in whole octets"
             )
         self._link, self._label = link, label
         self._rate_bits_per_s, self._qber, self._block_bits = bits_per_s, qber, bits

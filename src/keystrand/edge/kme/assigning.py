@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from keystrand.crypto.combiner import COMBINED_BITS_MOST
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme.protocol import Assign, AssignAnswer, Notices, Order, Verdict
+from keystrand.edge.kme.messages import Assign, AssignAnswer, Notices, Order, Verdict
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from keystrand.edge.files import read_bytes
 from keystrand.edge.pki import Credentials, Identity, Kind
+from keystrand.edge.store.master_key import MasterKeySource
 from keystrand.formats.decode import Fault
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
-from keystrand.model.units import Identifier
+from keystrand.model.key import Strength
+from keystrand.model.units import Identifier, Ratio
 
 PartyId = Annotated[
     str, Meta(min_length=1, max_length=128, description="a KME, SAE or module ID, unique in the network")
@@ -28,24 +30,37 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TlsFiles(_Part, frozen=True, kw_only=True):
     """PEM files; relative paths start at the configuration's folder.
 
-    `require_post_quantum_saes`: KMEs and modules must always use a post-quantum group, SAEs unless this is false.
+    `crl`: the authority's revocation list, empty for none. `post_quantum_saes`: KMEs, modules and operators must always
+    use a post-quantum group; SAEs only where this is `require`, since many cannot yet. `common_name_saes`: an SAE whose
+    certificate names none of our identities is known by its common name.
     """
 
     ca: str
     certificate: str
     key: str
-    require_post_quantum_saes: bool = True
+    crl: str = ""
+    post_quantum_saes: Literal["prefer", "require"] = "prefer"
+    common_name_saes: bool = False
 
 
 class KeyLimits(_Part, frozen=True, kw_only=True):
-    """What status tells (ETSI GS QKD 014, Table 9), and how long a key waits for its slave before it is destroyed."""
+    """What status tells (ETSI GS QKD 014, Table 9), and how long things last, in seconds.
+
+    `wait_for_slave_s`: until a key that its slave has not fetched is destroyed. `retention_s`: how long the ID of a key
+    that has ended is remembered. `block_life_s`: until raw key that nobody asked for is destroyed. `epoch_s`: how long
+    one data key seals what comes.
+    """
 
     key_size: Bits = 256
     min_key_size: Bits = 64
     max_key_size: Bits = 4096
     max_key_count: Positive = 1000
     max_key_per_request: Annotated[int, Meta(ge=1, le=1024)] = 128
+    max_additional_saes: Annotated[int, Meta(ge=0, le=32)] = 8
     wait_for_slave_s: Positive = 3600
+    retention_s: Positive = 86_400
+    block_life_s: Positive = 604_800
+    epoch_s: Positive = 600
 
     @property
     def pool_bits(self) -> int:
@@ -54,11 +69,82 @@ class KeyLimits(_Part, frozen=True, kw_only=True):
 
 
 class LinkEnd(_Part, frozen=True, kw_only=True):
-    """A quantum link that ends here, and the KME at its other end (`peer_url`: https://host:port)."""
+    """A link that ends here, and the KME at its other end (`peer_url`: https://host:port).
+
+    `regions` are the tags that a key policy compares with those of a profile.
+    """
 
     id: Identifier
     peer_kme: PartyId
     peer_url: str
+    regions: tuple[Identifier, ...] = ()
+
+
+class PqcSource(_Part, frozen=True, kw_only=True):
+    """Blocks from a key agreement between the two KMEs of `link`: ML-KEM-768 for `pqc`, X25519 for `classical`.
+
+    `bits_per_s` of key are made as long as the stock of this direction is below its limit.
+    """
+
+    link: Identifier
+    source: Literal["pqc", "classical"] = "pqc"
+    bits_per_s: Annotated[int, Meta(ge=8, le=10_000_000)] = 8192
+
+
+class VendorSource(_Part, frozen=True, kw_only=True):
+    """Keys of a vendor's KME that speaks ETSI GS QKD 014, taken by us as the SAE that the certificate names.
+
+    `partner` is the SAE ID by which the KME at the other end of `link` is known to the vendor. `label` is what the
+    vendor's keys are believed to be.
+    """
+
+    link: Identifier
+    url: str
+    partner: PartyId
+    ca: str
+    certificate: str
+    key: str
+    label: Strength = Strength.INFORMATION_THEORETIC
+    key_bits: Bits = 256
+    keys_per_block: Annotated[int, Meta(ge=2, le=1024)] = 64
+
+
+class FileSource(_Part, frozen=True, kw_only=True):
+    """Blocks that somebody puts in `folder` as files, the same at both ends: `<UUID>.key`, raw bytes.
+
+    `master_kme` says which end may cut keys from them.
+    """
+
+    link: Identifier
+    folder: str
+    master_kme: PartyId
+    label: Strength = Strength.INFORMATION_THEORETIC
+    qber: Ratio = 0.0
+
+
+class AuditPlace(_Part, frozen=True, kw_only=True):
+    """Where the audit and its signing key are; by default beside the store. `sinks` are told over the network too."""
+
+    folder: str = ""
+    signing_key: str = ""
+    sinks: tuple[str, ...] = ()
+
+
+class MetricsPlace(_Part, frozen=True, kw_only=True):
+    """Where `/metrics` and `/health` answer without TLS, on the loopback interface only. Port 0: nowhere."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class PostgresStore(_Part, frozen=True, kw_only=True):
+    """A store in PostgreSQL that several processes share. `dsn_file` holds the connection string, mode 0600.
+
+    `writer` is this process's own name among them. One that is silent for `lease_s` is fenced off by the others.
+    """
+
+    dsn_file: str
+    writer: Identifier
+    lease_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
 
 
 class SaeHome(_Part, frozen=True, kw_only=True):
@@ -76,18 +162,37 @@ class ModuleLink(_Part, frozen=True, kw_only=True):
 
 
 class KmeConfig(_Part, frozen=True, kw_only=True):
-    """Everything one KME knows about itself and its network. `store` is a folder, `master_key` a file of mode 0600."""
+    """Everything one KME knows about itself and its network.
+
+    `store` is a folder; `keyring`, outside of it, the file of the data keys (by default beside the store). `master_key`
+    is a file of mode 0600, made with a new store, or a table that says where else it comes from. `home` is set to the
+    folder of the file that was read.
+    """
 
     kme_id: PartyId
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="0: any free one")] = 0
     store: str
-    master_key: str
+    master_key: str | MasterKeySource
+    keyring: str = ""
+    policy: str = ""
+    home: str = ""
     tls: TlsFiles
     keys: KeyLimits = KeyLimits()
+    audit: AuditPlace = AuditPlace()
+    metrics: MetricsPlace = MetricsPlace()
+    postgres: PostgresStore | None = None
     links: tuple[LinkEnd, ...] = field(name="link", default=())
     saes: tuple[SaeHome, ...] = field(name="sae", default=())
     modules: tuple[ModuleLink, ...] = field(name="module", default=())
+    pqc_sources: tuple[PqcSource, ...] = field(name="pqc_source", default=())
+    vendor_sources: tuple[VendorSource, ...] = field(name="vendor_source", default=())
+    file_sources: tuple[FileSource, ...] = field(name="file_source", default=())
+
+    @property
+    def master_key_source(self) -> MasterKeySource:
+        """Where the master key comes from."""
+        return MasterKeySource(file=self.master_key) if isinstance(self.master_key, str) else self.master_key
 
     @property
     def identity(self) -> Identity:
@@ -97,7 +202,14 @@ class KmeConfig(_Part, frozen=True, kw_only=True):
     @property
     def credentials(self) -> Credentials:
         """The files of its TLS identity."""
-        return Credentials(ca=Path(self.tls.ca), certificate=Path(self.tls.certificate), key=Path(self.tls.key))
+        return Credentials(
+            ca=Path(self.tls.ca), certificate=Path(self.tls.certificate), key=Path(self.tls.key),
+            crl=Path(self.tls.crl) if self.tls.crl else None,
+        )  # fmt: skip
+
+    def homes(self) -> dict[str, str]:
+        """Return the KME of every SAE."""
+        return {sae.id: sae.kme for sae in self.saes}
 
     def kme_of(self, sae_id: str) -> str | None:
         """Return the KME that serves `sae_id`, None where nobody does."""
@@ -151,15 +263,39 @@ def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
             yield Fault(
                 ("sae", n, "kme"), "neither this KME nor a peer of a link", f"one of {', '.join(sorted(known))}"
             )
-    for n, module in enumerate(config.modules):
-        if module.link not in {link.id for link in config.links}:
-            yield Fault(("module", n, "link"), "no link of that id ends here", "name a [[link]] of this file")
+    links = {link.id for link in config.links}
+    for name, entries in (
+        ("module", config.modules),
+        ("pqc_source", config.pqc_sources),
+        ("vendor_source", config.vendor_sources),
+        ("file_source", config.file_sources),
+    ):
+        for n, entry in enumerate(entries):
+            if entry.link not in links:
+                yield Fault((name, n, "link"), "no link of that id ends here", "name a [[link]] of this file")
 
 
 def _absolute(config: KmeConfig, folder: Path) -> KmeConfig:
+    def at(path: str, default: str = "") -> str:
+        return str(folder / (path or default)) if path or default else ""
+
+    tls = config.tls
     files = msgspec.structs.replace(
-        config.tls, **{name: str(folder / getattr(config.tls, name)) for name in ("ca", "certificate", "key")}
+        tls, ca=at(tls.ca), certificate=at(tls.certificate), key=at(tls.key), crl=at(tls.crl)
+    )  # fmt: skip
+    audit = msgspec.structs.replace(
+        config.audit, folder=at(config.audit.folder, f"{config.store}.audit"),
+        signing_key=at(config.audit.signing_key, f"{config.store}.audit.key"),
+    )  # fmt: skip
+    vendors = tuple(
+        msgspec.structs.replace(one, ca=at(one.ca), certificate=at(one.certificate), key=at(one.key))
+        for one in config.vendor_sources
     )
+    postgres = config.postgres and msgspec.structs.replace(config.postgres, dsn_file=at(config.postgres.dsn_file))
+    master = config.master_key
     return msgspec.structs.replace(
-        config, tls=files, store=str(folder / config.store), master_key=str(folder / config.master_key)
-    )
+        config, tls=files, store=at(config.store), keyring=at(config.keyring, f"{config.store}.keyring"),
+        master_key=at(master) if isinstance(master, str) else master, home=str(folder), policy=at(config.policy), audit=audit,
+        vendor_sources=vendors, postgres=postgres,
+        file_sources=tuple(msgspec.structs.replace(one, folder=at(one.folder)) for one in config.file_sources),
+    )  # fmt: skip

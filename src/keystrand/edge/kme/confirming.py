@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from keystrand.crypto.labels import BLOCK_CONFIRMATION, bound
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme.protocol import BlockTag, Confirm, ConfirmAnswer
+from keystrand.edge.kme.messages import BlockTag, Confirm, ConfirmAnswer
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh

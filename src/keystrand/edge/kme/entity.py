@@ -1,236 +1,282 @@
-"""The key management entity: requests in, decisions by `service`, memory in `store`, the other end by `peer`.
+"""The key management entity: requests in, decisions by `judging` and `keys`, memory in the store, the other ends by links.
 
-The store works in one thread of its own, so handshakes go on while it syncs. Each link's keys are cut by one request at
-a time; a slave KME's work needs no lock that a master's holds, so two KMEs that call each other never wait in a circle.
+The three methods of ETSI GS QKD 014 are here, and the way to what peers, modules and operators say. A request is
+answered only when what it did is durable and audited. Every refusal of identity or by policy is audited too.
 """
 
-import asyncio
+import hashlib
 import logging
-import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Protocol, TypeVar
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from keystrand.edge.kme import service, wire
-from keystrand.edge.kme.channel import InDoubt
-from keystrand.edge.kme.config import KmeConfig
-from keystrand.edge.kme.messages import ASSIGN_URL, BLOCKS_URL, Assign, AssignAnswer, Block, Slice
+import msgspec
+
+from keystrand.edge.kme import judging, messages, peering, wire
+from keystrand.edge.kme.assigning import Assigner
+from keystrand.edge.kme.confirming import confirm
+from keystrand.edge.kme.denials import Denials
+from keystrand.edge.kme.granting import Grants, Wanted
+from keystrand.edge.kme.judging import Network
+from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.messages import Assign, Block, BlockAnswer, Confirm, Done, Hello, Notices
+from keystrand.edge.kme.peering import Peering
 from keystrand.edge.kme.server import Request, Response, refuse
-from keystrand.edge.kme.service import KeyOrder
-from keystrand.edge.kme.store import Store, StoredKey
-from keystrand.edge.kme.wire import SecretKey
 from keystrand.edge.pki import Kind
+from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.holdings import Request as TakeRequest
+from keystrand.edge.store.holdings import Taken
+from keystrand.edge.store.keystore import KeyStore
+from keystrand.edge.store.pools import NewBlock
+from keystrand.edge.telemetry.metrics import Metrics
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
-from keystrand.formats.etsi014 import Call, KeyContainer, KeyRequest, Method
+from keystrand.formats.etsi014 import Call, Method
+from keystrand.formats.etsi014_extensions import Label, Provenance, RouteType, Source, extension_of
 from keystrand.model.errors import KeystrandError, PeerUnavailable, PolicyDenied, StoreFailure
+from keystrand.model.key import SourceKind
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-_IDLE_S = 1.0
-"""How long the store is left alone before its log is folded: a delivered key does not stay in it for long."""
-_QUEUE_S = 5.0
-"""How long a Get key waits for those before it on its link."""
-_PLANS = 16
-"""How many plans a Get key makes before it gives up: each refused one burns at least a block."""
-
-
-class SlaveKme(Protocol):
-    """The other end of a link; `PeerKme` is the one over the network."""
-
-    def assign(self, message: Assign) -> AssignAnswer:
-        """Assign, or raise `NotSent` or `InDoubt`."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
-def _new_key_id() -> str:
-    """Return a random UUID (RFC 9562, version 4): it says nothing about the key."""
-    return str(uuid.uuid4())
+Serve = Callable[[Peer, Request], Awaitable[Response]]
 
 
 class KeyManagementEntity:
-    """One KME. `peers` by link id; `clock` gives seconds since the epoch."""
+    """One KME, put together by `kme.running`. `revoked` says whether a certificate was revoked since its handshake."""
 
     def __init__(
-        self, config: KmeConfig, store: Store, peers: Mapping[str, SlaveKme], clock: Callable[[], float]
-    ) -> None:
-        self._config, self._store, self._peers, self._clock = config, store, peers, clock
-        self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._peer_threads = ThreadPoolExecutor(max_workers=max(1, len(peers)), thread_name_prefix="peer")
-        self._folding: asyncio.TimerHandle | None = None
-        self._cutting = {link.id: asyncio.Lock() for link in config.links}
+        self, network: Network, store: KeyStore, links: dict[str, Link], peerings: dict[str, Peering], grants: Grants,
+        assigner: Assigner, metrics: Metrics, clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self.network, self.store, self.links, self.peerings, self.grants = network, store, links, peerings, grants
+        self.metrics, self._assigner, self.clock = metrics, assigner, clock
+        self.revoked: Callable[[Peer], bool] = lambda _: False
+        self._denials = Denials(store)
+        self._methods = {
+            Method.STATUS: self._status,
+            Method.ENC_KEYS: self._enc_keys,
+            Method.DEC_KEYS: self._dec_keys,
+        }
+        self.posts: dict[bytes, Serve] = {
+            messages.ASSIGN_URL.encode(): self._assign,
+            messages.BLOCKS_URL.encode(): self._block,
+            messages.CONFIRM_URL.encode(): self._confirm,
+            messages.HELLO_URL.encode(): self._hello,
+            messages.NOTICES_URL.encode(): self._notices,
+        }
+        """What is answered beside the standard, by URL; sources and operators add theirs."""
+        self.operator: Serve | None = None
 
     async def answer(self, peer: Peer, request: Request) -> Response:
-        """Return the answer to one request of the authenticated `peer`. Every refusal of identity is audited."""
+        """Return the answer to one request of the authenticated `peer`."""
+        begin = time.perf_counter()
+        method = "other"
         try:
-            service.demand_valid(peer, self._clock())
-            return await self._route(peer, request)
-        except PolicyDenied as error:
-            return await self._denied(peer, request, error)
-        except (PeerUnavailable, StoreFailure) as error:
-            _log.warning("a request of %s was not served: %s", peer.identity.urn, error.message)
-            return _refusal(error)
+            self._demand_valid(peer)
+            call = etsi014.parse_target(request.target)
+            if call is not None:
+                method = call.method.value
+                response = await self._call(peer, call, request)
+            else:
+                response = await self._beside(peer, request)
         except KeystrandError as error:
-            return _refusal(error)
+            response = await self._refused(peer, request, error)
+        self.metrics.answered(method, response.status, time.perf_counter() - begin)
+        return response
 
-    async def _route(self, peer: Peer, request: Request) -> Response:
-        path, _, query = request.target.partition(b"?")
-        if path in (BLOCKS_URL.encode(), ASSIGN_URL.encode()):
-            if request.method != "POST" or query:
-                return refuse(405, "POST only", (("Allow", "POST"),))
-            return await (self._block if path == BLOCKS_URL.encode() else self._assign)(peer, request.body)
-        call = etsi014.parse_target(request.target)
-        if call is None:
-            return refuse(404, "no such resource")
+    def _demand_valid(self, peer: Peer) -> None:
+        judging.demand_valid(peer, time.time())
+        if self.revoked(peer):
+            raise PolicyDenied("the certificate of this connection has been revoked")
+
+    async def _call(self, peer: Peer, call: Call, request: Request) -> Response:
         if request.method == "POST" and call.method is Method.STATUS:
             return refuse(405, "status is asked for by GET", (("Allow", "GET"),))
         if request.method == "POST" and call.query:
             raise etsi014.bad_request("POST takes its parameters in the body", "query")
-        serve = {Method.STATUS: self._status, Method.ENC_KEYS: self._enc_keys, Method.DEC_KEYS: self._dec_keys}
-        return await serve[call.method](peer, call, request)
+        return await self._methods[call.method](peer, call, request)
 
-    async def _denied(self, peer: Peer, request: Request, error: PolicyDenied) -> Response:
-        target = request.target[:256].decode("ascii", "replace")
-        try:
-            await self._stored(self._store.note, self._clock(), peer, "denied", target=target, why=error.message)
-        except StoreFailure as failure:
-            return _refusal(failure)
-        return _refusal(error)
+    async def _beside(self, peer: Peer, request: Request) -> Response:
+        path, _, query = request.target.partition(b"?")
+        if serve := self.posts.get(path):
+            if request.method != "POST" or query:
+                return refuse(405, "POST only", (("Allow", "POST"),))
+            return await serve(peer, request)
+        if self.operator and path.startswith(b"/keystrand/v1/operator/"):
+            return await self.operator(peer, request)
+        return refuse(404, "no such resource")
 
-    async def _stored(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        self._fold_later()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._store_thread, partial(method, *args, **kwargs))
-
-    def _fold_later(self) -> None:
-        """Fold the store's log once nobody has asked it anything for a while, and again where that was held up."""
-        if self._folding:
-            self._folding.cancel()
-        self._folding = asyncio.get_running_loop().call_later(_IDLE_S, self._fold)
-
-    def _fold(self) -> None:
-        folded = asyncio.get_running_loop().run_in_executor(self._store_thread, self._store.fold)
-        folded.add_done_callback(lambda done: None if done.cancelled() or done.result() else self._fold_later())
+    async def _refused(self, peer: Peer, request: Request, error: KeystrandError) -> Response:
+        if isinstance(error, PolicyDenied):
+            try:
+                await self._denials.note(peer, request.target, error.message, self.clock())
+            except StoreFailure as failure:
+                error = failure
+        elif isinstance(error, (PeerUnavailable, StoreFailure)):
+            _log.warning("a request of %s was not served: %s", peer.identity.urn, error.message)
+        status, body = judging.refusal(error, self.network.config.keys.key_size)
+        headers = (("Retry-After", str(judging.retry_after_s(error))),) if status == 503 else ()
+        return Response(status=status, body=etsi014.encode(body), headers=headers)
 
     # The three methods of ETSI GS QKD 014
 
+    def _requires_post_quantum(self, peer: Peer) -> bool:
+        required = self.network.config.tls.post_quantum_saes == "require"
+        return required or self.grants.rules.requires_post_quantum_group(peer.identity.id)
+
     async def _status(self, peer: Peer, call: Call, _: Request) -> Response:
-        link = service.link_between(self._config, peer, call.sae_id)
+        link = judging.link_between(self.network, peer, call.sae_id, post_quantum=self._requires_post_quantum(peer))
         if call.query:
             raise etsi014.bad_request("status takes none", "query")
-        stored = await self._stored(self._store.stored_bits, link.id, self._config.kme_id)
-        return _ok(etsi014.encode(service.status_of(self._config, peer, link, call.sae_id, stored)))
+        bits = await self.stored_bits(link.id, SourceKind.QKD)
+        return ok(etsi014.encode(judging.status_of(self.network, peer, link, call.sae_id, bits)))
+
+    async def stored_bits(self, link: str, source: SourceKind) -> int:
+        """Return how many bits this KME may still cut from the pool of a link's source."""
+        session = await self.store.reader()
+        pool = await self.store.pools.find(session, link, source, self.network.config.kme_id)
+        return 8 * await self.store.pools.stored_octets(session, pool) if pool else 0
 
     async def _enc_keys(self, peer: Peer, call: Call, request: Request) -> Response:
-        link = service.link_between(self._config, peer, call.sae_id)
-        asked = _key_request(call, request)
-        order = service.order_keys(self._config, link, peer.identity.id, call.sae_id, asked)
-        lock = self._cutting[order.link.id]
-        try:
-            async with asyncio.timeout(_QUEUE_S):
-                await lock.acquire()
-        except TimeoutError:
-            raise PeerUnavailable("too many requests wait for keys of this link") from None
-        try:
-            keys = await self._cut(peer, order)
-        finally:
-            lock.release()
-        return _container(keys)
-
-    async def _cut(self, peer: Peer, order: KeyOrder) -> tuple[StoredKey, ...]:
-        """Return the order's keys, assigned at the slave KME and then marked delivered here."""
-        for _ in range(_PLANS):
-            slices = await self._stored(self._store.plan, order, self._config.kme_id)
-            message = Assign(
-                link=order.link.id, master_sae=order.master_sae, slave_sae=order.slave_sae, size=order.size,
-                key_ids=tuple(_new_key_id() for _ in range(order.number)), slices=slices,
-            )  # fmt: skip
-            unusable = await self._assigned(peer, message)
-            if not unusable:
-                return await self._stored(self._store.deliver, message, self._clock(), peer)
-            await self._burn(peer, unusable, "the other end cannot use them", whole_blocks=True)
-        raise PeerUnavailable("both ends of the link hold different blocks")
-
-    async def _assigned(self, peer: Peer, message: Assign) -> tuple[Slice, ...]:
-        """Return the slices that the slave KME cannot use: none means it has assigned. Doubt burns the bytes."""
-        loop = asyncio.get_running_loop()
-        try:
-            answer = await loop.run_in_executor(self._peer_threads, self._peers[message.link].assign, message)
-            unusable = tuple(piece for piece in message.slices if piece.block_id in answer.unusable)
-            if answer.unusable and not unusable:
-                raise InDoubt("the other KME refused blocks that were not named")  # noqa: TRY301  # doubt like any other
-        except InDoubt:
-            await self._burn(peer, message.slices, "the other end may have assigned them")
-            raise
-        return unusable
-
-    async def _burn(self, peer: Peer, slices: tuple[Slice, ...], why: str, *, whole_blocks: bool = False) -> None:
-        await self._stored(self._store.burn, slices, why, self._clock(), peer, whole_blocks=whole_blocks)
+        end = judging.link_between(self.network, peer, call.sae_id, post_quantum=self._requires_post_quantum(peer))
+        if request.method == "GET":
+            asked = etsi014.parse_key_request_query(call.query)
+        else:
+            asked = etsi014.parse_key_request(request.body)
+        size = judging.check_size(self.network.config.keys, asked)
+        slaves = judging.slaves_of(self.network, peer.identity.id, call.sae_id, asked.additional_slave_sae_ids)
+        wanted = Wanted(peer=peer, slaves=slaves, size=size, request=asked)
+        issued, instead_of = await self.grants.grant(self.links[end.id], frozenset(end.regions), wanted)
+        with issued.keys as keys:
+            octets, view = size // 8, keys.view()
+            pieces = [view[at : at + octets] for at in range(0, len(view), octets)]
+            body = etsi014.render_keys(issued.key_ids, pieces, _extension(issued.told, self.clock(), instead_of))
+        self._count("master", issued.told["label"], asked.number, size)
+        return ok(body)
 
     async def _dec_keys(self, peer: Peer, call: Call, request: Request) -> Response:
-        service.link_between(self._config, peer, call.sae_id)
-        by_query = request.method == "GET"
-        key_ids = etsi014.parse_key_ids_query(call.query) if by_query else etsi014.parse_key_ids(request.body)
-        service.judge_ids(self._config, key_ids)
-        return _container(
-            await self._stored(self._store.take, key_ids, call.sae_id, self._clock(), peer, wait_s=self._wait_s)
-        )
+        if self.network.homes.get(call.sae_id) != self.network.config.kme_id:
+            end = judging.link_between(self.network, peer, call.sae_id, post_quantum=self._requires_post_quantum(peer))
+            if not self.links[end.id].trusted:
+                raise PeerUnavailable(self.links[end.id].trouble)
+        else:
+            judging.demand(peer, Kind.SAE, post_quantum=self._requires_post_quantum(peer))
+        if request.method == "GET":
+            key_ids = etsi014.parse_key_ids_query(call.query)
+        else:
+            key_ids = etsi014.parse_key_ids(request.body)
+        judging.judge_ids(self.network.config.keys, key_ids)
+        taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids))
+        return self._container(taken)
 
-    @property
-    def _wait_s(self) -> float:
-        return self._config.keys.wait_for_slave_s
+    def _taking(
+        self, peer: Peer, master: str, key_ids: tuple[str, ...]
+    ) -> Callable[[Transaction], Awaitable[tuple[Taken, ...]]]:
+        digest = hashlib.sha256(peer.fingerprint + ",".join((master, *key_ids)).encode()).digest()
+        asked = TakeRequest(slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest)
 
-    # What modules and the other KME say
+        async def take(tx: Transaction) -> tuple[Taken, ...]:
+            taken, repeated = await self.store.holdings.take(tx, asked)
+            action = "dec_keys_repeated" if repeated else "dec_keys"
+            tx.note(action, peer, master=master, key_ids=list(key_ids))
+            if repeated:
+                self.metrics.repeats.inc()
+            return taken
 
-    async def _block(self, peer: Peer, body: bytes) -> Response:
-        service.demand(self._config, peer, Kind.MODULE)
-        block = wire.decode(body, Block)
+        return take
+
+    def _container(self, taken: tuple[Taken, ...]) -> Response:
+        now, extensions, parts = self.clock(), dict[str, bytes](), []
+        for one in taken:
+            if one.told not in extensions:
+                extensions[one.told] = _extension(msgspec.json.decode(one.told), now, ())
+        for told, extension in extensions.items():
+            same = [one for one in taken if one.told == told]
+            self._count("slave", msgspec.json.decode(told)["label"], len(same), 8 * len(same[0].key))
+            if len(extensions) == 1:
+                parts = [etsi014.rendered_keys([one.key_id for one in same], [one.key for one in same], extension)]
+        if not parts:
+            parts = [etsi014.rendered_keys([one.key_id], [one.key], extensions[one.told]) for one in taken]
+        return ok(etsi014.container_of(*parts))
+
+    def _count(self, role: str, label: str, number: int, size: int) -> None:
+        self.metrics.keys.labels(role, label).inc(number)
+        self.metrics.bits.labels(role, label).inc(number * size)
+
+    # What modules and the other KMEs say
+
+    async def _block(self, peer: Peer, request: Request) -> Response:
+        judging.demand(peer, Kind.MODULE)
+        block = wire.decode(request.body, Block)
         with block.key_bits:
-            service.judge_block(self._config, peer, block)
-            answer = await self._stored(self._store.add_block, block, self._clock(), peer)
-        return _ok(etsi014.encode(answer))
+            judging.judge_block(self.network, peer, block)
+            accepted = await self.add_block(block, peer)
+        return ok(etsi014.encode(BlockAnswer(accepted=accepted)))
 
-    async def _assign(self, peer: Peer, body: bytes) -> Response:
-        service.demand(self._config, peer, Kind.KME)
-        message = etsi014.decode(body, Assign)
-        service.judge_assign(self._config, peer, message)
-        answer = await self._stored(self._store.assign, message, self._clock(), peer, wait_s=self._wait_s)
-        return _ok(etsi014.encode(answer))
+    async def add_block(self, block: Block, peer: Peer | None) -> bool:
+        """Store raw key of a source; return false where the pool is full. It is confirmed with the other end, then used."""
+        keys, bits = self.network.config.keys, 8 * len(block.key_bits)
+        is_master = block.master_kme == self.network.config.kme_id
+        new = NewBlock(
+            block_id=block.block_id, link=block.link, source=block.source, master=block.master_kme, qber=block.qber,
+            key_bits=block.key_bits, label=block.label, until=self.clock() + keys.block_life_s,
+        )  # fmt: skip
 
-    def close(self) -> None:
-        """Finish what the store is doing and close it. What waits for a peer is cut short and not waited for."""
-        if self._folding:
-            self._folding.cancel()
-        self._peer_threads.shutdown(wait=False, cancel_futures=True)
-        for peer in self._peers.values():
-            peer.close()
-        self._store_thread.shutdown(cancel_futures=True)
-        self._store.close()
+        async def add(tx: Transaction) -> bool:
+            limit = keys.pool_bits // 8
+            accepted = await self.store.pools.add(
+                tx, new, epoch=self.store.epoch, is_master=is_master, pool_octets=limit
+            )
+            if accepted:
+                tx.note(
+                    "block", peer, link=block.link, block=block.block_id, master=block.master_kme, bits=bits,
+                    qber=block.qber, label=block.label.value, source=block.source.value,
+                )  # fmt: skip
+            return accepted
+
+        accepted = await self.store.committer.do(add)
+        self.metrics.blocks.labels(block.link, block.source.value, "accepted" if accepted else "full").inc()
+        self.metrics.qber.labels(block.link).set(block.qber)
+        if accepted:
+            self.metrics.secret_bits.labels(block.link, block.source.value).inc(bits)
+            if is_master:
+                self.peerings[block.link].block_came()
+        return accepted
+
+    async def _assign(self, peer: Peer, request: Request) -> Response:
+        message = etsi014.decode(request.body, Assign)
+        judging.link_of_peer(self.network, peer, message.link)
+        return ok(etsi014.encode(await self._assigner.assign(message, peer)))
+
+    async def _confirm(self, peer: Peer, request: Request) -> Response:
+        message = etsi014.decode(request.body, Confirm)
+        judging.link_of_peer(self.network, peer, message.link)
+        return ok(etsi014.encode(await confirm(self.store, message, peer)))
+
+    async def _hello(self, peer: Peer, request: Request) -> Response:
+        link = judging.link_of_peer(self.network, peer)
+        message = etsi014.decode(request.body, Hello)
+        standing = await self.peerings[link.id].judge_shown(message.mark)
+        return ok(etsi014.encode(peering.hello_of(self.store, standing)))
+
+    async def _notices(self, peer: Peer, request: Request) -> Response:
+        message = etsi014.decode(request.body, Notices)
+        judging.link_of_peer(self.network, peer, message.link)
+        await self._assigner.follow(message, peer)
+        return ok(etsi014.encode(Done()))
 
 
-def _key_request(call: Call, request: Request) -> KeyRequest:
-    if request.method == "GET":
-        return etsi014.parse_key_request_query(call.query)
-    return etsi014.parse_key_request(request.body)
+def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) -> bytes:
+    """Return the `key_extension` that says where keys came from."""
+    return extension_of(
+        Provenance(
+            label=Label(told["label"]), sources=tuple(map(Source, told["sources"])), hops=tuple(told["hops"]),
+            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])), qber_max=told["qber"],
+            profile=told["profile"],
+        )
+    )  # fmt: skip
 
 
-def _container(stored: tuple[StoredKey, ...]) -> Response:
-    keys = tuple(SecretKey(key_id=one.key_id, key=one.key, key_extension=one.provenance) for one in stored)
-    body = wire.encode(KeyContainer(keys=keys))
-    for key in keys:
-        key.key.zeroise()
-    return _ok(body)
-
-
-def _ok(body: bytes) -> Response:
+def ok(body: bytes) -> Response:
+    """Return a 200 with `body`."""
     return Response(status=200, body=body)
-
-
-def _refusal(error: KeystrandError) -> Response:
-    status, body = service.refusal(error)
-    headers = (("Retry-After", str(service.RETRY_AFTER_S)),) if status == 503 else ()
-    return Response(status=status, body=etsi014.encode(body), headers=headers)

@@ -13,8 +13,8 @@ import msgspec
 
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.messages import ORDERS, PIECES, Assign, AssignAnswer, Verdict
 from keystrand.edge.kme.ordering import Ask, Issued, Pending, new_order_id
-from keystrand.edge.kme.protocol import ORDERS, PIECES, Assign, AssignAnswer, Verdict
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from keystrand.edge.kme.config_new import KeyLimits, KmeConfig, LinkEnd
-from keystrand.edge.kme.protocol import Block
+from keystrand.edge.kme.config import KeyLimits, KmeConfig, LinkEnd
+from keystrand.edge.kme.messages import Block
 from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014

@@ -1,24 +1,49 @@
-"""What QKD modules and peer KMEs say to a KME: our own protocol under `/keystrand/v1/`, beside the standard's.
+"""What KMEs and QKD modules say to a KME: our own protocol under `/keystrand/v1/`, beside the standard's.
 
-A block is raw key from a quantum link, the same at both ends. Its `master_kme` says which end may cut keys from it:
-with one pool a direction, two masters never reach for the same bits. To assign is to tell the other end which bytes of
-which blocks become which keys; no key bytes cross between KMEs.
+A block is raw key from a source, the same at both ends. Its `master_kme` says which end may cut keys from it: with one
+pool a direction, two masters never reach for the same bits. To assign is to tell the other end which bytes of which
+blocks become which keys; no key bytes cross between the KMEs of a link. Only where one key goes to SAEs at several KMEs
+does it travel, under a one-time pad from the other link's own pool.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from keystrand.crypto.secret import Secret
+from keystrand.keys.contract import INDEX_DIGITS
+from keystrand.keys.lifecycle import KeyEvent
+from keystrand.keys.witness import StoreMark
+from keystrand.model.key import SourceKind, Strength
 from keystrand.model.units import Identifier, Ratio
 
-BLOCKS_URL = "/keystrand/v1/blocks"
-ASSIGN_URL = "/keystrand/v1/assign"
+_BASE = "/keystrand/v1"
+BLOCKS_URL = f"{_BASE}/blocks"
+HELLO_URL = f"{_BASE}/hello"
+CONFIRM_URL = f"{_BASE}/confirm"
+ASSIGN_URL = f"{_BASE}/assign"
+NOTICES_URL = f"{_BASE}/notices"
+AGREE_URL = f"{_BASE}/agree"
+FETCH_URL = f"{_BASE}/fetch"
 
-KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", description="UUID in lower case")]
-SLICES = 8192
-"""How many slices one assignment may have: it fits a request however long their numbers are."""
-Octets = Annotated[int, Meta(ge=0, le=1 << 20, description="bytes")]
+BlockId = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", description="UUID in lower case")
+]
+OrderId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[0-9a-f]{{8}}-[0-9a-f]{{4}}-7[0-9a-f]{{3}}-[89ab][0-9a-f]{{3}}-[0-9a-f]{{{12 - INDEX_DIGITS}}}\Z",
+        description="a UUID of version 7 (RFC 9562) without the digits that number its keys",
+    ),
+]
+Number = Annotated[int, Meta(ge=0, le=1 << 53)]
+Octets = Annotated[int, Meta(ge=0, le=1 << 24, description="bytes")]
+PartyId = Annotated[str, Meta(min_length=1, max_length=128)]
+
+ORDERS = 128
+"""How many orders one assignment may have."""
+PIECES = 8192
+"""How many pieces of blocks all orders of one assignment may take: it fits a request however long their numbers are."""
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,40 +54,148 @@ class Block(_Part, frozen=True, kw_only=True):
     """A block as its module delivers it. `key_bits` is the material, base64 on the wire; `label` names its strength."""
 
     link: Identifier
-    block_id: KeyId
+    block_id: BlockId
     master_kme: str
     key_bits: Secret
     qber: Ratio
-    label: Identifier
+    label: Strength
+    source: SourceKind = SourceKind.QKD
 
 
 class BlockAnswer(_Part, frozen=True, kw_only=True):
     """Whether the block is stored. `accepted` false: the pool is full, the source drops it or tries later."""
 
     accepted: bool
-    stored_bits: int
 
 
-class Slice(_Part, frozen=True, kw_only=True):
-    """Some bytes of a block."""
+class Hello(_Part, frozen=True, kw_only=True):
+    """How far the sender's store has come; sent at first and again as it goes on."""
 
-    block_id: KeyId
-    offset: Octets
-    length: Annotated[int, Meta(ge=1, le=1 << 20)]
+    mark: StoreMark
+
+
+class HelloAnswer(_Part, frozen=True, kw_only=True):
+    """The same of the answering store. `rolled_back`: the sender's store is older than was seen of it before."""
+
+    mark: StoreMark
+    rolled_back: bool = False
+
+
+class BlockTag(_Part, frozen=True, kw_only=True):
+    """A block that its master KME numbered `no`, and its one-time tag in hexadecimal."""
+
+    block_id: BlockId
+    source: SourceKind
+    no: Number
+    length: Octets
+    tag: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+
+
+class Confirm(_Part, frozen=True, kw_only=True):
+    """Blocks that the sender, their master KME, holds: does the other end hold the same?"""
+
+    link: Identifier
+    blocks: Annotated[tuple[BlockTag, ...], Meta(min_length=1, max_length=256)]
+
+
+class ConfirmAnswer(_Part, frozen=True, kw_only=True):
+    """By block: `same`, `absent` (it may still come), or `different` (both ends destroy it)."""
+
+    verdicts: tuple[str, ...]
+
+
+class StrandPieces(_Part, frozen=True, kw_only=True):
+    """Where one secret of an order comes from: pieces of the blocks of `source`, as (number, offset, length)."""
+
+    source: SourceKind
+    pieces: Annotated[tuple[tuple[Number, Octets, Octets], ...], Meta(min_length=1, max_length=PIECES)]
+
+
+class Order(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """`count` keys of `size` bits; of `slave_saes` those at the KME that this is sent to get them there.
+
+    `sealed`, base64, and `told` are for keys that were made on another link: the keys under the one-time pad that
+    `strands` give, and what is known of their origin.
+    """
+
+    order_id: OrderId
+    master_sae: PartyId
+    slave_saes: Annotated[tuple[PartyId, ...], Meta(min_length=1, max_length=64)]
+    size: Annotated[int, Meta(ge=8, le=1 << 20, multiple_of=8)]
+    count: Annotated[int, Meta(ge=1, le=16**INDEX_DIGITS)]
+    profile: str
+    strands: Annotated[tuple[StrandPieces, ...], Meta(min_length=1, max_length=4)]
+    sealed: str = ""
+    told: dict[str, Any] = {}
 
 
 class Assign(_Part, frozen=True, kw_only=True):
-    """The master KME's plan: `slices` joined and cut into equal keys of `size` bits give `key_ids` in order."""
+    """The master KME's plan for orders over one link."""
 
     link: Identifier
-    master_sae: str
-    slave_sae: str
-    size: Annotated[int, Meta(ge=8, multiple_of=8)]
-    key_ids: Annotated[tuple[KeyId, ...], Meta(min_length=1)]
-    slices: Annotated[tuple[Slice, ...], Meta(min_length=1, max_length=SLICES)]
+    mark: StoreMark
+    orders: Annotated[tuple[Order, ...], Meta(min_length=1, max_length=ORDERS)]
+
+
+class Verdict(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of an order: assigned durably, or not at all.
+
+    `used` names, by source, blocks whose bytes are used up to a cursor (-1: not here at all): the master skips those and
+    plans anew. `denied` says why the order can never be assigned.
+    """
+
+    used: tuple[tuple[SourceKind, int, int], ...] = ()
+    denied: str = ""
+
+    @property
+    def assigned(self) -> bool:
+        """Return whether the order is assigned."""
+        return not self.used and not self.denied
 
 
 class AssignAnswer(_Part, frozen=True, kw_only=True):
-    """Assigned durably, or, where `unusable` names blocks, not at all: the master burns those and plans anew."""
+    """One verdict for each order, in their order."""
 
-    unusable: tuple[str, ...] = ()
+    mark: StoreMark
+    verdicts: tuple[Verdict, ...]
+
+
+class Notice(_Part, frozen=True, kw_only=True):
+    """An event that the other KME's holdings of an order must follow."""
+
+    order_id: OrderId
+    event: KeyEvent
+
+
+class Notices(_Part, frozen=True, kw_only=True):
+    """Events to follow; answered with 200 once they are durable there."""
+
+    link: Identifier
+    notices: Annotated[tuple[Notice, ...], Meta(min_length=1, max_length=256)]
+
+
+class Agree(_Part, frozen=True, kw_only=True):
+    """A fresh encapsulation key (and, where a classical strand is made too, an ECDH share), hexadecimal."""
+
+    link: Identifier
+    block_id: BlockId
+    source: SourceKind
+    share: Annotated[str, Meta(pattern=r"^[0-9a-f]+\Z", max_length=8192)]
+
+
+class AgreeAnswer(_Part, frozen=True, kw_only=True):
+    """The ciphertext or the other ECDH share, hexadecimal."""
+
+    share: Annotated[str, Meta(pattern=r"^[0-9a-f]+\Z", max_length=8192)]
+
+
+class Fetch(_Part, frozen=True, kw_only=True):
+    """Keys that the sender took from a vendor's KME by 014: fetch the same at your end, as one block."""
+
+    link: Identifier
+    block_id: BlockId
+    key_ids: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(min_length=1, max_length=1024)]
+
+
+class Done(_Part, frozen=True, kw_only=True):
+    """What was asked is durable."""

@@ -15,9 +15,9 @@ import msgspec
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad
 from keystrand.edge.kme.issuing import Issuer, burning, cut_order, delivery, refuse
 from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.messages import Assign, Order
 from keystrand.edge.kme.ordering import Ask, Issued, Pending, new_order_id
 from keystrand.edge.kme.peering import Peering
-from keystrand.edge.kme.protocol import Assign, Order
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore

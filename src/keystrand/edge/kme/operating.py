@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from keystrand import __version__
 from keystrand.edge.kme import judging
-from keystrand.edge.kme.entity_new import KeyManagementEntity
+from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.pki import Kind
 from keystrand.edge.store import peers

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme.protocol import Order, StrandPieces
+from keystrand.edge.kme.messages import Order, StrandPieces
 from keystrand.edge.store.pools import Pool
 from keystrand.edge.tls import Peer
 from keystrand.keys.allocation import Cut, Demand

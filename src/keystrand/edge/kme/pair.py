@@ -201,7 +201,7 @@ def start_pair(
         text = _configuration(at, saes, link, numbers) + (
             f"\n[keys]\nkey_size = {key_size}\nmax_key_count = {max_key_count}\n"
             f"\n[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme_id}.pem'\nkey = 'pki/kme-{kme_id}.key'\n"
-            f"require_post_quantum_saes = {str(require_post_quantum).lower()}\n"
+            f"post_quantum_saes = '{'require' if require_post_quantum else 'prefer'}'\n"
         )
         write_atomic(folder / f"{kme_id}.toml", text.encode(), mode=0o600)
     pair = Pair(folder, pki, saes, link, ports)

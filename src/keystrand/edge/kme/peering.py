@@ -15,7 +15,7 @@ from keystrand.edge.kme import confirming
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.connect import PeerConnection
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.protocol import (
+from keystrand.edge.kme.messages import (
     ASSIGN_URL,
     CONFIRM_URL,
     HELLO_URL,

@@ -11,17 +11,17 @@ import msgspec
 
 from keystrand.edge.files import read_bytes
 from keystrand.edge.kme.assigning import Assigner
-from keystrand.edge.kme.config_new import KmeConfig
+from keystrand.edge.kme.config import KmeConfig
 from keystrand.edge.kme.connect import PeerConnection
-from keystrand.edge.kme.entity_new import KeyManagementEntity
+from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.granting import Grants
 from keystrand.edge.kme.issuing import Issuer, swallow
 from keystrand.edge.kme.judging import Network, network_of
 from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.messages import Order
 from keystrand.edge.kme.multicast import Multicast
 from keystrand.edge.kme.operating import Operating
 from keystrand.edge.kme.peering import Peering
-from keystrand.edge.kme.protocol import Order
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
 from keystrand.edge.store.audit_file import AuditFile
