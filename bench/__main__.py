@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bench import kme, startup
-from bench.measure import Missing, Row
+from bench.measure import Failed, Missing, Row
 
 BENCHMARKS = {"kme": kme.rows, "startup": startup.rows}
 
@@ -24,7 +24,7 @@ def measured(name: str) -> list[Row]:
     try:
         return BENCHMARKS[name]()
     except Missing as missing:
-        sys.stderr.write(f"bench {name} left out, it needs {missing}\n")
+        sys.stderr.write(f"bench {name} left out: {missing}\n")
         return []
 
 
@@ -34,7 +34,11 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     options = parser.parse_args()
-    rows = [r for name in sorted(BENCHMARKS) if options.name in (None, name) for r in measured(name)]
+    try:
+        rows = [r for name in sorted(BENCHMARKS) if options.name in (None, name) for r in measured(name)]
+    except Failed as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 1
     if not rows:
         return 2
     show(rows)

@@ -15,7 +15,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,7 +35,7 @@ from bench.kme_rows import (
     spent_rows,
     stock_rows,
 )
-from bench.measure import Missing, Row, interleaved
+from bench.measure import Failed, Missing, Row, interleaved
 from bench.peers import nginx
 
 CEILING = "nginx, a fixed answer"
@@ -60,7 +61,7 @@ def chosen() -> Choice:
     known = (*(load.name for load in LOADS), _MILLION)
     loads = tuple(name for name in os.environ.get("KEYSTRAND_BENCH_KME", ",".join(known)).split(",") if name)
     if unknown := set(loads).difference(known):
-        raise Missing(f"loads named {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+        raise Missing(f"no loads named {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     peers, lab = os.environ.get("KEYSTRAND_BENCH_PEERS"), os.environ.get("KEYSTRAND_BENCH_LAB")
     return Choice(
         loads=loads,
@@ -78,7 +79,7 @@ def say(text: str) -> None:
 
 
 def rows() -> list[Row]:
-    """Return all rows. Raises `Missing` where the load generator cannot be built."""
+    """Return all rows. Raises `Missing` without a compiler for the load generator, `Failed` where the KMEs do not run."""
     choice = chosen()
     with tempfile.TemporaryDirectory(prefix="bench-kme-") as name:
         return _Bench(choice, Path(name)).rows()
@@ -130,17 +131,30 @@ class _Bench:
 
     def _load_rows(self, load: Load) -> list[Row]:
         say(load.title)
+        jobs: dict[str, Callable[[], Sample]] = {}
         with contextlib.ExitStack() as labs:
-            running_labs = [labs.enter_context(self._own_lab(self._stock_for(load)))]
+            own = labs.enter_context(self._own_lab(self._stock_for(load)))
+            jobs[OURS] = partial(self._sample, own, load)
             for name, command in self._peer_commands(load).items():
                 try:
-                    running_labs.append(labs.enter_context(self._lab(name, *command)))
-                except RuntimeError as error:
+                    job = self._peer_job(labs, load, name, command)
+                    # what a peer cannot do at all is seen once, and told
+                    if job().report.rounds:
+                        jobs[name] = job
+                except Failed as error:
                     say(f"left out: {error}")
             time.sleep(_PAUSE_S)
-            jobs = [lambda lab=lab: self._sample(lab, load) for lab in running_labs]
-            taken = interleaved(self._choice.repeats, *jobs)
-        return rows_of(load, {lab.name: samples for lab, samples in zip(running_labs, taken, strict=True)})
+            taken = interleaved(self._choice.repeats, *jobs.values())
+        return rows_of(load, dict(zip(jobs, taken, strict=True)))
+
+    def _peer_job(
+        self, labs: contextlib.ExitStack, load: Load, name: str, command: tuple[str, ...]
+    ) -> Callable[[], Sample]:
+        def anew() -> Sample:
+            with self._lab(name, *command) as lab:
+                return self._sample(lab, load)
+
+        return anew if load.uses_up else partial(self._sample, labs.enter_context(self._lab(name, *command)), load)
 
     def _stock_for(self, load: Load) -> int:
         """Return more keys than the load can use up: three times its goal."""
@@ -190,7 +204,7 @@ class _Bench:
                 got = self._sample(lab, many, "-count", str(wanted)).report.keys
                 delivered += got
                 if not got:
-                    raise RuntimeError(f"the lab gave no more keys after {delivered:,}")
+                    raise Failed(f"the lab gave no more keys after {delivered:,}")
             time.sleep(_PAUSE_S)
             after_bytes = lab.size_bytes()
             later = [self._sample(lab, one, *rounds) for _ in range(repeats)]

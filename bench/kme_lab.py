@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from bench.measure import Failed
+
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _START_S = 600.0
 """A lab that makes a large stock first takes its time."""
@@ -91,7 +93,7 @@ def _reap(child: subprocess.Popen[bytes]) -> None:
 def running(name: str, command: Sequence[str], folder: Path) -> Iterator[Lab]:
     """Start `command` with `--dir FOLDER`, wait until it is ready, and end it afterwards.
 
-    Raises `RuntimeError` where it does not get ready; its standard error is in FOLDER with the suffix `.log`.
+    Raises `Failed` where it does not get ready; its standard error is in FOLDER with the suffix `.log`.
     """
     log = folder.with_suffix(".log")
     with log.open("wb") as errors:
@@ -122,7 +124,7 @@ def _wait_ready(name: str, child: subprocess.Popen[bytes], log: Path) -> None:
         if not line:
             break
     told = log.read_text(errors="replace").strip().splitlines()[-5:]
-    raise RuntimeError(f"{name} did not get ready: {' | '.join(told) or 'no word from it'}")
+    raise Failed(f"{name} did not get ready: {' | '.join(told) or 'no word from it'}")
 
 
 # What a process uses

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bench.measure import Missing
+from bench.measure import Failed, Missing
 
 SOURCE = Path(__file__).parent / "loadgen"
 _GO_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
@@ -66,7 +66,7 @@ def build(folder: Path) -> Path:
     """Compile the load generator into `folder` and return it. Raises `Missing` where there is no fitting Go."""
     go = shutil.which("go") or next((place for place in _GO_PLACES if Path(place).exists()), None)
     if go is None or _version(go) < _GO_AT_LEAST:
-        raise Missing(f"Go {'.'.join(map(str, _GO_AT_LEAST))} or later, which the load generator is compiled with")
+        raise Missing(f"no Go {'.'.join(map(str, _GO_AT_LEAST))} or later, which the load generator is compiled with")
     program = folder / "loadgen"
     environment = os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
     subprocess.run(  # noqa: S603  # the compiler and our own source
@@ -76,12 +76,14 @@ def build(folder: Path) -> Path:
 
 
 def run(program: Path, lab: Path, arguments: Sequence[str], *, seconds: float) -> Report:
-    """Run `program` on the lab of the file `lab` and return its report. Raises `CalledProcessError` where it fails.
+    """Run `program` on the lab of the file `lab` and return its report. Raises `Failed` where it cannot.
 
     `seconds` is how long the arguments let it run; they may name a number of rounds that takes up to ten times as long.
     """
     command = [str(program), "-lab", str(lab), "-duration", f"{seconds}s", *arguments]
     ended = subprocess.run(  # noqa: S603  # built above
-        command, check=True, stdout=subprocess.PIPE, timeout=10 * seconds + _ENDS_WITHIN_S
+        command, check=False, capture_output=True, timeout=10 * seconds + _ENDS_WITHIN_S
     )
+    if ended.returncode:
+        raise Failed(ended.stderr.decode(errors="replace").strip())
     return msgspec.json.decode(ended.stdout, type=Report)

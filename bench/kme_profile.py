@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import kme, kme_load
 from bench.kme_lab import Lab, running
 from bench.kme_rows import LOADS, OURS, Load
-from bench.measure import Missing
+from bench.measure import Failed, Missing
 
 _RATE_PER_S = 200
 _SHOWN = 25
@@ -91,7 +91,7 @@ def report(stacks: Stacks) -> str:
 def _spy() -> str:
     found = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if found is None:
-        raise Missing("py-spy (pip install py-spy)")
+        raise Missing("no py-spy (pip install py-spy)")
     return found
 
 
@@ -144,8 +144,8 @@ def main() -> int:
             program, command = kme_load.build(folder), (*kme.chosen().lab, "--stock", str(options.stock))
             with running(OURS, command, folder / "lab") as lab:
                 profile(lab, load, program, options.seconds, folder)
-    except Missing as missing:
-        sys.stderr.write(f"no profile: it needs {missing}\n")
+    except (Missing, Failed) as error:
+        sys.stderr.write(f"no profile: {error}\n")
         return 2
     return 0
 

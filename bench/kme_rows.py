@@ -30,13 +30,18 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Load(Struct, frozen=True, kw_only=True):
-    """One kind of load: what the generator is told, and what is looked at. `peers`: those that are no KME bear it."""
+    """One kind of load: what the generator is told, and what is looked at.
+
+    `ceiling`: a server that is no KME bears it too. `uses_up`: it takes so many keys that a peer whose stock is what it
+    started with is started anew for each sample.
+    """
 
     name: str
     title: str
     arguments: tuple[str, ...]
     figures: tuple[Figure, ...]
     ceiling: bool = True
+    uses_up: bool = False
 
 
 def _per(amount: float, count: float) -> float:
@@ -104,6 +109,7 @@ LOADS = (
     ),
     Load(
         name="bulk", title="128 keys a request, 8 clients", arguments=("-c", "8", "-n", "128"), ceiling=False,
+        uses_up=True,
         figures=(
             Figure(what="keys", unit="keys/s", of=keys_per_s, at_least=15000, compared=True),
             _time("enc_keys p99", lambda r: r.enc_ms.p99), *_cpu("pair of requests"),
@@ -120,14 +126,20 @@ LOADS = (
 def rows_of(load: Load, samples: Mapping[str, Sequence[Sample]]) -> list[Row]:
     """Return the rows of one load. `samples` by lab, this project's first; ratios are of ours to the first peer's.
 
-    A peer's own row gives its ratio to ours. A lab that did nothing at all has no row.
+    A peer's own row gives its ratio to ours. A peer that did nothing at all has no row; where ours did nothing, only
+    what must be reached is shown, and is missed.
     """
     did = {name: taken for name, taken in samples.items() if any(sample.report.rounds for sample in taken)}
-    return [made for figure in load.figures for made in _rows_of_figure(load.title, figure, did)]
+    figures = load.figures
+    if OURS in samples and OURS not in did:
+        did = {OURS: samples[OURS], **did}
+        figures = tuple(figure for figure in figures if figure.at_least is not None)
+    return [made for figure in figures for made in _rows_of_figure(load.title, figure, did)]
 
 
 def _rows_of_figure(title: str, figure: Figure, samples: Mapping[str, Sequence[Sample]]) -> list[Row]:
     values = {name: [figure.of(sample) for sample in taken] for name, taken in samples.items()}
+    groups = {name: taken[0].report.group for name, taken in samples.items()}
     ours, peers = values.pop(OURS, None), values if figure.compared else {}
     rows = []
     name = f"{title}: {figure.what}"
@@ -138,8 +150,10 @@ def _rows_of_figure(title: str, figure: Figure, samples: Mapping[str, Sequence[S
                 at_least=figure.at_least)
         )  # fmt: skip
     for peer, theirs in peers.items():
+        # another key exchange is another amount of work: it is told
+        group = f", {groups[peer]}" if ours and groups[peer] != groups[OURS] else ""
         rows.append(
-            row(f"{name} ({peer})", theirs, figure.unit, peer=OURS if ours else "", peer_samples=ours or ())
+            row(f"{name} ({peer}{group})", theirs, figure.unit, peer=OURS if ours else "", peer_samples=ours or ())
         )  # fmt: skip
     return rows
 

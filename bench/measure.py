@@ -15,6 +15,10 @@ class Missing(Exception):
     """A benchmark cannot be run here: its text says what is missing."""
 
 
+class Failed(Exception):
+    """What was to be measured did not run, or not to the end: its text says why."""
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """One measured figure: median with 5th and 95th percentile; `ratio` is value over peer's value; `goal` in words."""
 

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -30,6 +31,7 @@ type plan struct {
 	byGet     bool
 	unchecked bool
 	classical bool
+	procs     int
 }
 
 func parse() (plan, error) {
@@ -46,14 +48,15 @@ func parse() (plan, error) {
 	flag.BoolVar(&p.byGet, "get", false, "ask by GET where one key is asked for")
 	flag.BoolVar(&p.unchecked, "unchecked", false, "the server is no KME: compare nothing")
 	flag.BoolVar(&p.classical, "classical", false, "offer X25519 only")
+	flag.IntVar(&p.procs, "procs", 1, "processors to use: the rest is for the KMEs on the same machine")
 	flag.Parse()
 	switch {
 	case p.lab == "":
 		return p, errors.New("-lab FILE is missing")
 	case p.mode != "pair" && p.mode != "enc" && p.mode != "status":
 		return p, fmt.Errorf("-mode %s: not pair, enc or status", p.mode)
-	case p.clients < 1 || p.number < 1 || p.sizeBits < 8 || p.sizeBits%8 != 0 || p.duration <= 0:
-		return p, errors.New("-c, -n, -size or -duration is out of range")
+	case p.clients < 1 || p.number < 1 || p.sizeBits < 8 || p.sizeBits%8 != 0 || p.duration <= 0 || p.procs < 1:
+		return p, errors.New("-c, -n, -size, -duration or -procs is out of range")
 	}
 	return p, nil
 }
@@ -67,6 +70,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	runtime.GOMAXPROCS(p.procs)
 	debug.SetGCPercent(400) // little is kept, so collecting seldom costs less than it saves
 	report, err := drive(p, near, far)
 	if err != nil {

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.measure import Missing
+from bench.measure import Failed, Missing
 from bench.peers import certificates
 
 _PLACES = ("/usr/sbin/nginx", "/usr/local/sbin/nginx")
@@ -42,7 +42,7 @@ def program() -> str:
     """Return where nginx is. Raises `Missing`."""
     found = shutil.which("nginx") or next((place for place in _PLACES if Path(place).exists()), None)
     if found is None:
-        raise Missing("nginx, the ceiling (on Debian: apt-get install nginx-light)")
+        raise Missing("no nginx, which shows the ceiling (on Debian: apt-get install nginx-light)")
     return found
 
 
@@ -56,7 +56,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def wait_listening(port: int, child: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens on the loopback `port`. Raises `RuntimeError` where `child` ends first or is late."""
+    """Wait until somebody listens on the loopback `port`. Raises `Failed` where `child` ends first or is late."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and child.poll() is None:
         try:
@@ -65,7 +65,7 @@ def wait_listening(port: int, child: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"nobody listens on port {port}")
+    raise Failed(f"nobody listens on port {port}")
 
 
 def main() -> int:

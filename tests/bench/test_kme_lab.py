@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench.kme_lab import cpu_seconds, family, rss_bytes, running
+from bench.measure import Failed
 
 _LAB = """
 import argparse, json, os, pathlib, signal, subprocess, sys
@@ -40,7 +41,7 @@ def test_a_lab_is_ready_watched_and_ended(tmp_path: Path) -> None:
 def test_a_lab_that_fails_says_why(tmp_path: Path) -> None:
     """The end of its standard error is in the message."""
     command = (sys.executable, "-c", "import sys; sys.exit('no room')")
-    with pytest.raises(RuntimeError, match="no room"), running("lab", command, tmp_path / "lab"):
+    with pytest.raises(Failed, match="no room"), running("lab", command, tmp_path / "lab"):
         pass
 
 

@@ -47,11 +47,25 @@ def test_our_row_is_compared_with_the_first_peer_and_each_peer_with_us() -> None
     ]
 
 
-def test_a_lab_that_did_nothing_has_no_row() -> None:
-    """What cannot bear a load is left out of its comparison, a peer as well as ours."""
+def test_a_peer_with_another_key_exchange_is_told_apart() -> None:
+    """Without a post-quantum group a handshake is less work."""
+    rows = rows_of(_LOAD, {OURS: [_sample(400)], "one": [_sample(200, group="X25519")]})
+    assert rows[1].name == "1 client: pairs (one, X25519)"
+
+
+def test_a_peer_that_did_nothing_has_no_row() -> None:
+    """What cannot bear a load is left out of its comparison."""
     samples = {OURS: [_sample(400)], "one": [_sample(0), _sample(0)]}
     assert [r.name for r in rows_of(_LOAD, samples)] == ["1 client: pairs", "1 client: processor time"]
-    assert [r.name for r in rows_of(_LOAD, {OURS: [_sample(0)], "one": [_sample(2)]})] == ["1 client: pairs (one)"]
+
+
+def test_where_ours_did_nothing_its_goal_is_missed() -> None:
+    """No figure of an idle run looks good: a time of 0 is not told."""
+    made = rows_of(_LOAD, {OURS: [_sample(0)], "one": [_sample(2)]})
+    assert [(r.name, r.value, r.met) for r in made] == [
+        ("1 client: pairs", 0, False),
+        ("1 client: pairs (one)", 1, None),
+    ]
 
 
 def test_figures_of_an_idle_run_are_zero() -> None:
