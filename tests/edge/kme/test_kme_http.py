@@ -28,6 +28,9 @@ from keystrand.model.errors import PeerUnavailable
 PEER = Peer(identity=Identity(kind=Kind.SAE, id="sae-a"), group="X25519MLKEM768", cipher="x", valid_until_s=inf)
 
 
+CLOSING = b"GET /r HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
+
+
 class Wire(asyncio.Transport):
     """A transport that keeps what is written and whether it was ended."""
 
@@ -91,12 +94,12 @@ def fed(
         return answer(request)
 
     async def run() -> Wire:
-        wire, running = Wire(peer), set[asyncio.Task[None]]()
+        wire, running = Wire(peer), set[asyncio.Future[Response]]()
         protocol = HttpProtocol(slow, limits or Limits(), running)
         protocol.connection_made(wire)
         for piece in pieces:
             protocol.data_received(piece)
-            if running:
+            while running:
                 await asyncio.wait(set(running))
         protocol.connection_lost(None)
         return wire
@@ -196,18 +199,20 @@ def test_a_version_that_is_left_out_is_refused() -> None:
         (Kind.KME, "/keystrand/v1/assign", 200),
         (Kind.SAE, "/keystrand/v1/assign", 413),
         (Kind.MODULE, "/keystrand/v1/blocks", 413),
-        (Kind.KME, "/keystrand/v1/blocks", 413),
-        (Kind.KME, "/keystrand/v1/assign?x", 413),
+        (Kind.OPERATOR, "/keystrand/v1/assign", 413),
+        (Kind.KME, "/keystrand/v1/blocks", 200),
+        (Kind.KME, "/api/v1/keys/sae-b/enc_keys", 413),
+        (Kind.KME, "/keystrand%2Fv1/assign", 413),
     ],
 )
-def test_only_a_kme_may_send_a_long_assignment(kind: Kind, target: str, status: int) -> None:
+def test_only_a_kme_may_send_a_long_body_and_only_to_another(kind: Kind, target: str, status: int) -> None:
     """An assignment over many small blocks fits; nobody else, and nothing else, gets so much memory."""
     peer = replace(PEER, identity=Identity(kind=kind, id="x"))
     whole = request_bytes("POST", target, b"x" * (200 << 10))
     pieces = [whole[at : at + (16 << 10)] for at in range(0, len(whole), 16 << 10)]
     wire, _ = fed(pieces, lambda _: Response(status=200, body=b""), peer=peer)
     assert Answers(wire.written).statuses == [status]
-    longer = f"POST {target} HTTP/1.1\r\nContent-Length: {(1 << 20) + 1}\r\n\r\n".encode()
+    longer = f"POST {target} HTTP/1.1\r\nHost: k\r\nContent-Length: {(1 << 20) + 1}\r\n\r\n".encode()
     assert Answers(fed([longer], echo, peer=peer)[0].written).statuses == [413]
 
 
@@ -299,7 +304,7 @@ def test_connections_are_counted(pki: Pki) -> None:
             first = await asyncio.to_thread(connected, pki, port)
             second = socket.create_connection(("127.0.0.1", port), timeout=10)
             over = await asyncio.to_thread(drained, second)
-            first.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+            first.sendall(CLOSING)
             answered = await asyncio.to_thread(drained, first)
             for _ in range(500):
                 try:
@@ -324,7 +329,7 @@ def test_unfinished_handshakes_lock_nobody_out(pki: Pki, caplog: pytest.LogCaptu
             bare = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(10)]
             first = await asyncio.to_thread(drained, bare[0])
             client = await asyncio.to_thread(connected, pki, port)
-            client.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+            client.sendall(CLOSING)
             answered = await asyncio.to_thread(drained, client)
             for one in bare[1:]:
                 one.close()
@@ -345,7 +350,7 @@ def test_one_identity_does_not_take_every_place(pki: Pki, caplog: pytest.LogCapt
             clients = [await asyncio.to_thread(connected, pki, port, sae) for sae in ("sae-a", "sae-a", "sae-b")]
             got = [await asyncio.to_thread(drained, clients[1])]
             for client in (clients[0], clients[2]):
-                client.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+                client.sendall(CLOSING)
                 got.append(await asyncio.to_thread(drained, client))
             return got
 
@@ -393,7 +398,7 @@ def test_broken_tls_ends_only_its_own_connection(pki: Pki, caplog: pytest.LogCap
             raw.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
             await asyncio.to_thread(drained, raw)
             stream = await asyncio.to_thread(connected, pki, port)
-            stream.sendall(b"GET /r HTTP/1.1\r\nConnection: close\r\n\r\n")
+            stream.sendall(CLOSING)
             return await asyncio.to_thread(drained, stream)
 
     assert asyncio.run(run()).endswith(b"/r ")
