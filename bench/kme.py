@@ -79,7 +79,7 @@ def say(text: str) -> None:
 
 
 def rows() -> list[Row]:
-    """Return all rows. Raises `Missing` where there is no Go to build the generator, `Failed` where a KME does not run."""
+    """Return all rows. Raises `Missing` where there is no Go to build with, `Failed` where a KME does not run."""
     choice = chosen()
     with tempfile.TemporaryDirectory(prefix="bench-kme-") as name:
         return _Bench(choice, Path(name)).rows()
