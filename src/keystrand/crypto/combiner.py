@@ -95,7 +95,7 @@ def combine(strands: Sequence[Secret], binding: Binding, key_id: str, size_bits:
         return cat_kdf(
             (whole,),
             label=_SALT,
-            info=_info(binding, key_id),
+            info=_info(binding, key_id, size_bits),
             message_a=prefixed(binding.master_sae.encode()),
             message_b=prefixed(*(sae.encode() for sae in binding.slave_saes)),
             octets=size_bits // 8,
@@ -104,8 +104,8 @@ def combine(strands: Sequence[Secret], binding: Binding, key_id: str, size_bits:
         whole[:] = bytes(len(whole))
 
 
-def _info(binding: Binding, key_id: str) -> bytearray:
-    strands = [word.encode() for strand in binding.strands for word in (strand.source, strand.strength)]
-    return prefixed(
-        key_id.encode(), binding.profile.encode(), binding.link.encode(), str(binding.epoch).encode(), *strands
-    )
+def _info(binding: Binding, key_id: str, size_bits: int) -> bytearray:
+    """Return everything but the two ends. The size is in it, so that no key is the beginning of a longer one."""
+    told = (key_id, str(size_bits), binding.profile, binding.link, str(binding.epoch))
+    strands = (word for strand in binding.strands for word in (strand.source, strand.strength))
+    return prefixed(*(word.encode() for word in (*told, *strands)))

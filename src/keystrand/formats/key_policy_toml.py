@@ -112,11 +112,12 @@ def _circles(raw: Raw) -> Iterator[Fault]:
             case {"name": str(name), "exhaustion": {"degrade_to": str(other)}}:
                 leads[name] = other
     for n, row in rows(raw, "profile"):
-        way = [row.get("name")]
-        while way[-1] in leads and way.count(way[-1]) == 1:
+        start = row.get("name")
+        way = [start] if isinstance(start, str) else []
+        while way and way[-1] in leads and way.count(way[-1]) == 1:
             way.append(leads[way[-1]])
         if len(way) > 1 and way[-1] == way[0]:
-            text = f"degrades to itself: {' -> '.join(map(str, way))}"
+            text = f"degrades to itself: {' -> '.join(way)}"
             yield Fault(("profile", n, "exhaustion", "degrade_to"), text, 'end the chain with mode = "fail" or "wait"')
 
 

@@ -37,9 +37,9 @@ class Supply(StrEnum):
 class SupplyEvent(StrEnum):
     """What moves it: the keys ran out and the policy says what then; they are back; time is up; the policy changed."""
 
-    OUT_FAIL = "out, fail"
-    OUT_WAIT = "out, wait"
-    OUT_DEGRADE = "out, degrade"
+    OUT_FAIL = "ran out (fail)"
+    OUT_WAIT = "ran out (wait)"
+    OUT_DEGRADE = "ran out (degrade)"
     RECOVERED = "recovered"
     DEADLINE = "deadline"
     REVISED = "policy changed"
