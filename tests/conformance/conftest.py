@@ -8,9 +8,10 @@ import http.client
 import json
 import secrets
 import socket
+import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,22 @@ LINKS = {"ab": (0, 1), "ac": (0, 2), "bc": (1, 2)}
 # IDs are free text in 014: the first of each site need escapes in URLs, certificates, file names and TOML
 SAES = {"sae/a%2F": 0, "sae-a2": 0, 'sae "b": é': 1, "sae-b2": 1, "sae-c": 2}
 MAX_KEY_COUNT = 256
+
+# what holds without a policy, but for the replay window
+_POLICY = """\
+name = "conformance"
+default = "allow"
+default_profiles = ["qkd", "qkd-simulated"]
+replay = "{}"
+[[profile]]
+name = "qkd"
+strands = [{{source = "qkd", strength = "information-theoretic"}}]
+result = "information-theoretic"
+[[profile]]
+name = "qkd-simulated"
+strands = [{{source = "qkd", strength = "simulated"}}]
+result = "simulated"
+"""
 
 
 class Answer(NamedTuple):
@@ -68,8 +85,14 @@ class Network:
     a, a2, b, b2, c = SAES
     """SAEs: `a` and `a2` are at home at the first KME, `b` and `b2` at the second, `c` at the third."""
 
-    def __init__(self, folder: Path, *, require_post_quantum: bool = True) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, require_post_quantum: bool = True, limits: Mapping[str, object] = {}, replay: str = ""
+    ) -> None:
+        self.folder, self._limits = folder, {"max_key_count": MAX_KEY_COUNT, **limits}
+        self._head = ""
+        if replay:
+            (folder / "policy.toml").write_text(_POLICY.format(replay))
+            self._head = "policy = 'policy.toml'\n"
         modules = [f"module-{link}-{KMES[at]}" for link, ends in LINKS.items() for at in ends]
         self.pki: Pki = issue_pki(
             folder / "pki", kmes=KMES, saes=SAES, modules=modules, days=7, now=datetime.now(UTC)
@@ -83,8 +106,10 @@ class Network:
         kme = KMES[at]
         text = (
             f"kme_id = '{kme}'\nport = {self.port(at)}\nstore = '{kme}'\nmaster_key = '{kme}.master'\n"
-            f"[keys]\nmax_key_count = {MAX_KEY_COUNT}\n"
-            f"[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme}.pem'\nkey = 'pki/kme-{kme}.key'\n"
+            + self._head
+            + "[keys]\n"
+            + "".join(f"{name} = {json.dumps(value)}\n" for name, value in self._limits.items())
+            + f"[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme}.pem'\nkey = 'pki/kme-{kme}.key'\n"
             f"require_post_quantum_saes = {str(require_post_quantum).lower()}\n"
         )
         for link, ends in LINKS.items():
@@ -157,6 +182,14 @@ class Network:
         """Return how many keys `master` can get for `slave`."""
         return int(self.get(master, slave, "status").json["stored_key_count"])
 
+    def drain(self, master: str, slave: str) -> None:
+        """Take all the keys that `master` can have for `slave`, but for less than one of the smallest."""
+        for number in (128, 16, 1):
+            asked = {"number": number, "size": 64}
+            while (answer := self.post(master, slave, "enc_keys", asked)).status == 200:
+                pass
+        assert answer.status == 503, answer
+
     def keys(self, master: str, slave: str, **asked: object) -> dict[str, str]:
         """Return fresh keys by ID, in base64, that `master` gets for `slave`."""
         answer = self.post(master, slave, "enc_keys", asked)
@@ -223,12 +256,64 @@ class Network:
         return tls.BlockingTls(connection, socket.create_connection(("127.0.0.1", self.port(kme)), timeout=20))
 
 
+class Lossy:
+    """A way to a KME on which an answer can be lost: what the KME sends next is dropped, and the connection cut."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self._left, self.lost = port, 0, 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def lose_next(self, times: int = 1) -> None:
+        """Lose the next bytes that the KME sends, on so many connections one after the other."""
+        self._left = times
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                kme = socket.create_connection(("127.0.0.1", self._to), timeout=20)
+                for source, sink, from_kme in ((client, kme, False), (kme, client, True)):
+                    pump = threading.Thread(target=self._pump, args=(source, sink), kwargs={"from_kme": from_kme})
+                    self._threads.append(pump)
+                    pump.start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, *, from_kme: bool) -> None:
+        with suppress(OSError):
+            while content := source.recv(1 << 16):
+                if from_kme and self._left:
+                    self._left -= 1
+                    self.lost += 1
+                    break
+                sink.sendall(content)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def close(self) -> None:
+        """Take no more connections; those that are open end with their clients."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(20)
+
+
 def _reserved() -> socket.socket:
     """Return a socket that holds a free loopback port without listening."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind(("127.0.0.1", 0))
     return holder
+
+
+@pytest.fixture
+def lossy(network: Network) -> Iterator[Lossy]:
+    """Return a way to the second KME on which answers can be lost."""
+    with closing(Lossy(network.port(1))) as way:
+        yield way
 
 
 @pytest.fixture(scope="module")

@@ -346,8 +346,7 @@ def test_c5_3_6_delivered_keys_leave_the_pool(network: Network) -> None:
 
 def test_c5_3_7_an_error_on_the_servers_side_is_503(network: Network) -> None:
     """What the KME cannot do for reasons of its own is answered 503 with an Error: here it has too few keys."""
-    while network.stored(network.c, network.b):
-        network.keys(network.c, network.b)
+    network.drain(network.c, network.b)
     answer = network.get(network.c, network.b, "enc_keys")
     assert (answer.status, bool(answer.message)) == (503, True)
 
@@ -443,8 +442,7 @@ def no_answers(network: Network) -> list[Callable[[], Any]]:
 
 def test_c5_4_8_no_other_error_codes_are_used(network: Network) -> None:
     """The error codes of the three methods are 400, 401 and 503 for every request of right form."""
-    while network.stored(network.c, network.b):
-        network.keys(network.c, network.b)
+    network.drain(network.c, network.b)
     answers = [ask() for ask in no_answers(network)]
     assert [answer.status for answer in answers] == [401, 400, 400, 400, 400, 503]
     assert all(json.loads(answer.body)["message"] for answer in answers)

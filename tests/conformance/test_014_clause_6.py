@@ -76,8 +76,7 @@ def test_c6_1_5_key_size(network: Network) -> None:
 
 def test_c6_1_6_stored_key_count(network: Network) -> None:
     """stored_key_count is an integer: how many keys the KME can deliver to the SAE, these and no more."""
-    while network.stored(network.a, network.c):
-        network.keys(network.a, network.c)
+    network.drain(network.a, network.c)
     network.fill(0, 2, 256 * 5 + 64)
     counts = [network.stored(network.a, network.c)]
     while network.get(network.a, network.c, "enc_keys").status == 200:

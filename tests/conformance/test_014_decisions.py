@@ -15,8 +15,7 @@ Network = Any
 
 def test_too_few_keys_are_503_and_consume_nothing(network: Network) -> None:
     """503, how many keys of that size there are, and when to ask again; what is there can still be had."""
-    while network.stored(network.c, network.b):
-        network.keys(network.c, network.b)
+    network.drain(network.c, network.b)
     network.fill(2, 1, 1024)
     there = network.stored(network.c, network.b)
     assert there > 0
@@ -31,8 +30,7 @@ def test_too_few_keys_are_503_and_consume_nothing(network: Network) -> None:
 
 def test_the_count_is_of_keys_of_the_size_asked_for(network: Network) -> None:
     """Where larger keys are asked for, the 503 says how many of those there are."""
-    while network.stored(network.b2, network.a):
-        network.keys(network.b2, network.a)
+    network.drain(network.b2, network.a)
     network.fill(1, 0, 2048)
     answer = network.post(network.b2, network.a, "enc_keys", {"number": 50, "size": 512})
     assert answer.status == 503

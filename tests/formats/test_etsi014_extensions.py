@@ -30,8 +30,8 @@ ALL = {
     "keystrand_route_type": "direct", "keystrand_profile": "house-1",
 }  # fmt: skip
 KEY = Provenance(
-    label=Strength.POST_QUANTUM, sources=(SourceKind.QKD, SourceKind.PQC), hops=("kme-a", "kme-b"), age_s=3, qber_max=0.02,
-    route_type=RouteType.DIRECT, profile="house-1",
+    label=Strength.POST_QUANTUM, sources=(SourceKind.QKD, SourceKind.PQC), hops=("kme-a", "kme-b"), age_s=3,
+    qber_max=0.02, route_type=RouteType.DIRECT, profile="house-1",
 )  # fmt: skip
 names = st.sampled_from([*ALL, "abc_route_type", "keystrand_", "keystrand_wish"])
 values = st.sampled_from([*ALL.values(), None, True, 0, -1, 1.0, "", "indirect", [], {}, 10**12])
@@ -48,8 +48,8 @@ def test_every_demand_is_read_however_it_is_spread_over_objects() -> None:
     together, apart = parse_demands([ALL]), parse_demands([{name: value} for name, value in ALL.items()])
     assert together == apart
     assert together == Demands(
-        max_age_s=30, min_label=Strength.POST_QUANTUM, label=Strength.INFORMATION_THEORETIC, route_type=RouteType.DIRECT,
-        profile="house-1",
+        max_age_s=30, min_label=Strength.POST_QUANTUM, label=Strength.INFORMATION_THEORETIC,
+        route_type=RouteType.DIRECT, profile="house-1",
     )  # fmt: skip
     assert parse_demands([]) == parse_demands([{}]) == Demands()
 

@@ -31,7 +31,8 @@ BAD_REQUEST = "bad request format"
 
 Extension = dict[str, Any]
 _UUID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z"
-KeyId = Annotated[str, Meta(pattern=_UUID_PATTERN, description="UUID")]
+KeyId = Annotated[str, Meta(pattern=_UUID_PATTERN, description="A UUID.")]
+Bits = Annotated[int, Meta(description="In bits.")]
 
 
 class Method(StrEnum):
@@ -51,34 +52,47 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Table 9. Sizes in bits; `max_sae_id_count` 0 means no multicast."""
+    """Table 9: what the calling SAE can have of the KME for one slave."""
 
-    source_kme_id: str = field(name="source_KME_ID")
-    target_kme_id: str = field(name="target_KME_ID")
-    master_sae_id: str = field(name="master_SAE_ID")
-    slave_sae_id: str = field(name="slave_SAE_ID")
-    key_size: int
-    stored_key_count: int
-    max_key_count: int
-    max_key_per_request: int
-    max_key_size: int
-    min_key_size: int
-    max_sae_id_count: int = field(name="max_SAE_ID_count")
+    source_kme_id: Annotated[str, Meta(description="The KME that answers.")] = field(name="source_KME_ID")
+    target_kme_id: Annotated[str, Meta(description="The KME of the slave SAE.")] = field(name="target_KME_ID")
+    master_sae_id: Annotated[str, Meta(description="The calling SAE.")] = field(name="master_SAE_ID")
+    slave_sae_id: Annotated[str, Meta(description="The SAE named in the URL.")] = field(name="slave_SAE_ID")
+    key_size: Annotated[Bits, Meta(description="The size of a key where none is asked for, in bits.")]
+    stored_key_count: Annotated[int, Meta(description="How many keys of that size can be had now.")]
+    max_key_count: Annotated[int, Meta(description="What stored_key_count is at the most.")]
+    max_key_per_request: Annotated[int, Meta(description="How many keys one request can get or fetch.")]
+    max_key_size: Bits
+    min_key_size: Bits
+    max_sae_id_count: Annotated[int, Meta(description="How many additional slaves a request may name; 0: none.")] = (
+        field(name="max_SAE_ID_count")
+    )
     status_extension: Extension | UnsetType = UNSET
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Table 10. `size` in bits; left out means the default of the status."""
+    """Table 10: what the keys of a Get key must be like; everything may be left out."""
 
-    number: int = 1
-    size: int | UnsetType = UNSET
-    additional_slave_sae_ids: tuple[str, ...] = field(name="additional_slave_SAE_IDs", default=())
-    extension_mandatory: tuple[Extension, ...] = ()
-    extension_optional: tuple[Extension, ...] = ()
+    number: Annotated[int, Meta(description="How many keys.", extra_json_schema={"minimum": 1})] = 1
+    size: (
+        Annotated[
+            int, Meta(description="In bits; left out: the key_size of the status.", extra_json_schema={"minimum": 8})
+        ]
+        | UnsetType
+    ) = UNSET
+    additional_slave_sae_ids: Annotated[
+        tuple[str, ...], Meta(description="SAEs that can fetch the same keys, beside the one of the URL.")
+    ] = field(name="additional_slave_SAE_IDs", default=())
+    extension_mandatory: Annotated[
+        tuple[Extension, ...], Meta(description="Name/value pairs that the KME meets, or it refuses the request.")
+    ] = ()
+    extension_optional: Annotated[
+        tuple[Extension, ...], Meta(description="Name/value pairs that the KME may pass over.")
+    ] = ()
 
 
 class Key(Struct, Generic[K], frozen=True, kw_only=True):
-    """One key of Table 11; `key` travels as base64."""
+    """One key of Table 11. On the wire the key is base64 of RFC 4648 with padding."""
 
     key_id: KeyId = field(name="key_ID")
     key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
@@ -87,22 +101,24 @@ class Key(Struct, Generic[K], frozen=True, kw_only=True):
 
 
 class KeyContainer(Struct, Generic[K], frozen=True, kw_only=True):
-    """Table 11."""
+    """Table 11: what Get key and Get key with key IDs answer."""
 
     keys: tuple[Key[K], ...]
     key_container_extension: Extension | UnsetType = UNSET
 
 
 class KeyIdEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of Table 12."""
+    """One key ID of Table 12."""
 
-    # its form is looked at by `parse_key_ids`, for all entries at once
-    key_id: str = field(name="key_ID")
+    # its form is looked at by `parse_key_ids`, which is faster than a pattern here
+    key_id: Annotated[str, Meta(description="A UUID.", extra_json_schema={"pattern": _UUID_PATTERN})] = field(
+        name="key_ID"
+    )
     key_id_extension: Extension | UnsetType = field(name="key_ID_extension", default=UNSET)
 
 
 class KeyIds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Table 12."""
+    """Table 12: the key IDs of a Get key with key IDs."""
 
     entries: Annotated[tuple[KeyIdEntry, ...], Meta(min_length=1)] = field(name="key_IDs")
     extension: Extension | UnsetType = field(name="key_IDs_extension", default=UNSET)

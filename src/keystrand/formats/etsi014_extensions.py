@@ -26,17 +26,18 @@ Seconds = Annotated[int, Meta(ge=0, le=100 * _YEAR_S, description="seconds")]
 
 
 class Demands(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lambda name: PREFIX + name):
-    """What an SAE asks of its keys beyond number and size. What is unset is not asked.
+    """What an SAE asks of its keys beyond number and size. What is unset is not asked."""
 
-    `max_age_s`: the calling SAE's KME received all of the material at most so long ago; `min_label`: this label or a
-    stronger one; `label`: exactly this one; `profile`: the name of the crypto profile that made the key.
-    """
-
-    max_age_s: Seconds | UnsetType = UNSET
-    min_label: Strength | UnsetType = UNSET
-    label: Strength | UnsetType = UNSET
+    max_age_s: (
+        Annotated[Seconds, Meta(description="The KME received all of the material so long ago at most, in seconds.")]
+        | UnsetType
+    ) = UNSET
+    min_label: Annotated[Strength, Meta(description="This label or a stronger one.")] | UnsetType = UNSET
+    label: Annotated[Strength, Meta(description="Exactly this label.")] | UnsetType = UNSET
     route_type: RouteType | UnsetType = UNSET
-    profile: Identifier | UnsetType = UNSET
+    profile: Annotated[Identifier, Meta(description="The crypto profile that makes the key, by name.")] | UnsetType = (
+        UNSET
+    )
 
     @property
     def labels(self) -> frozenset[Strength]:
@@ -46,19 +47,17 @@ class Demands(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lamb
 
 
 class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=lambda name: PREFIX + name):
-    """Where a key came from.
-
-    `hops` are the KMEs that held it, the master's first; `age_s` is the age of its oldest material at the answering
-    KME; `qber_max` the highest error rate of the quantum links that it came over, unset where there was none.
-    """
+    """Where a key came from."""
 
     label: Strength
     sources: tuple[SourceKind, ...]
-    hops: tuple[str, ...]
+    hops: Annotated[tuple[str, ...], Meta(description="The KMEs that held the key, the master's first.")]
     route_type: RouteType
-    age_s: Seconds
-    qber_max: Ratio | UnsetType = UNSET
-    profile: Identifier | UnsetType = UNSET
+    age_s: Annotated[Seconds, Meta(description="The age of its oldest material at the answering KME, in seconds.")]
+    qber_max: Annotated[Ratio, Meta(description="The highest error rate of its quantum links, 0 to 1.")] | UnsetType = (
+        UNSET
+    )
+    profile: Annotated[Identifier, Meta(description="The crypto profile that made the key.")] | UnsetType = UNSET
 
 
 _WIRE_NAMES = {field.encode_name for field in msgspec.structs.fields(Demands)}
