@@ -80,6 +80,17 @@ def test_what_was_not_delivered_is_given_back() -> None:
     quotas.refund("stranger", 100, 2)
 
 
+def test_giving_back_twice_fills_nothing_beyond_the_bucket() -> None:
+    """A refund too many, at the same moment, is not a second burst."""
+    quotas = Quotas(_rules(BITS))
+    quotas.take("app-1", 500, 0)
+    for _ in range(3):
+        quotas.refund("app-1", 500, 0)
+    quotas.take("app-1", 1000, 0)
+    with pytest.raises(QuotaExceeded):
+        quotas.take("app-1", 8, 0)
+
+
 @pytest.mark.parametrize("jump_s", [-HOUR_S, HOUR_S])
 def test_a_clock_jump_of_an_hour_locks_nobody_out_and_overfills_nothing(jump_s: float) -> None:
     """After the jump the bucket holds no more than its size, and refills at its rate from there."""
