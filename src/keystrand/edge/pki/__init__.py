@@ -12,6 +12,7 @@ from keystrand.edge.pki.folder import (
     issue,
     issue_pki,
     issued,
+    list_ends,
     renew_crl,
     revoke,
 )
@@ -20,6 +21,6 @@ from keystrand.edge.pki.revocation import Revocations, read_revocations
 
 __all__ = [
     "AUTHORITY_DAYS", "CRL_DAYS", "Algorithm", "Authority", "Credentials", "Identity", "Issued", "Kind", "Pki",
-    "Revocations", "State", "create", "identity_of", "issue", "issue_pki", "issued", "party_of", "read_revocations",
-    "renew_crl", "revoke",
+    "Revocations", "State", "create", "identity_of", "issue", "issue_pki", "issued", "list_ends", "party_of",
+    "read_revocations", "renew_crl", "revoke",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from msgspec import Struct
 from keystrand.edge.files import read_bytes, write_atomic
 from keystrand.edge.pki.authority import Algorithm, Authority, PrivateKey, host_name, key_pem, new_key
 from keystrand.edge.pki.identity import Identity, Kind, identity_of
+from keystrand.edge.pki.revocation import read_revocations
 from keystrand.model.errors import InvalidInput, MissingInput, PolicyDenied, StoreFailure
 
 _PRIVATE = 0o600
@@ -241,6 +242,13 @@ def renew_crl(pki: Pki, *, days: int = CRL_DAYS, now: datetime) -> datetime:
     with _one_writer(pki.folder):
         _write_crl(pki, read_authority(pki), days=days, now=now)
     return now + timedelta(days=days)
+
+
+def list_ends(pki: Pki) -> datetime | None:
+    """Return when the revocation list ends; None where there is none. Raises `InvalidInput` for one that is not."""
+    if not pki.crl.exists():
+        return None
+    return min((one.next_update_utc for one in read_revocations(pki.crl)[0] if one.next_update_utc), default=None)
 
 
 def _write_crl(pki: Pki, authority: Authority, *, days: int, now: datetime) -> None:
