@@ -148,8 +148,8 @@ class Server:
         client = LiveContext(config.credentials, server=False)
         self._peerings = {
             end.id: Peering(
-                store, links[end.id], PeerConnection(end.peer_url, client, kme_id=end.peer_kme),
-                PeerConnection(end.peer_url, client, kme_id=end.peer_kme), self._fail,
+                store, links[end.id], PeerConnection(end.peer_url, client.current, kme_id=end.peer_kme),
+                PeerConnection(end.peer_url, client.current, kme_id=end.peer_kme), self._fail,
             )
             for end in config.links
         }  # fmt: skip
