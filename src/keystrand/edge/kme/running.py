@@ -22,6 +22,7 @@ from keystrand.edge.kme.messages import Order
 from keystrand.edge.kme.multicast import Multicast
 from keystrand.edge.kme.operating import Operating
 from keystrand.edge.kme.peering import Peering
+from keystrand.edge.kme.plain import PlainListener, serve_plain
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
 from keystrand.edge.store.audit_file import AuditFile
@@ -120,7 +121,7 @@ class Server:
         self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
         """Done where the process must stop: the store, or what a peer remembers of it."""
         self._watch: asyncio.Task[None] | None = None
-        self._plain: asyncio.Server | None = None
+        self._plain: PlainListener | None = None
 
     async def start(self) -> str:
         """Open store and sockets and return the URL. Raises `StoreFailure` and `InvalidInput`."""
@@ -200,7 +201,7 @@ class Server:
             config.host, config.port, backlog=1024,
         )  # fmt: skip
         if config.metrics.port:
-            self._plain = await loop.create_server(self._bare, "127.0.0.1", config.metrics.port)
+            self._plain = await serve_plain(self._observe, self._limits, port=config.metrics.port)
         return f"https://{config.host}:{self._listener.sockets[0].getsockname()[1]}"
 
     def _application(self) -> HttpProtocol:
@@ -212,9 +213,6 @@ class Server:
 
     def _reload(self) -> None:
         self._tls.refresh()
-
-    def _bare(self) -> HttpProtocol:
-        return HttpProtocol(self._observe, self._limits, self._running)
 
     async def _observe(self, request: Request) -> Response:
         if request.target == b"/health":
