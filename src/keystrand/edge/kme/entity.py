@@ -213,13 +213,18 @@ class KeyManagementEntity:
             accepted = await self.add_block(block, peer)
         return ok(etsi014.encode(BlockAnswer(accepted=accepted)))
 
-    async def add_block(self, block: Block, peer: Peer | None) -> bool:
-        """Store raw key of a source; return false where the pool is full. It is confirmed with the other end, then used."""
-        keys, bits = self.network.config.keys, 8 * len(block.key_bits)
+    async def add_block(self, block: Block, peer: Peer | None, *, confirm_s: float | None = None) -> bool:
+        """Store raw key of a source; return false where the pool is full.
+
+        It is confirmed with the other end, then used. Where that takes longer than `confirm_s` (None: than any block's
+        life) it is destroyed.
+        """
+        keys, bits, now = self.network.config.keys, 8 * len(block.key_bits), self.clock()
         is_master = block.master_kme == self.network.config.kme_id
         new = NewBlock(
             block_id=block.block_id, link=block.link, source=block.source, master=block.master_kme, qber=block.qber,
-            key_bits=block.key_bits, label=block.label, until=self.clock() + keys.block_life_s,
+            key_bits=block.key_bits, label=block.label, until=now + keys.block_life_s,
+            confirm_by=now + min(keys.block_life_s, keys.block_life_s if confirm_s is None else confirm_s),
         )  # fmt: skip
 
         async def add(tx: Transaction) -> bool:

@@ -6,7 +6,7 @@ from a copy: it hands nothing out any more. Until the other end has been asked, 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -33,6 +33,8 @@ from keystrand.edge.kme.messages import (
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
+from keystrand.edge.store.pools import Fresh
+from keystrand.edge.store.session import Session
 from keystrand.formats import etsi014
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import Standing, StoreMark
@@ -59,6 +61,8 @@ class Peering:
         self._store, self.link, self._connection, self._background = store, link, connection, background
         self._fail = fail
         self._shown = -1
+        # where the round of all fresh blocks stands, and whether it has met one that the other end does not have
+        self._asked, self._absent = "", False
         self._fresh, self._news = asyncio.Event(), asyncio.Event()
         self._fresh.set()
         self._news.set()
@@ -155,11 +159,21 @@ class Peering:
                 self._fresh.set()
 
     async def _confirm_some(self) -> bool:
-        """Ask about the fresh blocks; return whether some must be asked about again."""
+        """Ask about the next fresh blocks; return whether, all asked about, some must be asked about again."""
         session = await self._store.reader()
-        blocks = await self._store.pools.fresh(session, self.link.id, self.link.kme, at_most=confirming.AT_ONCE)
-        if not blocks:
+        blocks = await self._store.pools.fresh(
+            session, self.link.id, self.link.kme, after=self._asked, at_most=confirming.AT_ONCE
+        )
+        if blocks:
+            await self._ask_about(blocks, session)
+        if len(blocks) == confirming.AT_ONCE:
+            self._asked = blocks[-1].block_id
+            self._fresh.set()
             return False
+        again, self._asked, self._absent = self._absent, "", False
+        return again
+
+    async def _ask_about(self, blocks: Sequence[Fresh], session: Session) -> None:
         tags = tuple(
             [
                 confirming.tag_of(self.link.id, one, await self._store.pools.content(session, one.block_id))
@@ -174,9 +188,7 @@ class Peering:
                 if verdict == confirming.SAME:
                     self.link.offered[block.source] = Strength(block.label)
             self.link.stocked.set()
-        if len(blocks) == confirming.AT_ONCE and confirming.ABSENT not in answer.verdicts:
-            self._fresh.set()
-        return confirming.ABSENT in answer.verdicts
+        self._absent |= confirming.ABSENT in answer.verdicts
 
     # Notices
 

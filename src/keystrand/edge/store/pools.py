@@ -34,7 +34,10 @@ class Pool(NamedTuple):
 
 
 class NewBlock(Struct, frozen=True, kw_only=True):
-    """A block as it arrives: raw key that the other end of `link` receives too. `until`: unused, it is destroyed then."""
+    """A block as it arrives: raw key that the other end of `link` receives too.
+
+    Where the other end has not confirmed it at `confirm_by` it is destroyed, and where it is not used up at `until`.
+    """
 
     block_id: str
     link: str
@@ -43,6 +46,7 @@ class NewBlock(Struct, frozen=True, kw_only=True):
     key_bits: Secret
     qber: float
     label: Strength
+    confirm_by: float
     until: float
 
 
@@ -110,7 +114,7 @@ class Pools:
         if await tx.row("SELECT 1 FROM block_seen WHERE block_id = ?", block.block_id):
             return True
         pool = await self.find(tx.session, block.link, block.source, block.master)
-        if pool and await self._held(tx, pool) + len(block.key_bits) > pool_octets:
+        if pool and await self.held_octets(tx.session, pool) + len(block.key_bits) > pool_octets:
             return False
         pool = pool or await self._make(tx, block)
         no = await self._number(tx, pool) if is_master else None
@@ -119,15 +123,16 @@ class Pools:
             "INSERT INTO block(block_id, pool, no, length, cursor, ready, epoch, qber, label, received, until)"
             " VALUES(?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
             block.block_id, pool.id, no, len(block.key_bits), CONFIRMATION_OCTETS, epoch, block.qber, block.label.value,
-            tx.now, block.until,
+            tx.now, block.confirm_by,
         )  # fmt: skip
         place = self._place(block.block_id, block.label.value, block.qber)
         sealed = self._sealer.seal(epoch, block.key_bits.view(), place)
         await tx.run("INSERT INTO block_seal VALUES(?, ?)", block.block_id, sealed)
         return True
 
-    async def _held(self, tx: Transaction, pool: Pool) -> int:
-        row = await tx.row("SELECT sum(length - cursor) FROM block WHERE pool = ?", pool.id)
+    async def held_octets(self, session: Session, pool: Pool) -> int:
+        """Return how many unused bytes the pool holds, confirmed or not: what counts against its limit."""
+        row = await session.row("SELECT sum(length - cursor) FROM block WHERE pool = ?", pool.id)
         return int(row[0]) if row and row[0] is not None else 0
 
     async def _make(self, tx: Transaction, block: NewBlock) -> Pool:
@@ -157,13 +162,16 @@ class Pools:
 
     # Confirmation
 
-    async def fresh(self, session: Session, link: str, kme: str, *, at_most: int) -> tuple[Fresh, ...]:
-        """Return blocks of `link` that wait for this KME, their master, to confirm them."""
+    async def fresh(self, session: Session, link: str, kme: str, *, after: str, at_most: int) -> tuple[Fresh, ...]:
+        """Return blocks of `link` that wait for this KME, their master, to confirm them, in the order of their IDs.
+
+        Those up to the ID `after` are left out: many that the other end does not have yet hold up no others.
+        """
         sql = (
             "SELECT b.block_id, p.source, b.no, b.length, b.label FROM block b JOIN pool p ON p.id = b.pool"
-            " WHERE p.link = ? AND p.master = ? AND b.ready = 0 ORDER BY b.no LIMIT ?"
+            " WHERE p.link = ? AND p.master = ? AND b.ready = 0 AND b.block_id > ? ORDER BY b.block_id LIMIT ?"
         )
-        rows = await session.rows(sql, link, kme, at_most)
+        rows = await session.rows(sql, link, kme, after, at_most)
         return tuple(Fresh(block_id, SourceKind(source), *rest) for block_id, source, *rest in rows)
 
     async def waiting(
@@ -186,7 +194,11 @@ class Pools:
 
     async def make_ready(self, tx: Transaction, block_id: str, no: int) -> None:
         """Let a confirmed block be used under its number."""
-        await tx.run("UPDATE block SET ready = 1, no = ? WHERE block_id = ?", no, block_id)
+        sql = (
+            "UPDATE block SET ready = 1, no = ?, until = coalesce((SELECT s.until FROM block_seen s"
+            " WHERE s.block_id = block.block_id), until) WHERE block_id = ?"
+        )
+        await tx.run(sql, no, block_id)
 
     async def destroy(self, tx: Transaction, block_ids: Iterable[str]) -> None:
         """Destroy blocks with all that is left of them."""

@@ -37,8 +37,11 @@ async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: 
     )
     await pools.destroy(tx, old)
     forgotten = await _forget(tx)
-    for table in ("replay", "block_seen", "outbox"):
+    for table in ("replay", "outbox"):
         await _run_if_any(tx, f"DELETE FROM {table} WHERE until <= ?", tx.now)  # noqa: S608  # names of our own tables
+    # a block that is here stays known: it cannot come once more
+    held = "SELECT 1 FROM block b WHERE b.block_id = block_seen.block_id"
+    await _run_if_any(tx, f"DELETE FROM block_seen WHERE until <= ? AND NOT EXISTS ({held})", tx.now)  # noqa: S608  # as above
     return Swept(
         expired=expired, old_blocks=old, ended_epochs=await _end_epochs(tx),
         more=forgotten >= _AT_ONCE or len(expired) >= _AT_ONCE,
