@@ -8,10 +8,12 @@ trip over, and gives up O_APPEND. The store's commit, which runs beside it, is s
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from keystrand.model.errors import StoreFailure
+from keystrand.model.errors import MissingInput, StoreFailure
 
 _PRIVATE = 0o600
 
@@ -106,3 +108,46 @@ class Segment:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+
+_PATIENCE_S, _LOOKS = 0.05, 10
+"""How often and how long apart a reader looks for the rest of a line that is just being written."""
+
+
+class Reading:
+    """The lines of an audit, file after file, also while it is written; `file` and `line` say where the latest stood.
+
+    `path`: the folder of an audit or one of its files. Raises `MissingInput`, or `StoreFailure` where one is not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.whole = path.is_dir()
+        self.files = segments(path) if self.whole else [path]
+        if not self.files or not self.files[0].exists():
+            raise MissingInput(
+                f"{path} holds no audit", hint="name the folder of a key server's audit, or one file of it"
+            )
+        self.file, self.line, self.number = self.files[0], 0, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for path in self.files:
+            self.file, self.line = path, 0
+            try:
+                with path.open("rb") as file:
+                    while line := _patient(file):
+                        self.line += 1
+                        self.number += 1
+                        yield line
+            except OSError as error:
+                raise StoreFailure(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _patient(file: BinaryIO) -> bytes:
+    """Return the next line, with its end where that comes soon."""
+    line = file.readline()
+    for _ in range(_LOOKS if line and not line.endswith(b"\n") else 0):
+        time.sleep(_PATIENCE_S)
+        line += file.readline()
+        if line.endswith(b"\n"):
+            break
+    return line
