@@ -17,7 +17,7 @@ STORE_KEY = f"{STORE}/key"
 BLOCK_CONFIRMATION = f"{_ROOT}/kme/block-confirmation"
 """Begins what the tag of a block says; parts: link, block id, source, number."""
 AGREED_BLOCK = f"{_ROOT}/kme/agreed-block"
-"""Derives a block from what a key agreement between two KMEs gave; parts: source, link, block id, both KMEs, both shares."""
+"""Derives a block from a key agreement between two KMEs; parts: source, link, block id, both KMEs, both shares."""
 COMBINED_KEY = f"{_ROOT}/key/combined"
 """Twists several strands into one key; what it is bound to stands in `crypto.combiner.Binding`."""
 
