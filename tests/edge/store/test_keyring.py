@@ -99,6 +99,7 @@ def test_what_the_file_held_is_overwritten(file: Path) -> None:
     assert earlier.read_bytes() == bytes(size)
 
 
+@pytest.mark.system
 def test_threads_and_processes_lose_no_key(file: Path) -> None:
     """Keys that are created at the same time all stay."""
     opened(file, new=True)
