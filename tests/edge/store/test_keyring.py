@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystrand.crypto.labels import STORE_KEY, bound
@@ -158,6 +158,7 @@ def test_the_keyring_of_another_store_or_master_is_refused(file: Path) -> None:
 
 
 @given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
+@settings(deadline=None)
 def test_an_altered_keyring_is_refused(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
     """Whichever bit of the file is flipped, it is refused, and left as it is."""
     file = tmp_path_factory.mktemp("altered") / "kme.keyring"
@@ -215,6 +216,7 @@ def sealer(file: Path) -> Iterator[Sealer]:
 
 
 @given(content=st.binary(max_size=200))
+@settings(deadline=None)
 def test_what_is_sealed_opens_in_its_place(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """The content comes back; sealed twice it is never the same; the sealed form is 28 bytes longer."""
     keyring = opened(tmp_path_factory.mktemp("ring") / "ring", new=True)
