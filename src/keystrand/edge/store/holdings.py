@@ -109,8 +109,8 @@ class Holdings:
         return await tx.row("SELECT 1 FROM holding WHERE order_id = ? LIMIT 1", order_id) is not None
 
     async def of_order(self, tx: Transaction, order_id: str) -> tuple[Holding, ...]:
-        """Return what the SAEs of this KME hold of an order; its rows stay as they are until the commit."""
-        sql = f"SELECT {_COLUMNS} FROM holding WHERE order_id = ? AND role <> 'void'{tx.session.for_update}"
+        """Return what the SAEs of this KME hold of an order."""
+        sql = f"SELECT {_COLUMNS} FROM holding WHERE order_id = ? AND role <> 'void'"  # noqa: S608  # a constant
         return tuple(Holding(*row) for row in await tx.rows(sql, order_id))
 
     async def write(self, tx: Transaction, holdings: Sequence[NewHolding], epoch: int) -> None:

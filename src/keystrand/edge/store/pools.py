@@ -214,7 +214,7 @@ class Pools:
         """Make the next blocks of the pool this writer's own, and return them: no other process will cut them."""
         sql = (
             "UPDATE block SET owner = ? WHERE block_id IN (SELECT block_id FROM block WHERE pool = ? AND ready = 1"
-            f" AND owner IS NULL ORDER BY no LIMIT ? {tx.session.skip_locked}) RETURNING {_LANE}"
+            f" AND owner IS NULL ORDER BY no LIMIT ?) RETURNING {_LANE}"  # noqa: S608  # a constant
         )
         rows = await tx.rows(sql, writer, pool.id, at_most)
         tx.writes += bool(rows)
@@ -231,7 +231,7 @@ class Pools:
         if held is None:
             sql = (
                 "SELECT block_id, cursor, length, label, qber, received FROM block"
-                f" WHERE pool = ? AND no = ? AND ready = 1{tx.session.for_update}"
+                " WHERE pool = ? AND no = ? AND ready = 1"
             )
             row = await tx.row(sql, pool.id, no)
             if row is None:

@@ -13,11 +13,6 @@ Row = tuple[Any, ...]
 class Session(Protocol):
     """Statements inside a transaction. Every fault of the database is raised as the back-end's own exception."""
 
-    for_update: str
-    """What makes a SELECT lock its rows: a clause, or nothing where there is one writer only."""
-    skip_locked: str
-    """The same, passing over rows that another writer has locked."""
-
     async def rows(self, sql: str, *values: Any) -> list[Row]:
         """Return all rows of a query."""
 
@@ -32,11 +27,19 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A database that holds one store. One transaction is open at a time; `reader` never waits for it."""
+    """A database that holds one store. One transaction is open at a time; `reader` never waits for it.
+
+    That holds for all processes that write the store together: an operation sees what was committed before its
+    transaction began, and nothing else changes until its end.
+    """
 
     @property
     def writer(self) -> str:
         """Return the name under which this process writes; alone in its store it is `only`."""
+
+    @property
+    def lease_s(self) -> float:
+        """Return after how many seconds of silence another writer counts as lost; 0 where there are no others."""
 
     async def begin(self) -> Session:
         """Begin the transaction. Raises `StoreFailure`."""
@@ -49,6 +52,12 @@ class Backend(Protocol):
 
     async def reader(self) -> Session:
         """Return a session that sees what is committed, outside of the transaction. Raises `StoreFailure`."""
+
+    async def time(self) -> float:
+        """Return the seconds since the epoch by the clock that all writers go by. Raises `StoreFailure`."""
+
+    async def connected(self, writers: Iterable[str]) -> frozenset[str]:
+        """Return those of `writers` whose process is connected to the database. Raises `StoreFailure`."""
 
     async def close(self) -> None:
         """Let go of the database."""

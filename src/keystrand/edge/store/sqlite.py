@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,9 +37,6 @@ def connect(file: Path) -> sqlite3.Connection:
 class SqliteSession:
     """Statements on one connection."""
 
-    for_update = ""
-    skip_locked = ""
-
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
@@ -64,6 +62,7 @@ class SqliteBackend:
     """The database in `folder`. Only this process writes it, and only while it holds the folder's lock."""
 
     writer = "only"
+    lease_s = 0.0
 
     def __init__(self, folder: Path) -> None:
         """Open or make it. Raises `StoreFailure` where another process has it or it cannot be used."""
@@ -125,6 +124,14 @@ class SqliteBackend:
         """Return a session that sees what is committed. Raises `StoreFailure`."""
         self._demand_sound()
         return self._reader
+
+    async def time(self) -> float:
+        """Return the time of this host."""
+        return time.time()
+
+    async def connected(self, writers: Iterable[str]) -> frozenset[str]:
+        """Return this process alone: the folder's lock keeps others out."""
+        return frozenset(writers) & {self.writer}
 
     def _demand_sound(self) -> None:
         if self._broken:
