@@ -34,9 +34,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with start_pair(tmp_path_factory.mktemp("psk") / "run") as running:
         with TwinSource(
             running.link, running.source_ends, bits_per_s=1_000_000, qber=0.02, block_bits=32_768
-        ) as source:  # fmt: skip
-            while source.accepted_bits < 65_536:
-                time.sleep(0.01)
+        ) :  # fmt: skip
+            running.wait_for_keys(100)
         yield running
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import secrets
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.messages import BLOCKS_URL, Block
 from keystrand.edge.kme.pair import KME_IDS, MODULE_IDS, Pair, start_pair
 from keystrand.edge.pki import Kind
+from keystrand.model.key import Strength
 
 
 class Answer(NamedTuple):
@@ -86,10 +88,18 @@ def ask(pair: Pair) -> Ask:
 def fill(pair: Pair) -> Fill:
     """Return a function that gives both KMEs one block of `bits`, of which KME number `master` may cut keys."""
 
+    def stored(master: int) -> int:
+        with pair.client(pair.saes[master]) as client:
+            extension = client.status(pair.saes[1 - master]).status_extension
+        assert isinstance(extension, dict)
+        return int(extension["keystrand_stored_bits"])
+
     def one(master: int, bits: int, label: str = "simulated") -> None:
+        """Give one block that holds `bits` of key beside what confirms it."""
+        bits, before = bits + 256, stored(master)
         block = Block(
             link=pair.link, block_id=str(uuid.uuid4()), master_kme=KME_IDS[master],
-            key_bits=Secret(secrets.token_bytes(bits // 8)), qber=0.01, label=label,
+            key_bits=Secret(secrets.token_bytes(bits // 8)), qber=0.01, label=Strength(label),
         )  # fmt: skip
         for at in (1 - master, master):
             files = pair.credentials(Kind.MODULE, MODULE_IDS[at])
@@ -97,6 +107,10 @@ def fill(pair: Pair) -> Fill:
             status, answer = channel.exchange("POST", BLOCKS_URL, wire.encode(block))
             channel.close()
             assert (status, json.loads(answer)["accepted"]) == (200, True)
+        deadline = time.monotonic() + 10
+        while stored(master) < before + bits - 256:
+            assert time.monotonic() < deadline, "the block was not confirmed in ten seconds"
+            time.sleep(0.005)
 
     return one
 

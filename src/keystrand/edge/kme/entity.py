@@ -38,6 +38,9 @@ from keystrand.model.key import SourceKind
 
 _log = logging.getLogger(__name__)
 
+_CARRIED = 65_536
+"""For so many of the latest answers it is known which connection carried them: who still has it has the answer."""
+
 Serve = Callable[[Peer, Request], Awaitable[Response]]
 
 
@@ -52,6 +55,7 @@ class KeyManagementEntity:
         self.metrics, self._assigner, self.clock = metrics, assigner, clock
         self.revoked: Callable[[Peer], bool] = lambda _: False
         self._denials = Denials(store)
+        self._carried: dict[bytes, int] = {}
         self._methods = {
             Method.STATUS: self._status,
             Method.ENC_KEYS: self._enc_keys,
@@ -146,6 +150,7 @@ class KeyManagementEntity:
         size = judging.check_size(self.network.config.keys, asked)
         slaves = judging.slaves_of(self.network, peer.identity.id, call.sae_id, asked.additional_slave_sae_ids)
         wanted = Wanted(peer=peer, slaves=slaves, size=size, request=asked)
+        await self.links[end.id].demand_trusted()
         issued, instead_of = await self.grants.grant(self.links[end.id], frozenset(end.regions), wanted)
         with issued.keys as keys:
             octets, view = size // 8, keys.view()
@@ -157,8 +162,7 @@ class KeyManagementEntity:
     async def _dec_keys(self, peer: Peer, call: Call, request: Request) -> Response:
         if self.network.homes.get(call.sae_id) != self.network.config.kme_id:
             end = judging.link_between(self.network, peer, call.sae_id, post_quantum=self._requires_post_quantum(peer))
-            if not self.links[end.id].trusted:
-                raise PeerUnavailable(self.links[end.id].trouble)
+            await self.links[end.id].demand_trusted()
         else:
             judging.demand(peer, Kind.SAE, post_quantum=self._requires_post_quantum(peer))
         if request.method == "GET":
@@ -166,14 +170,20 @@ class KeyManagementEntity:
         else:
             key_ids = etsi014.parse_key_ids(request.body)
         judging.judge_ids(self.network.config.keys, key_ids)
-        taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids))
+        digest = hashlib.sha256(peer.fingerprint + ",".join((call.sae_id, *key_ids)).encode()).digest()
+        taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids, digest))
+        self._carried[digest] = peer.connection
+        if len(self._carried) > _CARRIED:
+            del self._carried[next(iter(self._carried))]
         return self._container(taken)
 
     def _taking(
-        self, peer: Peer, master: str, key_ids: tuple[str, ...]
+        self, peer: Peer, master: str, key_ids: tuple[str, ...], digest: bytes
     ) -> Callable[[Transaction], Awaitable[tuple[Taken, ...]]]:
-        digest = hashlib.sha256(peer.fingerprint + ",".join((master, *key_ids)).encode()).digest()
-        asked = TakeRequest(slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest)
+        asked = TakeRequest(
+            slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest,
+            repeatable=self._carried.get(digest) != peer.connection,
+        )  # fmt: skip
 
         async def take(tx: Transaction) -> tuple[Taken, ...]:
             taken, repeated = await self.store.holdings.take(tx, asked)

@@ -4,21 +4,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.tls import Peer
-from keystrand.formats.etsi014 import KeyRequest
-from keystrand.formats.etsi014_extensions import Demands, joined, parse_demands, parse_wishes, refuse_unmet
+from keystrand.formats.etsi014 import MANDATORY_UNMET, KeyRequest
+from keystrand.formats.etsi014_extensions import PREFIX, Demands, joined, parse_demands, parse_wishes, refuse_unmet
 from keystrand.keys import policy, staging
 from keystrand.keys.allocation import Demand, PoolTooSmall
 from keystrand.keys.fallback import Change, Exhausted, Fallbacks, Stock, Supply
 from keystrand.keys.policy import Choice, DemandUnmet, Permit
 from keystrand.keys.quota import Quotas
 from keystrand.keys.rules import PolicyRules
-from keystrand.model.errors import NoKeyAvailable
+from keystrand.model.errors import InvalidInput, NoKeyAvailable, PolicyDenied
 from keystrand.model.key import RouteType
 from keystrand.model.key_policy import KeyPolicy
 
@@ -102,9 +103,9 @@ class Grants:
             return await self._supply(link, permits[-1], wanted)
         except PoolTooSmall as short:
             self._quotas.refund(sae, wanted.bits, self._clock())
-            if not isinstance(demands.max_age_s, int):
-                raise
-            raise refuse_unmet(["keystrand_max_age_s"]) from short
+            if names := _named(demands):
+                raise refuse_unmet(names) from short
+            raise
         except BaseException:
             self._quotas.refund(sae, wanted.bits, self._clock())
             raise
@@ -114,16 +115,18 @@ class Grants:
     ) -> list[Permit]:  # fmt: skip
         """Return what may be tried: first what the wishes ask for too, then the demands alone."""
         if demands.route_type == RouteType.INDIRECT:
-            raise refuse_unmet(["keystrand_route_type"])
+            raise refuse_unmet([f"{PREFIX}route_type"])
         permits = []
         if wishes != demands and wishes.route_type != RouteType.INDIRECT:
             try:
                 permits.append(self._decide(link, regions, wanted, wishes))
-            except DemandUnmet:
-                permits.clear()
+            except (InvalidInput, PolicyDenied):
+                permits.clear()  # a wish that cannot be had, or is not allowed, is passed over
         return [*permits, self._decide(link, regions, wanted, demands)]
 
     def _decide(self, link: Link, regions: frozenset[str], wanted: Wanted, demands: Demands) -> Permit:
+        if demands.profile is not UNSET and demands.profile not in self.rules.profiles:
+            raise refuse_unmet([f"{PREFIX}profile"])
         constrained = demands.label is not UNSET or demands.min_label is not UNSET
         asked = policy.Ask(
             master_sae=wanted.peer.identity.id, slave_saes=tuple(sae for sae, _ in wanted.slaves), link=link.id,
@@ -132,7 +135,12 @@ class Grants:
             labels=frozenset(map(str, demands.labels)) if constrained else None,
             max_age_s=None if demands.max_age_s is UNSET else float(demands.max_age_s),
         )  # fmt: skip
-        return policy.decide(self.rules, asked, self._clock())
+        try:
+            return policy.decide(self.rules, asked, self._clock())
+        except DemandUnmet as error:
+            if error.message == MANDATORY_UNMET:
+                raise refuse_unmet(_named(demands)) from error
+            raise
 
     async def _supply(self, link: Link, permit: Permit, wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
         """Issue keys by the profile whose turn it is; where they run out do what its policy says."""
@@ -196,3 +204,8 @@ class Grants:
         for change in self.fallbacks.poll(self._clock()):
             (_log.warning if change.alarm else _log.info)("%s", change)
             self._changed(change)
+
+
+def _named(demands: Demands) -> list[str]:
+    """Return the names of what is demanded, as on the wire."""
+    return [f"{PREFIX}{name}" for name, value in msgspec.structs.asdict(demands).items() if value is not UNSET]

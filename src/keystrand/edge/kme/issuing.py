@@ -56,9 +56,7 @@ class Issuer:
     def submit(self, ask: Ask) -> "asyncio.Future[Issued]":
         """Return the keys when they may leave. Raises `PoolTooSmall`, `PeerUnavailable` or `StoreFailure`."""
         future: asyncio.Future[Issued] = asyncio.get_running_loop().create_future()
-        if not self._link.trusted:
-            future.set_exception(PeerUnavailable(self._link.trouble))
-        elif len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _WAITING:
             future.set_exception(PeerUnavailable("too many requests wait for keys of this link"))
         else:
             self._waiting.append(Pending(ask=ask, order_id=new_order_id(self._clock()), future=future))

@@ -5,6 +5,7 @@ again; after a restart it begins where the store stands, and the other end refus
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from keystrand.crypto.secret import Secret
@@ -12,11 +13,15 @@ from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import Pool
 from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, cut
-from keystrand.model.errors import NoKeyAvailable
+from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind, Strength
 
 _OWN = 32
 """How many blocks are taken over at once."""
+
+
+_GREETING_S = 3.0
+"""How long after a start requests wait for the first word with the other end, which takes milliseconds if it is there."""
 
 
 class Stock:
@@ -114,11 +119,14 @@ class Link:
         self.turn = asyncio.Lock()
         self.trusted = False
         """Whether the other end has shown that neither store went back in time. Nothing moves before."""
+        self.greeted = asyncio.Event()
+        """Set with the first trust since the start."""
         self.trouble = "the KME at the other end has not been reached since the start"
         self.offered: dict[SourceKind, Strength] = {}
         """What label each source gives here now."""
         self.stocked = asyncio.Event()
         """Set when blocks have come; who waits for some clears it first."""
+        self._begun_s = asyncio.get_running_loop().time()
         self._store = store
         self._stocks: dict[SourceKind, Stock] = {}
 
@@ -127,6 +135,15 @@ class Link:
         if source not in self._stocks:
             self._stocks[source] = Stock(self._store, self.id, source, self.kme)
         return self._stocks[source]
+
+    async def demand_trusted(self) -> None:
+        """Return once the link may be used: just after a start that takes a moment. Raises `PeerUnavailable`."""
+        if not self.trusted and not self.greeted.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._begun_s + _GREETING_S):
+                    await self.greeted.wait()
+        if not self.trusted:
+            raise PeerUnavailable(self.trouble)
 
     async def look(self) -> None:
         """See what the sources of this link offer, and wake who waits for it."""

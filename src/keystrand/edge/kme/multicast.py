@@ -49,8 +49,7 @@ class Multicast:
             if k in self._by_kme and k != link.peer_kme
         ]
         for peering in (self._peerings[link.id], *others):
-            if not peering.link.trusted:
-                raise PeerUnavailable(peering.link.trouble)
+            await peering.link.demand_trusted()
         one = Pending(ask=ask, order_id=new_order_id(self._clock()), future=asyncio.get_running_loop().create_future())
         async with AsyncExitStack() as turns:
             # always in the same order: two orders never wait for each other's links

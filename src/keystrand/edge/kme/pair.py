@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,6 +153,18 @@ class Pair:
             kme.launch()
         for kme in self._kmes.values():
             kme.wait_ready()
+
+    def wait_for_keys(self, count: int, master: int = 0, timeout_s: float = 30.0) -> None:
+        """Wait until the KME number `master` may cut at least `count` keys. Raises `PeerUnavailable` where it does not.
+
+        What a source delivers counts once both KMEs have confirmed to each other that they hold the same.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self.client(self.saes[master], require_post_quantum=False) as client:
+            while client.status(self.saes[1 - master]).stored_key_count < count:
+                if time.monotonic() > deadline:
+                    raise PeerUnavailable(f"there were no {count} keys within {timeout_s:g} s")
+                time.sleep(0.01)
 
     def stop(self) -> None:
         """End both in good order and give their ports back."""

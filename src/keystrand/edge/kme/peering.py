@@ -130,6 +130,7 @@ class Peering:
         if standing is not Standing.ROLLED_BACK and not self.link.trusted:
             await self.link.look()
             self.link.trusted, self.link.trouble = True, ""
+            self.link.greeted.set()
             self._fresh.set()
             self._news.set()
 

@@ -78,12 +78,16 @@ class Taken(NamedTuple):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """A Get key with key IDs: by whom, for which keys of which master; `digest` tells an exact repetition."""
+    """A Get key with key IDs: by whom, for which keys of which master. `digest` tells an exact repetition.
+
+    `repeatable` is false where the caller still has the connection that carried the first answer: it was not lost.
+    """
 
     slave_sae: str
     master_sae: str
     key_ids: tuple[str, ...]
     digest: bytes
+    repeatable: bool = True
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -191,7 +195,7 @@ class Holdings:
             await tx.run(sql, taken, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
 
     async def _may_repeat(self, tx: Transaction, request: Request) -> bool:
-        if not self._limits.replay_s:
+        if not self._limits.replay_s or not request.repeatable:
             return False
         row = await tx.row("SELECT until FROM replay WHERE digest = ?", request.digest)
         return row is not None and bool(tx.now < row[0] <= tx.now + self._limits.replay_s)

@@ -1,5 +1,6 @@
 """What a handshake establishes about the other end, and why one failed."""
 
+import itertools
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -36,6 +37,9 @@ _OTHER_REASONS = {
 }
 
 
+_CONNECTIONS = itertools.count(1)
+
+
 class Peer(Struct, frozen=True, kw_only=True):
     """What a finished handshake established: who, by which certificate, key exchange group and cipher suite."""
 
@@ -49,6 +53,8 @@ class Peer(Struct, frozen=True, kw_only=True):
     """Who issued its certificate, by the RFC 4514 form of the name: with `serial`, what a revocation list names."""
     fingerprint: bytes = b""
     """SHA-256 of its certificate (DER)."""
+    connection: int = 0
+    """A number that no other connection of this process has."""
 
     @property
     def post_quantum(self) -> bool:
@@ -85,6 +91,7 @@ def established(connection: SSL.Connection) -> Peer:
         identity=leaf.identity, group=group_name(connection), cipher=connection.get_cipher_name() or "",
         valid_until_s=certificate.not_valid_after_utc.timestamp(), serial=certificate.serial_number,
         issuer=certificate.issuer.rfc4514_string(), fingerprint=certificate.fingerprint(hashes.SHA256()),
+        connection=next(_CONNECTIONS),
     )  # fmt: skip
 
 
