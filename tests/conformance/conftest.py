@@ -5,10 +5,12 @@ ETSI GS QKD 014 and nothing else.
 """
 
 import http.client
+import itertools
 import json
 import secrets
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
@@ -32,12 +34,15 @@ from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.messages import BLOCKS_URL, Block
 from keystrand.edge.kme.pair import RunningKme
 from keystrand.edge.pki import Credentials, Kind, Pki, issue_pki
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS
+from keystrand.model.key import Strength
 
 KMES = ("kme-a", "kme-b", "kme-c")
 LINKS = {"ab": (0, 1), "ac": (0, 2), "bc": (1, 2)}
 # IDs are free text in 014: the first of each site need escapes in URLs, certificates, file names and TOML
 SAES = {"sae/a%2F": 0, "sae-a2": 0, 'sae "b": é': 1, "sae-b2": 1, "sae-c": 2}
 MAX_KEY_COUNT = 256
+_PATIENCE_S = 20.0
 
 # what holds without a policy, but for the replay window
 _POLICY = """\
@@ -110,7 +115,7 @@ class Network:
             + "[keys]\n"
             + "".join(f"{name} = {json.dumps(value)}\n" for name, value in self._limits.items())
             + f"[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme}.pem'\nkey = 'pki/kme-{kme}.key'\n"
-            f"require_post_quantum_saes = {str(require_post_quantum).lower()}\n"
+            f"post_quantum_saes = '{'require' if require_post_quantum else 'prefer'}'\n"
         )
         for link, ends in LINKS.items():
             if at in ends:
@@ -123,11 +128,16 @@ class Network:
         return text
 
     def start(self) -> None:
-        """Start all and wait until all answer."""
+        """Start all and wait until all answer, and know each other."""
         for kme in self._running:
             kme.launch()
         for kme in self._running:
             kme.wait_ready()
+        until_s = time.monotonic() + _PATIENCE_S
+        for sae, other in itertools.product(SAES, SAES):
+            while SAES[sae] != SAES[other] and self.fetch(sae, other, [str(uuid.uuid4())]).status == 503:
+                assert time.monotonic() < until_s, "the KMEs do not find each other"
+                time.sleep(0.05)
 
     def stop(self) -> None:
         """End all."""
@@ -201,17 +211,33 @@ class Network:
         return self.post(slave, master, "dec_keys", {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]})
 
     def fill(self, master: int, slave: int, bits: int, label: str = "simulated") -> None:
-        """Give both KMEs one block of `bits` of which KME `master` may cut keys for SAEs at `slave`."""
+        """Give both KMEs one block, of whose bits KME `master` may then cut `bits` for SAEs at `slave`.
+
+        A pool that is full does not take it.
+        """
         link = next(link for link, ends in LINKS.items() if set(ends) == {master, slave})
         block = Block(
-            link=link, block_id=str(uuid.uuid4()), master_kme=KMES[master],
-            key_bits=Secret(secrets.token_bytes(bits // 8)), qber=0.01, label=label,
+            link=link, block_id=str(uuid.uuid4()), master_kme=KMES[master], qber=0.01, label=Strength(label),
+            key_bits=Secret(secrets.token_bytes(CONFIRMATION_OCTETS + bits // 8)),
         )  # fmt: skip
-        for at in (slave, master):
-            files = self.credentials(Kind.MODULE, f"module-{link}-{KMES[at]}")
-            with closing(Channel(f"https://127.0.0.1:{self.port(at)}", files, kme_id=KMES[at])) as channel:
-                status, answer = channel.exchange("POST", BLOCKS_URL, wire.encode(block))
-            assert status == 200, answer
+        before = self._stored_bits(master, slave)
+        accepted = [self._deliver(f"module-{link}-{KMES[at]}", at, block) for at in (slave, master)]
+        until_s = time.monotonic() + _PATIENCE_S
+        # the two ends make sure that they hold the same before they use it
+        while all(accepted) and self._stored_bits(master, slave) < before + bits:
+            assert time.monotonic() < until_s, "the block does not become usable"
+            time.sleep(0.01)
+
+    def _deliver(self, module: str, kme: int, block: Block) -> bool:
+        files = self.credentials(Kind.MODULE, module)
+        with closing(Channel(f"https://127.0.0.1:{self.port(kme)}", files, kme_id=KMES[kme])) as channel:
+            status, answer = channel.exchange("POST", BLOCKS_URL, wire.encode(block))
+        assert status == 200, answer
+        return bool(json.loads(answer)["accepted"])
+
+    def _stored_bits(self, master: int, slave: int) -> int:
+        one, other = (next(sae for sae, home in SAES.items() if home == kme) for kme in (master, slave))
+        return int(self.get(one, other, "status").json["status_extension"]["keystrand_stored_bits"])
 
     def client(self, sae: str, *, port: int | None = None, timeout_s: float = 10.0) -> Client014:
         """Return a client of `sae` to its own KME, by way of `port` where that is given."""

@@ -67,6 +67,7 @@ def test_c4_2_the_slave_gets_identical_keys_under_identical_ids(network: Network
     for master, slave in ((network.a, network.b), (network.b, network.a)):
         keys = network.keys(master, slave, number=3)
         got = network.fetch(slave, master, keys)
+        assert got.status == 200, got
         assert {entry["key_ID"]: entry["key"] for entry in got.json["keys"]} == keys
 
 

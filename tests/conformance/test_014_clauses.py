@@ -30,7 +30,7 @@ class Statement(NamedTuple):
         return f"| C{'.'.join(map(str, self.clause))}-{self.number} | {self.says} | `{self.test}` |"
 
 
-def tests_of(file: Path) -> Iterator[tuple[str, str]]:
+def functions_of(file: Path) -> Iterator[tuple[str, str]]:
     """Yield name and docstring of every test in a file."""
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -41,7 +41,7 @@ def statements() -> list[Statement]:
     """Return what the numbered tests of this folder show, by clause."""
     found = []
     for file in HERE.glob("test_014_*.py"):
-        for name, text in tests_of(file):
+        for name, text in functions_of(file):
             if match := _NUMBERED.match(name):
                 clause = tuple(int(part) for part in match.groups()[:2] if part)
                 says = " ".join(text.partition("\n\n")[0].split())
@@ -70,7 +70,7 @@ def test_every_number_is_used_once() -> None:
 def test_the_tests_of_the_decisions_exist() -> None:
     """Every test that the page names is one."""
     named = set(re.findall(r"`(test_[a-z0-9_]+)`", PAGE.read_text()))
-    everywhere = {name for file in HERE.parent.rglob("test_*.py") for name, _ in tests_of(file)}
+    everywhere = {name for file in HERE.parent.rglob("test_*.py") for name, _ in functions_of(file)}
     assert named
     assert named - everywhere == set()
 
