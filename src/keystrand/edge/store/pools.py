@@ -212,10 +212,8 @@ class Pools:
 
     async def own(self, tx: Transaction, pool: Pool, writer: str, *, at_most: int) -> list[Lane]:
         """Make the next blocks of the pool this writer's own, and return them: no other process will cut them."""
-        sql = (
-            "UPDATE block SET owner = ? WHERE block_id IN (SELECT block_id FROM block WHERE pool = ? AND ready = 1"
-            f" AND owner IS NULL ORDER BY no LIMIT ?) RETURNING {_LANE}"  # noqa: S608  # a constant
-        )
+        free = "SELECT block_id FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL ORDER BY no LIMIT ?"
+        sql = f"UPDATE block SET owner = ? WHERE block_id IN ({free}) RETURNING {_LANE}"  # noqa: S608  # constants
         rows = await tx.rows(sql, writer, pool.id, at_most)
         tx.writes += bool(rows)
         return sorted((_lane(row) for row in rows), key=lambda lane: lane.no)
@@ -245,7 +243,7 @@ class Pools:
     async def unusable(
         self, tx: Transaction, pool: Pool | None, pieces: Sequence[Piece]
     ) -> tuple[tuple[int, int], ...]:
-        """Return (number, cursor) of each block whose bytes in `pieces` are used or not there; -1 for a block unknown."""
+        """Return (number, cursor) of each block whose bytes in `pieces` are used or absent; -1 for a block unknown."""
         found: list[tuple[int, int]] = []
         reached: dict[int, int] = {}
         for piece in pieces:
@@ -259,7 +257,7 @@ class Pools:
         return tuple(dict.fromkeys(found))
 
     async def use(self, tx: Transaction, pool: Pool, pieces: Sequence[Piece]) -> list[OpenBlock]:
-        """Move the cursors behind `pieces` and return their blocks. Raises `StoreFailure` where bytes were used before."""
+        """Move the cursors behind `pieces`; return their blocks. Raises `StoreFailure` where bytes were used before."""
         blocks = []
         for piece in pieces:
             block = await self.block(tx, pool, piece.no)
@@ -302,6 +300,12 @@ class Pools:
         else:
             self._opened.move_to_end(block_id)
         return opened
+
+    async def forget_gone(self, session: Session) -> None:
+        """Clear from memory the bytes of blocks that are not in the store any more."""
+        for block_id in tuple(self._opened):
+            if await session.row("SELECT 1 FROM block WHERE block_id = ?", block_id) is None:
+                self.forget(block_id)
 
     def forget(self, block_id: str) -> None:
         """Clear a block's bytes from memory."""

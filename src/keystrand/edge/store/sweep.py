@@ -77,8 +77,10 @@ async def _forget(tx: Transaction) -> int:
 
 
 async def _end_epochs(tx: Transaction) -> tuple[int, ...]:
+    # the latest stays: no number comes twice
     sql = (
-        "SELECT no FROM epoch e WHERE closed = 1 AND NOT EXISTS (SELECT 1 FROM block b WHERE b.epoch = e.no)"
+        "SELECT no FROM epoch e WHERE closed = 1 AND no < (SELECT max(no) FROM epoch)"
+        " AND NOT EXISTS (SELECT 1 FROM block b WHERE b.epoch = e.no)"
         " AND NOT EXISTS (SELECT 1 FROM holding h WHERE h.epoch = e.no AND h.sealed IS NOT NULL)"
     )
     ended = tuple(no for (no,) in await tx.rows(sql))
