@@ -7,12 +7,19 @@ front, so that no two different lists of parts give the same bytes.
 _ROOT = "keystrand/v1"
 
 STORE = f"{_ROOT}/kme/store"
-STORE_SEALING_KEY = f"{STORE}/sealing-key"
-"""Derives the key that seals a store's rows from the master key; parts: the store's id."""
 STORE_BLOCK = f"{STORE}/block"
 """Binds a sealed block to its row; parts: store id, block id, label, QBER."""
 STORE_KEY = f"{STORE}/key"
 """Binds a sealed key to its row; parts: store id, order id, SAE, other SAE, provenance."""
+
+KEYRING_WRAPPING_KEY = f"{_ROOT}/kme/keyring/wrapping-key"
+"""Derives the key that wraps data keys from the master key; parts: store id."""
+KEYRING_TAG_KEY = f"{_ROOT}/kme/keyring/tag-key"
+"""Derives the key that authenticates the keyring's file from the master key; parts: store id."""
+KEYRING_ENTRY = f"{_ROOT}/kme/keyring/entry"
+"""Binds a wrapped data key to its place; parts: store id, epoch, format."""
+AUDIT_CHECKPOINT = f"{_ROOT}/kme/audit/checkpoint"
+"""Binds a checkpoint's signature; parts: store id, sequence number, generation, time, hash of the line before."""
 
 BLOCK_CONFIRMATION = f"{_ROOT}/kme/block-confirmation"
 """Begins what the tag of a block says; parts: link, block id, source, number."""

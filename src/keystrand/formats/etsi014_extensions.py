@@ -58,6 +58,9 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=l
         UNSET
     )
     profile: Annotated[Identifier, Meta(description="The crypto profile that made the key.")] | UnsetType = UNSET
+    instead_of: Annotated[
+        tuple[Identifier, ...], Meta(description="Profiles in whose place it was given: their keys had run out.")
+    ] = ()
 
 
 _WIRE_NAMES = {field.encode_name for field in msgspec.structs.fields(Demands)}

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from keystrand.crypto.labels import bound
+from keystrand.crypto.labels import AUDIT_CHECKPOINT, bound
 
 FORMAT = 1
 START = 64 * "0"
@@ -26,8 +26,6 @@ START = 64 * "0"
 AUDITOR = "audit"
 ALGORITHM = "ML-DSA-65"
 _OWN = f"{AUDITOR}."
-_CHECKPOINT_LABEL = "keystrand/v1/kme/audit/checkpoint"
-"""Binds a checkpoint's signature; parts: store id, sequence number, generation, time, hash of the line before."""
 
 
 class Own(StrEnum):
@@ -154,7 +152,7 @@ def genesis_record(genesis: Genesis, at: float) -> AuditRecord:
 
 def checkpoint_message(store: str, seq: int, generation: int, at: str, prev: str) -> bytes:
     """Return what the signature of the checkpoint at `seq` signs; `prev` vouches for every line before it."""
-    return bound(_CHECKPOINT_LABEL, store, str(seq), str(generation), at, prev)
+    return bound(AUDIT_CHECKPOINT, store, str(seq), str(generation), at, prev)
 
 
 def checkpoint_record(store: str, at: float, signature: bytes) -> AuditRecord:

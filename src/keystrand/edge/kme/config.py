@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from keystrand.edge.files import read_bytes
+from keystrand.edge.kme.messages import AGREED_OCTETS
 from keystrand.edge.pki import Credentials, Identity, Kind
-from keystrand.edge.store.master_key import MasterKeySource
+from keystrand.edge.store.master_key import MasterKeySource, faults
+from keystrand.edge.telemetry.audit_sinks import SinkConfig
 from keystrand.formats.decode import Fault
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
@@ -21,6 +23,8 @@ PartyId = Annotated[
 ]
 Bits = Annotated[int, Meta(ge=8, le=1 << 20, multiple_of=8, description="bits, a multiple of 8")]
 Positive = Annotated[int, Meta(ge=1, le=1 << 31)]
+LEAST_BLOCK_OCTETS = 64
+"""A block spends 32 bytes on its own confirmation."""
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +112,11 @@ class VendorSource(_Part, frozen=True, kw_only=True):
     key_bits: Bits = 256
     keys_per_block: Annotated[int, Meta(ge=2, le=1024)] = 64
 
+    @property
+    def octets(self) -> int:
+        """How many bytes one block has."""
+        return self.keys_per_block * self.key_bits // 8
+
 
 class FileSource(_Part, frozen=True, kw_only=True):
     """Blocks that somebody puts in `folder` as files, the same at both ends: `<UUID>.key`, raw bytes.
@@ -123,11 +132,15 @@ class FileSource(_Part, frozen=True, kw_only=True):
 
 
 class AuditPlace(_Part, frozen=True, kw_only=True):
-    """Where the audit and its signing key are; by default beside the store. `sinks` are told over the network too."""
+    """Where the audit and its signing key are; by default beside the store.
+
+    `former_keys`: public keys that signed before the present one. Each `sink` is told over the network too.
+    """
 
     folder: str = ""
     signing_key: str = ""
-    sinks: tuple[str, ...] = ()
+    former_keys: tuple[str, ...] = ()
+    sinks: tuple[SinkConfig, ...] = field(name="sink", default=())
 
 
 class MetricsPlace(_Part, frozen=True, kw_only=True):
@@ -244,6 +257,9 @@ def _further_faults(raw: dict[str, Any]) -> Iterable[Fault]:
 
 def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
     """Yield what is wrong between values that are right alone."""
+    yield from (Fault(("master_key",), fault, "name one place") for fault in faults(config.master_key_source))
+    if Path(config.keyring or "keyring").parent == Path(config.store):
+        yield Fault(("keyring",), "inside the store's folder", "keep it elsewhere: a copy of the store must not hold it")
     keys, known = config.keys, {config.kme_id, *(link.peer_kme for link in config.links)}
     if not keys.min_key_size <= keys.key_size <= keys.max_key_size:
         yield Fault(("keys", "key_size"), "outside min_key_size to max_key_size", "choose a size between them")
@@ -263,16 +279,43 @@ def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
             yield Fault(
                 ("sae", n, "kme"), "neither this KME nor a peer of a link", f"one of {', '.join(sorted(known))}"
             )
+    yield from _link_faults(config)
+    yield from _source_faults(config)
+
+
+def _link_faults(config: KmeConfig) -> Iterator[Fault]:
     links = {link.id for link in config.links}
-    for name, entries in (
-        ("module", config.modules),
-        ("pqc_source", config.pqc_sources),
-        ("vendor_source", config.vendor_sources),
-        ("file_source", config.file_sources),
+    for name, named in (
+        ("module", [one.link for one in config.modules]),
+        ("pqc_source", [one.link for one in config.pqc_sources]),
+        ("vendor_source", [one.link for one in config.vendor_sources]),
+        ("file_source", [one.link for one in config.file_sources]),
     ):
-        for n, entry in enumerate(entries):
-            if entry.link not in links:
+        for n, link in enumerate(named):
+            if link not in links:
                 yield Fault((name, n, "link"), "no link of that id ends here", "name a [[link]] of this file")
+
+
+def _source_faults(config: KmeConfig) -> Iterator[Fault]:
+    """Yield what is wrong with the sources: no key may come in twice, and no block may be one that can never fit."""
+    agreed = [(one.link, one.source) for one in config.pqc_sources]
+    vendors = [one.link for one in config.vendor_sources]
+    folders = [Path(one.folder) for one in config.file_sources]
+    for name, places in (("pqc_source", agreed), ("vendor_source", vendors), ("file_source", folders)):
+        for n, place in enumerate(places):
+            if place in places[:n]:
+                yield Fault((name, n), "the same source is named twice", "keep one")
+    peers = {link.id: link.peer_kme for link in config.links}
+    for n, one in enumerate(config.file_sources):
+        if one.master_kme not in (config.kme_id, peers.get(one.link)):
+            yield Fault((name, n, "master_kme"), "neither end of the link", "name this KME or its peer on that link")
+    blocks = [("pqc_source", n, AGREED_OCTETS) for n, _ in enumerate(config.pqc_sources)]
+    blocks += [("vendor_source", n, one.octets) for n, one in enumerate(config.vendor_sources)]
+    pool = config.keys.pool_bits // 8
+    for name, n, octets in blocks:
+        if not LEAST_BLOCK_OCTETS <= octets <= pool:
+            text = f"its blocks have {octets} bytes, and the pool has room for {LEAST_BLOCK_OCTETS} to {pool}"
+            yield Fault((name, n), text, "raise [keys] max_key_count, or change what a block is made of")
 
 
 def _absolute(config: KmeConfig, folder: Path) -> KmeConfig:
@@ -286,6 +329,7 @@ def _absolute(config: KmeConfig, folder: Path) -> KmeConfig:
     audit = msgspec.structs.replace(
         config.audit, folder=at(config.audit.folder, f"{config.store}.audit"),
         signing_key=at(config.audit.signing_key, f"{config.store}.audit.key"),
+        former_keys=tuple(map(at, config.audit.former_keys)),
     )  # fmt: skip
     vendors = tuple(
         msgspec.structs.replace(one, ca=at(one.ca), certificate=at(one.certificate), key=at(one.key))

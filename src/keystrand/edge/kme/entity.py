@@ -287,7 +287,7 @@ def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) ->
         Provenance(
             label=Label(told["label"]), sources=tuple(map(Source, told["sources"])), hops=tuple(told["hops"]),
             route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])), qber_max=told["qber"],
-            profile=told["profile"],
+            profile=told["profile"], instead_of=instead_of,
         )
     )  # fmt: skip
 

@@ -157,7 +157,8 @@ class Grants:
     async def _exhausted(self, link: Link, permit: Permit, choice: Choice, short: PoolTooSmall) -> None:
         """Return where another try makes sense, after waiting for it. Raises `short` where not."""
         name, now = choice.profile.name, self._clock()
-        state = self.fallbacks.handle(link.id, name, Exhausted(8 * short.stored_octets), now)
+        # the real stock, whatever the request demanded of it: nobody degrades a link by asking for much
+        state = self.fallbacks.handle(link.id, name, Exhausted(await self._stored_bits(link, name)), now)
         self._tell()
         if state is Supply.DEGRADED and choice is not permit.choices[-1]:
             return

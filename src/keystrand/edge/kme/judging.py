@@ -6,7 +6,7 @@ decides is in `keys.policy`.
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from keystrand.edge.kme.config import KeyLimits, KmeConfig, LinkEnd
 from keystrand.edge.kme.messages import Block
@@ -15,6 +15,7 @@ from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import KeyRequest, Status, bad_request
 from keystrand.keys.allocation import PoolTooSmall
+from keystrand.keys.fallback import FallbackClosed
 from keystrand.keys.quota import QuotaExceeded
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, PolicyDenied
 from keystrand.model.key import Strand
@@ -117,7 +118,7 @@ def link_of_peer(network: Network, peer: Peer, link: str = "") -> LinkEnd:
 
 def check_size(limits: KeyLimits, request: KeyRequest) -> int:
     """Return the size in bits. Raises `InvalidInput` unless so many keys of that size may be asked for at once."""
-    size = limits.key_size if isinstance(request.size, etsi014.UnsetType) else request.size
+    size = limits.key_size if isinstance(request.size, UnsetType) else request.size
     if not 1 <= request.number <= limits.max_key_per_request:
         raise bad_request(f"must be 1 to {limits.max_key_per_request}", "number")
     if not limits.min_key_size <= size <= limits.max_key_size:
@@ -159,7 +160,7 @@ def refusal(error: KeystrandError, key_size: int) -> tuple[int, etsi014.Error]:
     if isinstance(error, PoolTooSmall):
         count = 8 * error.stored_octets // key_size
         return 503, etsi014.Error(message=error.message, details=({"stored_key_count": count},))
-    if isinstance(error, QuotaExceeded):
+    if isinstance(error, QuotaExceeded | FallbackClosed):
         return 503, etsi014.Error(message=error.message, details=({"hint": error.hint},))
     # what is wrong behind this KME is for its log, not for its callers
     peer = "the KME at the other end of the link cannot be reached"
@@ -168,6 +169,6 @@ def refusal(error: KeystrandError, key_size: int) -> tuple[int, etsi014.Error]:
 
 def retry_after_s(error: KeystrandError) -> int:
     """Return after how many seconds another try makes sense."""
-    if isinstance(error, QuotaExceeded) and error.retry_after_s is not None:
+    if isinstance(error, QuotaExceeded | FallbackClosed) and error.retry_after_s is not None:
         return max(RETRY_AFTER_S, round(error.retry_after_s + 0.5))
     return RETRY_AFTER_S

@@ -42,6 +42,8 @@ PartyId = Annotated[str, Meta(min_length=1, max_length=128)]
 
 ORDERS = 128
 """How many orders one assignment may have."""
+AGREED_OCTETS = 4096
+"""The length of a block that two KMEs agree on: both must derive the same."""
 PIECES = 8192
 """How many pieces of blocks all orders of one assignment may take: it fits a request however long their numbers are."""
 
@@ -175,7 +177,7 @@ class Notices(_Part, frozen=True, kw_only=True):
 
 
 class Agree(_Part, frozen=True, kw_only=True):
-    """A fresh encapsulation key (and, where a classical strand is made too, an ECDH share), hexadecimal."""
+    """A fresh encapsulation key, or ECDH share, hexadecimal: the sender is the master of the block it makes."""
 
     link: Identifier
     block_id: BlockId

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from keystrand import __version__
+from keystrand.edge.devices.feeding import Sources
 from keystrand.edge.files import read_bytes
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.config import KmeConfig
@@ -26,7 +28,7 @@ from keystrand.edge.kme.plain import PlainListener, serve_plain
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
 from keystrand.edge.store.audit_file import AuditFile
-from keystrand.edge.store.audit_signer import open_signer
+from keystrand.edge.store.audit_signer import open_signer, read_public_key
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import Limits as HoldingLimits
 from keystrand.edge.store.keyring import Keyring
@@ -34,6 +36,7 @@ from keystrand.edge.store.keystore import KeyStore, Terms, identity, open_store
 from keystrand.edge.store.master_key import open_keyring
 from keystrand.edge.store.session import Backend
 from keystrand.edge.store.sqlite import SqliteBackend
+from keystrand.edge.telemetry.audit_sinks import AuditSinks
 from keystrand.edge.telemetry.metrics import CONTENT_TYPE, Metrics
 from keystrand.edge.tls import LiveContext
 from keystrand.formats.key_policy_toml import key_policy_from_toml
@@ -41,6 +44,8 @@ from keystrand.keys.fallback import Change
 from keystrand.keys.rules import BUILT_IN, PolicyRules
 from keystrand.model.errors import StoreFailure
 from keystrand.model.key import SourceKind
+from keystrand.operate.audit import Own, detail_of
+from keystrand.operate.audit_render import Origin
 
 _log = logging.getLogger(__name__)
 
@@ -79,19 +84,22 @@ class Kept(NamedTuple):
     clock: SteadyClock
 
 
-async def open_kept(config: KmeConfig, replay_s: float) -> Kept:
+async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Kept:
     """Open everything durable that `config` names. Raises `StoreFailure`, `MissingInput` or `InvalidInput`."""
     backend: Backend = SqliteBackend(Path(config.store))
     keyring: Keyring | None = None
     audit: AuditFile | None = None
     try:
-        store_id, new = await identity(backend)
+        store_id, new, new_writer = await identity(backend)
         keyring = open_keyring(
             config.master_key_source, Path(config.keyring), store_id, home=Path(config.home), new=new
         )
         clock = SteadyClock(await latest_beat(backend))
-        signer = open_signer(Path(config.audit.signing_key), make=new)
-        audit = AuditFile(Path(config.audit.folder), signer, store_id=store_id)
+        former = [read_public_key(Path(file)) for file in config.audit.former_keys]
+        signer = open_signer(Path(config.audit.signing_key), make=new_writer or bool(former))
+        audit = AuditFile(
+            Path(config.audit.folder), signer, store_id=store_id, former=former, clock=clock, tell=sinks.tell
+        )  # fmt: skip
         keys = config.keys
         limits = HoldingLimits(replay_s=replay_s, retention_s=float(keys.retention_s))
         terms = Terms(epoch_s=float(keys.epoch_s), limits=limits)
@@ -130,16 +138,24 @@ class Server:
             config.credentials, server=True, common_name_saes=config.tls.common_name_saes, own=config.identity
         )
         rules = read_policy(config)
-        kept = await open_kept(config, rules.replay_window_s)
-        self._store, self._metrics = kept.store, Metrics()
+        self._metrics = Metrics()
+        self._sinks = AuditSinks(config.audit.sinks, Origin(host=config.kme_id, version=__version__), self._lost)
+        try:
+            kept = await open_kept(config, rules.replay_window_s, self._sinks)
+        except BaseException:
+            self._sinks.close()
+            raise
+        self._store = kept.store
         self._assemble(network_of(config), rules, kept.clock)
         try:
-            return await self._listen()
+            url = await self._listen()
         except OSError as error:
             await self._take_apart()
             raise StoreFailure(
                 f"cannot listen on {config.host}:{config.port}: {error.strerror}", hint="choose a free port"
             ) from error
+        self._sources.start()
+        return url
 
     def _assemble(self, network: Network, rules: PolicyRules, clock: Callable[[], float]) -> None:
         config, store = self._config, self._store
@@ -171,9 +187,15 @@ class Server:
         )
         self.entity.revoked = lambda peer: bool(self._tls.refusal_of(peer))
         self.entity.operator = Operating(self.entity, self._reload).answer
+        self._sources = Sources(config, self.entity, client.current)
         self._watch = asyncio.get_running_loop().create_task(self._grants.watch(links))
         store.committer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         store.swept = lambda swept: self._metrics.expired.inc(len(swept.expired))
+
+    def _lost(self, sink: str, records: int) -> None:
+        """Say in the audit itself what a network sink did not take."""
+        self._metrics.audit_lost.labels(sink).inc(records)
+        self._store.audit.note(Own.SINK_LOST, detail_of(sink=sink, lost=records))
 
     def _judge_order(self, order: Order) -> str:
         """Return why this end's own policy does not let an order be assigned; empty where it does."""
@@ -227,6 +249,7 @@ class Server:
 
     async def _measure(self) -> None:
         """Read what is only known when somebody looks."""
+        self._metrics.audit_free.set(self._store.audit.free_bytes())
         for link_id, link in self.entity.links.items():
             self._metrics.peer_trusted.labels(link.peer_kme).set(link.trusted)
             for source in SourceKind:
@@ -249,6 +272,7 @@ class Server:
         await self._take_apart()
 
     async def _take_apart(self) -> None:
+        await self._sources.close()
         if self._watch:
             self._watch.cancel()
         for issuer in self._issuers.values():
@@ -256,3 +280,4 @@ class Server:
         for peering in self._peerings.values():
             await peering.close()
         await self._store.close()
+        self._sinks.close()

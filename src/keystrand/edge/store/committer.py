@@ -26,7 +26,7 @@ _BATCH = 256
 """How many operations share a commit at most: a batch that takes long makes the first of it wait."""
 _SILENT = "UPDATE head SET generation = generation + 1, beat = ? WHERE writer = ? AND fence = ?"
 _AUDITED = (
-    "UPDATE head SET generation = generation + 1, beat = ?, audited = generation + 1, tail = ?"
+    "UPDATE head SET generation = generation + 1, beat = ?, audited_before = audited, audited = generation + 1, tail = ?"
     " WHERE writer = ? AND fence = ?"
 )
 
@@ -95,7 +95,7 @@ class Committer:
         """The number of the latest commit of this process."""
         self._waiting: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+        self.audit_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
         """Done once the store cannot go on: the process must say so and stop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -148,7 +148,7 @@ class Committer:
             raise StoreFailure("another process has taken over this writer's part of the store: it stops here")
         generation = self.generation + 1
         loop = asyncio.get_running_loop()
-        audited = loop.run_in_executor(self._thread, self._audit.append, transaction.records, generation)
+        audited = loop.run_in_executor(self.audit_thread, self._audit.append, transaction.records, generation)
         try:
             await self._backend.commit()
         finally:
@@ -201,7 +201,7 @@ class Committer:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self._thread.shutdown()
+        self.audit_thread.shutdown()
 
 
 async def _nothing(_: Transaction) -> None:

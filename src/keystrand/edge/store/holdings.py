@@ -34,7 +34,7 @@ class Holding(NamedTuple):
     kme: str
     link: str
     size: int
-    count: int
+    number: int
     state: str
     taken: bytes
     epoch: int | None
@@ -50,7 +50,7 @@ class Holding(NamedTuple):
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The IDs of its keys, in their order."""
-        return key_ids_of(self.order_id, self.count)
+        return key_ids_of(self.order_id, self.number)
 
 
 class NewHolding(NamedTuple):
@@ -63,7 +63,7 @@ class NewHolding(NamedTuple):
     kme: str
     link: str
     size: int
-    count: int
+    number: int
     keys: Secret | None
     told: str
     until: float
@@ -128,8 +128,8 @@ class Holdings:
                 place = self._place(one.order_id, one.sae, one.partner, one.told)
                 sealed = self._sealer.seal(epoch, one.keys.view(), place)
             rows.append((
-                one.order_id, one.sae, one.role, one.partner, one.kme, one.link, one.size, one.count, state.value,
-                bytes(-(-one.count // 8)), sealed, epoch if sealed else None, one.told, tx.now, one.until,
+                one.order_id, one.sae, one.role, one.partner, one.kme, one.link, one.size, one.number, state.value,
+                bytes(-(-one.number // 8)), sealed, epoch if sealed else None, one.told, tx.now, one.until,
             ))  # fmt: skip
         sql = f"INSERT INTO holding(order_id, sae, role, partner, kme, link, size, count, state, taken, sealed, epoch, told, since, until) VALUES({', '.join('?' * 15)})"  # noqa: E501  # constants
         await tx.run_many(sql, rows)
@@ -181,7 +181,7 @@ class Holdings:
 
     async def _mark(self, tx: Transaction, one: Holding, taken: bytes, replay_until: float) -> None:
         """Write which keys of a holding are gone; with the last one it ends, and its material when no answer needs it."""
-        if sum(octet.bit_count() for octet in taken) < one.count:
+        if sum(octet.bit_count() for octet in taken) < one.number:
             sql = "UPDATE holding SET taken = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, taken, one.order_id, one.sae)
             return
@@ -212,11 +212,11 @@ class Holdings:
             ).view()
         keys = []
         for key_id in request.key_ids:
-            one = found.get(key_id[:-INDEX_DIGITS])
-            if one is None:
+            held = found.get(key_id[:-INDEX_DIGITS])
+            if held is None:
                 raise InvalidInput(etsi014.KEYS_NOT_FOUND)
-            at, octets = _index(key_id), one.size // 8
-            keys.append(Taken(key_id, opened[one.order_id][at * octets : (at + 1) * octets], one.told))
+            at, octets = _index(key_id), held.size // 8
+            keys.append(Taken(key_id, opened[held.order_id][at * octets : (at + 1) * octets], held.told))
         return tuple(keys)
 
     # Orders that end otherwise
@@ -283,7 +283,7 @@ def _index(key_id: str) -> int:
 
 
 def _is_key_of(one: Holding, key_id: str) -> bool:
-    return key_id[:-INDEX_DIGITS] == one.order_id and _index(key_id) < one.count
+    return key_id[:-INDEX_DIGITS] == one.order_id and _index(key_id) < one.number
 
 
 def _waiting(one: Holding | None, key_id: str, request: Request) -> bool:
@@ -291,4 +291,4 @@ def _waiting(one: Holding | None, key_id: str, request: Request) -> bool:
     if one is None or one.partner != request.master_sae or one.state != KeyState.ACTIVE.value:
         return False
     at = _index(key_id)
-    return at < one.count and not one.taken[at // 8] >> at % 8 & 1
+    return at < one.number and not one.taken[at // 8] >> at % 8 & 1

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keystrand.crypto.labels import bound
+from keystrand.crypto.labels import KEYRING_ENTRY, KEYRING_TAG_KEY, KEYRING_WRAPPING_KEY, bound
 from keystrand.crypto.secret import Secret
 from keystrand.edge.store.keyring_file import Sheet, alone_with, read_sheet, wrapped_keys, write_sheet
 from keystrand.model.errors import StoreFailure
@@ -28,13 +28,6 @@ _TAG_BYTES = 16
 _SEALS_PER_KEY = 1 << 32
 """SP 800-38D, 8.3: with random 96-bit nonces one key seals at most 2**32 times."""
 _WRAPPED_BY = "master-key"
-
-KEYRING_WRAPPING_KEY = "keystrand/v1/kme/keyring/wrapping-key"
-"""Derives the key that wraps data keys from the master key; parts: store id."""
-KEYRING_TAG_KEY = "keystrand/v1/kme/keyring/tag-key"
-"""Derives the key that authenticates the keyring's file from the master key; parts: store id."""
-KEYRING_ENTRY = "keystrand/v1/kme/keyring/entry"
-"""Binds a wrapped data key to its place; parts: store id, epoch, format."""
 
 
 class Keyring(Protocol):

@@ -1,4 +1,4 @@
-"""One KME's durable memory, opened and watched over: database, data keys, audit, and the checks that hold them together.
+"""One KME's durable memory, opened and watched over: database, data keys, audit, and the checks between them.
 
 At every start three memories that lie apart are compared: the database, the keyring and the audit file. A database that
 is older than either was put back from a copy; it is refused, since it would hand out keys again. What peers remember
@@ -7,13 +7,16 @@ is the fourth (`keys.witness`).
 
 import asyncio
 import contextlib
+import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from keystrand.edge.store import schema
+from keystrand.edge.store import fencing, schema
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.committer import Committer, Transaction
 from keystrand.edge.store.holdings import Holdings, Limits
@@ -24,6 +27,8 @@ from keystrand.edge.store.sweep import Swept, sweep
 from keystrand.keys.witness import StoreMark
 from keystrand.model.errors import StoreFailure
 from keystrand.operate.audit import AuditRecord
+
+_log = logging.getLogger(__name__)
 
 RESTORED_HINT = (
     "a store is never restored: move the store, its keyring and its audit away at this KME, start it with a new store,"
@@ -36,6 +41,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     epoch_s: float = 600.0
     sweep_s: float = 1.0
+    checkpoint_s: float = 60.0
     limits: Limits = Limits(replay_s=10.0, retention_s=86_400.0)
 
 
@@ -45,7 +51,7 @@ class KeyStore:
     def __init__(
         self, backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, committer: Committer, terms: Terms
     ) -> None:  # fmt: skip
-        self._backend, self._keyring, self._audit, self._terms = backend, keyring, audit, terms
+        self._backend, self._keyring, self.audit, self._terms = backend, keyring, audit, terms
         self.id = store_id
         self.committer = committer
         self._sealer = Sealer(keyring)
@@ -54,6 +60,10 @@ class KeyStore:
         self.epoch = 0
         self.swept: Callable[[Swept], None] = lambda _: None
         """Told of every sweep that did something."""
+        self.looked_around: Callable[[], Awaitable[None]] = _nothing
+        """Called again and again where other processes write this store too: they may have changed anything."""
+        self._watch = fencing.Watch(backend.lease_s)
+        self._epochs: frozenset[int] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -74,20 +84,24 @@ class KeyStore:
         """Open the first epoch and start to sweep."""
         await self.next_epoch()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._sweep_for_ever()), loop.create_task(self._turn_epochs())]
+        self._tasks = [
+            loop.create_task(run()) for run in (self._sweep_for_ever, self._turn_epochs, self._checkpoint_for_ever)
+        ]
+        if self._backend.lease_s:
+            self._tasks.append(loop.create_task(self._look_around_for_ever()))
 
     async def next_epoch(self) -> None:
         """Seal what comes from now on under a new data key. It is durable in the keyring before anything needs it."""
 
-        async def reserve(tx: Transaction) -> int:
-            row = await tx.row("SELECT max(no) FROM epoch")
-            no = max((row and row[0]) or 0, *self._keyring.epochs(), 0) + 1
+        async def reserve(tx: Transaction) -> None:
+            no = await _settle_epochs(tx.session, self._keyring) + 1
             await asyncio.get_running_loop().run_in_executor(None, self._keyring.create, no)
             await tx.run("UPDATE epoch SET closed = 1 WHERE writer = ?", self._backend.writer)
             await tx.run("INSERT INTO epoch(no, writer, closed) VALUES(?, ?, 0)", no, self._backend.writer)
-            return no
+            # at once: who seals under the old one after this could lose its key to the next sweep
+            self.epoch = no
 
-        self.epoch = await self.committer.do(reserve)
+        await self.committer.do(reserve)
 
     async def sweep(self) -> Swept:
         """Carry out what is due, and destroy the data keys of epochs that ended."""
@@ -117,11 +131,56 @@ class KeyStore:
                     done = await self.sweep()
                 self.swept(done)
 
+    async def _checkpoint_for_ever(self) -> None:
+        """Sign the audit's end in idle times too."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(StoreFailure):
+            while True:
+                await asyncio.sleep(self._terms.checkpoint_s)
+                await loop.run_in_executor(self.committer.audit_thread, self.audit.checkpoint)
+
     async def _turn_epochs(self) -> None:
         with contextlib.suppress(StoreFailure):
             while True:
                 await asyncio.sleep(self._terms.epoch_s)
                 await self.next_epoch()
+
+    # Where other processes write this store too
+
+    async def look_around(self) -> tuple[str, ...]:
+        """Show the other writers that this one lives, take over from those that are lost, and return them."""
+        lost = await self.committer.do(self._look)
+        for writer in lost:
+            _log.warning("the process that writes as %s is lost: what it held is free for the others", writer)
+        await self._forget_gone()
+        await self.looked_around()
+        return lost
+
+    async def _look(self, tx: Transaction) -> tuple[str, ...]:
+        heads = await fencing.heads_of_others(tx, self.writer)
+        connected = await self._backend.connected([head.writer for head in heads])
+        lost = self._watch.lost(heads, connected, time.monotonic())
+        for writer in lost:
+            await fencing.take_over(tx, writer)
+        if lost:
+            await _settle_epochs(tx.session, self._keyring)
+        tx.writes += 1  # the commit itself says that this writer lives
+        return lost
+
+    async def _forget_gone(self) -> None:
+        """Clear from memory what others have destroyed: data keys and blocks."""
+        session = await self.reader()
+        epochs = frozenset([no for (no,) in await session.rows("SELECT no FROM epoch")])
+        for epoch in self._epochs - epochs:
+            self._sealer.forget(epoch)
+        self._epochs = epochs
+        await self.pools.forget_gone(session)
+
+    async def _look_around_for_ever(self) -> None:
+        with contextlib.suppress(StoreFailure):
+            while True:
+                await self.look_around()
+                await asyncio.sleep(self._backend.lease_s / fencing.BEATS)
 
     async def close(self) -> None:
         """Finish what waits and let go of everything."""
@@ -129,52 +188,88 @@ class KeyStore:
             task.cancel()
         await self.committer.close()
         await self._backend.close()
-        self._audit.close()
+        self.audit.close()
         self._keyring.close()
 
 
-async def identity(backend: Backend) -> tuple[str, bool]:
-    """Return the store's id and whether the store is new: nothing was ever sealed in it.
+async def _nothing() -> None:
+    return
 
-    Raises `StoreFailure` where it is of another format.
-    """
+
+class StoreIdentity(NamedTuple):
+    """A store's id; whether it is `new`: nothing was ever sealed in it; whether this writer is: it has no audit yet."""
+
+    id: str
+    new: bool
+    writer_is_new: bool
+
+
+async def identity(backend: Backend) -> StoreIdentity:
+    """Return what the store is. Raises `StoreFailure` where it is of another format."""
     session = await backend.begin()
     sql = "INSERT INTO meta(name, value) VALUES(?, ?) ON CONFLICT DO NOTHING"
     await session.run(sql, "format", schema.FORMAT)
     await session.run(sql, "id", os.urandom(16).hex())
-    meta = dict(await session.rows("SELECT name, value FROM meta"))
+    meta = {str(name): value for name, value in await session.rows("SELECT name, value FROM meta")}
     await backend.commit()
     if meta["format"] != schema.FORMAT:
         raise StoreFailure(f"the store is of format {meta['format']}, this release writes {schema.FORMAT}")
-    return str(meta["id"]), await (await backend.reader()).row("SELECT 1 FROM epoch LIMIT 1") is None
+    session = await backend.reader()
+    writer = await session.row("SELECT 1 FROM head WHERE writer = ? AND generation > 0", backend.writer)
+    return StoreIdentity(str(meta["id"]), await _is_new(backend), writer is None)
+
+
+async def _is_new(backend: Backend) -> bool:
+    session = await backend.reader()
+    return await session.row("SELECT 1 FROM head WHERE generation > 0 LIMIT 1") is None
 
 
 async def open_store(
     backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, clock: Callable[[], float], terms: Terms
 ) -> KeyStore:
     """Return the store behind `backend`, ready for work. Raises `StoreFailure` where it was put back from a copy."""
-    fence, generation, audited, tail = await _take_head(backend)
-    audit.recover(msgspec.json.decode(tail, type=list[AuditRecord]), generation, audited=audited)
-    await _check_epochs(backend, keyring)
+    head = await _take_head(backend)
+    records = msgspec.json.decode(head.tail, type=list[AuditRecord])
+    audit.recover(records, head.generation, audited=head.audited, before=head.audited_before)
+    await _settle_epochs(await backend.begin(), keyring)
+    await backend.rollback()
     committer = Committer(
-        backend, audit, clock, flush=lambda tx: store.pools.flush(tx), fence=fence, generation=generation
+        backend, audit, clock, flush=lambda tx: store.pools.flush(tx), fence=head.fence, generation=head.generation
     )  # fmt: skip
     store = KeyStore(backend, keyring, audit, store_id, committer, terms)
     await store.begin()
     return store
 
 
-async def _take_head(backend: Backend) -> tuple[int, int, int, str]:
-    """Return fence, generation, audited generation and its records of this writer, with the fence moved: who wrote before writes no more."""
+class _Head(NamedTuple):
+    """A writer's row: `tail` holds the records of the commit `audited`, the latest that had any."""
+
+    fence: int
+    generation: int
+    audited: int
+    audited_before: int
+    tail: str
+
+
+async def _take_head(backend: Backend) -> _Head:
+    """Return the row of this writer.
+
+    The fence is moved: who wrote under this name before writes no more.
+    """
     session = await backend.begin()
-    sql = "INSERT INTO head(writer, fence, generation, audited, tail, beat) VALUES(?, 0, 0, 0, '[]', 0) ON CONFLICT DO NOTHING"
+    sql = (
+        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat) VALUES(?, 0, 0, 0, 0, '[]', 0)"
+        " ON CONFLICT DO NOTHING"
+    )
     await session.run(sql, backend.writer)
-    sql = "UPDATE head SET fence = fence + 1 WHERE writer = ? RETURNING fence, generation, audited, tail"
+    sql = (
+        "UPDATE head SET fence = fence + 1 WHERE writer = ? RETURNING fence, generation, audited, audited_before, tail"
+    )
     row = await session.row(sql, backend.writer)
     await backend.commit()
     if row is None:
         raise StoreFailure("the store has no place for this writer")
-    return row[0], row[1], row[2], row[3]
+    return _Head(*row)
 
 
 def _refuse_restored(generation: int, remembered: int, where: str) -> None:
@@ -186,8 +281,13 @@ def _refuse_restored(generation: int, remembered: int, where: str) -> None:
         )  # fmt: skip
 
 
-async def _check_epochs(backend: Backend, keyring: Keyring) -> None:
-    session, held = await backend.reader(), set(keyring.epochs())
+async def _settle_epochs(session: Session, keyring: Keyring) -> int:
+    """Return the number of the latest epoch, 0 for none, and destroy data keys of epochs that the store does not have.
+
+    Only within the transaction: nobody begins an epoch meanwhile. Raises `StoreFailure` where the store is a copy.
+    """
+    loop = asyncio.get_running_loop()
+    held = set(await loop.run_in_executor(None, keyring.epochs))
     known = {no for (no,) in await session.rows("SELECT no FROM epoch")}
     _refuse_restored(max(known, default=0), max(held, default=0), "keyring")
     if lost := known - held:
@@ -196,4 +296,5 @@ async def _check_epochs(backend: Backend, keyring: Keyring) -> None:
         )
     for epoch in held - known:
         # its end was committed, or its beginning was not
-        keyring.destroy(epoch)
+        await loop.run_in_executor(None, keyring.destroy, epoch)
+    return max(known, default=0)

@@ -12,7 +12,7 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     # one row a writing process: what it committed last, and the number that fences it off
     "CREATE TABLE IF NOT EXISTS head(writer TEXT PRIMARY KEY, fence BIGINT NOT NULL, generation BIGINT NOT NULL,"
-    " audited BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL)",
+    " audited BIGINT NOT NULL, audited_before BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL)",
     # what this KME has seen of its peers' stores
     "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
     " generation BIGINT NOT NULL, PRIMARY KEY(kme, writer))",

@@ -32,6 +32,7 @@ class Metrics:
         self.audit_lost = Counter(
             "audit_sink_lost", "Audit records that a network sink did not take", ("sink",), **made
         )
+        self.audit_free = Gauge("audit_free_bytes", "What the audit's file system can still take", **made)
         self.stored_bits = Gauge("kme_stored_bits", "Bits that this KME may still cut", ("link", "source"), **made)
         self.peer_trusted = Gauge("kme_peer_trusted", "1 where the peer's store has been checked", ("kme",), **made)
         self.qber = Gauge("link_qber_ratio", "Error rate that the latest block came with", ("link",), **made)
