@@ -42,7 +42,7 @@ from keystrand.edge.tls import LiveContext
 from keystrand.formats.key_policy_toml import key_policy_from_toml
 from keystrand.keys.fallback import Change
 from keystrand.keys.rules import BUILT_IN, PolicyRules
-from keystrand.model.errors import StoreFailure
+from keystrand.model.errors import MissingInput, StoreFailure
 from keystrand.model.key import SourceKind
 from keystrand.operate.audit import Own, detail_of
 from keystrand.operate.audit_render import Origin
@@ -57,11 +57,11 @@ class SteadyClock:
     """Seconds since the epoch as of the start, going on with the machine's own steady clock.
 
     A wall clock that jumps while we run moves no deadline: keys neither expire an hour early nor wait an hour longer.
-    `at_least` is a time that has been: after a restart too no deadline is passed twice.
+    It starts at `now`, but not before `at_least`, which has been: after a restart too no deadline is passed twice.
     """
 
-    def __init__(self, at_least: float = 0.0) -> None:
-        self._base = max(time.time(), at_least) - time.monotonic()
+    def __init__(self, now: float, at_least: float = 0.0) -> None:
+        self._base = max(now, at_least) - time.monotonic()
 
     def __call__(self) -> float:
         """Return the time."""
@@ -86,7 +86,7 @@ class Kept(NamedTuple):
 
 async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Kept:
     """Open everything durable that `config` names. Raises `StoreFailure`, `MissingInput` or `InvalidInput`."""
-    backend: Backend = SqliteBackend(Path(config.store))
+    backend = await open_backend(config)
     keyring: Keyring | None = None
     audit: AuditFile | None = None
     try:
@@ -94,7 +94,7 @@ async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Ke
         keyring = open_keyring(
             config.master_key_source, Path(config.keyring), store_id, home=Path(config.home), new=new
         )
-        clock = SteadyClock(await latest_beat(backend))
+        clock = SteadyClock(await backend.time(), await latest_beat(backend))
         former = [read_public_key(Path(file)) for file in config.audit.former_keys]
         signer = open_signer(Path(config.audit.signing_key), make=new_writer or bool(former))
         audit = AuditFile(
@@ -111,6 +111,20 @@ async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Ke
             keyring.close()
         await backend.close()
         raise
+
+
+async def open_backend(config: KmeConfig) -> Backend:
+    """Open the database that `config` names. Raises `StoreFailure`, `MissingInput` or `InvalidInput`."""
+    if config.postgres is None:
+        return SqliteBackend(Path(config.store))
+    try:
+        from keystrand.edge.store.postgres import open_postgres, read_dsn  # noqa: PLC0415  # an extra that may be absent
+    except ImportError as error:
+        raise MissingInput(
+            "a store in PostgreSQL needs asyncpg", hint="install keystrand with the extra postgres"
+        ) from error
+    dsn = read_dsn(Path(config.postgres.dsn_file))
+    return await open_postgres(dsn, config.postgres.writer, config.postgres.lease_s)
 
 
 async def latest_beat(backend: Backend) -> float:
@@ -191,11 +205,19 @@ class Server:
         self._watch = asyncio.get_running_loop().create_task(self._grants.watch(links))
         store.committer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         store.swept = lambda swept: self._metrics.expired.inc(len(swept.expired))
+        store.looked_around = self._follow_others
 
     def _lost(self, sink: str, records: int) -> None:
         """Say in the audit itself what a network sink did not take."""
         self._metrics.audit_lost.labels(sink).inc(records)
         self._store.audit.note(Own.SINK_LOST, detail_of(sink=sink, lost=records))
+
+    async def _follow_others(self) -> None:
+        """See what the other processes of this KME changed, and do what one that is lost cannot do any more."""
+        for peering in self._peerings.values():
+            await peering.link.look()
+            peering.block_came()
+            peering.news()
 
     def _judge_order(self, order: Order) -> str:
         """Return why this end's own policy does not let an order be assigned; empty where it does."""

@@ -234,7 +234,8 @@ async def open_store(
     await _settle_epochs(await backend.begin(), keyring)
     await backend.rollback()
     committer = Committer(
-        backend, audit, clock, flush=lambda tx: store.pools.flush(tx), fence=head.fence, generation=head.generation
+        backend, audit, clock, fence=head.fence, generation=head.generation,
+        flush=lambda tx: store.pools.flush(tx),  # noqa: PLW0108  # the store comes after it
     )  # fmt: skip
     store = KeyStore(backend, keyring, audit, store_id, committer, terms)
     await store.begin()
@@ -258,8 +259,8 @@ async def _take_head(backend: Backend) -> _Head:
     """
     session = await backend.begin()
     sql = (
-        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat) VALUES(?, 0, 0, 0, 0, '[]', 0)"
-        " ON CONFLICT DO NOTHING"
+        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat)"
+        " VALUES(?, 0, 0, 0, 0, '[]', 0) ON CONFLICT DO NOTHING"
     )
     await session.run(sql, backend.writer)
     sql = (

@@ -155,10 +155,10 @@ class Pools:
     async def offered(self, session: Session, link: str, master: str) -> dict[SourceKind, Strength]:
         """Return the label of what each source of a link has in stock; of several the one that came last."""
         sql = (
-            "SELECT p.source, b.label FROM block b JOIN pool p ON p.id = b.pool"
-            " WHERE p.link = ? AND p.master = ? AND b.ready = 1 ORDER BY b.no"
+            "SELECT p.source, b.label, max(b.no) FROM block b JOIN pool p ON p.id = b.pool"
+            " WHERE p.link = ? AND p.master = ? AND b.ready = 1 GROUP BY p.source, b.label ORDER BY max(b.no)"
         )
-        return {SourceKind(source): Strength(label) for source, label in await session.rows(sql, link, master)}
+        return {SourceKind(source): Strength(label) for source, label, _ in await session.rows(sql, link, master)}
 
     # Confirmation
 
