@@ -33,6 +33,8 @@ from keystrand.model.key import SourceKind
 
 BASE = "/keystrand/v1/operator/"
 _PAGE = 1000
+_SAES = 64
+"""More SAEs than one order can have at one KME."""
 _EVENTS = (KeyEvent.SUSPEND, KeyEvent.RESUME, KeyEvent.REVOKE, KeyEvent.COMPROMISE, KeyEvent.DESTROY)
 _TOLD = (KeyEvent.SUSPEND, KeyEvent.RESUME, KeyEvent.REVOKE, KeyEvent.COMPROMISE, KeyEvent.DESTROY)
 """Events that the KME at the other end must follow: all of them, since both ends hold the key."""
@@ -121,6 +123,8 @@ class Operating:
         }  # fmt: skip
 
     async def _keys(self, _peer: Peer, _request: Request, query: dict[str, str]) -> Any:
+        if key_id := query.get("key_ID"):
+            return {"keys": [row for one in await self._of_key(key_id) for row in _rows(one)], "after": ""}
         after, _, sae = query.get("after", "").partition("/")
         limit = query.get("limit", "100")
         if not limit.isdecimal() or not 1 <= int(limit) <= _PAGE:
@@ -131,6 +135,12 @@ class Operating:
         )  # fmt: skip
         more = f"{found[-1].order_id}/{found[-1].sae}" if len(found) == int(limit) else ""
         return {"keys": [row for one in found for row in _rows(one)], "after": more}
+
+    async def _of_key(self, key_id: str) -> tuple[Holding, ...]:
+        """Return what the SAEs of this KME hold of the order that a key belongs to."""
+        order_id, store = key_id.lower()[: 36 - INDEX_DIGITS], self._entity.store
+        found = await store.holdings.listed(await store.reader(), after=(order_id, ""), at_most=_SAES)
+        return tuple(one for one in found if one.order_id == order_id)
 
     async def _rotation(self, _peer: Peer, _request: Request, query: dict[str, str]) -> Any:
         pair = (query.get("master", ""), query.get("slave", ""))
