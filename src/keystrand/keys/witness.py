@@ -12,10 +12,14 @@ from keystrand.model.units import Count
 
 
 class StoreMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A store's identity and how far it has come: the `generation` of the latest commit of its process `writer`."""
+    """A store's identity and how far it has come: the `generation` of the latest commit of its process `writer`.
+
+    `start` names this run of the process, by a number drawn at random when it began.
+    """
 
     store: str
     writer: str
+    start: str
     generation: Count
 
 
@@ -30,10 +34,13 @@ class Standing(StrEnum):
 def judge(seen: StoreMark | None, shown: StoreMark) -> Standing:
     """Return what `shown` means where `seen` is the highest mark of that writer so far.
 
-    A store of another identity holds nothing that was agreed with the old one: all of that must be destroyed.
+    A store of another identity holds nothing that was agreed with the old one: all of that must be destroyed. Within
+    one run of a process no store goes back, but its messages may overtake each other on their way.
     """
     if seen is None:
         return Standing.CONTINUES
     if seen.store != shown.store:
         return Standing.NEW_STORE
-    return Standing.CONTINUES if shown.generation >= seen.generation else Standing.ROLLED_BACK
+    if seen.start == shown.start or shown.generation >= seen.generation:
+        return Standing.CONTINUES
+    return Standing.ROLLED_BACK

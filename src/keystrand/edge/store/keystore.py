@@ -52,7 +52,7 @@ class KeyStore:
         self, backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, committer: Committer, terms: Terms
     ) -> None:  # fmt: skip
         self._backend, self._keyring, self.audit, self._terms = backend, keyring, audit, terms
-        self.id = store_id
+        self.id, self._start = store_id, os.urandom(8).hex()
         self.committer = committer
         self._sealer = Sealer(keyring)
         self.pools = Pools(self._sealer, store_id)
@@ -69,7 +69,9 @@ class KeyStore:
     @property
     def mark(self) -> StoreMark:
         """What peers are shown of this store."""
-        return StoreMark(store=self.id, writer=self._backend.writer, generation=self.committer.generation)
+        return StoreMark(
+            store=self.id, writer=self._backend.writer, start=self._start, generation=self.committer.generation
+        )
 
     @property
     def writer(self) -> str:

@@ -1,4 +1,4 @@
-"""What the store remembers of other KMEs: the highest mark seen of each one's store, and what each must still be told."""
+"""What the store remembers of other KMEs: the highest mark seen of each one's store, and what each must yet be told."""
 
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ class Notice(NamedTuple):
 
 async def seen_of(session: Session, kme: str, writer: str) -> StoreMark | None:
     """Return the highest mark seen of a peer's writer, of whatever store."""
-    row = await session.row("SELECT store, generation FROM witness WHERE kme = ? AND writer = ?", kme, writer)
-    return StoreMark(store=row[0], writer=writer, generation=row[1]) if row else None
+    row = await session.row("SELECT store, start, generation FROM witness WHERE kme = ? AND writer = ?", kme, writer)
+    return StoreMark(store=row[0], writer=writer, start=row[1], generation=row[2]) if row else None
 
 
 async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
@@ -34,9 +34,10 @@ async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
     """Remember a peer's mark. What was seen of another store of that peer is forgotten with it."""
     await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, shown.store)
     await tx.run(
-        "INSERT INTO witness(kme, store, writer, generation) VALUES(?, ?, ?, ?) ON CONFLICT(kme, writer)"
-        " DO UPDATE SET generation = excluded.generation WHERE witness.generation < excluded.generation",
-        kme, shown.store, shown.writer, shown.generation,
+        "INSERT INTO witness(kme, store, writer, start, generation) VALUES(?, ?, ?, ?, ?)"
+        " ON CONFLICT(kme, writer) DO UPDATE SET start = excluded.start, generation = excluded.generation"
+        " WHERE witness.generation < excluded.generation",
+        kme, shown.store, shown.writer, shown.start, shown.generation,
     )  # fmt: skip
 
 

@@ -15,15 +15,16 @@ TABLES = (
     " audited BIGINT NOT NULL, audited_before BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL)",
     # what this KME has seen of its peers' stores
     "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
-    " generation BIGINT NOT NULL, PRIMARY KEY(kme, writer))",
+    " start TEXT NOT NULL, generation BIGINT NOT NULL, PRIMARY KEY(kme, writer))",
     "CREATE TABLE IF NOT EXISTS pool(id BIGINT PRIMARY KEY, link TEXT NOT NULL, source TEXT NOT NULL,"
     " master TEXT NOT NULL, next_no BIGINT NOT NULL, UNIQUE(link, source, master))",
     "CREATE TABLE IF NOT EXISTS epoch(no BIGINT PRIMARY KEY, writer TEXT NOT NULL, closed BIGINT NOT NULL)",
     # `no` is given by the master KME; a block of which both ends know that they hold the same is `ready`; until then
     # its deadline is that of its confirmation
-    "CREATE TABLE IF NOT EXISTS block(block_id TEXT PRIMARY KEY, pool BIGINT NOT NULL, no BIGINT, length BIGINT NOT NULL,"
-    " cursor BIGINT NOT NULL, ready BIGINT NOT NULL, owner TEXT, epoch BIGINT NOT NULL, qber DOUBLE PRECISION NOT NULL,"
-    " label TEXT NOT NULL, received DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS block(block_id TEXT PRIMARY KEY, pool BIGINT NOT NULL, no BIGINT,"
+    " length BIGINT NOT NULL, cursor BIGINT NOT NULL, ready BIGINT NOT NULL, owner TEXT, epoch BIGINT NOT NULL,"
+    " qber DOUBLE PRECISION NOT NULL, label TEXT NOT NULL, received DOUBLE PRECISION NOT NULL,"
+    " until DOUBLE PRECISION NOT NULL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS block_no ON block(pool, no)",
     "CREATE INDEX IF NOT EXISTS block_fresh ON block(block_id) WHERE ready = 0",
     "CREATE TABLE IF NOT EXISTS block_seal(block_id TEXT PRIMARY KEY, sealed BYTEA NOT NULL)",
