@@ -73,15 +73,22 @@ class KeyLimits(_Part, frozen=True, kw_only=True):
 
 
 class LinkEnd(_Part, frozen=True, kw_only=True):
-    """A link that ends here, and the KME at its other end (`peer_url`: https://host:port).
+    """A link that ends here, and the KME at its other end.
 
+    `peer_url` is https://host:port, or a list of those where several processes are that KME: the first that can be
+    reached is asked.
     `regions` are the tags that a key policy compares with those of a profile.
     """
 
     id: Identifier
     peer_kme: PartyId
-    peer_url: str
+    peer_url: str | Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
     regions: tuple[Identifier, ...] = ()
+
+    @property
+    def peer_urls(self) -> tuple[str, ...]:
+        """The URLs of the KME at the other end."""
+        return (self.peer_url,) if isinstance(self.peer_url, str) else self.peer_url
 
 
 class PqcSource(_Part, frozen=True, kw_only=True):
@@ -121,14 +128,14 @@ class VendorSource(_Part, frozen=True, kw_only=True):
 class FileSource(_Part, frozen=True, kw_only=True):
     """Blocks that somebody puts in `folder` as files, the same at both ends: `<UUID>.key`, raw bytes.
 
-    `master_kme` says which end may cut keys from them.
+    `master_kme` says which end may cut keys from them. `qber` is told of their keys where it is known.
     """
 
     link: Identifier
     folder: str
     master_kme: PartyId
     label: Strength = Strength.INFORMATION_THEORETIC
-    qber: Ratio = 0.0
+    qber: Ratio | None = None
 
 
 class AuditPlace(_Part, frozen=True, kw_only=True):
@@ -259,7 +266,9 @@ def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
     """Yield what is wrong between values that are right alone."""
     yield from (Fault(("master_key",), fault, "name one place") for fault in faults(config.master_key_source))
     if Path(config.keyring or "keyring").parent == Path(config.store):
-        yield Fault(("keyring",), "inside the store's folder", "keep it elsewhere: a copy of the store must not hold it")
+        yield Fault(
+            ("keyring",), "inside the store's folder", "keep it elsewhere: a copy of the store must not hold it"
+        )
     keys, known = config.keys, {config.kme_id, *(link.peer_kme for link in config.links)}
     if not keys.min_key_size <= keys.key_size <= keys.max_key_size:
         yield Fault(("keys", "key_size"), "outside min_key_size to max_key_size", "choose a size between them")
@@ -270,7 +279,7 @@ def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
     ):
         yield from (Fault((name, n), f"{i!r} is named twice", "keep one") for n, i in enumerate(ids) if i in ids[:n])
     for n, link in enumerate(config.links):
-        if not link.peer_url.startswith("https://"):
+        if not all(url.startswith("https://") for url in link.peer_urls):
             yield Fault(("link", n, "peer_url"), "not an https URL", 'write "https://host:port"')
         if link.peer_kme in {config.kme_id, *(other.peer_kme for other in config.links[:n])}:
             yield Fault(("link", n, "peer_kme"), "this KME itself, or already the peer of another link", "name another")

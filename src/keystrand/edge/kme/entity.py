@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from keystrand.edge.kme import judging, messages, peering, wire
 from keystrand.edge.kme.assigning import Assigner
@@ -19,7 +20,7 @@ from keystrand.edge.kme.denials import Denials
 from keystrand.edge.kme.granting import Grants, Wanted
 from keystrand.edge.kme.judging import Network
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.messages import Assign, Block, BlockAnswer, Confirm, Done, Hello, Notices
+from keystrand.edge.kme.messages import NO_QBER, Assign, Block, BlockAnswer, Confirm, Done, Hello, Notices
 from keystrand.edge.kme.peering import Peering
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.pki import Kind
@@ -245,13 +246,14 @@ class KeyManagementEntity:
             if accepted:
                 tx.note(
                     "block", peer, link=block.link, block=block.block_id, master=block.master_kme, bits=bits,
-                    qber=block.qber, label=block.label.value, source=block.source.value,
+                    qber=_known(block.qber), label=block.label.value, source=block.source.value,
                 )  # fmt: skip
             return accepted
 
         accepted = await self.store.committer.do(add)
         self.metrics.blocks.labels(block.link, block.source.value, "accepted" if accepted else "full").inc()
-        self.metrics.qber.labels(block.link).set(block.qber)
+        if block.qber != NO_QBER:
+            self.metrics.qber.labels(block.link).set(block.qber)
         if accepted:
             self.metrics.secret_bits.labels(block.link, block.source.value).inc(bits)
             if is_master:
@@ -286,10 +288,14 @@ def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) ->
     return extension_of(
         Provenance(
             label=Label(told["label"]), sources=tuple(map(Source, told["sources"])), hops=tuple(told["hops"]),
-            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])), qber_max=told["qber"],
+            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])), qber_max=UNSET if _known(told["qber"]) is None else told["qber"],
             profile=told["profile"], instead_of=instead_of,
         )
     )  # fmt: skip
+
+
+def _known(qber: float) -> float | None:
+    return None if qber == NO_QBER else qber
 
 
 def ok(body: bytes) -> Response:

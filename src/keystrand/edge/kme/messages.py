@@ -40,6 +40,8 @@ Number = Annotated[int, Meta(ge=0, le=1 << 53)]
 Octets = Annotated[int, Meta(ge=0, le=1 << 24, description="bytes")]
 PartyId = Annotated[str, Meta(min_length=1, max_length=128)]
 
+NO_QBER = -1.0
+"""The error rate of a block that no quantum link made, or whose maker does not tell it. It never goes over the wire."""
 ORDERS = 128
 """How many orders one assignment may have."""
 AGREED_OCTETS = 4096

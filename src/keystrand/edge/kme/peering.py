@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from keystrand.edge.kme import confirming
 from keystrand.edge.kme.channel import InDoubt, NotSent
-from keystrand.edge.kme.connect import PeerConnection
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import (
     ASSIGN_URL,
@@ -30,6 +29,7 @@ from keystrand.edge.kme.messages import (
     Notice,
     Notices,
 )
+from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
@@ -55,7 +55,7 @@ class Peering:
     """The life of `link` towards the KME at its other end. `fail` is told what must stop this process."""
 
     def __init__(
-        self, store: KeyStore, link: Link, connection: PeerConnection, background: PeerConnection,
+        self, store: KeyStore, link: Link, connection: PeerWays, background: PeerWays,
         fail: Callable[[StoreFailure], None],
     ) -> None:  # fmt: skip
         self._store, self.link, self._connection, self._background = store, link, connection, background

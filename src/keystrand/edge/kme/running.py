@@ -14,7 +14,6 @@ from keystrand.edge.devices.feeding import Sources
 from keystrand.edge.files import read_bytes
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.config import KmeConfig
-from keystrand.edge.kme.connect import PeerConnection
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.granting import Grants
 from keystrand.edge.kme.issuing import Issuer, swallow
@@ -27,6 +26,7 @@ from keystrand.edge.kme.peering import Peering
 from keystrand.edge.kme.plain import PlainListener, serve_plain
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
+from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.audit_signer import open_signer, read_public_key
 from keystrand.edge.store.committer import Transaction
@@ -179,8 +179,8 @@ class Server:
         client = LiveContext(config.credentials, server=False)
         self._peerings = {
             end.id: Peering(
-                store, links[end.id], PeerConnection(end.peer_url, client.current, kme_id=end.peer_kme),
-                PeerConnection(end.peer_url, client.current, kme_id=end.peer_kme), self._fail,
+                store, links[end.id], PeerWays(end.peer_urls, client.current, kme_id=end.peer_kme),
+                PeerWays(end.peer_urls, client.current, kme_id=end.peer_kme), self._fail,
             )
             for end in config.links
         }  # fmt: skip

@@ -36,8 +36,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     long a connection is served before it must prove its certificate anew.
     """
 
-    connections: int = 512
-    of_one_identity: int = 64
+    connections: int = 2048
+    of_one_identity: int = 256
     handshakes: int = 128
     age_s: float = 3600.0
     handshake_s: float = 5.0

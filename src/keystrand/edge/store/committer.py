@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from keystrand.edge.store.session import Backend, Session
+from keystrand.edge.store.worker import Worker
 from keystrand.edge.tls import Peer
 from keystrand.model.errors import KeystrandError, StoreFailure
 from keystrand.operate.audit import AuditRecord, detail_of
@@ -95,7 +95,7 @@ class Committer:
         """The number of the latest commit of this process."""
         self._waiting: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
-        self.audit_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+        self.audit_thread = Worker("audit")
         self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
         """Done once the store cannot go on: the process must say so and stop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -147,8 +147,7 @@ class Committer:
             await self._backend.rollback()
             raise StoreFailure("another process has taken over this writer's part of the store: it stops here")
         generation = self.generation + 1
-        loop = asyncio.get_running_loop()
-        audited = loop.run_in_executor(self.audit_thread, self._audit.append, transaction.records, generation)
+        audited = self.audit_thread.run(self._audit.append, transaction.records, generation)
         try:
             await self._backend.commit()
         finally:
@@ -201,7 +200,7 @@ class Committer:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self.audit_thread.shutdown()
+        self.audit_thread.close()
 
 
 async def _nothing(_: Transaction) -> None:

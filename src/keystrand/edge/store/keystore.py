@@ -135,11 +135,10 @@ class KeyStore:
 
     async def _checkpoint_for_ever(self) -> None:
         """Sign the audit's end in idle times too."""
-        loop = asyncio.get_running_loop()
         with contextlib.suppress(StoreFailure):
             while True:
                 await asyncio.sleep(self._terms.checkpoint_s)
-                await loop.run_in_executor(self.committer.audit_thread, self.audit.checkpoint)
+                await self.committer.audit_thread.run(self.audit.checkpoint)
 
     async def _turn_epochs(self) -> None:
         with contextlib.suppress(StoreFailure):

@@ -5,18 +5,17 @@ lets the loop go on. After any fault of SQLite nothing is served until a restart
 (a failed fsync may have dropped pages that a second one then reports as written).
 """
 
-import asyncio
 import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from keystrand.edge.store.schema import TABLES
 from keystrand.edge.store.session import Row, Session
+from keystrand.edge.store.worker import Worker
 from keystrand.model.errors import StoreFailure
 
 _PRAGMAS = (
@@ -72,7 +71,7 @@ class SqliteBackend:
         except BaseException:
             os.close(self._lock)
             raise
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._thread = Worker("commit")
         self._session, self._reader = SqliteSession(self._db), SqliteSession(self._reading)
         self._broken = ""
 
@@ -105,9 +104,8 @@ class SqliteBackend:
 
     async def commit(self) -> None:
         """Make it durable, waiting for the disk in another thread. Raises `StoreFailure`."""
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._db.execute, "COMMIT")
+            await self._thread.run(self._db.execute, "COMMIT")
         except sqlite3.Error as error:
             self._broken = str(error)
             raise StoreFailure(f"the key store failed: {error}") from error
@@ -139,7 +137,7 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Let go of the database; what was committed stays."""
-        self._thread.shutdown()
+        self._thread.close()
         self._reading.close()
         self._db.close()
         os.close(self._lock)
