@@ -19,7 +19,7 @@ from typing import NamedTuple
 from keystrand.crypto.secret import Secret
 from keystrand.edge.devices.source import WAIT_S, Feed
 from keystrand.edge.kme.config import LEAST_BLOCK_OCTETS, FileSource
-from keystrand.edge.kme.messages import Block
+from keystrand.edge.kme.messages import NO_QBER, Block
 from keystrand.model.errors import KeystrandError, MissingInput
 
 _log = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class FolderSource:
         config = self._config
         block = Block(
             link=config.link, block_id=file.block_id, master_kme=config.master_kme, key_bits=file.content,
-            qber=config.qber, label=config.label,
+            qber=NO_QBER if config.qber is None else config.qber, label=config.label,
         )  # fmt: skip
         # the same file may reach the other end by hand, days later
         return await self._feed.add(block, confirm_s=None)

@@ -21,7 +21,7 @@ from keystrand.edge.devices.source import WAIT_S, Feed
 from keystrand.edge.kme import judging
 from keystrand.edge.kme.entity import ok
 from keystrand.edge.kme.judging import Network
-from keystrand.edge.kme.messages import AGREE_URL, AGREED_OCTETS, Agree, AgreeAnswer, Block
+from keystrand.edge.kme.messages import AGREE_URL, AGREED_OCTETS, NO_QBER, Agree, AgreeAnswer, Block
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
@@ -80,7 +80,7 @@ def agreed_block(secret: bytes, asked: Agree, answer: bytes, *, master_kme: str,
     try:
         HKDF(SHA512(), AGREED_OCTETS, _SALT, bound(AGREED_BLOCK, *told)).derive_into(secret, made)
         return Block(
-            link=asked.link, block_id=asked.block_id, master_kme=master_kme, key_bits=Secret(made), qber=0.0,
+            link=asked.link, block_id=asked.block_id, master_kme=master_kme, key_bits=Secret(made), qber=NO_QBER,
             label=CEILING[asked.source], source=asked.source,
         )  # fmt: skip
     finally:

@@ -19,7 +19,7 @@ from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.config import VendorSource
 from keystrand.edge.kme.entity import ok
 from keystrand.edge.kme.judging import Network
-from keystrand.edge.kme.messages import FETCH_URL, Block, Done, Fetch
+from keystrand.edge.kme.messages import FETCH_URL, NO_QBER, Block, Done, Fetch
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.kme.wire import SecretKey
 from keystrand.edge.tls import Peer
@@ -121,7 +121,7 @@ class VendorLink:
 
     def _block(self, block_id: str, master_kme: str, keys: Sequence[SecretKey]) -> Block:
         return Block(
-            link=self._feed.link, block_id=block_id, master_kme=master_kme, key_bits=_joined(keys), qber=0.0,
+            link=self._feed.link, block_id=block_id, master_kme=master_kme, key_bits=_joined(keys), qber=NO_QBER,
             label=self._label,
         )  # fmt: skip
 

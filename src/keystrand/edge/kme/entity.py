@@ -246,7 +246,7 @@ class KeyManagementEntity:
             if accepted:
                 tx.note(
                     "block", peer, link=block.link, block=block.block_id, master=block.master_kme, bits=bits,
-                    qber=_known(block.qber), label=block.label.value, source=block.source.value,
+                    qber=None if block.qber == NO_QBER else block.qber, label=block.label.value, source=block.source.value,
                 )  # fmt: skip
             return accepted
 
@@ -288,14 +288,11 @@ def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) ->
     return extension_of(
         Provenance(
             label=Label(told["label"]), sources=tuple(map(Source, told["sources"])), hops=tuple(told["hops"]),
-            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])), qber_max=UNSET if _known(told["qber"]) is None else told["qber"],
+            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])),
+            qber_max=UNSET if told["qber"] == NO_QBER else told["qber"],
             profile=told["profile"], instead_of=instead_of,
         )
     )  # fmt: skip
-
-
-def _known(qber: float) -> float | None:
-    return None if qber == NO_QBER else qber
 
 
 def ok(body: bytes) -> Response:
