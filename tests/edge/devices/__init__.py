@@ -1,0 +1,1 @@
+"""Key sources against real KMEs."""
