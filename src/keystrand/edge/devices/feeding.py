@@ -10,9 +10,9 @@ from keystrand.edge.devices.pqc import AgreedSource, Agreeing
 from keystrand.edge.devices.source import Feed, Source, run
 from keystrand.edge.devices.vendor import Fetching, VendorLink
 from keystrand.edge.kme.config import KmeConfig
-from keystrand.edge.kme.connect import PeerConnection
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import AGREE_URL, FETCH_URL
+from keystrand.edge.kme.ways import PeerWays
 from keystrand.model.key import SourceKind
 
 
@@ -30,7 +30,7 @@ class Sources:
 
     def _feed(self, link: str) -> Feed:
         end = self._entity.network.links[link]
-        return Feed(self._entity, end, PeerConnection(end.peer_url, self._context, kme_id=end.peer_kme))
+        return Feed(self._entity, end, PeerWays(end.peer_urls, self._context, kme_id=end.peer_kme))
 
     def _agreed(self, agreeing: dict[tuple[str, SourceKind], Feed]) -> Iterator[Source]:
         for one in self._config.pqc_sources:

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from keystrand.edge.kme.config import LinkEnd
-from keystrand.edge.kme.connect import PeerConnection
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import Block
+from keystrand.edge.kme.ways import PeerWays
 from keystrand.formats import etsi014
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, StoreFailure
 from keystrand.model.key import SourceKind
@@ -46,7 +46,7 @@ class Source(Protocol):
 class Feed:
     """One link as a source sees it: this end's pools, and the KME at the other end by a connection of its own."""
 
-    def __init__(self, entity: KeyManagementEntity, end: LinkEnd, peer: PeerConnection) -> None:
+    def __init__(self, entity: KeyManagementEntity, end: LinkEnd, peer: PeerWays) -> None:
         self._entity, self._peer = entity, peer
         self.link, self.own_kme, self.other_kme = end.id, entity.network.config.kme_id, end.peer_kme
 
