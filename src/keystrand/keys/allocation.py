@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 class Lane(Struct, kw_only=True):
-    """A block that this process may cut: bytes `cursor` to `length` are unused. `received` in seconds since the epoch."""
+    """A block that this process may cut: bytes `cursor` to `length` are unused. `received`: seconds since the epoch."""
 
     no: int
     block_id: str

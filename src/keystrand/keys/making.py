@@ -15,7 +15,7 @@ STRAND_OCTETS = 32
 
 
 class Material(Struct, frozen=True, kw_only=True):
-    """The bytes of one strand, and what its blocks say of them. `epoch`: the number of the last block that it is from."""
+    """The bytes of one strand, and what its blocks say of them. `epoch`: the number of the last block it is from."""
 
     source: SourceKind
     content: Secret
@@ -31,7 +31,7 @@ def octets_needed(count: int, size: int, strands: int) -> int:
 
 
 def strands_of(materials: Sequence[Material]) -> tuple[Strand, ...]:
-    """Return what the materials are, as strands. Raises `ValueError` where a label claims more than its source gives."""
+    """Return what the materials are. Raises `ValueError` where a label claims more than its source gives."""
     return tuple(Strand(source=one.source, strength=Strength(one.label)) for one in materials)
 
 
@@ -39,7 +39,7 @@ def make(
     strands: Sequence[Material], *, order_id: str, count: int, size: int, profile: str, link: str, master: str,
     slaves: Sequence[str],
 ) -> Secret:  # fmt: skip
-    """Return `count` keys of `size` bits, joined. One strand is handed out as it is; several are combined, key by key."""
+    """Return `count` keys of `size` bits, joined. One strand is handed out as it is; several are combined by key."""
     if len(strands) == 1:
         return Secret(strands[0].content.view())
     binding = Binding(

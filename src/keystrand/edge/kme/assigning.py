@@ -34,13 +34,13 @@ Judge = Callable[[Order], str]
 
 
 class Assigner:
-    """Assigns orders of the master KME `kme_id`'s peers. `is_home` says whether an SAE is served here; `judge` why not."""
+    """Assigns orders of peers at the KME `kme_id`. `is_home`: is an SAE served here? `judge`: why not."""
 
     def __init__(self, store: KeyStore, kme_id: str, is_home: IsHome, judge: Judge, wait_s: float) -> None:
         self._store, self._kme_id, self._is_home, self._judge, self._wait_s = store, kme_id, is_home, judge, wait_s
 
     async def assign(self, message: Assign, peer: Peer) -> AssignAnswer:
-        """Assign what can be, durably, and return the verdicts. Raises `PolicyDenied` where the peer's store went back."""
+        """Assign what can be, durably. Raises `PolicyDenied` where the peer's store went back."""
 
         async def assign(tx: Transaction) -> tuple[Verdict, ...]:
             if await peers.standing_of(tx.session, peer.identity.id, message.mark) is not Standing.CONTINUES:
@@ -75,19 +75,8 @@ class Assigner:
 
     async def _denied(self, tx: Transaction, order: Order, here: tuple[str, ...]) -> str:
         """Return why the order can never be assigned; empty where it can."""
-        if not here:
-            return "no slave SAE of it is at home here"
-        if len({strand.source for strand in order.strands}) != len(order.strands):
-            return "a source appears twice"
-        octets = order.count * order.size // 8 + PAD_TAG_OCTETS if order.sealed else octets_needed(
-            order.count, order.size, len(order.strands)
-        )  # fmt: skip
-        if any(sum(length for _, _, length in strand.pieces) != octets for strand in order.strands):
-            return "its strands hold more or fewer bytes than its keys need"
-        if order.sealed and len(order.strands) != 1:
-            return "sealed keys need one pad"
-        if len(order.strands) > 1 and order.size > COMBINED_BITS_MOST:
-            return f"a combined key has at most {COMBINED_BITS_MOST} bits"
+        if fault := _fault_of(order, here):
+            return fault
         if await self._store.holdings.known(tx, order.order_id):
             return "its ID was used before"
         return self._judge(order)
@@ -136,7 +125,8 @@ class Assigner:
             tx,
             [
                 NewHolding(
-                    order.order_id, sae, "slave", order.master_sae, peer.identity.id, link, order.size, order.count, keys,
+                    order.order_id, sae, "slave", order.master_sae, peer.identity.id, link, order.size, order.count,
+                    keys,
                     told, until,
                 )
                 for sae in here
@@ -161,6 +151,24 @@ class Assigner:
                 tx.note("notice", peer, order=notice.order_id, event=notice.event.value, changed=len(changed))
 
         await self._store.committer.do(follow)
+
+
+def _fault_of(order: Order, here: tuple[str, ...]) -> str:
+    """Return what is wrong with an order in itself; empty where nothing is."""
+    sources = {strand.source for strand in order.strands}
+    if order.sealed:
+        octets = order.count * order.size // 8 + PAD_TAG_OCTETS
+    else:
+        octets = octets_needed(order.count, order.size, len(order.strands))
+    lengths = [sum(length for _, _, length in strand.pieces) for strand in order.strands]
+    faults = {
+        "no slave SAE of it is at home here": not here,
+        "a source appears twice": len(sources) != len(order.strands),
+        "its strands hold more or fewer bytes than its keys need": any(length != octets for length in lengths),
+        "sealed keys need one pad": bool(order.sealed) and len(order.strands) != 1,
+        f"a combined key has at most {COMBINED_BITS_MOST} bits": len(sources) > 1 and order.size > COMBINED_BITS_MOST,
+    }
+    return next((fault for fault, holds in faults.items() if holds), "")
 
 
 def seal_with_pad(keys: Secret, pad: Secret, order_id: str) -> bytes:

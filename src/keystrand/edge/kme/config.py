@@ -348,7 +348,8 @@ def _absolute(config: KmeConfig, folder: Path) -> KmeConfig:
     master = config.master_key
     return msgspec.structs.replace(
         config, tls=files, store=at(config.store), keyring=at(config.keyring, f"{config.store}.keyring"),
-        master_key=at(master) if isinstance(master, str) else master, home=str(folder), policy=at(config.policy), audit=audit,
+        master_key=at(master) if isinstance(master, str) else master, home=str(folder), policy=at(config.policy),
+        audit=audit,
         vendor_sources=vendors, postgres=postgres,
         file_sources=tuple(msgspec.structs.replace(one, folder=at(one.folder)) for one in config.file_sources),
     )  # fmt: skip

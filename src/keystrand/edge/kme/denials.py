@@ -18,7 +18,7 @@ class _Account(Struct):
 
 
 class Denials:
-    """Counts refusals by identity. Only identities that a certificate proves have an account, so their number is bounded."""
+    """Counts refusals by identity. Only who has a certificate has an account, so their number is bounded."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The key management entity: requests in, decisions by `judging` and `keys`, memory in the store, the other ends by links.
+"""The key management entity: requests in, decisions by `judging` and `keys`, memory in the store, links to the others.
 
 The three methods of ETSI GS QKD 014 are here, and the way to what peers, modules and operators say. A request is
 answered only when what it did is durable and audited. Every refusal of identity or by policy is audited too.
@@ -246,7 +246,8 @@ class KeyManagementEntity:
             if accepted:
                 tx.note(
                     "block", peer, link=block.link, block=block.block_id, master=block.master_kme, bits=bits,
-                    qber=None if block.qber == NO_QBER else block.qber, label=block.label.value, source=block.source.value,
+                    qber=None if block.qber == NO_QBER else block.qber, label=block.label.value,
+                    source=block.source.value,
                 )  # fmt: skip
             return accepted
 

@@ -94,7 +94,7 @@ class Issuer:
     # Planning
 
     async def _plan(self, batch: Sequence[Pending]) -> list[Pending]:
-        """Cut the bytes of every order that can have them; refuse the others. What is left over waits for the next batch."""
+        """Cut the bytes of every order that can have them and refuse the others; what is too much waits."""
         planned, pieces = [], 0
         for at, one in enumerate(batch):
             if pieces >= PIECES // 2:
@@ -117,7 +117,7 @@ class Issuer:
         try:
             answer: AssignAnswer = await self._send(message)
             if len(answer.verdicts) != len(planned):
-                raise InDoubt("the other KME answered for other orders")
+                raise InDoubt("the other KME answered for other orders")  # noqa: TRY301  # doubt like any other
         except NotSent as error:
             # backwards: the last cut is given back first
             for one in reversed(planned):
@@ -146,7 +146,7 @@ class Issuer:
         return False
 
     def _skip(self, one: Pending, verdict: Verdict) -> None:
-        """Pass over what the other end has used, durably, and plan the order anew. Its bytes are never planned again."""
+        """Pass over what the other end has used, durably, and plan the order anew: its bytes never come again."""
         skipped = one.taken
         for source, no, cursor in verdict.used:
             if pool := one.pools.get(source):
@@ -202,7 +202,8 @@ class Issuer:
 
 
 def burning(
-    store: KeyStore, one: Pending, taken: Sequence[tuple[Pool, tuple[Cut, ...]]], why: str, *, void: Sequence[str] = (), until_s: float = 0.0
+    store: KeyStore, one: Pending, taken: Sequence[tuple[Pool, tuple[Cut, ...]]], why: str, *,
+    void: Sequence[str] = (), until_s: float = 0.0,
 ) -> Callable[[Transaction], Any]:  # fmt: skip
     """Return the operation that burns what was cut, and has the KMEs of `void` told that the order is void."""
     order_id, ask = one.order_id, one.ask
@@ -309,6 +310,6 @@ def refuse(orders: Sequence[Pending], error: Exception) -> None:
 
 
 def swallow(done: "asyncio.Future[None]") -> None:
-    # a store that failed has said so, and stops the process
+    """Pass over the failure of what nobody waits for: a store that failed has said so, and stops the process."""
     if not done.cancelled():
         done.exception()

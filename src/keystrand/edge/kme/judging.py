@@ -90,8 +90,9 @@ def slaves_of(network: Network, caller: str, first: str, additional: Sequence[st
 
 
 def judge_block(network: Network, peer: Peer, block: Block) -> None:
-    """Raise `PolicyDenied` unless the caller is a module of the block's link; `InvalidInput` where no end of the link is
-    its master, or its label claims more than its source can give.
+    """Raise `PolicyDenied` unless the caller is a module of the block's link.
+
+    Raises `InvalidInput` where no end of the link is its master, or its label claims more than its source can give.
     """
     demand(peer, Kind.MODULE)
     if block.link not in {module.link for module in network.config.modules if module.id == peer.identity.id}:
@@ -105,7 +106,7 @@ def judge_block(network: Network, peer: Peer, block: Block) -> None:
 
 
 def link_of_peer(network: Network, peer: Peer, link: str = "") -> LinkEnd:
-    """Return the link whose other end is the calling KME. Raises `PolicyDenied` where there is none, or another is named."""
+    """Return the link to the calling KME. Raises `PolicyDenied` where there is none, or another is named."""
     demand(peer, Kind.KME)
     found = network.by_peer.get(peer.identity.id)
     if found is None or link not in ("", found.id):

@@ -21,7 +21,7 @@ _OWN = 32
 
 
 _GREETING_S = 3.0
-"""How long after a start requests wait for the first word with the other end, which takes milliseconds if it is there."""
+"""How long after a start requests wait for the first word with the other end: milliseconds, if it is there."""
 
 
 class Stock:

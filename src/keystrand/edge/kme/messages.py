@@ -144,8 +144,8 @@ class Assign(_Part, frozen=True, kw_only=True):
 class Verdict(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """What became of an order: assigned durably, or not at all.
 
-    `used` names, by source, blocks whose bytes are used up to a cursor (-1: not here at all): the master skips those and
-    plans anew. `denied` says why the order can never be assigned.
+    `used` names, by source, blocks whose bytes are used up to a cursor (-1: not here at all): the master skips those,
+    and plans anew. `denied` says why the order can never be assigned.
     """
 
     used: tuple[tuple[SourceKind, int, int], ...] = ()

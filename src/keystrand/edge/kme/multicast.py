@@ -1,7 +1,7 @@
 """One key for SAEs at several KMEs (ETSI GS QKD 014, `additional_slave_SAE_IDs`; Annex B).
 
-The keys are cut from the link to the first slave's KME, as ever. To every other KME they travel under a one-time pad from
-that link's own pool, with a one-time tag: no weaker than the pad's own label. All KMEs assign, or the order is void
+The keys are cut from the link to the first slave's KME, as ever. To every other KME they travel under a one-time pad
+from that link's own pool, with a one-time tag: no weaker than the pad's label. All KMEs assign, or the order is void
 everywhere and its bytes are burned.
 """
 
@@ -32,8 +32,8 @@ class Multicast:
     """Issues keys for slaves at several KMEs; `issuers` do it for one."""
 
     def __init__(
-        self, store: KeyStore, peerings: Mapping[str, Peering], issuers: Mapping[str, Issuer], clock: Callable[[], float],
-        *, retention_s: float, wait_s: float,
+        self, store: KeyStore, peerings: Mapping[str, Peering], issuers: Mapping[str, Issuer],
+        clock: Callable[[], float], *, retention_s: float, wait_s: float,
     ) -> None:  # fmt: skip
         self._store, self._peerings, self._issuers, self._clock = store, peerings, issuers, clock
         self._retention_s, self._wait_s = retention_s, wait_s

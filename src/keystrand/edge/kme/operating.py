@@ -1,7 +1,7 @@
-"""What operators ask of a running KME, under `/keystrand/v1/operator/`: look, revoke, rotate, change the policy, reload.
+"""What operators ask of a running KME, under `/keystrand/v1/operator/`: look, revoke, rotate, new policy, reload.
 
-Only certificates of the kind `operator` get here, and every change is audited before it is answered. No answer holds key
-material: an operator sees key IDs and states, never keys.
+Only certificates of the kind `operator` get here, and every change is audited before it is answered. No answer holds
+key material: an operator sees key IDs and states, never keys.
 """
 
 import asyncio
@@ -78,8 +78,8 @@ class Operating:
             "status": self._status, "keys": self._keys, "rotation": self._rotation, "policy": self._policy,
         }  # fmt: skip
         self._posts: dict[str, Handle] = {
-            "keys": self._happen, "rotate": self._rotate, "policy/stage": self._stage, "policy/activate": self._activate,
-            "policy/rollback": self._roll_back, "reload": self._reload_files,
+            "keys": self._happen, "rotate": self._rotate, "policy/stage": self._stage,
+            "policy/activate": self._activate, "policy/rollback": self._roll_back, "reload": self._reload_files,
         }  # fmt: skip
 
     async def answer(self, peer: Peer, request: Request) -> Response:
@@ -130,8 +130,8 @@ class Operating:
         if not limit.isdecimal() or not 1 <= int(limit) <= _PAGE:
             raise bad_request(f"must be 1 to {_PAGE}", "limit")
         found = await self._entity.store.holdings.listed(
-            await self._entity.store.reader(), sae=query.get("sae", ""), state=query.get("state", ""), after=(after, sae),
-            at_most=int(limit),
+            await self._entity.store.reader(), sae=query.get("sae", ""), state=query.get("state", ""),
+            after=(after, sae), at_most=int(limit),
         )  # fmt: skip
         more = f"{found[-1].order_id}/{found[-1].sae}" if len(found) == int(limit) else ""
         return {"keys": [row for one in found for row in _rows(one)], "after": more}
@@ -152,7 +152,8 @@ class Operating:
         judged = needs_rotation(self._entity.grants.rules, pair, last, keys, self._entity.clock())
         asked = bool(due)
         return {
-            "due": asked or judged.due, "reason": "an operator asked for it" if asked else judged.reason, "entry": judged.entry,
+            "due": asked or judged.due, "entry": judged.entry,
+            "reason": "an operator asked for it" if asked else judged.reason,
             "last_delivered": last, "keys_since": keys,
         }  # fmt: skip
 
@@ -236,7 +237,8 @@ class Operating:
     async def _policy_changed(self, peer: Peer, request: Request, query: dict[str, str], action: str) -> Any:
         revisions = self._entity.grants.revisions
         await self._noted(
-            peer, action, active=revisions.active.revision, staged=revisions.staged.revision if revisions.staged else None
+            peer, action, active=revisions.active.revision,
+            staged=revisions.staged.revision if revisions.staged else None,
         )  # fmt: skip
         return await self._policy(peer, request, query)
 
@@ -258,7 +260,7 @@ def _rows(one: Holding) -> Iterator[dict[str, Any]]:
     for at, key_id in enumerate(one.key_ids):
         fetched = bool(one.taken and one.taken[at // 8] >> at % 8 & 1) if one.role == "slave" else True
         yield {
-            "key_ID": key_id, "sae": one.sae, "role": one.role, "partner": one.partner, "kme": one.kme, "link": one.link,
-            "size": one.size, "state": one.state, "fetched": fetched, "label": told.get("label", ""),
+            "key_ID": key_id, "sae": one.sae, "role": one.role, "partner": one.partner, "kme": one.kme,
+            "link": one.link, "size": one.size, "state": one.state, "fetched": fetched, "label": told.get("label", ""),
             "profile": told.get("profile", ""), "since": one.since, "until": one.until,
         }  # fmt: skip

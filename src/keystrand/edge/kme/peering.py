@@ -118,8 +118,8 @@ class Peering:
         answer = await self.ask(HELLO_URL, Hello(mark=mark), HelloAnswer)
         if answer.rolled_back:
             raise StoreFailure(
-                f"{self.link.peer_kme} has seen a later commit of this store than {mark.generation}: it was put back from a"
-                " copy", hint=RESTORED_HINT,
+                f"{self.link.peer_kme} has seen a later commit of this store than {mark.generation}: it was put back"
+                " from a copy", hint=RESTORED_HINT,
             )  # fmt: skip
         self._shown = mark.generation
         await self.judge(answer.mark)
@@ -236,7 +236,7 @@ class Peering:
 
 
 async def judge_mark(store: KeyStore, link: Link, shown: StoreMark) -> Standing:
-    """Return what a peer's mark means; remember it, and where its store is a new one destroy what the old one shared."""
+    """Return what a peer's mark means and remember it; with a new store what the old one shared is destroyed."""
 
     async def judge(tx: Transaction) -> Standing:
         standing = await peers.standing_of(tx.session, link.peer_kme, shown)

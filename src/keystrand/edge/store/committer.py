@@ -26,8 +26,8 @@ _BATCH = 256
 """How many operations share a commit at most: a batch that takes long makes the first of it wait."""
 _SILENT = "UPDATE head SET generation = generation + 1, beat = ? WHERE writer = ? AND fence = ?"
 _AUDITED = (
-    "UPDATE head SET generation = generation + 1, beat = ?, audited_before = audited, audited = generation + 1, tail = ?"
-    " WHERE writer = ? AND fence = ?"
+    "UPDATE head SET generation = generation + 1, beat = ?, audited_before = audited, audited = generation + 1,"
+    " tail = ? WHERE writer = ? AND fence = ?"
 )
 
 
@@ -192,8 +192,6 @@ class Committer:
 
     async def close(self) -> None:
         """Finish what waits, then stop."""
-        while self._waiting and not self.failed.done():
-            await asyncio.sleep(0.005)
         # an operation of its own is answered after all before it
         with contextlib.suppress(KeystrandError):
             await self.do(_nothing)

@@ -1,6 +1,6 @@
 """Holdings in the store: what each SAE of this KME holds of each order of keys, as its master or as a slave.
 
-A slave's holding has its key material sealed until it is fetched, or as long as an answer that was lost may be repeated.
+A slave's holding has its key material sealed until it is fetched, or as long as a lost answer may be repeated.
 A holding that has ended stays as a tombstone for the retention time, so that its key IDs cannot come again.
 """
 
@@ -154,7 +154,7 @@ class Holdings:
         raise InvalidInput(etsi014.KEYS_NOT_FOUND, problems=problems)
 
     async def _found(self, tx: Transaction, request: Request) -> dict[str, Holding]:
-        """Return the caller's holdings by order. Raises `PolicyDenied` where an order has slaves, but not the caller."""
+        """Return the caller's holdings by order. Raises `PolicyDenied` where an order is others'."""
         found: dict[str, Holding] = {}
         for order_id in dict.fromkeys(key_id[:-INDEX_DIGITS] for key_id in request.key_ids):
             held = await self.of_order(tx, order_id)
@@ -180,7 +180,7 @@ class Holdings:
         return keys
 
     async def _mark(self, tx: Transaction, one: Holding, taken: bytes, replay_until: float) -> None:
-        """Write which keys of a holding are gone; with the last one it ends, and its material when no answer needs it."""
+        """Write which keys of a holding are gone; with the last it ends, and its material when no answer needs it."""
         if sum(octet.bit_count() for octet in taken) < one.number:
             sql = "UPDATE holding SET taken = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, taken, one.order_id, one.sae)
@@ -249,8 +249,8 @@ class Holdings:
         state = step(KeyState.PRE_ACTIVATION, KeyEvent.VOID).value
         until = tx.now + self._limits.retention_s
         await tx.run(
-            "INSERT INTO holding(order_id, sae, role, partner, kme, link, size, count, state, taken, told, since, until)"
-            " VALUES(?, '', 'void', '', ?, ?, 0, 0, ?, ?, '{}', ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO holding(order_id, sae, role, partner, kme, link, size, count, state, taken, told, since,"
+            " until) VALUES(?, '', 'void', '', ?, ?, 0, 0, ?, ?, '{}', ?, ?) ON CONFLICT DO NOTHING",
             order_id, kme, link, state, b"", tx.now, until,
         )  # fmt: skip
 
