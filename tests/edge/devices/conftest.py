@@ -70,7 +70,7 @@ class Duo:
             keys = master.enc_keys(theirs, number=number, size=size, **asked)
             got = slave.dec_keys(mine, [key.key_id for key in keys])
             assert [key.key for key in got] == [key.key for key in keys]
-            return [dict(key.key_extension) for key in (*keys, *got)]
+            return [key.key_extension or {} for key in (*keys, *got)]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Blocks by key agreement between the KMEs: the same at both ends, labelled as what they are, and only where agreed."""
 
+from functools import partial
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
@@ -32,6 +34,11 @@ BLOCK_ID = "0b8f5a51-7c8e-4a39-9a25-1df5cb3e1a10"
 def source(kind: str) -> str:
     """Return the table of a fast source."""
     return f"[[pqc_source]]\nlink = 'corridor'\nsource = '{kind}'\nbits_per_s = {FAST}\n"
+
+
+def filled(duo: Duo, at: int, limit: int) -> bool:
+    """Return whether KME number `at` may cut more than `limit` bits."""
+    return duo.bits(at, "pqc") > limit
 
 
 def asked(kind: SourceKind, share: bytes, link: str = "corridor") -> Agree:
@@ -83,19 +90,19 @@ def test_what_is_no_share_is_refused(kind: SourceKind) -> None:
 
 @pytest.mark.system
 def test_two_kmes_agree_in_both_directions_until_their_pools_are_full(duo: Duo) -> None:
-    """Keys flow both ways with the label post-quantum; a pool is filled to its limit and topped up as keys are taken."""
+    """Keys flow both ways with the label post-quantum; a pool is filled to its limit, and again as keys are taken."""
     (duo.pair.folder / "policy.toml").write_text(POLICY)
     for at in (0, 1):
         duo.configure(at, source("pqc"), head="policy = 'policy.toml'")
     limit = 1000 * 256 - 8 * AGREED_OCTETS
     for at in (0, 1):
-        until(lambda at=at: duo.bits(at, "pqc") > limit)
+        until(partial(filled, duo, at, limit))
         for told in duo.deliver(at, number=100):
             assert told["keystrand_label"] == "post-quantum"
             assert told["keystrand_sources"] == ["pqc"]
             assert "keystrand_qber_max" not in told
     assert duo.bits(0, "classical") == 0
-    until(lambda: duo.bits(0, "pqc") > limit)
+    until(partial(filled, duo, 0, limit))
 
 
 @pytest.mark.system
