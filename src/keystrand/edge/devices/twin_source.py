@@ -49,6 +49,16 @@ class _Refused(PeerUnavailable):
     """A KME will not take this block, now or later."""
 
 
+def push(channel: Channel, block: Block) -> bool:
+    """Give a KME `block`; return false where its pool is full. Raises `PeerUnavailable`, also where it is refused."""
+    status, answer = channel.exchange("POST", BLOCKS_URL, wire.encode(block))
+    if 400 <= status < 500:
+        raise _Refused(f"the KME refused a block for good with {status}")
+    if status != 200:
+        raise PeerUnavailable(f"the KME refused a block with {status}")
+    return wire.decode(answer, BlockAnswer).accepted
+
+
 class SourceEnd(Struct, frozen=True, kw_only=True):
     """One end of the link: its KME and the module's TLS files there."""
 
@@ -186,8 +196,8 @@ class TwinSource:
         block = self._held.pop(master, None) or self._filled(master, due)
         slave = self._kmes[1 - self._kmes.index(master)]
         try:
-            accepted = self._push(slave, block)
-            complete = accepted and self._push(master, block)
+            accepted = push(self._channels[slave], block)
+            complete = accepted and push(self._channels[master], block)
         except _Refused as error:
             self.trouble, accepted, complete = error.message, False, False
         except KeystrandError as error:
@@ -206,14 +216,6 @@ class TwinSource:
             link=self._link, block_id=str(uuid.uuid4()), master_kme=master,
             key_bits=Secret(secrets.token_bytes(due.bits // 8)), qber=due.qber, label=self._label,
         )  # fmt: skip
-
-    def _push(self, kme_id: str, block: Block) -> bool:
-        status, answer = self._channels[kme_id].exchange("POST", BLOCKS_URL, wire.encode(block))
-        if 400 <= status < 500:
-            raise _Refused(f"{kme_id} refused a block for good with {status}")
-        if status != 200:
-            raise PeerUnavailable(f"{kme_id} refused a block with {status}")
-        return wire.decode(answer, BlockAnswer).accepted
 
     def _count(self, block: Block, *, accepted: bool) -> None:
         bits = 8 * len(block.key_bits)

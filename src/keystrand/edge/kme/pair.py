@@ -49,14 +49,24 @@ class RunningKme:
         first = _first_line(self._child, _START_S) if self._child else ""
         if not first.startswith("ready "):
             self.kill()
-            told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
-            raise PeerUnavailable(f"the KME of {self._config} did not start: {' '.join(told) or 'no word from it'}")
+            raise PeerUnavailable(f"the KME of {self._config} did not start: {self.last_words}")
         self.url = first.removeprefix("ready ").strip()
 
     @property
     def log(self) -> Path:
         """Where its standard error goes."""
         return self._config.with_suffix(".log")
+
+    @property
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+        return " ".join(told) or "no word from it"
+
+    @property
+    def pid(self) -> int:
+        """The number of its process; 0 where there is none."""
+        return self._child.pid if self._child else 0
 
     @property
     def running(self) -> bool:
@@ -208,7 +218,7 @@ def start_pair(
     pki = issue_pki(
         folder / "pki", kmes=KME_IDS, saes=saes, modules=MODULE_IDS, days=_PKI_DAYS, now=datetime.now(UTC)
     )  # fmt: skip
-    ports = [_reserve_port() for _ in KME_IDS]
+    ports = [reserve_port() for _ in KME_IDS]
     numbers = [port.getsockname()[1] for port in ports]
     for at, kme_id in enumerate(KME_IDS):
         text = _configuration(at, saes, link, numbers) + (
@@ -241,7 +251,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _reserve_port() -> socket.socket:
+def reserve_port() -> socket.socket:
     """Return a socket that holds a free loopback port without listening: the KME can, and can again after a kill."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
