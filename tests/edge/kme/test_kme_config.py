@@ -50,7 +50,7 @@ def test_a_good_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> N
     config = load_config(file)
     assert (config.store, config.tls.ca) == (str(tmp_path / "store"), str(tmp_path / "ca.pem"))
     assert config.tls.certificate == "/etc/own.pem"
-    assert config.tls.require_post_quantum_saes
+    assert (config.tls.post_quantum_saes, config.keyring) == ("prefer", str(tmp_path / "store.keyring"))
     assert (config.keys.key_size, config.host, config.port) == (256, "127.0.0.1", 0)
 
 

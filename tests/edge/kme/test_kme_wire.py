@@ -15,6 +15,7 @@ from keystrand.edge.kme.wire import SecretKey
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import KeyContainer
 from keystrand.model.errors import InvalidInput
+from keystrand.model.key import Strength
 
 UUID = str(uuid.UUID(int=7))
 
@@ -29,7 +30,9 @@ def test_containers_of_secrets_survive_the_wire(keys: list[bytes]) -> None:
 def test_no_text_form_of_a_body_holds_key_bytes() -> None:
     """The repr of a container or block shows the size of its keys only, and a plain encoder refuses it."""
     key = SecretKey(key_id=UUID, key=Secret(b"A" * 32))
-    block = Block(link="l", block_id=UUID, master_kme="k", key_bits=Secret(b"A" * 32), qber=0.0, label="x")
+    block = Block(
+        link="l", block_id=UUID, master_kme="k", key_bits=Secret(b"A" * 32), qber=0.0, label=Strength.SIMULATED
+    )
     for body in (KeyContainer(keys=(key,)), block):
         assert "AAAA" not in f"{body!r} {body}"
         assert b"QUFB" in wire.encode(body)
@@ -52,7 +55,7 @@ def test_no_text_form_of_a_body_holds_key_bytes() -> None:
 )
 def test_blocks_are_read_strictly(change: dict[str, object], where: str) -> None:
     """Wrong material, ratio, ids or members are refused at their place."""
-    good = {"link": "l", "block_id": UUID, "master_kme": "k", "key_bits": "QUI=", "qber": 0, "label": "x"}
+    good = {"link": "l", "block_id": UUID, "master_kme": "k", "key_bits": "QUI=", "qber": 0, "label": "simulated"}
     assert wire.decode(json.dumps(good).encode(), Block).key_bits == Secret(b"AB")
     with pytest.raises(InvalidInput) as caught:
         wire.decode(json.dumps(good | change).encode(), Block)

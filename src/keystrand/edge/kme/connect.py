@@ -8,6 +8,7 @@ import re
 import select
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -263,7 +264,7 @@ class PeerConnection:
         self._where = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         self._context_of_now, self._limits = context, limits or Limits()
         self._kme_id, self._require = kme_id, require_post_quantum
-        self._greeting = self._request("GET", greeting, b"")
+        self._greeting = _request("GET", greeting, self._where, b"")
         self._turn = asyncio.Lock()
         self._open: _Exchanges | None = None
         self._context: SSL.Context | None = None
@@ -278,7 +279,7 @@ class PeerConnection:
 
         Raises `NotSent` where nothing was asked, `InDoubt` where the request went out and no whole answer came back.
         """
-        request = self._request(method, target, body)
+        request = _request(method, target, self._where, body)
         async with self._turn:
             until_s = time.monotonic() + timeout_s
             link = self._kept() or await self._opened(timeout_s)
@@ -288,13 +289,6 @@ class PeerConnection:
                 raise InDoubt(f"no answer from {self._where}: {error}") from error
             finally:
                 self._used_at_s = time.monotonic()
-
-    def _request(self, method: str, target: str, body: bytes) -> bytes:
-        if not _PATH.fullmatch(target):
-            raise InvalidInput(f"{target!r} is not a path", hint="escape what it is made of")
-        kind = "Content-Type: application/json\r\n" if body else ""
-        head = f"{method} {target} HTTP/1.1\r\nHost: {self._where}\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
 
     def _kept(self) -> _Exchanges | None:
         """Return the connection that is kept where it can be trusted with another question."""
@@ -341,3 +335,16 @@ async def _answer_of(link: _Exchanges, request: bytes, timeout_s: float) -> tupl
         # its answer would be taken for that of the next question
         link.cut()
         raise
+
+
+def _request(method: str, target: str, where: str, body: bytes) -> bytes:
+    return b"%b%d\r\n\r\n%b" % (_start(method, target, where, with_body=bool(body)), len(body), body)
+
+
+@lru_cache(maxsize=256)
+def _start(method: str, target: str, where: str, *, with_body: bool) -> bytes:
+    """Return a request up to its length. Raises `InvalidInput` for a target that is no path."""
+    if not _PATH.fullmatch(target):
+        raise InvalidInput(f"{target!r} is not a path", hint="escape what it is made of")
+    kind = "Content-Type: application/json\r\n" if with_body else ""
+    return f"{method} {target} HTTP/1.1\r\nHost: {where}\r\n{kind}Content-Length: ".encode()

@@ -23,6 +23,7 @@ from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import NO_QBER, Assign, Block, BlockAnswer, Confirm, Done, Hello, Notices
 from keystrand.edge.kme.peering import Peering
 from keystrand.edge.kme.server import Request, Response, refuse
+from keystrand.edge.kme.transport import Sent
 from keystrand.edge.pki import Kind
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import Request as TakeRequest
@@ -42,6 +43,9 @@ _log = logging.getLogger(__name__)
 _CARRIED = 65_536
 """For so many of the latest answers it is known which connection carried them: who still has it has the answer."""
 
+_ACKNOWLEDGED_S = 1.0
+"""By then a client's machine that is there has acknowledged what it got: TCP delays that by 0.5 s at most (RFC 9293)."""
+
 Serve = Callable[[Peer, Request], Awaitable[Response]]
 
 
@@ -55,8 +59,10 @@ class KeyManagementEntity:
         self.network, self.store, self.links, self.peerings, self.grants = network, store, links, peerings, grants
         self.metrics, self._assigner, self.clock = metrics, assigner, clock
         self.revoked: Callable[[Peer], bool] = lambda _: False
+        self.sent_over: Callable[[int], Sent] = lambda _: Sent.GONE
+        """What became of what was sent over a connection."""
         self._denials = Denials(store)
-        self._carried: dict[bytes, int] = {}
+        self._carried: dict[bytes, tuple[int, float]] = {}
         self._methods = {
             Method.STATUS: self._status,
             Method.ENC_KEYS: self._enc_keys,
@@ -173,28 +179,35 @@ class KeyManagementEntity:
         judging.judge_ids(self.network.config.keys, key_ids)
         digest = hashlib.sha256(peer.fingerprint + ",".join((call.sae_id, *key_ids)).encode()).digest()
         taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids, digest))
-        self._carried[digest] = peer.connection
-        if len(self._carried) > _CARRIED:
-            del self._carried[next(iter(self._carried))]
         return self._container(taken)
 
     def _taking(
         self, peer: Peer, master: str, key_ids: tuple[str, ...], digest: bytes
     ) -> Callable[[Transaction], Awaitable[tuple[Taken, ...]]]:
-        asked = TakeRequest(
-            slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest,
-            repeatable=self._carried.get(digest) != peer.connection,
-        )  # fmt: skip
-
         async def take(tx: Transaction) -> tuple[Taken, ...]:
+            # judged here, one after the other: who asks twice at once has not lost the first answer
+            asked = TakeRequest(
+                slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest,
+                repeatable=self._lost(digest, tx.now),
+            )  # fmt: skip
             taken, repeated = await self.store.holdings.take(tx, asked)
             action = "dec_keys_repeated" if repeated else "dec_keys"
             tx.note(action, peer, master=master, key_ids=list(key_ids))
             if repeated:
                 self.metrics.repeats.inc()
+            # from now on, not from the answer on: a second request of the same moment is no repetition
+            self._carried[digest] = (peer.connection, tx.now)
+            if len(self._carried) > _CARRIED:
+                del self._carried[next(iter(self._carried))]
             return taken
 
         return take
+
+    def _lost(self, digest: bytes, now: float) -> bool:
+        """Return whether an answer may not have arrived: its connection has ended, or its bytes lie unacknowledged."""
+        connection, at = self._carried.get(digest, (0, 0.0))
+        state = self.sent_over(connection)
+        return state is Sent.GONE or (state is Sent.WAITING and now - at > _ACKNOWLEDGED_S)
 
     def _container(self, taken: tuple[Taken, ...]) -> Response:
         now, extensions, parts = self.clock(), dict[str, bytes](), []

@@ -122,10 +122,10 @@ def check_size(limits: KeyLimits, request: KeyRequest) -> int:
     size = limits.key_size if isinstance(request.size, UnsetType) else request.size
     if not 1 <= request.number <= limits.max_key_per_request:
         raise bad_request(f"must be 1 to {limits.max_key_per_request}", "number")
-    if not limits.min_key_size <= size <= limits.max_key_size:
-        raise bad_request(f"must be {limits.min_key_size} to {limits.max_key_size} bits", "size")
     if size % 8:
         raise bad_request("this KME hands out whole octets", "size", etsi014.SIZE_NOT_A_MULTIPLE)
+    if not limits.min_key_size <= size <= limits.max_key_size:
+        raise bad_request(f"must be {limits.min_key_size} to {limits.max_key_size} bits", "size")
     return size
 
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from keystrand.crypto.secret import Secret
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.edge.store.pools import Pool
-from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, cut
+from keystrand.edge.store.pools import BlockGone, Pool
+from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, advance, cut
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind, Strength
 
 _OWN = 32
 """How many blocks are taken over at once."""
-
+_TOO_SMALL = "the stored blocks are too small for so many bits at once"
 
 _GREETING_S = 3.0
 """How long after a start requests wait for the first word with the other end: milliseconds, if it is there."""
@@ -77,8 +77,25 @@ class Stock:
         self._lanes += more
         return bool(more)
 
-    async def content(self, cuts: Sequence[Cut]) -> Secret:
-        """Return the bytes of `cuts`, joined."""
+    async def take(self, octets: int, demand: Demand, *, at_most: int) -> tuple[tuple[Cut, ...], Secret]:
+        """Cut `octets` bytes in `at_most` pieces, and return the cuts with the bytes.
+
+        Raises `PoolTooSmall` where there are not so many, `NoKeyAvailable` where they lie in more pieces.
+        """
+        while True:
+            cuts = await self.plan(octets, demand)
+            if len(cuts) > at_most:
+                raise NoKeyAvailable(_TOO_SMALL, hint="ask for fewer or shorter keys at once")
+            try:
+                content = await self._content(cuts)
+            except BlockGone as gone:
+                # others end blocks too: the sweep when they are old, a peer that has a new store
+                self._lanes = [lane for lane in self._lanes if lane.block_id != gone.block_id]
+                continue
+            advance(cuts)
+            return cuts, content
+
+    async def _content(self, cuts: Sequence[Cut]) -> Secret:
         session = await self._store.reader()
         if len(cuts) == 1:
             lane, piece = cuts[0]

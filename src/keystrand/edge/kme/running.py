@@ -199,6 +199,7 @@ class Server:
         self.entity = KeyManagementEntity(
             network, store, links, self._peerings, self._grants, assigner, self._metrics, clock
         )
+        self.entity.sent_over = self._open.sent_over
         self.entity.revoked = lambda peer: bool(self._tls.refusal_of(peer))
         self.entity.operator = Operating(self.entity, self._reload).answer
         self._sources = Sources(config, self.entity, client.current)
