@@ -50,6 +50,8 @@ class Connections:
         self._finished: dict[TlsServerProtocol, Identity] = {}
         self._of: Counter[Identity] = Counter()
         self._numbers: dict[int, TlsServerProtocol] = {}
+        self.came: Callable[[Peer], None] = lambda _: None
+        """Told of every connection whose identity is known."""
         self._lines, self._left_out, self._since_s = 0, 0, 0.0
 
     def __iter__(self) -> "Iterator[TlsServerProtocol]":
@@ -82,6 +84,7 @@ class Connections:
         self._of[identity] += 1
         self._numbers[peer.connection] = one
         one.number = peer.connection
+        self.came(peer)
 
     def sent_over(self, number: int) -> Sent:
         """Return what became of what was sent over connection `number`."""
