@@ -11,6 +11,7 @@ from OpenSSL import SSL
 
 from keystrand.edge import tls
 from keystrand.edge.devices.twin_source import TwinSource
+from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import Pair, RunningKme, start_pair
 from keystrand.edge.pki import Kind
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable

@@ -38,7 +38,7 @@ from keystrand.edge.store.session import Backend
 from keystrand.edge.store.sqlite import SqliteBackend
 from keystrand.edge.telemetry.audit_sinks import AuditSinks
 from keystrand.edge.telemetry.metrics import CONTENT_TYPE, Metrics
-from keystrand.edge.tls import LiveContext
+from keystrand.edge.tls import LiveContext, Peer
 from keystrand.formats.key_policy_toml import key_policy_from_toml
 from keystrand.keys.fallback import Change
 from keystrand.keys.rules import BUILT_IN, PolicyRules
@@ -199,6 +199,7 @@ class Server:
         self.entity = KeyManagementEntity(
             network, store, links, self._peerings, self._grants, assigner, self._metrics, clock
         )
+        self._open.came = self._count
         self.entity.sent_over = self._open.sent_over
         self.entity.revoked = lambda peer: bool(self._tls.refusal_of(peer))
         self.entity.operator = Operating(self.entity, self._reload).answer
@@ -207,6 +208,10 @@ class Server:
         store.committer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         store.swept = lambda swept: self._metrics.expired.inc(len(swept.expired))
         store.looked_around = self._follow_others
+
+    def _count(self, peer: Peer) -> None:
+        quantum = "yes" if peer.post_quantum else "no"
+        self._metrics.connections.labels(peer.identity.kind.value, peer.group, quantum).inc()
 
     def _lost(self, sink: str, records: int) -> None:
         """Say in the audit itself what a network sink did not take."""
