@@ -18,7 +18,7 @@ from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.wire import SecretKey
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PolicyDenied
 
-from .node import Node
+from .node import Node, NotStarted
 from .plant import IN_DOUBT, NOT_REACHED, SAES, Plant
 
 _PAUSE_S = 0.02
@@ -108,7 +108,7 @@ class Ledger:
             "key bytes given twice": _repeated(key for _, key in given),
             "fetched twice": len(self.again) + _repeated(i for order, _ in got for i in order.key_ids),
             "ends differ": sum(order.keys != keys for order, keys in got),
-            "refused though promised": sum(plant.replay_window_s > 0 or not one.doubts for one in refused),
+            "refused though promised": sum(plant.replay_window or not one.doubts for one in refused),
             "never answered": sum(one.keys is None and not one.why for one in self.fetched),
             **self._unaudited(plant),
         }
@@ -184,6 +184,25 @@ class Load:
         raise AssertionError("no new keys for twenty seconds")
 
 
+def deliver(plant: Plant, master: int, ledger: Ledger, *, patience_s: float = 0.0) -> bool:
+    """Get two keys, asking for so long, and fetch them at the other end; return whether they were given."""
+    until_s = time.monotonic() + patience_s
+    with plant.client(master, timeout_s=20) as mine, plant.client(1 - master, timeout_s=20) as other:
+        while True:
+            try:
+                keys = mine.enc_keys(SAES[1 - master], number=2)
+                break
+            except KeystrandError as error:
+                ledger.trouble(error)
+                if time.monotonic() >= until_s:
+                    return False
+                time.sleep(_PAUSE_S)
+        order = order_of(master, keys)
+        ledger.add(order)
+        ledger.add(fetch(other, order, ledger))
+    return True
+
+
 def fetch(slave: Client014, order: Order, ledger: Ledger) -> Fetched:
     """Get an order's keys at its slave, again and again on one connection's identity until there is a last word."""
     doubts, until_s = 0, time.monotonic() + _PATIENCE_S
@@ -206,25 +225,33 @@ def strike_at_random(plant: Plant, times: int, seed: int, strike: Callable[[Node
     `strike` is done to what was killed before it starts again.
     """
     chance = random.Random(seed)
-    with plant.source(), Load(plant, seed) as load:
-        load.wait_for(20)
-        for _ in range(times):
-            time.sleep(chance.uniform(*_PAUSES_S))
-            victims = plant.nodes if chance.random() < _BOTH else (chance.choice(plant.nodes),)
-            for one in victims:
-                one.kill()
-            recent = load.ledger.fetched[-_RECENT:]
-            for one in victims:
-                strike(one)
-                one.launch()
-            for one in victims:
-                one.wait_ready()
-            ask_again(plant, load.ledger, recent)
-        load.wait_for(20)
+    load = Load(plant, seed)
+    try:
+        with plant.source(), load:
+            load.wait_for(20)
+            for _ in range(times):
+                time.sleep(chance.uniform(*_PAUSES_S))
+                _strike(plant, chance, load, strike)
+            load.wait_for(20)
+    except NotStarted as error:
+        return {str(error): 1}
     for one in plant.nodes:
         one.stop()
     load.ledger.demand_work(10 * times)
     return load.ledger.violations(plant)
+
+
+def _strike(plant: Plant, chance: random.Random, load: Load, strike: Callable[[Node], None]) -> None:
+    victims = plant.nodes if chance.random() < _BOTH else (chance.choice(plant.nodes),)
+    for one in victims:
+        one.kill()
+    recent = load.ledger.fetched[-_RECENT:]
+    for one in victims:
+        strike(one)
+        one.launch()
+    for one in victims:
+        one.wait_ready()
+    ask_again(plant, load.ledger, recent)
 
 
 def ask_again(plant: Plant, ledger: Ledger, fetched: Sequence[Fetched]) -> None:

@@ -18,6 +18,10 @@ WEAKNESS = "KEYSTRAND_TESTS_WEAKNESS"
 """Which step `weak_kme.py` leaves out. Nothing but that module reads it."""
 
 
+class NotStarted(AssertionError):
+    """A KME did not start on what it had left behind."""
+
+
 class Node:
     """The KME that `command` starts, at `url`, which keeps its state in `folders`.
 
@@ -56,7 +60,7 @@ class Node:
             )
 
     def wait_ready(self) -> None:
-        """Wait until it serves. Raises `AssertionError` with the end of its log where it does not."""
+        """Wait until it serves. Raises `NotStarted` with the end of its log where it does not."""
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         out = self._child and self._child.stdout
         assert out
@@ -67,7 +71,7 @@ class Node:
             first = b""
         if not first.startswith(b"ready"):
             self.kill()
-            raise AssertionError(f"{self.kme_id} did not start: {self.log.read_text(errors='replace')[-800:]}")
+            raise NotStarted(f"{self.kme_id} did not start: {self.log.read_text(errors='replace')[-800:]}")
 
     def start(self) -> None:
         """Start it and wait until it serves."""
