@@ -8,6 +8,8 @@ and nothing that was handed out can be handed out again. The table stands at the
 from collections.abc import Mapping
 from enum import StrEnum
 
+from keystrand.keys.machine import Table
+
 INDEX_DIGITS = 3
 """The last hexadecimal digits of a key_ID: the key's place in its order. Before them stands the order's own ID."""
 KEYS_PER_ORDER = 16**INDEX_DIGITS
@@ -57,22 +59,26 @@ class OrderAction(StrEnum):
 def step(state: OrderState, event: OrderEvent) -> tuple[OrderState, tuple[OrderAction, ...]]:
     """Return an order's next state and what the master KME must do. Raises `ValueError` for an impossible event."""
     try:
-        return ORDER[state, event]
+        return ROWS[state, event]
     except KeyError:
         raise ValueError(f"{event.value} cannot happen to an order that is {state.value}") from None
 
 
-ORDER: Mapping[tuple[OrderState, OrderEvent], tuple[OrderState, tuple[OrderAction, ...]]] = {
-    (OrderState.PLANNED, OrderEvent.SENT): (OrderState.ASKED, ()),
-    (OrderState.PLANNED, OrderEvent.NOT_SENT): (OrderState.REFUSED, (OrderAction.GIVE_BACK, OrderAction.REFUSE)),
-    (OrderState.ASKED, OrderEvent.ASSIGNED): (OrderState.ASSIGNED, (OrderAction.COMMIT,)),
-    (OrderState.ASKED, OrderEvent.USED): (OrderState.PLANNED, (OrderAction.SKIP,)),
-    (OrderState.ASKED, OrderEvent.DENIED): (
-        OrderState.BURNED,
-        (OrderAction.BURN, OrderAction.VOID, OrderAction.REFUSE),
-    ),
-    (OrderState.ASKED, OrderEvent.DOUBT): (OrderState.BURNED, (OrderAction.BURN, OrderAction.VOID, OrderAction.REFUSE)),
-    (OrderState.ASSIGNED, OrderEvent.COMMITTED): (OrderState.DELIVERED, (OrderAction.ANSWER,)),
-    (OrderState.ASSIGNED, OrderEvent.FAILED): (OrderState.BURNED, (OrderAction.REFUSE,)),
+S, E, A = OrderState, OrderEvent, OrderAction
+_END = (A.BURN, A.VOID, A.REFUSE)
+"""The slave KME holds the order, or may: its bytes serve nobody any more, at either end."""
+Rows = Mapping[tuple[OrderState, OrderEvent], tuple[OrderState, tuple[OrderAction, ...]]]
+ROWS: Rows = {
+    (S.PLANNED, E.SENT): (S.ASKED, ()),
+    (S.PLANNED, E.NOT_SENT): (S.REFUSED, (A.GIVE_BACK, A.REFUSE)),
+    (S.ASKED, E.ASSIGNED): (S.ASSIGNED, (A.COMMIT,)),
+    (S.ASKED, E.USED): (S.PLANNED, (A.SKIP,)),
+    (S.ASKED, E.DENIED): (S.BURNED, _END),
+    (S.ASKED, E.DOUBT): (S.BURNED, _END),
+    (S.ASSIGNED, E.COMMITTED): (S.DELIVERED, (A.ANSWER,)),
+    (S.ASSIGNED, E.FAILED): (S.BURNED, _END),
 }
-"""A failed commit stops the process: its bytes are below the slave's cursor, so no later order can get them."""
+"""The whole of it. Where a commit failed because the store did, the process stops and neither burns nor tells; the
+slave KME's cursor then stands behind the bytes, and its deadline ends the order there."""
+ORDER = Table(name="order", start=S.PLANNED, rows={key: state for key, (state, _) in ROWS.items()})
+"""The same without the actions, for drawing."""

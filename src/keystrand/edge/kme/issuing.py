@@ -20,7 +20,7 @@ from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import Pool
-from keystrand.keys.allocation import Cut, Piece, advance, give_back
+from keystrand.keys.allocation import Cut, Piece, give_back
 from keystrand.keys.contract import OrderAction, OrderEvent
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.making import Material, make, told_of
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 _WAITING = 1024
 """How many orders may wait for one link before new ones are refused."""
-_TOO_SMALL = "the stored blocks are too small for so many bits at once"
 _TRIES = 16
 """How many times an order is planned anew where the other end has used what was planned."""
 
@@ -82,14 +81,18 @@ class Issuer:
         if not planned:
             return
         message = Assign(link=self._link.id, mark=self._store.mark, orders=tuple(one.message() for one in planned))
-        verdicts = await self._asked(planned, message)
-        assigned = [one for one, verdict in zip(planned, verdicts, strict=False) if self._judged(one, verdict)]
+        judged = list(zip(planned, await self._asked(planned, message), strict=False))
+        assigned = [one for one, verdict in judged if verdict.assigned and _may_commit(one)]
         if assigned:
             task = asyncio.get_running_loop().create_task(
                 self._deliver(assigned, self._store.committer.do(delivery(self._store, assigned, self._retention_s)))
             )
             self._ends.add(task)
             task.add_done_callback(self._ends.discard)
+        # behind the delivery: to burn moves a block's cursor beyond all that was cut of it before
+        for one, verdict in judged:
+            if not verdict.assigned:
+                self._turned_down(one, verdict)
 
     # Planning
 
@@ -132,18 +135,13 @@ class Issuer:
             one.happen(OrderEvent.SENT)
         return answer.verdicts
 
-    def _judged(self, one: Pending, verdict: Verdict) -> bool:
-        """Return whether the order is assigned; otherwise carry out what follows."""
-        if verdict.assigned:
-            return OrderAction.COMMIT in one.happen(OrderEvent.ASSIGNED)
+    def _turned_down(self, one: Pending, verdict: Verdict) -> None:
+        """Carry out what follows for an order that was not assigned."""
         if verdict.denied:
             error = NoKeyAvailable(f"the KME at the other end refused: {verdict.denied}")
             self._carry_out(one, one.happen(OrderEvent.DENIED), error)
-            return False
-        actions = one.happen(OrderEvent.USED)
-        self._carry_out(one, actions, PeerUnavailable("both ends of the link hold different blocks"))
-        self._skip(one, verdict)
-        return False
+        elif OrderAction.SKIP in one.happen(OrderEvent.USED):
+            self._skip(one, verdict)
 
     def _skip(self, one: Pending, verdict: Verdict) -> None:
         """Pass over what the other end has used, durably, and plan the order anew: its bytes never come again."""
@@ -185,8 +183,7 @@ class Issuer:
             await committed
         except KeystrandError as error:
             for one in orders:
-                one.happen(OrderEvent.FAILED)
-            refuse(orders, error)
+                self._carry_out(one, one.happen(OrderEvent.FAILED), error)
             return
         for one in orders:
             answer = OrderAction.ANSWER in one.happen(OrderEvent.COMMITTED)
@@ -199,6 +196,10 @@ class Issuer:
         refuse(self._waiting, PeerUnavailable("the key management entity is stopping"))
         if self._ends:
             await asyncio.wait(self._ends, timeout=5)
+
+
+def _may_commit(one: Pending) -> bool:
+    return OrderAction.COMMIT in one.happen(OrderEvent.ASSIGNED)
 
 
 def burning(
@@ -226,7 +227,7 @@ def delivery(store: KeyStore, orders: Sequence[Pending], retention_s: float) -> 
         await _demand_unused(tx, store, orders)
         holdings, pairs = [], dict[tuple[str, str], int]()
         for one in orders:
-            for pool, cuts in one.taken:
+            for pool, cuts in one.drawn:
                 await store.pools.use(tx, pool, [each.piece for each in cuts])
             ask, link = one.ask, one.ask.link
             told = msgspec.json.encode(one.told).decode()
@@ -256,7 +257,7 @@ async def _demand_unused(tx: Transaction, store: KeyStore, orders: Sequence[Pend
     """Raise `NoKeyAvailable` where blocks were destroyed since they were cut, as when the other end lost its store."""
     pieces: dict[Pool, list[Piece]] = {}
     for one in orders:
-        for pool, cuts in one.taken:
+        for pool, cuts in one.drawn:
             pieces.setdefault(pool, []).extend(each.piece for each in cuts)
     for pool, wanted in pieces.items():
         if await store.pools.unusable(tx, pool, wanted):
@@ -270,11 +271,7 @@ async def cut_order(link: Link, one: Pending) -> None:
         materials = []
         for need in ask.needs:
             stock = link.stock(need.source)
-            cuts = await stock.plan(ask.octets, need.demand)
-            if len(cuts) > PIECES // 2:
-                raise NoKeyAvailable(_TOO_SMALL, hint="ask for fewer or shorter keys at once")  # like any other
-            content = await stock.content(cuts)
-            advance(cuts)
+            cuts, content = await stock.take(ask.octets, need.demand, at_most=PIECES // 2)
             done.append(cuts)
             one.cuts[need.source], one.pools[need.source] = cuts, await stock.known_pool()
             materials.append(material(need.source, cuts, content))

@@ -15,13 +15,13 @@ import msgspec
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad
 from keystrand.edge.kme.issuing import Issuer, burning, cut_order, delivery, refuse
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.messages import Assign, Order
+from keystrand.edge.kme.messages import PIECES, Assign, Order
 from keystrand.edge.kme.ordering import Ask, Issued, Pending, new_order_id
 from keystrand.edge.kme.peering import Peering
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.keys.allocation import Demand, advance, give_back
+from keystrand.keys.allocation import Demand, give_back
 from keystrand.keys.contract import OrderEvent
 from keystrand.keys.policy import at_least
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable
@@ -56,6 +56,7 @@ class Multicast:
             for each in sorted((self._peerings[link.id], *others), key=lambda peering: peering.link.id):
                 await turns.enter_async_context(each.link.turn)
             messages = await self._planned(link, one, others)
+            await self._spend_pads(one)
             await self._asked(one, messages)
         return await self._delivered(one)
 
@@ -79,12 +80,21 @@ class Multicast:
             raise NoKeyAvailable("the keys are gone")
         stock = link.stock(SourceKind.QKD)
         demand = Demand(labels=at_least(Strength(one.told["label"])))
-        cuts = await stock.plan(len(one.keys) + PAD_TAG_OCTETS, demand)
-        with await stock.content(cuts) as pad:
+        cuts, pad = await stock.take(len(one.keys) + PAD_TAG_OCTETS, demand, at_most=PIECES // 2)
+        with pad:
             sealed = seal_with_pad(one.keys, pad, one.order_id)
-        advance(cuts)
         one.pads.append((await stock.known_pool(), cuts))
         return one.message({SourceKind.QKD: cuts}, base64.b64encode(sealed).decode())
+
+    async def _spend_pads(self, one: Pending) -> None:
+        """Burn the pads, durably, before anything is said that they hide: after a crash they would serve once more."""
+
+        async def spend(tx: Transaction) -> None:
+            for pool, cuts in one.pads:
+                await self._store.pools.burn(tx, pool, [each.piece for each in cuts])
+
+        if one.pads:
+            await self._store.committer.do(spend)
 
     async def _asked(self, one: Pending, messages: Mapping[str, Order]) -> None:
         """Have every KME assign. Raises, with everything burned and void, where one does not."""
@@ -104,14 +114,18 @@ class Multicast:
             if isinstance(failed[0], KeystrandError)
             else PeerUnavailable("not every KME could assign the key")
         )
-        kmes = [self._peerings[link].link.peer_kme for link in messages]
-        burn = burning(self._store, one, one.taken, error.message, void=kmes, until_s=self._retention_s)
+        await self._void(one, error)
+        raise error
+
+    async def _void(self, one: Pending, error: KeystrandError) -> None:
+        """Burn everything here and have every KME told that the order is void."""
+        kmes = dict.fromkeys(kme for _, kme in one.ask.slaves if kme in self._by_kme)
+        burn = burning(self._store, one, one.taken, error.message, void=tuple(kmes), until_s=self._retention_s)
         await self._store.committer.do(burn)
-        for link in messages:
-            self._peerings[link].news()
+        for kme in kmes:
+            self._by_kme[kme].news()
         refuse([one], error)
         one.future.exception()
-        raise error
 
     async def _delivered(self, one: Pending) -> Issued:
         deliver = delivery(self._store, [one], self._retention_s)
@@ -123,8 +137,9 @@ class Multicast:
 
         try:
             await self._store.committer.do(deliver_here_too)
-        except KeystrandError:
+        except KeystrandError as error:
             one.happen(OrderEvent.FAILED)
+            await self._void(one, error)
             raise
         one.happen(OrderEvent.COMMITTED)
         if one.keys is None:

@@ -77,9 +77,14 @@ class Pending(Struct, kw_only=True):
         return actions
 
     @property
+    def drawn(self) -> list[tuple[Pool, tuple[Cut, ...]]]:
+        """What its keys are made from."""
+        return [(self.pools[source], cuts) for source, cuts in self.cuts.items()]
+
+    @property
     def taken(self) -> list[tuple[Pool, tuple[Cut, ...]]]:
         """Everything that was cut for it."""
-        return [*((self.pools[source], cuts) for source, cuts in self.cuts.items()), *self.pads]
+        return [*self.drawn, *self.pads]
 
     def message(self, cuts_of: Mapping[SourceKind, Sequence[Cut]] | None = None, sealed: str = "") -> Order:
         """Return what a slave KME is told of this order; `cuts_of` are the pads where the keys are `sealed` for it."""

@@ -33,7 +33,7 @@ from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
-from keystrand.edge.store.pools import Fresh
+from keystrand.edge.store.pools import BlockGone, Fresh
 from keystrand.edge.store.session import Session
 from keystrand.formats import etsi014
 from keystrand.keys.lifecycle import KeyEvent
@@ -151,7 +151,7 @@ class Peering:
             self._fresh.clear()
             try:
                 again = self.link.trusted and await self._confirm_some()
-            except PeerUnavailable:
+            except (PeerUnavailable, BlockGone):
                 again = True
             except StoreFailure:
                 return

@@ -4,7 +4,7 @@ A slave's holding has its key material sealed until it is fetched, or as long as
 A holding that has ended stays as a tombstone for the retention time, so that its key IDs cannot come again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -148,7 +148,7 @@ class Holdings:
         ]
         if not absent:
             return await self._hand_out(tx, request, found), False
-        if await self._may_repeat(tx, request):
+        if await self._may_repeat(tx, request, found.values()):
             return await self._material(tx, request, found), True
         problems = tuple(Problem(message=key_id, field="key_ID") for key_id in absent)
         raise InvalidInput(etsi014.KEYS_NOT_FOUND, problems=problems)
@@ -194,8 +194,11 @@ class Holdings:
             sql = "UPDATE holding SET taken = ?, state = ?, sealed = NULL, until = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, taken, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
 
-    async def _may_repeat(self, tx: Transaction, request: Request) -> bool:
+    async def _may_repeat(self, tx: Transaction, request: Request, held: Iterable[Holding]) -> bool:
         if not self._limits.replay_s or not request.repeatable:
+            return False
+        # of an order that is suspended some keys may have been handed out; none is while it is
+        if any(one.state == KeyState.SUSPENDED.value for one in held):
             return False
         row = await tx.row("SELECT until FROM replay WHERE digest = ?", request.digest)
         return row is not None and bool(tx.now < row[0] <= tx.now + self._limits.replay_s)

@@ -42,10 +42,15 @@ async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
 
 
 async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until: float) -> None:
-    """Have `kme` told of an order's event, again and again until it has heard or `until` has passed."""
+    """Have `kme` told of an order's event, again and again until it has heard or `until` has passed.
+
+    A later event takes the place of an earlier one that is not told yet, except that nothing but another end takes the
+    place of an end: who missed a revocation hears of that, not of what was asked for afterwards.
+    """
     await tx.run(
         "INSERT INTO outbox(order_id, kme, event, until) VALUES(?, ?, ?, ?) ON CONFLICT(order_id, kme)"
-        " DO UPDATE SET event = excluded.event, until = excluded.until",
+        " DO UPDATE SET event = excluded.event, until = excluded.until"
+        " WHERE outbox.event IN ('suspend', 'resume') OR excluded.event NOT IN ('suspend', 'resume')",
         order_id, kme, event.value, until,
     )  # fmt: skip
 

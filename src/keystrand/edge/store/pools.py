@@ -72,6 +72,14 @@ class Fresh(NamedTuple):
     label: str
 
 
+class BlockGone(StoreFailure):
+    """A block is not in the store any more: it was used up, grew too old, or was destroyed with what a peer lost."""
+
+    def __init__(self, block_id: str) -> None:
+        super().__init__("a block is not in the store any more")
+        self.block_id = block_id
+
+
 class Pools:
     """The pools of one store. `sealer` opens and seals under the epochs' data keys."""
 
@@ -284,7 +292,7 @@ class Pools:
         await self.destroy(tx, [block.block_id for _, block in moved if block.cursor >= block.length])
 
     async def content(self, session: Session, block_id: str) -> Secret:
-        """Return the bytes of a block, opened once and kept for a while. Raises `StoreFailure` where it is gone."""
+        """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone`, or `StoreFailure`."""
         opened = self._opened.get(block_id)
         if opened is None:
             sql = (
@@ -293,7 +301,7 @@ class Pools:
             )
             row = await session.row(sql, block_id)
             if row is None:
-                raise StoreFailure("a block is not in the store any more")
+                raise BlockGone(block_id)
             opened = self._opened[block_id] = self._sealer.open(row[0], row[1], self._place(block_id, row[2], row[3]))
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)[1].zeroise()
