@@ -1,8 +1,9 @@
-"""SIGKILL under load: every key at most once at each end, both ends the same, and both come back."""
+"""A KME whose other end is dead, slow or back again; one store, one process; an end in good order."""
 
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,6 @@ from keystrand.edge.pki import Kind
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable
 
 pytestmark = pytest.mark.system
-
-_KILLS = 6
-_CLIENTS = 4
-
 
 def test_a_dead_peer_costs_an_error_and_no_keys(tmp_path: Path) -> None:
     """With the other KME down enc_keys is 503 at once, consumes nothing, and works again when it is back."""
