@@ -180,8 +180,8 @@ class KeyStore:
     async def _look_around_for_ever(self) -> None:
         with contextlib.suppress(StoreFailure):
             while True:
-                await self.look_around()
                 await asyncio.sleep(self._backend.lease_s / fencing.BEATS)
+                await self.look_around()
 
     async def close(self) -> None:
         """Finish what waits and let go of everything."""

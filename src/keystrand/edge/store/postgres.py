@@ -234,9 +234,10 @@ async def _connect(dsn: str, writer: str, lease_s: float, **settings: str) -> An
         "synchronous_commit": "on",
         "jit": "off",
         "client_min_messages": "warning",
-        # who holds the lock and says nothing loses it before the others count as silent
-        "idle_in_transaction_session_timeout": f"{int(250 * lease_s)}ms",
-        # a host that is gone is noticed in about the same time
+        # who holds the lock and says nothing loses it before those that wait for it count as silent
+        "idle_in_transaction_session_timeout": f"{int(500 * lease_s)}ms",
+        # a process or a host that is gone is noticed soon
+        "client_connection_check_interval": "500ms",
         "tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
     }  # fmt: skip
     try:
