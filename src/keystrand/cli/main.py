@@ -9,7 +9,22 @@ from typing import Any
 import typer
 from typer.completion import get_completion_inspect_parameters
 
-from keystrand.cli import assess, config, consumer, estate, inventory, kme, pilot, plan, report, whole
+from keystrand.cli import (
+    assess,
+    audit,
+    config,
+    consumer,
+    estate,
+    inventory,
+    keys,
+    kme,
+    pilot,
+    pki,
+    plan,
+    policy,
+    report,
+    whole,
+)
 from keystrand.cli.output import say
 from keystrand.model.errors import InvalidInput, KeystrandError
 
@@ -30,6 +45,10 @@ app.add_typer(plan.app, name="plan", help="Decide: an approach per segment, meas
 app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and a real consumer.")
 app.add_typer(report.app, name="report", help="Explain it to leadership.")
 app.add_typer(kme.app, name="kme", help="Run a key management entity (ETSI GS QKD 014).")
+app.add_typer(keys.app, name="keys", help="Keys by their IDs: see their states, revoke, suspend, rotate them.")
+app.add_typer(policy.app, name="policy", help="Test and show key policies.")
+app.add_typer(pki.app, name="pki", help="Certificates for the entities and everybody who talks to them.")
+app.add_typer(audit.app, name="audit", help="The record of every key event, and whether anybody changed it.")
 app.add_typer(consumer.app, name="consumer", help="Use keys as a real consumer does.")
 app.add_typer(config.app, name="config", help="Show settings and where they come from.")
 whole.add_to(app)

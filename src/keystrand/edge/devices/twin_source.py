@@ -67,6 +67,15 @@ class SourceEnd(Struct, frozen=True, kw_only=True):
     credentials: Credentials
 
 
+def demand_possible(bits_per_s: float, block_bits: int | None) -> None:
+    """Raise `InvalidInput` where no source has that rate, or makes such blocks (None: those that fit the rate)."""
+    bits = _LEAST_BITS if block_bits is None else block_bits
+    if not 0 < bits_per_s < math.inf or not _LEAST_BITS <= bits <= _BLOCK_BITS[1] or bits % 8:
+        raise InvalidInput(
+            f"a source needs a rate above 0 and blocks of {_LEAST_BITS} to {_BLOCK_BITS[1]} bits in whole octets"
+        )
+
+
 def _usual_block_bits(bits_per_s: float) -> int:
     low, high = _BLOCK_BITS
     wanted = bits_per_s / _BLOCKS_PER_S
@@ -90,11 +99,8 @@ class TwinSource:
         label: Strength = LABEL,
     ) -> None:
         """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range."""
+        demand_possible(bits_per_s, block_bits)
         bits = _usual_block_bits(bits_per_s) if block_bits is None else block_bits
-        if not 0 < bits_per_s < math.inf or not _LEAST_BITS <= bits <= _BLOCK_BITS[1] or bits % 8:
-            raise InvalidInput(
-                f"a source needs a rate above 0 and blocks of {_LEAST_BITS} to {_BLOCK_BITS[1]} bits in whole octets"
-            )
         self._link, self._label = link, label
         self._rate_bits_per_s, self._qber, self._block_bits = bits_per_s, qber, bits
         self._kmes = tuple(end.kme_id for end in ends)
