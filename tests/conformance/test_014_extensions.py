@@ -8,6 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from keystrand.formats.etsi014_extensions import parse_demands, provenance_in, unmet
+from keystrand.model.errors import InvalidInput
 from keystrand.model.key import RouteType, SourceKind, Strength
 
 pytestmark = pytest.mark.system
@@ -211,6 +212,18 @@ def test_a_key_of_a_profile_can_be_demanded(network: Network) -> None:
     assert profile is not UNSET
     answer = ask(network, [{"keystrand_profile": profile}])
     assert provenance_in(answer.json["keys"][0]["key_extension"]).profile == profile
+
+
+def test_the_client_demands_and_wishes(network: Network) -> None:
+    """`Client014.enc_keys` takes both kinds of extension; what came of them stands with each key."""
+    with network.client(network.a) as client:
+        (key,) = client.enc_keys(
+            network.b, size=512, mandatory=[{"keystrand_label": "simulated"}], optional=[{"abc_x": [1]}]
+        )
+        assert len(key.key) == 64
+        assert provenance_in(key.key_extension).label is Strength.SIMULATED
+        with pytest.raises(InvalidInput, match="could be met"):
+            client.enc_keys(network.b, mandatory=[{"keystrand_label": "classical"}])
 
 
 def test_stronger_material_serves_a_stronger_demand(network: Network) -> None:

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from keystrand.edge import tls
 from keystrand.edge.kme.channel import InDoubt
+from keystrand.model.errors import InvalidInput
 
 pytestmark = pytest.mark.system
 
@@ -34,13 +35,22 @@ def gone(answer: Any) -> bool:
 
 
 def test_the_same_request_gets_the_same_keys_again(network: Network) -> None:
-    """Same SAE, same certificate, same master and key IDs: the same keys, over any connection."""
+    """Same SAE, same certificate, same master and key IDs, over a new connection: the same keys."""
     keys = network.keys(network.a, network.b, number=3)
     first = network.fetch(network.b, network.a, keys)
     again = network.fetch(network.b, network.a, keys)
     assert first.status == again.status == 200
     assert {e["key_ID"]: e["key"] for e in first.json["keys"]} == keys
     assert {e["key_ID"]: e["key"] for e in again.json["keys"]} == keys
+
+
+def test_what_arrived_is_not_repeated(network: Network) -> None:
+    """Over the connection that carried the answer there is no second one: it is not lost."""
+    keys = network.keys(network.a, network.b)
+    with network.client(network.b) as client:
+        client.dec_keys(network.a, list(keys))
+        with pytest.raises(InvalidInput, match="not found on KME"):
+            client.dec_keys(network.a, list(keys))
 
 
 def test_by_get_as_by_post(network: Network) -> None:
