@@ -9,18 +9,25 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
-from OpenSSL.crypto import X509, X509StoreFlags
+from OpenSSL.crypto import FILETYPE_ASN1, X509, X509StoreFlags, dump_certificate
 
-from keystrand.edge.pki import Credentials, party_of, read_revocations
-from keystrand.edge.tls.peer import RECORD_BYTES, VerifiedLeaf, group_name, reason_of_code
+from keystrand.edge.pki import Credentials, read_revocations
+from keystrand.edge.tls.peer import RECORD_BYTES, Leaf, group_name, read_leaf, reason_of_code
 from keystrand.model.errors import InvalidInput
+
+_LEAVES = 512
+"""How many certificates are remembered as read. A few KiB each."""
 
 
 class _Check:
-    """A verified leaf must be a party of ours. Who it is, or the reason against it, stays with the connection."""
+    """A verified leaf must be a party of ours. Who it is, or the reason against it, stays with the connection.
+
+    What a certificate says is read once, not for every connection; whether it is verified is asked each time.
+    """
 
     def __init__(self, *, common_name_saes: bool) -> None:
         self._common_name_saes = common_name_saes
+        self._read: dict[bytes, Leaf] = {}
 
     def __call__(self, connection: SSL.Connection, certificate: X509, error: int, depth: int, verified: int) -> bool:
         """Refuse inside the handshake: OpenSSL calls this for each certificate of the chain, the leaf last."""
@@ -28,14 +35,21 @@ class _Check:
             connection.set_app_data(reason_of_code(error))
         elif depth == 0:
             try:
-                leaf = certificate.to_cryptography()
-                identity = party_of(leaf, common_name_saes=self._common_name_saes)
+                connection.set_app_data(self._leaf(dump_certificate(FILETYPE_ASN1, certificate)))
             except Exception as refused:
                 # whatever cannot be read is nobody's; what is raised here would surface in some other place
                 connection.set_app_data(str(refused) or type(refused).__name__)
                 return False
-            connection.set_app_data(VerifiedLeaf(certificate=leaf, identity=identity))
         return bool(verified)
+
+    def _leaf(self, der: bytes) -> Leaf:
+        leaf = self._read.get(der)
+        if leaf is None:
+            leaf = read_leaf(der, common_name_saes=self._common_name_saes)
+            if len(self._read) >= _LEAVES:
+                self._read.clear()
+            self._read[der] = leaf
+        return leaf
 
 
 def _context(method: int, credentials: Credentials, *, common_name_saes: bool) -> SSL.Context:

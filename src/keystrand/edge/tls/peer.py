@@ -1,6 +1,7 @@
 """What a handshake establishes about the other end, and why one failed."""
 
 import itertools
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from OpenSSL import SSL
 from OpenSSL.SSL import X509VerificationCodes as Codes
 
 from keystrand.edge.files import read_bytes
-from keystrand.edge.pki import Identity, Kind
+from keystrand.edge.pki import Identity, Kind, party_of
 from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.errors import InvalidInput, PolicyDenied
 
@@ -62,11 +63,25 @@ class Peer(Struct, frozen=True, kw_only=True):
         return is_post_quantum(self.group)
 
 
-class VerifiedLeaf(Struct, frozen=True, kw_only=True):
-    """The other end's certificate once its chain was verified, and whose it is."""
+class Leaf(Struct, frozen=True, kw_only=True):
+    """What one certificate says, read once. It counts for a connection only where its chain was verified there."""
 
     certificate: x509.Certificate
     identity: Identity
+    valid_until_s: float
+    serial: int
+    issuer: str
+    fingerprint: bytes
+
+
+def read_leaf(der: bytes, *, common_name_saes: bool) -> Leaf:
+    """Return what a certificate says. Raises `PolicyDenied` where it stands for no party; reading may raise anything."""
+    certificate = x509.load_der_x509_certificate(der)
+    return Leaf(
+        certificate=certificate, identity=party_of(certificate, common_name_saes=common_name_saes),
+        valid_until_s=certificate.not_valid_after_utc.timestamp(), serial=certificate.serial_number,
+        issuer=certificate.issuer.rfc4514_string(), fingerprint=certificate.fingerprint(hashes.SHA256()),
+    )  # fmt: skip
 
 
 def group_name(connection: SSL.Connection) -> str:
@@ -75,6 +90,7 @@ def group_name(connection: SSL.Connection) -> str:
     return _CATALOGUE_NAMES.get(name, name)
 
 
+@cache
 def is_post_quantum(group: str) -> bool:
     """Return whether the catalogue knows `group` as quantum-safe; an unknown one is not."""
     return classify(group).verdict is Verdict.QUANTUM_SAFE
@@ -86,18 +102,16 @@ def established(connection: SSL.Connection) -> Peer:
     Raises `PolicyDenied` where there is no verified leaf.
     """
     leaf = _verified_leaf(connection)
-    certificate = leaf.certificate
     return Peer(
         identity=leaf.identity, group=group_name(connection), cipher=connection.get_cipher_name() or "",
-        valid_until_s=certificate.not_valid_after_utc.timestamp(), serial=certificate.serial_number,
-        issuer=certificate.issuer.rfc4514_string(), fingerprint=certificate.fingerprint(hashes.SHA256()),
+        valid_until_s=leaf.valid_until_s, serial=leaf.serial, issuer=leaf.issuer, fingerprint=leaf.fingerprint,
         connection=next(_CONNECTIONS),
     )  # fmt: skip
 
 
-def _verified_leaf(connection: SSL.Connection) -> VerifiedLeaf:
+def _verified_leaf(connection: SSL.Connection) -> Leaf:
     leaf = connection.get_app_data()
-    if not isinstance(leaf, VerifiedLeaf):
+    if not isinstance(leaf, Leaf):
         raise PolicyDenied("the peer showed no certificate that could be verified")
     return leaf
 
