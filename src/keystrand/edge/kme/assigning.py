@@ -29,15 +29,15 @@ from keystrand.model.key import SourceKind
 PAD_TAG_OCTETS = 32
 """Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
 
-IsHome = Callable[[str], bool]
+HomeOf = Callable[[str], str]
 Judge = Callable[[Order], str]
 
 
 class Assigner:
-    """Assigns orders of peers at the KME `kme_id`. `is_home`: is an SAE served here? `judge`: why not."""
+    """Assigns orders of peers at the KME `kme_id`. `home_of`: which KME serves an SAE? `judge`: why not."""
 
-    def __init__(self, store: KeyStore, kme_id: str, is_home: IsHome, judge: Judge, wait_s: float) -> None:
-        self._store, self._kme_id, self._is_home, self._judge, self._wait_s = store, kme_id, is_home, judge, wait_s
+    def __init__(self, store: KeyStore, kme_id: str, home_of: HomeOf, judge: Judge, wait_s: float) -> None:
+        self._store, self._kme_id, self._home_of, self._judge, self._wait_s = store, kme_id, home_of, judge, wait_s
 
     async def assign(self, message: Assign, peer: Peer) -> AssignAnswer:
         """Assign what can be, durably. Raises `PolicyDenied` where the peer's store went back."""
@@ -52,8 +52,8 @@ class Assigner:
         return AssignAnswer(mark=self._store.mark, verdicts=verdicts)
 
     async def _one(self, tx: Transaction, link: str, order: Order, peer: Peer) -> Verdict:
-        here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._is_home(sae)))
-        if denied := await self._denied(tx, order, here):
+        here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._home_of(sae) == self._kme_id))
+        if denied := await self._denied(tx, order, here, peer):
             tx.note("assign_denied", peer, link=link, order=order.order_id, why=denied)
             return Verdict(denied=denied)
         pools: dict[SourceKind, Pool] = {}
@@ -73,8 +73,10 @@ class Assigner:
             await self._write(tx, link, order, peer, here, keys, msgspec.json.encode(told).decode())
         return Verdict()
 
-    async def _denied(self, tx: Transaction, order: Order, here: tuple[str, ...]) -> str:
+    async def _denied(self, tx: Transaction, order: Order, here: tuple[str, ...], peer: Peer) -> str:
         """Return why the order can never be assigned; empty where it can."""
+        if self._home_of(order.master_sae) != peer.identity.id:
+            return "its master SAE is not at home at your end"
         if fault := _fault_of(order, here):
             return fault
         if await self._store.holdings.known(tx, order.order_id):

@@ -4,6 +4,7 @@ The three methods of ETSI GS QKD 014 are here, and the way to what peers, module
 answered only when what it did is durable and audited. Every refusal of identity or by policy is audited too.
 """
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -172,6 +173,7 @@ class KeyManagementEntity:
             await self.links[end.id].demand_trusted()
         else:
             judging.demand(peer, Kind.SAE, post_quantum=self._requires_post_quantum(peer))
+            await self._demand_seen()
         if request.method == "GET":
             key_ids = etsi014.parse_key_ids_query(call.query)
         else:
@@ -180,6 +182,17 @@ class KeyManagementEntity:
         digest = hashlib.sha256(peer.fingerprint + ",".join((call.sae_id, *key_ids)).encode()).digest()
         taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids, digest))
         return self._container(taken)
+
+    async def _demand_seen(self) -> None:
+        """Return once any other KME has seen how far this store has come. Raises `PeerUnavailable`.
+
+        Both SAEs are at home here, so no other end stands for these keys; a store that was put back from a copy would
+        hand them out again all the same.
+        """
+        if not any(link.trusted for link in self.links.values()):
+            asked = (link.demand_trusted() for link in self.links.values())
+            if all(troubles := await asyncio.gather(*asked, return_exceptions=True)):
+                raise PeerUnavailable(str(troubles[0]) if troubles else "no other KME knows this store")
 
     def _taking(
         self, peer: Peer, master: str, key_ids: tuple[str, ...], digest: bytes

@@ -92,9 +92,14 @@ class Peering:
         if status != 200:
             raise InDoubt(f"the other KME answered {status}")
         try:
-            return etsi014.decode(answer, AssignAnswer)
+            assigned = etsi014.decode(answer, AssignAnswer)
         except InvalidInput:
             raise InDoubt("the other KME's answer cannot be read") from None
+        shown = await peers.standing_of(await self._store.reader(), self.link.peer_kme, assigned.mark)
+        if shown is not Standing.CONTINUES:
+            self.link.trusted, self.link.trouble = False, "the KME at the other end has another store than before"
+            raise InDoubt(self.link.trouble)
+        return assigned
 
     # Trust
 

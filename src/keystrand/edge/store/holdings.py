@@ -144,7 +144,9 @@ class Holdings:
         """
         found = await self._found(tx, request)
         absent = [
-            key_id for key_id in request.key_ids if not _waiting(found.get(key_id[:-INDEX_DIGITS]), key_id, request)
+            key_id
+            for key_id in request.key_ids
+            if not _waiting(found.get(key_id[:-INDEX_DIGITS]), key_id, request, tx.now)
         ]
         if not absent:
             return await self._hand_out(tx, request, found), False
@@ -289,9 +291,9 @@ def _is_key_of(one: Holding, key_id: str) -> bool:
     return key_id[:-INDEX_DIGITS] == one.order_id and _index(key_id) < one.number
 
 
-def _waiting(one: Holding | None, key_id: str, request: Request) -> bool:
-    """Return whether a key can be handed out to the caller now."""
-    if one is None or one.partner != request.master_sae or one.state != KeyState.ACTIVE.value:
+def _waiting(one: Holding | None, key_id: str, request: Request, now: float) -> bool:
+    """Return whether a key can be handed out to the caller at `now`."""
+    if one is None or one.partner != request.master_sae or one.state != KeyState.ACTIVE.value or one.until <= now:
         return False
     at = _index(key_id)
     return at < one.number and not one.taken[at // 8] >> at % 8 & 1
