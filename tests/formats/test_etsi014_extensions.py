@@ -35,6 +35,7 @@ KEY = Provenance(
 )  # fmt: skip
 names = st.sampled_from([*ALL, "abc_route_type", "keystrand_", "keystrand_wish"])
 values = st.sampled_from([*ALL.values(), None, True, 0, -1, 1.0, "", "indirect", [], {}, 10**12])
+names_of_profiles = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,9}", fullmatch=True)
 extensions = st.lists(st.dictionaries(names, values, max_size=3), max_size=3)
 
 
@@ -185,7 +186,8 @@ def test_provenance_is_json_with_our_prefix() -> None:
         route_type=st.sampled_from(RouteType),
         age_s=st.integers(0, 10**9),
         qber_max=st.just(UNSET) | st.floats(0, 1),
-        profile=st.just(UNSET) | st.from_regex(r"[a-z0-9][a-z0-9.-]{0,9}", fullmatch=True),
+        profile=st.just(UNSET) | names_of_profiles,
+        instead_of=st.lists(names_of_profiles, max_size=2).map(tuple),
     )
 )
 def test_provenance_survives_the_wire(key: Provenance) -> None:
