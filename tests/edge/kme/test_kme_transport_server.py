@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from OpenSSL import SSL
 
 from keystrand.edge import tls
 from keystrand.edge.kme.server import HttpProtocol, Request, Response
-from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
+from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol, TlsTransport
 from keystrand.edge.pki import Kind, Pki, issue_pki
 from keystrand.edge.tls import Peer
 from keystrand.model.errors import PeerUnavailable
@@ -320,3 +322,48 @@ def test_one_identity_with_many_connections_gets_its_share(pki: Pki) -> None:
     alive, answered = asyncio.run(run())
     assert alive == 64
     assert answered.endswith(b"/r ")
+
+
+def test_nothing_of_a_connection_stays_behind(pki: Pki) -> None:
+    """Once it has ended, a connection is freed at once, not when the collector comes by: its buffers are large."""
+    made: list[weakref.ref[Any]] = []
+
+    class Noted(HttpProtocol):
+        """A front that is noted."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """Note it, and what is below."""
+            assert isinstance(transport, TlsTransport)
+            made.extend(weakref.ref(one) for one in (self, transport, transport._below))
+            super().connection_made(transport)
+
+    async def run() -> list[Any]:
+        limits = Limits(goodbye_s=0.1)
+        context, open_ones = tls.server_context(pki.of(Kind.KME, "kme-a")), Connections(limits)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: TlsServerProtocol(
+                context, lambda: Noted(lambda _, request: echo(request), limits, set()), limits, open_ones
+            ),
+            "127.0.0.1", 0,
+        )  # fmt: skip
+        for words in (CLOSING, b"nonsense\r\n\r\n", b""):
+            stream = await asyncio.to_thread(connected, pki, server.sockets[0].getsockname()[1])
+            stream.sendall(words)
+            if words:
+                await asyncio.to_thread(drained, stream)
+            else:
+                await asyncio.to_thread(stream.close)
+        server.close()
+        for _ in range(100):
+            if not len(open_ones):
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        return [ref() for ref in made]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(run()) == [None] * 9
+    finally:
+        gc.enable()

@@ -164,6 +164,7 @@ class HttpFront(asyncio.Protocol):
         self._deaf = self._over = True
         self._waiting.clear()
         self._deadline.cancel()
+        del self._parser  # it holds what holds it
 
     def pause_writing(self) -> None:
         """Hold back further answers."""

@@ -165,6 +165,8 @@ class TlsProtocol(asyncio.Protocol):
             self._timer.cancel()
         if self._application:
             self._application.connection_lost(exc)
+            # in a circle they would stay, with OpenSSL's buffers, until the collector comes by
+            del self.transport
         self._application = None
 
     def pause_writing(self) -> None:

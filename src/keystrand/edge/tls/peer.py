@@ -75,7 +75,7 @@ class Leaf(Struct, frozen=True, kw_only=True):
 
 
 def read_leaf(der: bytes, *, common_name_saes: bool) -> Leaf:
-    """Return what a certificate says. Raises `PolicyDenied` where it stands for no party; reading may raise anything."""
+    """Return what a certificate says. Raises `PolicyDenied` for one of no party; reading may raise anything."""
     certificate = x509.load_der_x509_certificate(der)
     return Leaf(
         certificate=certificate, identity=party_of(certificate, common_name_saes=common_name_saes),
