@@ -27,6 +27,8 @@ _VERSION = 15
 _CONNECT_S = 10.0
 _PATIENCE_S = 10.0
 """How long a statement may take beside the time that others may hold the lock; then the database counts as lost."""
+_NAME_S = 2.0
+"""How long a process that starts waits for an earlier one of its name to be gone: the server notices that soon."""
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TEXT = 'TEXT COLLATE "C"'
 """By octets, as in SQLite: an index by a language's rules breaks when the system's rules change."""
@@ -177,7 +179,7 @@ class PostgresBackend:
         """Be the only one that writes as `writer`, for as long as the connection lasts. Raises `StoreFailure`."""
         one, two = _place(self._schema, self.writer)
         try:
-            await self.outcome(self._db.execute(f"SELECT pg_advisory_lock({one}, {two})", timeout=self.lease_s))
+            await self.outcome(self._db.execute(f"SELECT pg_advisory_lock({one}, {two})", timeout=_NAME_S))
         except StoreFailure as error:
             if not isinstance(error.__cause__, TimeoutError):
                 raise
