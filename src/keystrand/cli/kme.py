@@ -59,8 +59,12 @@ def lab(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     options = LabOptions(nodes, stock, block_bits, rate, algorithm.value, max_key_count)
-    say(f"making {nodes} key management entities in {folder}; see {folder / 'lab.json'}")
-    run_lab(folder, options, lambda: typer.echo("ready"), stop)
+
+    def ready() -> None:
+        typer.echo("ready")
+        say(f"{nodes} key management entities; what a client needs is in {folder / 'lab.json'}; ^C ends them")
+
+    run_lab(folder, options, ready, stop)
 
 
 @app.command()
