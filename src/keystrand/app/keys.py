@@ -98,7 +98,10 @@ def change_keys(access: OperatorAccess, key_id: str, word: str, why: str, *, dry
 
 
 def rotate_pair(access: OperatorAccess, master: str, slave: str, *, dry_run: bool = False) -> Row:
-    """Void what the pair has not fetched yet, and make a new key due; return how many orders that voids, or would."""
+    """Void what the pair has not fetched yet, and make a new key due, at the KMEs of both.
+
+    Return how many orders that voids, or would at this KME alone; `trouble` says why the other one did not do its part.
+    """
     with access.open() as operator:
         if not dry_run:
             return operator.rotate(master, slave)
@@ -109,7 +112,7 @@ def rotate_pair(access: OperatorAccess, master: str, slave: str, *, dry_run: boo
             for one in operator.keys(sae=sae, state=state.value)
             if one["partner"] == partner
         }
-    return {"master": master, "slave": slave, "orders_voided": len(orders)}
+    return {"master": master, "slave": slave, "orders_voided": len(orders), "trouble": ""}
 
 
 def rotation_of(access: OperatorAccess, master: str, slave: str) -> Told:

@@ -14,6 +14,7 @@ MasterArgument = Annotated[str, typer.Argument(metavar="MASTER", help="The SAE t
 SlaveArgument = Annotated[str, typer.Argument(metavar="SLAVE", help="The SAE that fetches the same by their IDs.")]
 WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the audit.")]
 NO = 1
+PARTIAL = 3
 
 
 @app.command("list")
@@ -115,13 +116,20 @@ def rotate(
     *,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Void what the pair has not fetched yet; `needs-rotation` says yes until it takes a new key."""
+    """Void what the pair has not fetched yet; `needs-rotation` says yes until it takes a new key.
+
+    Exit 3 where the entity of the other SAE could not be reached: do it again.
+    """
     from keystrand.app.keys import rotate_pair
     from keystrand.app.kme import OperatorAccess
 
-    emit(output, [rotate_pair(OperatorAccess(kme, ca, cert, key), master, slave, dry_run=dry_run)])
+    told = rotate_pair(OperatorAccess(kme, ca, cert, key), master, slave, dry_run=dry_run)
+    emit(output, [told])
     if dry_run:
-        say("dry run: so many would be; nothing was changed")
+        say("dry run: so many wait at this entity; nothing was changed")
+    elif told["trouble"]:
+        say("the entity of the other SAE has not done its part: do it again when it can be reached")
+        raise typer.Exit(PARTIAL)
 
 
 @app.command("needs-rotation")

@@ -159,3 +159,29 @@ def test_what_an_operator_revokes_at_one_end_is_gone_at_the_other(duo: Duo, even
         slave.dec_keys(mine, key_ids)
     assert audited(duo, 0, f"key_{event.value}")[0]["detail"]["why"] == "the laptop was lost"
     assert audited(duo, 1, "notice")[0]["detail"]["event"] == event.value
+
+
+def test_a_rotation_reaches_the_kmes_of_both(duo: Duo) -> None:
+    """Asked at either KME, what waits at the slave's is void and the master's counts anew; a KME away is told of."""
+    rotating = policy("pqc") + "[[rotation]]\nid = 'r'\nmaster = 'sae-a'\nslave = 'sae-b'\nmax_keys = 1000\n"
+    (duo.pair.folder / "policy.toml").write_text(rotating)
+    for at in (0, 1):
+        duo.configure(at, PQC, head="policy = 'policy.toml'")
+    until(lambda: duo.bits(0, "pqc"))
+    for at in (0, 1):
+        with duo.pair.client("sae-a") as client:
+            key_ids = [key.key_id for key in client.enc_keys("sae-b", number=2)]
+        with duo.operator(0) as counting, duo.operator(at) as asked, duo.operator(1) as holding:
+            assert not counting.rotation("sae-a", "sae-b")["due"]
+            assert asked.rotate("sae-a", "sae-b") == {
+                "master": "sae-a", "slave": "sae-b", "orders_voided": 1, "trouble": "",
+            }  # fmt: skip
+            assert counting.rotation("sae-a", "sae-b")["due"]
+            assert [row["state"] for row in holding.keys_of(key_ids[0])] == ["destroyed", "destroyed"]
+        duo.deliver()
+    duo.pair.kill("kme-b")
+    with duo.operator(0) as asked:
+        assert asked.rotate("sae-a", "sae-b")["trouble"]
+        with pytest.raises(InvalidInput):
+            asked.rotate("sae-x", "sae-y")
+    duo.pair.restart("kme-b")

@@ -25,6 +25,7 @@ ASSIGN_URL = f"{_BASE}/assign"
 NOTICES_URL = f"{_BASE}/notices"
 AGREE_URL = f"{_BASE}/agree"
 FETCH_URL = f"{_BASE}/fetch"
+ROTATE_URL = f"{_BASE}/rotate"
 
 BlockId = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", description="UUID in lower case")
@@ -199,6 +200,20 @@ class Fetch(_Part, frozen=True, kw_only=True):
     link: Identifier
     block_id: BlockId
     key_ids: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(min_length=1, max_length=1024)]
+
+
+class Rotate(_Part, frozen=True, kw_only=True):
+    """An operator wants the pair to take a new key: void what waits at your end, and count from now on."""
+
+    link: Identifier
+    master_sae: PartyId
+    slave_sae: PartyId
+
+
+class Rotated(_Part, frozen=True, kw_only=True):
+    """How many orders that has voided."""
+
+    orders_voided: Annotated[int, Meta(ge=0)]
 
 
 class Done(_Part, frozen=True, kw_only=True):

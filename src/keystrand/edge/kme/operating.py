@@ -16,6 +16,7 @@ from msgspec import Struct
 from keystrand import __version__
 from keystrand.edge.kme import judging
 from keystrand.edge.kme.entity import KeyManagementEntity
+from keystrand.edge.kme.rotating import Rotating
 from keystrand.edge.kme.server import Request, Response, refuse
 from keystrand.edge.pki import Kind
 from keystrand.edge.store import peers
@@ -74,6 +75,7 @@ class Operating:
 
     def __init__(self, entity: KeyManagementEntity, reload: Callable[[], None]) -> None:
         self._entity, self._reload, self._since = entity, reload, time.time()
+        self._rotating = Rotating(entity)
         self._gets: dict[str, Handle] = {
             "status": self._status, "keys": self._keys, "rotation": self._rotation, "policy": self._policy,
         }  # fmt: skip
@@ -196,30 +198,7 @@ class Operating:
     async def _rotate(self, peer: Peer, request: Request, _query: dict[str, str]) -> Any:
         """Void what the pair has not fetched yet, and have `needs-rotation` say so until it takes a new key."""
         body = etsi014.decode(request.body, PairBody)
-        store, retention_s = self._entity.store, float(self._entity.network.config.keys.retention_s)
-
-        async def rotate(tx: Transaction) -> int:
-            sql = (
-                "SELECT DISTINCT order_id FROM holding WHERE state IN ('active', 'suspended')"
-                " AND ((sae = ? AND partner = ?) OR (sae = ? AND partner = ?))"
-            )
-            orders = [one for (one,) in await tx.rows(sql, body.master, body.slave, body.slave, body.master)]
-            await tx.run(
-                "INSERT INTO pair(master, slave, last, keys, due) VALUES(?, ?, 0, 0, ?) ON CONFLICT(master, slave)"
-                " DO UPDATE SET keys = 0, due = excluded.due",
-                body.master, body.slave, tx.now,
-            )  # fmt: skip
-            for order_id in orders:
-                for one in await store.holdings.happen(tx, order_id, KeyEvent.REVOKE):
-                    for kme in set(one.kmes) - {self._entity.network.config.kme_id}:
-                        await peers.tell(tx, order_id, kme, KeyEvent.REVOKE, tx.now + retention_s)
-            tx.note("rotate", peer, master=body.master, slave=body.slave, orders=orders)
-            return len(orders)
-
-        voided = await store.committer.do(rotate)
-        for peering in self._entity.peerings.values():
-            peering.news()
-        return {"master": body.master, "slave": body.slave, "orders_voided": voided}
+        return await self._rotating.rotate(peer, body.master, body.slave)
 
     async def _stage(self, peer: Peer, request: Request, query: dict[str, str]) -> Any:
         body = etsi014.decode(request.body, PolicyBody)
