@@ -20,6 +20,7 @@ from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable,
 
 from .node import Node, NotStarted
 from .plant import IN_DOUBT, NOT_REACHED, SAES, Plant
+from .shim import Action, Op, Rule
 
 _PAUSE_S = 0.02
 _PATIENCE_S = 9.0
@@ -28,9 +29,11 @@ _PAUSES_S = (0.3, 1.2)
 """Between a KME's restart and the next strike."""
 _BOTH = 0.2
 """How many of the strikes hit both KMEs at once."""
+_STALLS_MS = (0, 50, 150)
+_SLOW_S = 0.2
+"""Before a strike a disk is as slow as that for so long."""
 _RECENT = 6
 """How many orders are asked for again after each strike."""
-_THREADS = 4
 _MOST_KEYS = 4
 _LATE = 0.2
 _LATE_S = 0.4
@@ -69,6 +72,8 @@ class Ledger:
         self._lock = threading.Lock()
         self.given: list[Order] = []
         self.fetched: list[Fetched] = []
+        self.over = False
+        """Whether nobody waits any more for what is still to be fetched."""
         self.wrong: list[str] = []
         """Answers that were no answer to their request."""
         self.again: list[str] = []
@@ -133,11 +138,11 @@ def _repeated(values: Iterable[object]) -> int:
 class Load:
     """Clients in both directions, 1 to 4 keys a request, while this is open. What they are answered is in `ledger`."""
 
-    def __init__(self, plant: Plant, seed: int) -> None:
+    def __init__(self, plant: Plant, seed: int, threads: int = 4) -> None:
         self._plant, self._seed, self.ledger = plant, seed, Ledger()
         self._stop = threading.Event()
         self._broken: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._guarded, args=(n,)) for n in range(_THREADS)]
+        self._threads = [threading.Thread(target=self._guarded, args=(n,)) for n in range(threads)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -148,6 +153,7 @@ class Load:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self.ledger.over = error is not None
         for thread in self._threads:
             thread.join()
         if self._broken:
@@ -206,7 +212,7 @@ def deliver(plant: Plant, master: int, ledger: Ledger, *, patience_s: float = 0.
 def fetch(slave: Client014, order: Order, ledger: Ledger) -> Fetched:
     """Get an order's keys at its slave, again and again on one connection's identity until there is a last word."""
     doubts, until_s = 0, time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until_s:
+    while time.monotonic() < until_s and not ledger.over:
         try:
             keys = slave.dec_keys(SAES[order.master], order.key_ids)
         except (InvalidInput, PolicyDenied) as error:
@@ -219,13 +225,15 @@ def fetch(slave: Client014, order: Order, ledger: Ledger) -> Fetched:
     return Fetched(order=order, keys=None, doubts=doubts)
 
 
-def strike_at_random(plant: Plant, times: int, seed: int, strike: Callable[[Node], None] = Node.kill) -> dict[str, int]:
+def strike_at_random(
+    plant: Plant, times: int, seed: int, strike: Callable[[Node], None] = Node.kill, *, threads: int = 4
+) -> dict[str, int]:
     """Kill a KME, at times both, again and again under load, and start it anew; return what must not be, with counts.
 
-    `strike` is done to what was killed before it starts again.
+    `strike` is done to what was killed before it starts again. `threads` clients ask at once.
     """
     chance = random.Random(seed)
-    load = Load(plant, seed)
+    load = Load(plant, seed, threads)
     try:
         with plant.source(), load:
             load.wait_for(20)
@@ -243,6 +251,10 @@ def strike_at_random(plant: Plant, times: int, seed: int, strike: Callable[[Node
 
 def _strike(plant: Plant, chance: random.Random, load: Load, strike: Callable[[Node], None]) -> None:
     victims = plant.nodes if chance.random() < _BOTH else (chance.choice(plant.nodes),)
+    for one in victims:
+        # where there is a shim: then much is on its way to the disk at once
+        one.rules.set(Rule(ops=Op.SYNC, pattern="*", action=Action.STALL, stall_ms=chance.choice(_STALLS_MS)))
+    time.sleep(_SLOW_S)
     for one in victims:
         one.kill()
     recent = load.ledger.fetched[-_RECENT:]

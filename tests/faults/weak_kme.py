@@ -84,16 +84,13 @@ def _see_nothing() -> None:
     def nothing(*_: Any, **__: Any) -> None:
         return
 
-    async def nothing_later(*_: Any) -> None:
-        return
-
     def append(self: AuditFile, records: Sequence[AuditRecord], _: int) -> None:
         appended(self, records, self.last_generation + 1)
 
     appended = AuditFile.append
     vars(audit_file)["AuditFile"].append = append
     AuditFile.recover = nothing  # type: ignore[method-assign]
-    keystore._check_epochs = nothing_later  # type: ignore[assignment]
+    keystore._refuse_restored = nothing
     vars(peers)["judge"] = lambda *_: Standing.CONTINUES
 
 
