@@ -44,7 +44,7 @@ class VendorKme:
         self._config = config
         self._client = Client014(
             config.url, Path(config.ca), Path(config.certificate), Path(config.key), require_post_quantum=False,
-            timeout_s=_VENDOR_S,
+            foreign=True, timeout_s=_VENDOR_S,
         )  # fmt: skip
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vendor")
 

@@ -45,7 +45,8 @@ class _Connection(http.client.HTTPConnection):
 class Channel:
     """The way to the KME at `url` (https://host:port); threads take turns.
 
-    `kme_id`, where given, is the only KME that is spoken to. `timeout_s` bounds an exchange from its turn to its end,
+    `kme_id`, where given, is the only KME that is spoken to. With `foreign` it is a KME of another make
+    (`tls.foreign`), known by its host's name. `timeout_s` bounds an exchange from its turn to its end,
     connecting included, however the peer spreads its bytes.
     """
 
@@ -56,6 +57,7 @@ class Channel:
         *,
         kme_id: str = "",
         require_post_quantum: bool = True,
+        foreign: bool = False,
         timeout_s: float = 10.0,
     ) -> None:
         """Prepare; nothing is connected yet. Raises `InvalidInput` for a URL or files that cannot be used."""
@@ -63,7 +65,9 @@ class Channel:
         if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
             raise InvalidInput(f"{url!r} is not the URL of a KME", hint="write it as https://host:port")
         self._host, self._port = parts.hostname, parts.port or 443
-        self._context: SSL.Context = tls.client_context(credentials)
+        self._context: SSL.Context = (
+            tls.foreign_context(credentials, self._host) if foreign else tls.client_context(credentials)
+        )
         self._kme_id, self._require, self._timeout_s = kme_id, require_post_quantum, timeout_s
         self._turn = threading.Lock()
         self._stream: tls.BlockingTls | None = None

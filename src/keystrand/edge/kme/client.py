@@ -38,12 +38,14 @@ class Client014:
         *,
         kme_id: str = "",
         require_post_quantum: bool = True,
+        foreign: bool = False,
         timeout_s: float = 10.0,
     ) -> None:
-        credentials = Credentials(ca=ca, certificate=cert, key=key)
+        """Prepare; nothing is connected yet. `foreign`: the KME is of another make. Raises `InvalidInput`."""
         self._channel = Channel(
-            url, credentials, kme_id=kme_id, require_post_quantum=require_post_quantum, timeout_s=timeout_s
-        )
+            url, Credentials(ca=ca, certificate=cert, key=key), kme_id=kme_id,
+            require_post_quantum=require_post_quantum, foreign=foreign, timeout_s=timeout_s,
+        )  # fmt: skip
 
     @property
     def peer(self) -> Peer | None:

@@ -7,6 +7,7 @@ recorded, and a client may refuse any other before it has sent a byte of its own
 
 from keystrand.edge.tls.blocking import BlockingTls, connect
 from keystrand.edge.tls.contexts import client_context, default_group, server_context
+from keystrand.edge.tls.foreign import foreign_context
 from keystrand.edge.tls.live import LiveContext
 from keystrand.edge.tls.peer import (
     RECORD_BYTES,
@@ -24,6 +25,6 @@ from keystrand.edge.tls.peer import (
 
 __all__ = [
     "RECORD_BYTES", "BlockingTls", "LiveContext", "Peer", "check_server", "client_context", "connect", "covers_host",
-    "default_group", "established", "group_name", "is_address", "is_post_quantum", "read_certificate", "reason_of",
-    "refusal_of", "server_context",
+    "default_group", "established", "foreign_context", "group_name", "is_address", "is_post_quantum",
+    "read_certificate", "reason_of", "refusal_of", "server_context",
 ]  # fmt: skip

@@ -59,6 +59,16 @@ def _context(method: int, credentials: Credentials, *, common_name_saes: bool) -
     # no resumption: every connection proves its certificate anew
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET)
+    use_files(context, credentials)
+    _set_store(context, credentials.crl)
+    context.set_verify(
+        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _Check(common_name_saes=common_name_saes)
+    )  # fmt: skip
+    return context
+
+
+def use_files(context: SSL.Context, credentials: Credentials) -> None:
+    """Have `context` show the certificate of `credentials` and trust its authority. Raises `InvalidInput`."""
     try:
         context.use_certificate_chain_file(str(credentials.certificate))
         context.use_privatekey_file(str(credentials.key))
@@ -70,11 +80,6 @@ def _context(method: int, credentials: Credentials, *, common_name_saes: bool) -
             "its authority",
             hint="name three PEM files that belong together; issue a new set where they do not",
         ) from None
-    _set_store(context, credentials.crl)
-    context.set_verify(
-        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _Check(common_name_saes=common_name_saes)
-    )  # fmt: skip
-    return context
 
 
 def _set_store(context: SSL.Context, crl: Path | None) -> None:

@@ -77,8 +77,13 @@ class Leaf(Struct, frozen=True, kw_only=True):
 def read_leaf(der: bytes, *, common_name_saes: bool) -> Leaf:
     """Return what a certificate says. Raises `PolicyDenied` for one of no party; reading may raise anything."""
     certificate = x509.load_der_x509_certificate(der)
+    return leaf_of(certificate, party_of(certificate, common_name_saes=common_name_saes))
+
+
+def leaf_of(certificate: x509.Certificate, identity: Identity) -> Leaf:
+    """Return what a certificate says, as that of `identity`."""
     return Leaf(
-        certificate=certificate, identity=party_of(certificate, common_name_saes=common_name_saes),
+        certificate=certificate, identity=identity,
         valid_until_s=certificate.not_valid_after_utc.timestamp(), serial=certificate.serial_number,
         issuer=certificate.issuer.rfc4514_string(), fingerprint=certificate.fingerprint(hashes.SHA256()),
     )  # fmt: skip
