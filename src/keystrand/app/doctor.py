@@ -83,6 +83,8 @@ _CHECKS: tuple[tuple[str, Callable[[], str]], ...] = (
 _EXTRAS = (
     ("asyncssh", "demo", "the demonstration's SSH server"),
     ("uvloop", "fast", "a faster event loop for the KME"),
+    ("asyncpg", "postgres", "the key store in PostgreSQL"),
+    ("pkcs11", "hsm", "the master key in a PKCS#11 token"),
 )
 
 
