@@ -172,7 +172,7 @@ class KeyManagementEntity:
             end = judging.link_between(self.network, peer, call.sae_id, post_quantum=self._requires_post_quantum(peer))
             await self.links[end.id].demand_trusted()
         else:
-            judging.demand(peer, Kind.SAE, post_quantum=self._requires_post_quantum(peer))
+            judging.demand_served(self.network, peer, post_quantum=self._requires_post_quantum(peer))
             await self._demand_seen()
         if request.method == "GET":
             key_ids = etsi014.parse_key_ids_query(call.query)

@@ -57,15 +57,20 @@ def demand_valid(peer: Peer, now: float) -> None:
         raise PolicyDenied("the certificate of this connection has expired")
 
 
+def demand_served(network: Network, peer: Peer, *, post_quantum: bool) -> None:
+    """Raise `PolicyDenied` unless the caller is an SAE of this KME."""
+    demand(peer, Kind.SAE, post_quantum=post_quantum)
+    if network.homes.get(peer.identity.id) != network.config.kme_id:
+        raise PolicyDenied("this KME does not serve the calling SAE")
+
+
 def link_between(network: Network, peer: Peer, other_sae: str, *, post_quantum: bool) -> LinkEnd:
     """Return the link that joins the calling SAE's KME (this one) to that of `other_sae`.
 
     Raises `PolicyDenied`, in the same words whether the other SAE is unknown or not associated: 014 is silent, and
     existence is nobody's business.
     """
-    demand(peer, Kind.SAE, post_quantum=post_quantum)
-    if network.homes.get(peer.identity.id) != network.config.kme_id:
-        raise PolicyDenied("this KME does not serve the calling SAE")
+    demand_served(network, peer, post_quantum=post_quantum)
     link = network.by_peer.get(network.homes.get(other_sae, ""))
     if link is None:
         raise PolicyDenied("the calling SAE has no association with the SAE named in the URL")

@@ -98,7 +98,7 @@ async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Ke
         former = [read_public_key(Path(file)) for file in config.audit.former_keys]
         signer = open_signer(Path(config.audit.signing_key), make=new_writer or bool(former))
         audit = AuditFile(
-            Path(config.audit.folder), signer, store_id=store_id, former=former, clock=clock, tell=sinks.tell
+            Path(config.audit.folder), signer, store_id=store_id, former=former, tell=sinks.tell
         )  # fmt: skip
         keys = config.keys
         limits = HoldingLimits(replay_s=replay_s, retention_s=float(keys.retention_s))

@@ -8,6 +8,7 @@ next start, so that the two never tell different stories.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -47,6 +48,7 @@ class Transaction:
     def __init__(self, session: Session, now: float) -> None:
         self.session = session
         self.now = now
+        """By the KME's steady clock, which deadlines go by. The audit tells the time of the wall."""
         self.records: list[AuditRecord] = []
         self.cursors: dict[tuple[int, int], Any] = {}
         """Blocks of this batch by pool and number, with the cursor they will have."""
@@ -75,7 +77,7 @@ class Transaction:
         """Add an audit record of what `by`, or this KME itself, did: it stands or falls with the batch."""
         actor, group = (by.identity.urn, by.group) if by else ("self", "")
         self.records.append(
-            AuditRecord(at=self.now, actor=actor, group=group, action=action, detail=detail_of(**detail))
+            AuditRecord(at=time.time(), actor=actor, group=group, action=action, detail=detail_of(**detail))
         )
 
 
