@@ -1,5 +1,6 @@
 """What a configuration says of its sources is judged before anything starts."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,14 @@ def test_several_sources_share_a_link(tmp_path: Path) -> None:
     config = load_config(file)
     assert [one.source for one in config.pqc_sources] == ["pqc", "classical"]
     assert (config.file_sources[0].folder, config.vendor_sources[0].octets) == (str(tmp_path / "in"), 256)
+
+
+def test_the_tables_of_the_guide_are_a_configuration(tmp_path: Path) -> None:
+    """What 'Feed a key management entity' prints can be put into a KME's file as it is."""
+    page = Path(__file__).parents[3] / "docs" / "howto" / "feed-a-kme.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    file = tmp_path / "kme.toml"
+    file.write_text(GOOD + "".join(blocks))
+    config = load_config(file)
+    assert (len(config.pqc_sources), len(config.vendor_sources), len(config.file_sources)) == (1, 1, 1)
+    assert [module.id for module in config.modules] == ["module-a"]
