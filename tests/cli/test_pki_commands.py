@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 
 from keystrand.app.pki import issued_certificates, revoke_certificates
-from keystrand.cli.main import app, run
+from keystrand.cli.main import run
 from keystrand.cli.pki import PartyKind, Signature
-from keystrand.cli.pki import app as pki_app
 from keystrand.edge.pki import Algorithm, Identity, Kind, Pki, party_of, read_revocations
 from keystrand.edge.tls import covers_host, read_certificate
-
-if "pki" not in {group.name for group in app.registered_groups}:
-    app.add_typer(pki_app, name="pki")
 
 
 @pytest.fixture(autouse=True)
