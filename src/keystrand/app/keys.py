@@ -19,6 +19,8 @@ EVENTS = {
     "compromise": KeyEvent.COMPROMISE,
 }
 """What can be made happen to keys, by the word of the command."""
+_TIMES = ("since", "until")
+_SELDOM = ("kme", "link", "profile", "since")
 _LIVE = (KeyState.ACTIVE, KeyState.SUSPENDED)
 
 
@@ -49,12 +51,13 @@ def show_key(access: OperatorAccess, key_id: str) -> list[Told]:
     return found
 
 
-def key_rows(keys: Iterable[Told]) -> list[Row]:
-    """Return one row a key and SAE, with times as people read them."""
+def key_rows(keys: Iterable[Told], *, brief: bool = False) -> list[Row]:
+    """Return one row a key and SAE, with times as people read them; `brief` leaves out what is seldom looked for."""
+    left_out = _SELDOM if brief else ()
     return [
-        {**one, **{name: _moment(one[name]) for name in ("since", "until") if name in one}}
+        {name: _moment(value) if name in _TIMES else value for name, value in one.items() if name not in left_out}
         for one in keys
-    ]  # fmt: skip
+    ]
 
 
 def _moment(at: Any) -> str:

@@ -84,7 +84,7 @@ def link_rows(status: Told) -> list[Row]:
 def headline(status: Told) -> list[str]:
     """Return what else is worth saying of a status: who it is, its policy, its keys, and what ran out."""
     policy, store = status["policy"], status["store"]
-    keys = ", ".join(f"{one['orders']} {one['state']} at its {one['role']}" for one in status["keys"])
+    keys = ", ".join(f"{one['orders']} {one['state']} ({one['role']})" for one in status["keys"])
     return [
         f"{status['kme_id']}: keystrand {status['version']}, up {status['up_s']:.0f} s, commit {store['generation']}",
         f"policy {policy['name']!r}, revision {policy['revision']} ({policy['file']})",

@@ -33,7 +33,7 @@ def list_command(
     from keystrand.app.kme import OperatorAccess
 
     found, more = list_keys(OperatorAccess(kme, ca, cert, key), sae=sae, state=state, limit=limit)
-    emit(output, key_rows(found), value=found)
+    emit(output, key_rows(found, brief=output is Output.TABLE), value=found)
     if more:
         say(f"there are more than these {limit}: raise --limit, or name --sae or --state")
 
@@ -52,7 +52,7 @@ def show(
     from keystrand.app.kme import OperatorAccess
 
     found = show_key(OperatorAccess(kme, ca, cert, key), key_id)
-    emit(output, key_rows(found), value=found)
+    emit(output, key_rows(found, brief=output is Output.TABLE), value=found)
 
 
 def _happen(word: str, key_id: str, access: tuple[object, ...], why: str, output: Output, *, dry_run: bool) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from keystrand.edge.devices import files
 from keystrand.edge.devices.files import MOST_OCTETS, KeyFolder
+from keystrand.edge.kme.confirming import AT_ONCE
 
 from .conftest import Duo, until
 
@@ -176,3 +177,19 @@ def test_a_folder_that_is_not_there_is_told_and_waited_for(duo: Duo) -> None:
     assert duo.bits(0, "qkd") == 0
     (duo.pair.folder / "later").mkdir(mode=0o700)
     until(lambda: "files of link corridor: goes on" in duo.log(0))
+
+
+@pytest.mark.system
+def test_many_files_at_one_end_hold_up_no_others(duo: Duo) -> None:
+    """However many blocks wait for the other end, one that both have is confirmed all the same."""
+    places = [duo.pair.folder / f"in-{at}" for at in (0, 1)]
+    for at, place in enumerate(places):
+        place.mkdir(mode=0o700)
+        duo.configure(at, f"[[file_source]]\nlink = 'corridor'\nfolder = 'in-{at}'\nmaster_kme = 'kme-a'\n")
+    for _ in range(2 * AT_ONCE + 1):
+        put(places[0], secrets.token_bytes(100))
+    until(lambda: not list(places[0].iterdir()))
+    content, name = secrets.token_bytes(1024), "ffffffff-ffff-4fff-bfff-ffffffffffff.key"
+    for place in places:
+        put(place, content, name)
+    until(lambda: duo.bits(0, "qkd") == 8 * (1024 - 32))
