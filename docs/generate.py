@@ -9,6 +9,7 @@ import typer
 
 from keystrand.cli.main import app
 from keystrand.formats.documents import DOCUMENTS, schema
+from keystrand.formats.etsi014_openapi import document_text
 from keystrand.model.errors import KeystrandError
 from keystrand.model.estate import Estate
 
@@ -60,6 +61,7 @@ def pages() -> dict[Path, str]:
     kinds = {kind.kind(): schema(kind) for kind in DOCUMENTS} | {"estate": schema(Estate)}
     for name, content in kinds.items():
         made[REFERENCE / "schemas" / f"{name}.schema.json"] = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    made[REFERENCE / "etsi-014.openapi.json"] = document_text()
     return made
 
 

@@ -21,6 +21,8 @@ KEYRING_ENTRY = f"{_ROOT}/kme/keyring/entry"
 AUDIT_CHECKPOINT = f"{_ROOT}/kme/audit/checkpoint"
 """Binds a checkpoint's signature; parts: store id, sequence number, generation, time, hash of the line before."""
 
+REPETITION = f"{_ROOT}/kme/repetition"
+"""Tells one Get key with key IDs from another; parts: master SAE, key IDs. Before it: the caller's certificate."""
 BLOCK_CONFIRMATION = f"{_ROOT}/kme/block-confirmation"
 """Begins what the tag of a block says; parts: link, block id, source, number."""
 AGREED_BLOCK = f"{_ROOT}/kme/agreed-block"

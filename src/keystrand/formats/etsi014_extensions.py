@@ -15,13 +15,8 @@ from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.key import RouteType, SourceKind, Strength
 from keystrand.model.units import Identifier, Ratio
 
-__all__ = ["PREFIX", "Demands", "Label", "Provenance", "RouteType", "Seconds", "Source", "extension_of", "joined",
-           "parse_demands", "parse_wishes", "provenance_in", "refuse_unmet", "unmet"]  # fmt: skip
-
 PREFIX = "keystrand_"
 _YEAR_S = 31_536_000
-Label = Strength
-Source = SourceKind
 Seconds = Annotated[int, Meta(ge=0, le=100 * _YEAR_S, description="seconds")]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from keystrand.crypto.labels import REPETITION, bound
 from keystrand.edge.kme import judging, messages, peering, wire
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.confirming import confirm
@@ -35,9 +36,9 @@ from keystrand.edge.telemetry.metrics import Metrics
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Call, Method
-from keystrand.formats.etsi014_extensions import Label, Provenance, RouteType, Source, extension_of
+from keystrand.formats.etsi014_extensions import Provenance, extension_of
 from keystrand.model.errors import KeystrandError, PeerUnavailable, PolicyDenied, StoreFailure
-from keystrand.model.key import SourceKind
+from keystrand.model.key import RouteType, SourceKind, Strength
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ class KeyManagementEntity:
         else:
             key_ids = etsi014.parse_key_ids(request.body)
         judging.judge_ids(self.network.config.keys, key_ids)
-        digest = hashlib.sha256(peer.fingerprint + ",".join((call.sae_id, *key_ids)).encode()).digest()
+        digest = hashlib.sha256(peer.fingerprint + bound(REPETITION, call.sae_id, *key_ids)).digest()
         taken = await self.store.committer.do(self._taking(peer, call.sae_id, key_ids, digest))
         return self._container(taken)
 
@@ -314,7 +315,7 @@ def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) ->
     """Return the `key_extension` that says where keys came from."""
     return extension_of(
         Provenance(
-            label=Label(told["label"]), sources=tuple(map(Source, told["sources"])), hops=tuple(told["hops"]),
+            label=Strength(told["label"]), sources=tuple(map(SourceKind, told["sources"])), hops=tuple(told["hops"]),
             route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])),
             qber_max=UNSET if told["qber"] == NO_QBER else told["qber"],
             profile=told["profile"], instead_of=instead_of,
