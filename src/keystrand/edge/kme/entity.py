@@ -52,7 +52,7 @@ Serve = Callable[[Peer, Request], Awaitable[Response]]
 
 
 class KeyManagementEntity:
-    """One KME, put together by `kme.running`. `revoked` says whether a certificate was revoked since its handshake."""
+    """One KME, put together by `kme.running`."""
 
     def __init__(
         self, network: Network, store: KeyStore, links: dict[str, Link], peerings: dict[str, Peering], grants: Grants,
@@ -60,7 +60,6 @@ class KeyManagementEntity:
     ) -> None:  # fmt: skip
         self.network, self.store, self.links, self.peerings, self.grants = network, store, links, peerings, grants
         self.metrics, self._assigner, self.clock = metrics, assigner, clock
-        self.revoked: Callable[[Peer], bool] = lambda _: False
         self.sent_over: Callable[[int], Sent] = lambda _: Sent.GONE
         """What became of what was sent over a connection."""
         self._denials = Denials(store)
@@ -99,8 +98,6 @@ class KeyManagementEntity:
 
     def _demand_valid(self, peer: Peer) -> None:
         judging.demand_valid(peer, time.time())
-        if self.revoked(peer):
-            raise PolicyDenied("the certificate of this connection has been revoked")
 
     async def _call(self, peer: Peer, call: Call, request: Request) -> Response:
         if request.method == "POST" and call.method is Method.STATUS:

@@ -199,7 +199,6 @@ class Server:
         )
         self._open.came = self._count
         self.entity.sent_over = self._open.sent_over
-        self.entity.revoked = lambda peer: bool(self._tls.refusal_of(peer))
         self.entity.operator = Operating(self.entity, self._reload).answer
         self._sources = Sources(config, self.entity, client.current)
         self._watch = asyncio.get_running_loop().create_task(self._grants.watch(links))
@@ -253,7 +252,18 @@ class Server:
         return f"https://{config.host}:{self._listener.sockets[0].getsockname()[1]}"
 
     def _application(self) -> HttpProtocol:
-        return HttpProtocol(self.entity.answer, self._limits, self._running)
+        return HttpProtocol(self.entity.answer, self._limits, self._running, self._denied)
+
+    def _denied(self, peer: Peer) -> str:
+        """Return why an open connection may not go on; empty where it may."""
+        why = self._tls.refusal_of(peer)
+        if why:
+
+            async def note(tx: Transaction) -> None:
+                tx.note("denied", peer, why=why)
+
+            self._store.committer.do(note).add_done_callback(swallow)
+        return why
 
     def _fail(self, failure: StoreFailure) -> None:
         if not self.failed.done():
