@@ -101,7 +101,7 @@ class Channel:
             self._drop()
             try:
                 self._stream, self.peer = tls.connect(
-                    self._live.current(), self._host, self._port, timeout_s=self._timeout_s, kme_id=self._kme_id,
+                    self._context, self._host, self._port, timeout_s=self._timeout_s, kme_id=self._kme_id,
                     require_post_quantum=self._require,
                 )  # fmt: skip
             except PeerUnavailable as error:

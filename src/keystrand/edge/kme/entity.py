@@ -46,7 +46,7 @@ _CARRIED = 65_536
 """For so many of the latest answers it is known which connection carried them: who still has it has the answer."""
 
 _ACKNOWLEDGED_S = 1.0
-"""A client's machine that is there has acknowledged what it got by then: TCP delays that by 0.5 s at most (RFC 9293)."""
+"""By then a client's machine that is there has acknowledged them; TCP delays that by 0.5 s at most (RFC 9293)."""
 
 Serve = Callable[[Peer, Request], Awaitable[Response]]
 
