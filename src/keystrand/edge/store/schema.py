@@ -30,6 +30,7 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS block_seal(block_id TEXT PRIMARY KEY, sealed BYTEA NOT NULL)",
     # blocks that were here: a source that repeats itself brings no key twice
     "CREATE TABLE IF NOT EXISTS block_seen(block_id TEXT PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS block_seen_until ON block_seen(until)",
     # what one SAE of this KME holds of one order of keys, as its master or as a slave
     "CREATE TABLE IF NOT EXISTS holding(order_id TEXT NOT NULL, sae TEXT NOT NULL, role TEXT NOT NULL,"
     " partner TEXT NOT NULL, kme TEXT NOT NULL, link TEXT NOT NULL, size BIGINT NOT NULL, count BIGINT NOT NULL,"

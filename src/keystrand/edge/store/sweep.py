@@ -13,8 +13,8 @@ from keystrand.edge.store.pools import Pools
 from keystrand.keys.lifecycle import KeyEvent, step
 from keystrand.model.key import KeyState
 
-_AT_ONCE = 2000
-"""How many rows one sweep touches of each kind: others wait for its commit."""
+_AT_ONCE = 250
+"""How many rows one sweep touches of each kind: others wait for it, about as long as for a sync of the disk."""
 _ACTIVE, _SUSPENDED = KeyState.ACTIVE.value, KeyState.SUSPENDED.value
 _DEACTIVATED = KeyState.DEACTIVATED.value
 
@@ -30,21 +30,17 @@ class Swept(Struct, frozen=True, kw_only=True):
 
 async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: float) -> Swept:
     """Carry out what is due at the transaction's time."""
-    await _shred(tx, retention_s)
+    shredded = await _shred(tx, retention_s)
     expired = await _expire(tx, holdings)
     old = tuple(
         block_id for (block_id,) in await tx.rows("SELECT block_id FROM block WHERE until <= ? LIMIT 100", tx.now)
     )
     await pools.destroy(tx, old)
-    forgotten = await _forget(tx)
-    for table in ("replay", "outbox"):
-        await _run_if_any(tx, f"DELETE FROM {table} WHERE until <= ?", tx.now)  # noqa: S608  # names of our own tables
-    # a block that is here stays known: it cannot come once more
-    held = "SELECT 1 FROM block b WHERE b.block_id = block_seen.block_id"
-    await _run_if_any(tx, f"DELETE FROM block_seen WHERE until <= ? AND NOT EXISTS ({held})", tx.now)  # noqa: S608  # as above
+    forgotten = [await _forget(tx), await _forget_answers(tx), await _forget_blocks(tx)]
+    await _run_if_any(tx, "DELETE FROM outbox WHERE until <= ?", tx.now)
     return Swept(
         expired=expired, old_blocks=old, ended_epochs=await _end_epochs(tx),
-        more=forgotten >= _AT_ONCE or len(expired) >= _AT_ONCE,
+        more=max(shredded, len(expired), *forgotten) >= _AT_ONCE,
     )  # fmt: skip
 
 
@@ -55,10 +51,14 @@ async def _run_if_any(tx: Transaction, sql: str, *values: object) -> int:
     return changed
 
 
-async def _shred(tx: Transaction, retention_s: float) -> None:
+async def _shred(tx: Transaction, retention_s: float) -> int:
+    """Take the material of keys whose answers can no longer be repeated."""
     after = step(KeyState.DEACTIVATED, KeyEvent.EXPIRE).value
-    sql = "UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE until <= ? AND state = ? AND sealed IS NOT NULL"
-    await _run_if_any(tx, sql, after, tx.now + retention_s, tx.now, _DEACTIVATED)
+    due = (
+        "SELECT order_id, sae FROM holding WHERE until <= ? AND state = ? AND sealed IS NOT NULL ORDER BY until LIMIT ?"
+    )
+    sql = f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due})"  # noqa: S608  # constants
+    return await _run_if_any(tx, sql, after, tx.now + retention_s, tx.now, _DEACTIVATED, _AT_ONCE)
 
 
 async def _expire(tx: Transaction, holdings: Holdings) -> tuple[str, ...]:
@@ -74,6 +74,20 @@ async def _forget(tx: Transaction) -> int:
     ended = "SELECT order_id, sae FROM holding WHERE until <= ? AND state NOT IN (?, ?) AND sealed IS NULL LIMIT ?"
     sql = f"DELETE FROM holding WHERE (order_id, sae) IN ({ended})"  # noqa: S608  # constants
     return await _run_if_any(tx, sql, tx.now, _ACTIVE, _SUSPENDED, _AT_ONCE)
+
+
+async def _forget_answers(tx: Transaction) -> int:
+    sql = "DELETE FROM replay WHERE digest IN (SELECT digest FROM replay WHERE until <= ? ORDER BY until LIMIT ?)"
+    return await _run_if_any(tx, sql, tx.now, _AT_ONCE)
+
+
+async def _forget_blocks(tx: Transaction) -> int:
+    """Forget the IDs of blocks that were here. One that is here stays known: it cannot come once more."""
+    due = (
+        "SELECT block_id FROM block_seen s WHERE until <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM block b WHERE b.block_id = s.block_id) ORDER BY until LIMIT ?"
+    )
+    return await _run_if_any(tx, f"DELETE FROM block_seen WHERE block_id IN ({due})", tx.now, _AT_ONCE)  # noqa: S608  # constants
 
 
 async def _end_epochs(tx: Transaction) -> tuple[int, ...]:
