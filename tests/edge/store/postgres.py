@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -31,29 +32,35 @@ def binaries() -> Path:
     return found[max(found)]
 
 
-def _owner() -> dict[str, str | int]:
-    """Return how to run the server: it refuses to be root's."""
-    return {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-
-
 class PostgresServer:
-    """A running server; `dsn` leads to a schema of it."""
+    """A server with its data in `folder`; `dsn` leads to a schema of it."""
 
-    def __init__(self, folder: Path, port: int, child: "subprocess.Popen[bytes]") -> None:
-        self.folder, self.port, self._child = folder, port, child
-        self._schemas = 0
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def make(self) -> None:
+        """Make its data folder, with default settings."""
+        self._call("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C").wait(_START_S)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._child = self._call("postgres", "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1")
+        self._wait_ready()
+
+    def _call(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        # it refuses to be root's
+        owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+        command = [str(binaries() / name), "-D", str(self.folder / "db"), *arguments]
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, **owner
+            )  # fmt: skip
 
     def dsn(self, schema: str = "") -> str:
         """Return a connection string, over the loopback interface."""
         place = f"postgresql://{_USER}@127.0.0.1:{self.port}/postgres"
         return f"{place}?search_path={schema}" if schema else place
-
-    def new_schema(self) -> str:
-        """Make an empty schema and return its name: one store has one."""
-        self._schemas += 1
-        name = f"store_{self._schemas}"
-        self.run(f"CREATE SCHEMA {name}")
-        return name
 
     def run(self, sql: str) -> list[tuple[object, ...]]:
         """Run a statement without our code and return its rows."""
@@ -67,50 +74,51 @@ class PostgresServer:
 
         return asyncio.run(run())
 
-    def wait_ready(self) -> None:
-        """Wait until it answers."""
+    def _wait_ready(self) -> None:
         until_s = time.monotonic() + _START_S
         while True:
             try:
                 self.run("SELECT 1")
             except (OSError, asyncpg.PostgresError):
-                assert self._child.poll() is None, (self.folder / "log").read_text(errors="replace")[-2000:]
+                ended = self._child is None or self._child.poll() is not None
+                assert not ended, (self.folder / "log").read_text(errors="replace")[-2000:]
                 assert time.monotonic() < until_s, "the database server does not answer"
                 time.sleep(0.05)
             else:
                 return
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it: at once and in good order by SIGINT, as a crash would by SIGQUIT."""
-        self._child.send_signal(how)
-        self._child.wait(_START_S)
+    def stop(self) -> None:
+        """End it in good order, without waiting for its clients."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End it with no order at all."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._child:
+            self._child.send_signal(how)
+            self._child.wait(_START_S)
+        self._child = None
 
 
 @contextlib.contextmanager
 def running_server() -> Iterator[PostgresServer]:
-    """Make and start a server with default settings (fsync on), and remove it afterwards."""
+    """Make and start a server (fsync on, as it comes), and remove it afterwards."""
     # not below pytest's folder: another user must get there, and a socket's path is short
     folder = Path(tempfile.mkdtemp(prefix="keystrand-pg-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
-        bin_folder, place = binaries(), folder / "db"
-        command = [str(bin_folder / "initdb"), "-D", str(place), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=folder, **_owner())  # type: ignore[call-overload]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        with (folder / "log").open("wb") as log:
-            child = subprocess.Popen(
-                [str(bin_folder / "postgres"), "-D", str(place), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder, **_owner(),  # type: ignore[call-overload]
-            )  # fmt: skip
-        server = PostgresServer(folder, port, child)
+        server = PostgresServer(folder, port)
+        server.make()
         try:
-            server.wait_ready()
+            server.start()
             yield server
         finally:
-            if child.poll() is None:
-                server.stop()
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

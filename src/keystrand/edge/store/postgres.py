@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import os
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,8 +51,10 @@ def read_dsn(file: Path) -> str:
         parts = None
     if parts is None or parts.scheme not in ("postgresql", "postgres"):
         raise InvalidInput(f"{file} holds no connection string of PostgreSQL", hint=_DSN_HINT)
-    hosts = [host, *asked.get("host", [])]
-    here = all(one in ("", "localhost", "127.0.0.1", "::1") or one.startswith("/") for one in hosts)
+    # what a string leaves open the driver takes from the environment
+    hosts = [host, *asked.get("host", []), *([] if host else [os.environ.get("PGHOST", "")])]
+    named = "service" in asked or "PGSERVICE" in os.environ
+    here = not named and all(one in ("", "localhost", "127.0.0.1", "::1") or one.startswith("/") for one in hosts)
     if not here and asked.get("sslmode") != ["verify-full"]:
         raise InvalidInput(f"{file}: a server on another host needs sslmode=verify-full", hint=_DSN_HINT)
     return dsn
