@@ -1,0 +1,195 @@
+"""Key confirmation and the one-time pad: what passes is the same, and what confirms it is never handed out."""
+
+import hashlib
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.edge.kme.two_kmes import LABEL, Fault, Network, add_block, in_loop, peer, running, until
+
+from keystrand.crypto.secret import Secret
+from keystrand.edge.kme import confirming
+from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad, unseal
+from keystrand.edge.kme.messages import CONFIRM_URL, BlockTag, Confirm
+from keystrand.edge.pki import Kind
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh
+from keystrand.formats import etsi014
+from keystrand.model.errors import NoKeyAvailable
+from keystrand.model.key import SourceKind
+
+ONE_TIME_KEYS = st.binary(min_size=8, max_size=8).map(lambda seed: hashlib.sha256(seed).digest())
+"""Keys as a source gives them: a Poly1305 key of zeros, one in 2**106, would let anything pass."""
+CONTENTS = st.builds(lambda key, rest: key + rest, ONE_TIME_KEYS, st.binary(min_size=1, max_size=170))
+
+
+def fresh(content: bytes, *, no: int = 1, block_id: str = "b", source: SourceKind = SourceKind.QKD) -> Fresh:
+    """Return a block as its master KME numbered it."""
+    return Fresh(block_id, source, no, len(content), LABEL.value)
+
+
+def tagged(content: bytes, **how: object) -> BlockTag:
+    """Return the tag of a block."""
+    return confirming.tag_of("ab", fresh(content, **how), Secret(content))  # type: ignore[arg-type]  # as above
+
+
+@settings(deadline=None)
+@given(CONTENTS)
+def test_the_same_block_passes(content: bytes) -> None:
+    """Two ends that hold the same bytes agree."""
+    assert confirming.agrees("ab", tagged(content), Secret(content))
+
+
+@settings(deadline=None)
+@given(CONTENTS, st.data())
+def test_any_other_bit_fails(content: bytes, data: st.DataObject) -> None:
+    """In what becomes keys, and in what confirms them."""
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    # Poly1305 clears 22 bits of its key: they are no part of it (RFC 8439, 2.5)
+    clamped = {3: 0xF0, 7: 0xF0, 11: 0xF0, 15: 0xF0, 4: 0x03, 8: 0x03, 12: 0x03}
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    ignored = bit // 8 in clamped and clamped[bit // 8] >> bit % 8 & 1
+    assert confirming.agrees("ab", tagged(content), Secret(changed)) == bool(ignored)
+
+
+@settings(deadline=None)
+@given(CONTENTS)
+def test_a_tag_is_for_one_block_under_one_name(content: bytes) -> None:
+    """Of another link, ID, source or number it says nothing."""
+    tag = tagged(content)
+    assert not confirming.agrees("ba", tag, Secret(content))
+    for other in ({"no": 2}, {"block_id": "c"}, {"source": SourceKind.PQC}):
+        assert tagged(content, **other).tag != tag.tag
+
+
+@in_loop
+async def test_what_confirms_a_block_is_never_handed_out(tmp_path: Path) -> None:
+    """A block gives all of its bytes but the first 32, and not one more."""
+    async with running(tmp_path) as net:
+        block_id = await net.fill(64)
+        got = [await net.a.issue("sae-b") for _ in range(2)]
+        assert b"".join(one.keys.reveal() for one in got) == net.material[block_id]
+        assert bytes(CONFIRMATION_OCTETS) not in (one.keys.reveal() for one in got)
+        with pytest.raises(NoKeyAvailable):
+            await net.a.issue("sae-b", size=8)
+
+
+async def bring(net: Network, here: bytes, there: bytes | None) -> str:
+    """Bring a block to the master, and another or none to the slave KME, under one ID."""
+    block_id = str(uuid.uuid4())
+    if there is not None:
+        assert await add_block(net.b, "ab", "a", there, block_id)
+    assert await add_block(net.a, "ab", "a", here, block_id)
+    net.a.peerings["ab"].block_came()
+    return block_id
+
+
+@in_loop
+async def test_blocks_that_differ_are_destroyed_at_both_ends(tmp_path: Path) -> None:
+    """Neither hands out a bit of them; the audits say so."""
+    async with running(tmp_path) as net:
+        await bring(net, b"x" * 96, b"x" * 95 + b"y")
+        await bring(net, b"x" * 96, b"x" * 95)
+
+        async def gone() -> bool:
+            return not await net.a.rows("SELECT 1 FROM block") and not await net.b.rows("SELECT 1 FROM block")
+
+        await until(gone)
+        assert net.a.actions().count("block_differs") == net.b.actions().count("block_differs") == 2
+        with pytest.raises(NoKeyAvailable):
+            await net.a.issue("sae-b", size=8)
+
+
+@in_loop
+async def test_a_block_that_is_not_there_yet_waits(tmp_path: Path) -> None:
+    """It is asked about again, and used once the other end has it."""
+    async with running(tmp_path) as net:
+        block_id = await bring(net, b"x" * 96, None)
+
+        async def asked() -> bool:
+            return any(url == CONFIRM_URL for url, _ in net.a.wires["ab"].said)
+
+        await until(asked)
+        with pytest.raises(NoKeyAvailable):
+            await net.a.issue("sae-b")
+        assert await add_block(net.b, "ab", "a", b"x" * 96, block_id)
+
+        async def ready() -> bool:
+            return bool(await net.a.rows("SELECT 1 FROM block WHERE ready = 1"))
+
+        await until(ready)
+        assert (await net.a.issue("sae-b")).keys.reveal() == b"x" * 32
+
+
+@in_loop
+async def test_a_confirmation_whose_answer_is_lost_is_asked_for_again(tmp_path: Path) -> None:
+    """The slave KME is ready first and says the same the second time."""
+    async with running(tmp_path) as net:
+        net.a.wires["ab"].faults[CONFIRM_URL] = [Fault.ANSWER_LOST, Fault.NONSENSE, Fault.TWICE]
+        await net.fill(64)
+        assert len(await net.b.rows("SELECT 1 FROM block WHERE ready = 1")) == 1
+
+
+@in_loop
+async def test_one_number_names_one_block(tmp_path: Path) -> None:
+    """A second block under a number that is taken is destroyed, a confirmed one under another number stays as it is."""
+    async with running(tmp_path) as net:
+        await net.fill(64)
+        other, content = str(uuid.uuid4()), b"z" * 96
+        assert await add_block(net.b, "ab", "a", content, other)
+        tags = [
+            confirming.tag_of("ab", fresh(content, no=1, block_id=other), Secret(content)),
+            confirming.tag_of("ab", fresh(content, no=7, block_id=next(iter(net.material))), Secret(content)),
+        ]
+        for tag in tags:
+            answer = await confirming.confirm(net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"))
+            assert answer.verdicts == (confirming.DIFFERENT,)
+        assert await net.b.rows("SELECT block_id, no FROM block") == [(next(iter(net.material)), 1)]
+
+
+@in_loop
+async def test_only_its_master_confirms_a_block(tmp_path: Path) -> None:
+    """For another KME, link or source it is as if it were not there."""
+    async with running(tmp_path) as net:
+        block_id, content = str(uuid.uuid4()), b"z" * 96
+        assert await add_block(net.b, "ab", "a", content, block_id)
+        tag = confirming.tag_of("ab", fresh(content, block_id=block_id), Secret(content))
+        for link, who in (("ab", "c"), ("ac", "a")):
+            answer = await confirming.confirm(net.b.store, Confirm(link=link, blocks=(tag,)), peer(Kind.KME, who))
+            assert answer.verdicts == (confirming.ABSENT,)
+
+
+# Keys under a one-time pad
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=100), ONE_TIME_KEYS)
+def test_what_was_sealed_opens(keys: bytes, one_time_key: bytes) -> None:
+    """With the same pad and for the same order; the hidden bytes are the keys and the pad, added."""
+    pad = hashlib.shake_256(one_time_key).digest(len(keys)) + one_time_key
+    sealed = seal_with_pad(Secret(keys), Secret(pad), "order")
+    opened = unseal(etsi014.base64_of(sealed), Secret(pad), "order")
+    assert opened is not None
+    assert opened.reveal() == keys
+    assert bytes(a ^ b for a, b in zip(sealed, pad, strict=False))[: len(keys)] == keys
+    assert unseal(etsi014.base64_of(sealed), Secret(pad), "another order") is None
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=60), st.data())
+def test_what_was_altered_does_not_open(keys: bytes, data: st.DataObject) -> None:
+    """Any bit of it, cut or longer, or no base64 at all."""
+    pad = Secret(bytes(range(len(keys) + PAD_TAG_OCTETS)))
+    sealed = seal_with_pad(Secret(keys), pad, "order")
+    bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = bytearray(sealed)
+    changed[bit // 8] ^= 1 << bit % 8
+    for wrong in (bytes(changed), sealed[:-1], sealed + b"x", sealed[:10], b""):
+        assert unseal(etsi014.base64_of(wrong), pad, "order") is None
+    assert unseal("not base64!", pad, "order") is None

@@ -1,0 +1,72 @@
+"""What one store's mark says beside another: a peer's life with crashes, restores and messages that overtake."""
+
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystrand.keys.witness import Standing, StoreMark, judge
+
+
+class Life(NamedTuple):
+    """A peer's store at a moment: its identity, its run, and its latest commit."""
+
+    store: int
+    run: int
+    generation: int
+
+    @property
+    def mark(self) -> StoreMark:
+        """What it shows."""
+        return StoreMark(store=f"s{self.store}", writer="only", start=f"r{self.run}", generation=self.generation)
+
+
+def lived(events: list[str]) -> list[Life]:
+    """Return the moments of a store that commits and is started again, and is never put back."""
+    moments = [Life(0, 0, 0)]
+    for event in events:
+        now = moments[-1]
+        moments.append(now._replace(run=now.run + 1) if event == "restart" else now._replace(generation=now[2] + 1))
+    return moments
+
+
+EVENTS = st.lists(st.sampled_from(["commit", "restart"]), max_size=20)
+
+
+@given(EVENTS, st.data())
+def test_a_store_that_only_goes_on_continues(events: list[str], data: st.DataObject) -> None:
+    """Whatever was seen of it, what it shows later continues that, through any number of restarts."""
+    moments = lived(events)
+    seen = data.draw(st.integers(0, len(moments) - 1))
+    shown = data.draw(st.integers(seen, len(moments) - 1))
+    assert judge(moments[seen].mark, moments[shown].mark) is Standing.CONTINUES
+
+
+@given(EVENTS, st.data())
+def test_a_message_of_the_same_run_may_be_overtaken(events: list[str], data: st.DataObject) -> None:
+    """What a run said earlier and comes later accuses nobody."""
+    moments = lived(events)
+    seen = data.draw(st.integers(0, len(moments) - 1))
+    earlier = [one for one in moments[:seen] if one.run == moments[seen].run]
+    for one in earlier:
+        assert judge(moments[seen].mark, one.mark) is Standing.CONTINUES
+
+
+@given(EVENTS, st.integers(1, 10), st.integers(0, 20))
+def test_a_store_that_was_put_back_is_found(events: list[str], lost: int, since: int) -> None:
+    """A copy starts a run of its own; as long as it shows less than was seen, it has gone back."""
+    seen = lived(["commit"] * lost + events)[-1]
+    copy = Life(seen.store, seen.run + 1000, max(0, seen.generation - lost) + since)
+    standing = judge(seen.mark, copy.mark)
+    assert standing is (Standing.ROLLED_BACK if copy.generation < seen.generation else Standing.CONTINUES)
+
+
+@given(EVENTS, st.integers(0, 30))
+def test_a_new_store_is_no_old_one(events: list[str], generation: int) -> None:
+    """Another identity is a new store, however far either has come."""
+    assert judge(lived(events)[-1].mark, Life(1, 0, generation).mark) is Standing.NEW_STORE
+
+
+def test_who_was_never_seen_continues() -> None:
+    """There is nothing yet that it could contradict."""
+    assert judge(None, Life(0, 0, 0).mark) is Standing.CONTINUES
