@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keystrand.crypto.secret import Secret
 from keystrand.keys.contract import INDEX_DIGITS
-from keystrand.keys.making import STRAND_OCTETS, Material, make, octets_needed, strands_of, told_of
+from keystrand.keys.making import STRAND_OCTETS, Material, make, octets_needed, origin_of, strands_of
 from keystrand.model.key import CEILING, SourceKind, Strength
 
 ORDER_ID = str(uuid.UUID(int=7))[:-INDEX_DIGITS]
@@ -131,13 +131,13 @@ def test_what_is_told_is_the_worst_of_it(wish: Wish) -> None:
         msgspec.structs.replace(one, qber=0.01 * (at + 1), received=10.0 - at)
         for at, one in enumerate(materials(wish, bits_for(wish)))
     ]
-    told = told_of(strands, profile=wish.profile, hops=("a", "b"))
-    assert told["qber"] == max(one.qber for one in strands)
-    assert told["received"] == min(one.received for one in strands)
-    assert told["sources"] == [source.value for source in wish.sources]
-    assert (told["hops"], told["profile"]) == (["a", "b"], wish.profile)
+    told = origin_of(strands, profile=wish.profile, hops=("a", "b"))
+    assert told.qber == max(one.qber for one in strands)
+    assert told.received == min(one.received for one in strands)
+    assert told.sources == tuple(wish.sources)
+    assert (told.hops, told.profile) == (("a", "b"), wish.profile)
     if len(strands) > 1:
-        assert Strength.POST_QUANTUM.at_least(Strength(told["label"]))
+        assert Strength.POST_QUANTUM.at_least(told.label)
 
 
 def test_a_strand_that_claims_too_much_makes_no_key() -> None:

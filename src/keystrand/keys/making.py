@@ -1,7 +1,6 @@
 """How the bytes of an order's strands become its keys, the same at both ends, and what is told of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -59,13 +58,23 @@ def make(
         joined[:] = bytes(len(joined))
 
 
-def told_of(strands: Sequence[Material], *, profile: str, hops: Sequence[str]) -> dict[str, Any]:
-    """Return what an SAE is told of its keys' origin. `hops`: the KMEs that hold or held the key, in order."""
-    return {
-        "label": strength_of(strands_of(strands)).value,
-        "sources": [one.source.value for one in strands],
-        "qber": max(one.qber for one in strands),
-        "received": min(one.received for one in strands),
-        "profile": profile,
-        "hops": list(hops),
-    }
+class Origin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of where keys come from. `hops`: the KMEs that hold or held them, in order; `received`: when the
+    oldest of their material came, in seconds since the epoch; `qber`: the highest of their links, below 0 for none.
+    """
+
+    label: Strength
+    sources: tuple[SourceKind, ...]
+    qber: float
+    received: float
+    profile: str
+    hops: tuple[str, ...]
+
+
+def origin_of(strands: Sequence[Material], *, profile: str, hops: Sequence[str]) -> Origin:
+    """Return where keys made of `strands` come from. Raises `ValueError` as `strands_of` does."""
+    return Origin(
+        label=strength_of(strands_of(strands)), sources=tuple(one.source for one in strands),
+        qber=max(one.qber for one in strands), received=min(one.received for one in strands), profile=profile,
+        hops=tuple(hops),
+    )  # fmt: skip

@@ -21,10 +21,10 @@ from keystrand.edge.store.pools import OpenBlock, Pool
 from keystrand.edge.tls import Peer
 from keystrand.formats.etsi014 import octets_of
 from keystrand.keys.allocation import Piece
-from keystrand.keys.making import Material, make, octets_needed, told_of
+from keystrand.keys.making import Material, Origin, make, octets_needed, origin_of
 from keystrand.keys.witness import Standing
 from keystrand.model.errors import PolicyDenied
-from keystrand.model.key import SourceKind
+from keystrand.model.key import SourceKind, Strength
 
 PAD_TAG_OCTETS = 32
 """Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
@@ -67,7 +67,7 @@ class Assigner:
         if used:
             return Verdict(used=tuple(used))
         keys, told = await self._keys(tx, link, order, peer, pools)
-        if keys is None:
+        if keys is None or told is None:
             return Verdict(denied="the blocks are not of one label, or the sealed keys do not open")
         with keys:
             await self._write(tx, link, order, peer, here, keys, msgspec.json.encode(told).decode())
@@ -85,7 +85,7 @@ class Assigner:
 
     async def _keys(
         self, tx: Transaction, link: str, order: Order, peer: Peer, pools: dict[SourceKind, Pool]
-    ) -> tuple[Secret | None, dict[str, object]]:
+    ) -> tuple[Secret | None, Origin | None]:
         """Move the cursors and return the order's keys with what is told of them; no keys where it cannot be done."""
         materials = [
             await self._material(tx, pools[strand.source], [Piece(*numbers) for numbers in strand.pieces])
@@ -93,16 +93,21 @@ class Assigner:
         ]
         found = [one for one in materials if one]
         if len(found) != len(materials):
-            return None, {}
-        if order.sealed:
-            return unseal(order.sealed, found[0].content, order.order_id), dict(order.told)
+            return None, None
+        if order.sealed and order.told:
+            pad = found[0]
+            with pad.content:
+                # what travelled under a pad is no stronger than the pad, whatever the other end says
+                if not Strength(pad.label).at_least(order.told.label):
+                    return None, None
+                return unseal(order.sealed, pad.content, order.order_id), order.told
         keys = make(
             found, order_id=order.order_id, count=order.count, size=order.size, profile=order.profile, link=link,
             master=order.master_sae, slaves=order.slave_saes,
         )  # fmt: skip
         for one in found:
             one.content.zeroise()
-        return keys, told_of(found, profile=order.profile, hops=(peer.identity.id, self._kme_id))
+        return keys, origin_of(found, profile=order.profile, hops=(peer.identity.id, self._kme_id))
 
     async def _material(self, tx: Transaction, pool: Pool, pieces: list[Piece]) -> Material | None:
         joined = bytearray()
@@ -167,7 +172,8 @@ def _fault_of(order: Order, here: tuple[str, ...]) -> str:
         "no slave SAE of it is at home here": not here,
         "a source appears twice": len(sources) != len(order.strands),
         "its strands hold more or fewer bytes than its keys need": any(length != octets for length in lengths),
-        "sealed keys need one pad": bool(order.sealed) and len(order.strands) != 1,
+        "sealed keys need one pad, and their origin": bool(order.sealed)
+        and (len(order.strands) != 1 or not order.told),
         f"a combined key has at most {COMBINED_BITS_MOST} bits": len(sources) > 1 and order.size > COMBINED_BITS_MOST,
     }
     return next((fault for fault, holds in faults.items() if holds), "")

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -37,8 +36,9 @@ from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Call, Method
 from keystrand.formats.etsi014_extensions import Provenance, extension_of
+from keystrand.keys.making import Origin
 from keystrand.model.errors import KeystrandError, PeerUnavailable, PolicyDenied, StoreFailure
-from keystrand.model.key import RouteType, SourceKind, Strength
+from keystrand.model.key import RouteType, SourceKind
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class KeyManagementEntity:
             octets, view = size // 8, keys.view()
             pieces = [view[at : at + octets] for at in range(0, len(view), octets)]
             body = etsi014.render_keys(issued.key_ids, pieces, _extension(issued.told, self.clock(), instead_of))
-        self._count("master", issued.told["label"], asked.number, size)
+        self._count("master", issued.told.label.value, asked.number, size)
         return ok(body)
 
     async def _dec_keys(self, peer: Peer, call: Call, request: Request) -> Response:
@@ -224,10 +224,10 @@ class KeyManagementEntity:
         now, extensions, parts = self.clock(), dict[str, bytes](), []
         for one in taken:
             if one.told not in extensions:
-                extensions[one.told] = _extension(msgspec.json.decode(one.told), now, ())
+                extensions[one.told] = _extension(_origin(one.told), now, ())
         for told, extension in extensions.items():
             same = [one for one in taken if one.told == told]
-            self._count("slave", msgspec.json.decode(told)["label"], len(same), 8 * len(same[0].key))
+            self._count("slave", _origin(told).label.value, len(same), 8 * len(same[0].key))
             if len(extensions) == 1:
                 parts = [etsi014.rendered_keys([one.key_id for one in same], [one.key for one in same], extension)]
         if not parts:
@@ -308,14 +308,17 @@ class KeyManagementEntity:
         return ok(etsi014.encode(Done()))
 
 
-def _extension(told: dict[str, Any], now: float, instead_of: tuple[str, ...]) -> bytes:
+_origin = msgspec.json.Decoder(Origin).decode
+
+
+def _extension(told: Origin, now: float, instead_of: tuple[str, ...]) -> bytes:
     """Return the `key_extension` that says where keys came from."""
     return extension_of(
         Provenance(
-            label=Strength(told["label"]), sources=tuple(map(SourceKind, told["sources"])), hops=tuple(told["hops"]),
-            route_type=RouteType.DIRECT, age_s=max(0, int(now - told["received"])),
-            qber_max=UNSET if told["qber"] == NO_QBER else told["qber"],
-            profile=told["profile"], instead_of=instead_of,
+            label=told.label, sources=told.sources, hops=told.hops,
+            route_type=RouteType.DIRECT, age_s=max(0, int(now - told.received)),
+            qber_max=UNSET if told.qber < 0 else told.qber,
+            profile=told.profile, instead_of=instead_of,
         )
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from keystrand.edge.store.pools import Pool
 from keystrand.keys.allocation import Cut, Piece, give_back
 from keystrand.keys.contract import OrderAction, OrderEvent
 from keystrand.keys.lifecycle import KeyEvent
-from keystrand.keys.making import Material, make, told_of
+from keystrand.keys.making import Material, make, origin_of
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind
 
@@ -153,7 +153,7 @@ class Issuer:
             swallow
         )
         one.tries += 1
-        one.cuts, one.told = {}, {}
+        one.cuts, one.told = {}, None
         if one.keys:
             one.keys.zeroise()
         if one.tries >= _TRIES:
@@ -230,7 +230,7 @@ def delivery(store: KeyStore, orders: Sequence[Pending], retention_s: float) -> 
             for pool, cuts in one.drawn:
                 await store.pools.use(tx, pool, [each.piece for each in cuts])
             ask, link = one.ask, one.ask.link
-            told = msgspec.json.encode(one.told).decode()
+            told = msgspec.json.encode(one.origin).decode()
             (first, kme), until = ask.slaves[0], tx.now + retention_s
             holdings.append(
                 NewHolding(one.order_id, ask.master, "master", first, kme, link, ask.size, ask.count, None, told, until)
@@ -239,7 +239,7 @@ def delivery(store: KeyStore, orders: Sequence[Pending], retention_s: float) -> 
                 pairs[ask.master, sae] = pairs.get((ask.master, sae), 0) + ask.count
             tx.note(
                 "enc_keys", ask.peer, link=link, order=one.order_id, count=ask.count, size=ask.size,
-                slaves=[sae for sae, _ in ask.slaves], profile=ask.profile, label=one.told["label"],
+                slaves=[sae for sae, _ in ask.slaves], profile=ask.profile, label=one.origin.label.value,
             )  # fmt: skip
         await store.holdings.write(tx, holdings, store.epoch)
         await tx.run_many(_PAIR, [(master, slave, tx.now, keys) for (master, slave), keys in pairs.items()])
@@ -284,7 +284,7 @@ async def cut_order(link: Link, one: Pending) -> None:
         materials, order_id=one.order_id, count=ask.count, size=ask.size, profile=ask.profile, link=link.id,
         master=ask.master, slaves=[sae for sae, _ in ask.slaves],
     )  # fmt: skip
-    one.told = told_of(materials, profile=ask.profile, hops=(link.kme, *dict.fromkeys(kme for _, kme in ask.slaves)))
+    one.told = origin_of(materials, profile=ask.profile, hops=(link.kme, *dict.fromkeys(kme for _, kme in ask.slaves)))
     for each in materials:
         each.content.zeroise()
 

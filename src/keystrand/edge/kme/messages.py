@@ -6,13 +6,14 @@ blocks become which keys; no key bytes cross between the KMEs of a link. Only wh
 does it travel, under a one-time pad from the other link's own pool.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from keystrand.crypto.secret import Secret
 from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.keys.lifecycle import KeyEvent
+from keystrand.keys.making import Origin
 from keystrand.keys.witness import StoreMark
 from keystrand.model.key import SourceKind, Strength
 from keystrand.model.units import Identifier, Ratio
@@ -131,7 +132,7 @@ class Order(_Part, frozen=True, kw_only=True, omit_defaults=True):
     profile: str
     strands: Annotated[tuple[StrandPieces, ...], Meta(min_length=1, max_length=4)]
     sealed: str = ""
-    told: dict[str, Any] = {}
+    told: Origin | None = None
 
 
 class Assign(_Part, frozen=True, kw_only=True):

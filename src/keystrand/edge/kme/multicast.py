@@ -25,7 +25,7 @@ from keystrand.keys.allocation import Demand, give_back
 from keystrand.keys.contract import OrderEvent
 from keystrand.keys.policy import at_least
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable
-from keystrand.model.key import SourceKind, Strength
+from keystrand.model.key import SourceKind
 
 
 class Multicast:
@@ -79,7 +79,7 @@ class Multicast:
         if one.keys is None:
             raise NoKeyAvailable("the keys are gone")
         stock = link.stock(SourceKind.QKD)
-        demand = Demand(labels=at_least(Strength(one.told["label"])))
+        demand = Demand(labels=at_least(one.origin.label))
         cuts, pad = await stock.take(len(one.keys) + PAD_TAG_OCTETS, demand, at_most=PIECES // 2)
         with pad:
             sealed = seal_with_pad(one.keys, pad, one.order_id)
@@ -148,8 +148,8 @@ class Multicast:
 
     def _local(self, one: Pending, sae: str, now: float) -> NewHolding:
         """Return what a slave SAE of this KME holds."""
-        ask, told = one.ask, msgspec.json.encode(one.told).decode()
-        kme = one.told["hops"][0]
+        ask, told = one.ask, msgspec.json.encode(one.origin).decode()
+        kme = one.origin.hops[0]
         return NewHolding(
             one.order_id,
             sae,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -13,7 +12,8 @@ from keystrand.edge.store.pools import Pool
 from keystrand.edge.tls import Peer
 from keystrand.keys.allocation import Cut, Demand
 from keystrand.keys.contract import INDEX_DIGITS, OrderAction, OrderEvent, OrderState, key_ids_of, step
-from keystrand.keys.making import octets_needed
+from keystrand.keys.making import Origin, octets_needed
+from keystrand.model.errors import NoKeyAvailable
 from keystrand.model.key import SourceKind
 
 
@@ -52,7 +52,7 @@ class Issued(Struct, frozen=True, kw_only=True):
     key_ids: tuple[str, ...]
     keys: Secret
     size: int
-    told: dict[str, Any]
+    told: Origin
 
 
 class Pending(Struct, kw_only=True):
@@ -68,7 +68,7 @@ class Pending(Struct, kw_only=True):
     pools: dict[SourceKind, Pool] = {}
     pads: list[tuple[Pool, tuple[Cut, ...]]] = []
     keys: Secret | None = None
-    told: dict[str, Any] = {}
+    told: Origin | None = None
     tries: int = 0
 
     def happen(self, event: OrderEvent) -> tuple[OrderAction, ...]:
@@ -80,6 +80,13 @@ class Pending(Struct, kw_only=True):
     def drawn(self) -> list[tuple[Pool, tuple[Cut, ...]]]:
         """What its keys are made from."""
         return [(self.pools[source], cuts) for source, cuts in self.cuts.items()]
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of where its keys come from. Raises `NoKeyAvailable` where nothing was cut for it."""
+        if self.told is None:
+            raise NoKeyAvailable("nothing was cut for these keys")
+        return self.told
 
     @property
     def taken(self) -> list[tuple[Pool, tuple[Cut, ...]]]:
@@ -95,12 +102,14 @@ class Pending(Struct, kw_only=True):
         return Order(
             order_id=self.order_id, master_sae=self.ask.master, slave_saes=tuple(sae for sae, _ in self.ask.slaves),
             size=self.ask.size, count=self.ask.count, profile=self.ask.profile, strands=strands, sealed=sealed,
-            told=self.told if sealed else {},
+            told=self.told if sealed else None,
         )  # fmt: skip
 
     def issued(self, keys: Secret) -> Issued:
         """Return the answer's content."""
-        return Issued(key_ids=key_ids_of(self.order_id, self.ask.count), keys=keys, size=self.ask.size, told=self.told)
+        return Issued(
+            key_ids=key_ids_of(self.order_id, self.ask.count), keys=keys, size=self.ask.size, told=self.origin
+        )
 
 
 def new_order_id(now: float) -> str:
