@@ -79,7 +79,7 @@ def test_a_key_of_two_sources_is_the_same_at_both_ends(duo: Duo) -> None:
     with pytest.raises(NoKeyAvailable):
         duo.deliver()
     with twin(duo):
-        until(lambda: duo.bits(0, "qkd") and duo.bits(1, "qkd"))
+        until(lambda: all(duo.bits(at, source) for at in (0, 1) for source in ("qkd", "pqc")))
         for at, size in ((0, 256), (1, 512)):
             for told in duo.deliver(at, number=8, size=size):
                 assert (told["keystrand_label"], told["keystrand_profile"]) == ("post-quantum", "hybrid")
