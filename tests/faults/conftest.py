@@ -1,5 +1,7 @@
 """The shim, compiled once, and plants that are stopped whatever happens."""
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from .plant import Plant, lay
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the fault shim as a library."""
+    if not shutil.which("gcc") or sys.platform != "linux" or sys.maxsize < 1 << 32:
+        pytest.skip("needs 64-bit Linux and gcc (Debian: gcc and libc6-dev)")
     return shim_source.build(tmp_path_factory.mktemp("shim"))
 
 

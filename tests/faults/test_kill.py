@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from keystrand.crypto.secret import Secret
-from keystrand.model.errors import InvalidInput
+from keystrand.edge.kme.client import Client014
+from keystrand.edge.kme.wire import SecretKey
+from keystrand.model.errors import KeystrandError
 
 from .crash_load import fill, strike_at_random
 from .plant import SAES, Plant
@@ -35,28 +36,27 @@ def test_of_32_clients_at_once_one_gets_the_key(plant: Lay) -> None:
     two = plant(strict=True)
     fill(two, keys=8)
     with two.client(0) as master:
-        orders = [master.enc_keys(SAES[1])[0] for _ in range(3)]
-    outcomes: Counter[tuple[str, bool]] = Counter()
-    barrier = threading.Barrier(32)
+        keys = [master.enc_keys(SAES[1])[0] for _ in range(3)]
+    outcomes: Counter[tuple[str, str]] = Counter()
+    barrier = threading.Barrier(32, timeout=30)
 
     def ask() -> None:
         with two.client(1, timeout_s=30) as slave:
-            for order in orders:
+            for key in keys:
                 barrier.wait()
-                outcomes[order.key_id, _got(slave.dec_keys, order.key_id, order.key)] += 1
+                outcomes[key.key_id, _outcome(slave, key)] += 1
 
     threads = [threading.Thread(target=ask) for _ in range(32)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes == {(one.key_id, got): 1 if got else 31 for one in orders for got in (True, False)}
+    assert outcomes == {(key.key_id, word): n for key in keys for word, n in (("the key", 1), ("InvalidInput", 31))}
 
 
-def _got(ask: Callable[[str, list[str]], tuple[object, ...]], key_id: str, key: Secret) -> bool:
+def _outcome(slave: Client014, key: SecretKey) -> str:
     try:
-        (answer,) = ask(SAES[0], [key_id])
-    except InvalidInput:
-        return False
-    assert getattr(answer, "key", None) == key
-    return True
+        (answer,) = slave.dec_keys(SAES[0], [key.key_id])
+    except KeystrandError as error:
+        return type(error).__name__
+    return "the key" if answer.key == key.key else "another key"
