@@ -172,10 +172,14 @@ class Issuer:
         if OrderAction.BURN in actions:
             void = (self._link.peer_kme,) if OrderAction.VOID in actions else ()
             burn = burning(self._store, one, one.taken, error.message, void=void, until_s=self._retention_s)
-            self._store.committer.do(burn).add_done_callback(swallow)
-            self.voided()
+            self._store.committer.do(burn).add_done_callback(self._burned)
         if OrderAction.REFUSE in actions:
             refuse([one], error)
+
+    def _burned(self, done: "asyncio.Future[None]") -> None:
+        # only now is there something to tell the other end
+        swallow(done)
+        self.voided()
 
     async def _deliver(self, orders: Sequence[Pending], committed: "asyncio.Future[None]") -> None:
         """Answer once the delivery is durable; where it failed nothing leaves."""

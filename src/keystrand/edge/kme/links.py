@@ -50,16 +50,13 @@ class Stock:
 
     async def plan(self, octets: int, demand: Demand) -> tuple[Cut, ...]:
         """Return cuts that give `octets` bytes. Raises `PoolTooSmall` where the pool has not so many of one label."""
-        try:
-            return cut(self._lanes, octets, demand)
-        except PoolTooSmall as too_small:
-            stored = too_small
-        while await self._own_more():
+        await self.pool()  # with the first look come the blocks that were this process's own before a restart
+        while True:
             try:
                 return cut(self._lanes, octets, demand)
-            except PoolTooSmall as too_small:
-                stored = too_small
-        raise stored
+            except PoolTooSmall:
+                if not await self._own_more():
+                    raise
 
     async def _own_more(self) -> bool:
         pool = await self.pool()
