@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -11,27 +12,19 @@ from pathlib import Path
 from typing import Any, ParamSpec, cast
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme import confirming
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.channel import InDoubt, NotSent
+from keystrand.edge.kme.config import KmeConfig, LinkEnd, SaeHome, TlsFiles
+from keystrand.edge.kme.entity import KeyManagementEntity
+from keystrand.edge.kme.granting import Grants
 from keystrand.edge.kme.issuing import Issuer
-from keystrand.edge.kme.judging import refusal
+from keystrand.edge.kme.judging import network_of
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.messages import (
-    ASSIGN_URL,
-    CONFIRM_URL,
-    HELLO_URL,
-    NOTICES_URL,
-    Assign,
-    Confirm,
-    Done,
-    Hello,
-    Notices,
-    Order,
-)
+from keystrand.edge.kme.messages import Order
 from keystrand.edge.kme.multicast import Multicast
 from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
-from keystrand.edge.kme.peering import Peering, hello_of
+from keystrand.edge.kme.peering import Peering
+from keystrand.edge.kme.server import Request as HttpRequest
 from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.pki import Identity, Kind
 from keystrand.edge.store.audit_file import AuditFile
@@ -43,10 +36,10 @@ from keystrand.edge.store.keyring import FileKeyring
 from keystrand.edge.store.keystore import KeyStore, Terms, identity, open_store
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS, NewBlock
 from keystrand.edge.store.sqlite import SqliteBackend
+from keystrand.edge.telemetry.metrics import Metrics
 from keystrand.edge.tls import Peer
-from keystrand.formats import etsi014
 from keystrand.keys.allocation import Demand
-from keystrand.model.errors import KeystrandError
+from keystrand.keys.rules import BUILT_IN
 from keystrand.model.key import SourceKind, Strength
 
 P = ParamSpec("P")
@@ -103,6 +96,9 @@ class Fault(StrEnum):
     REFUSED = "the other end answers 401"
     BROKEN = "the other end answers 503"
     NONSENSE = "the answer cannot be read"
+    SHORT = "the answer is about fewer orders"
+    OTHER_STORE = "the answer shows a store of another run, older than was seen"
+    HANGS = "there is no answer, as long as one waits"
 
 
 class Wire:
@@ -113,6 +109,7 @@ class Wire:
         self.faults: dict[str, list[Fault]] = {}
         self.late: list[tuple[str, bytes]] = []
         self.said: list[tuple[str, Any]] = []
+        self.hanging = asyncio.Event()
         self.before: Callable[[str], Awaitable[None]] | None = None
         """Called before a request arrives, as if it took its time."""
 
@@ -134,9 +131,12 @@ class Wire:
         answer = await self._there.answer(self._here, url, body)
         if fault is Fault.TWICE:
             answer = await self._there.answer(self._here, url, body)
+        if fault is Fault.HANGS:
+            self.hanging.set()
+            await asyncio.Event().wait()
         if fault is Fault.ANSWER_LOST:
             raise InDoubt("no answer: the connection was closed")
-        return (200, b"{") if fault is Fault.NONSENSE else answer
+        return _altered(answer, fault)
 
     async def deliver_late(self) -> list[Any]:
         """Let what is still under way arrive, in order; return the answers that nobody waits for."""
@@ -145,6 +145,17 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection."""
+
+
+def _altered(answer: tuple[int, bytes], fault: Fault | None) -> tuple[int, bytes]:
+    if fault not in (Fault.NONSENSE, Fault.SHORT, Fault.OTHER_STORE):
+        return answer
+    content = json.loads(answer[1])
+    if fault is Fault.SHORT:
+        content["verdicts"].pop()
+    if fault is Fault.OTHER_STORE:
+        content["mark"] |= {"start": "another", "generation": 0}
+    return 200, b"{" if fault is Fault.NONSENSE else json.dumps(content).encode()
 
 
 class Kme:
@@ -178,8 +189,13 @@ class Kme:
         self.up = True
 
     def _assemble(self) -> None:
-        store = self.store
-        self.links = {link: Link(store, link, self.name, wire._there.name) for link, wire in self.wires.items()}
+        store, homes = self.store, tuple(SaeHome(id=sae, kme=kme) for sae, kme in self.homes.items())
+        ends = {name: wire._there.name for name, wire in self.wires.items()}
+        config = KmeConfig(
+            kme_id=self.name, store="", master_key="", tls=TlsFiles(ca="", certificate="", key=""), saes=homes,
+            links=tuple(LinkEnd(id=link, peer_kme=kme, peer_url="") for link, kme in ends.items()),
+        )  # fmt: skip
+        self.links = {link: Link(store, link, self.name, kme) for link, kme in ends.items()}
         self.peerings, self.issuers = {}, {}
         for name, wire in self.wires.items():
             way = cast("PeerWays", wire)  # the one thing here that stands for another: it carries bytes
@@ -190,32 +206,29 @@ class Kme:
         self.multicast = Multicast(
             store, self.peerings, self.issuers, self.clock, retention_s=RETENTION_S, wait_s=WAIT_S
         )  # fmt: skip
-        self.assigner = Assigner(
-            store, self.name, lambda sae: self.homes.get(sae, ""), self._judged, WAIT_S
-        )  # fmt: skip
+        self.assigner = Assigner(store, self.name, lambda sae: self.homes.get(sae, ""), self._judged, WAIT_S)
+        grants = Grants(BUILT_IN, store, self.clock, self.multicast.issue, lambda _: None)
+        self.entity = KeyManagementEntity(
+            network_of(config), store, self.links, self.peerings, grants, self.assigner, Metrics(), self.clock
+        )
 
     def _judged(self, order: Order) -> str:
         return self.judge(order)
 
     async def answer(self, caller: str, url: str, body: bytes) -> tuple[int, bytes]:
-        """Answer another KME, as `KeyManagementEntity` does."""
-        from_peer = peer(Kind.KME, caller)
-        try:
-            if url == ASSIGN_URL:
-                message: Any = await self.assigner.assign(etsi014.decode(body, Assign), from_peer)
-            elif url == CONFIRM_URL:
-                message = await confirming.confirm(self.store, etsi014.decode(body, Confirm), from_peer)
-            elif url == NOTICES_URL:
-                await self.assigner.follow(etsi014.decode(body, Notices), from_peer)
-                message = Done()
-            else:
-                assert url == HELLO_URL
-                peering = next(one for one in self.peerings.values() if one.link.peer_kme == caller)
-                message = hello_of(self.store, await peering.judge_shown(etsi014.decode(body, Hello).mark))
-        except KeystrandError as error:
-            status, message = refusal(error, 256)
-            return status, etsi014.encode(message)
-        return 200, etsi014.encode(message)
+        """Answer another KME."""
+        return await self._served(peer(Kind.KME, caller), "POST", url, body)
+
+    async def served(self, sae: str, url: str, body: Any = None, *, connection: int = 1) -> tuple[int, Any]:
+        """Answer an SAE's GET, or its POST where there is a body, by ETSI GS QKD 014."""
+        method, encoded = ("POST", json.dumps(body).encode()) if body is not None else ("GET", b"")
+        caller = peer(Kind.SAE, sae, connection=connection)
+        status, answer = await self._served(caller, method, f"/api/v1/keys/{url}", encoded)
+        return status, json.loads(answer)
+
+    async def _served(self, caller: Peer, method: str, url: str, body: bytes) -> tuple[int, bytes]:
+        response = await self.entity.answer(caller, HttpRequest(method=method, target=url.encode(), body=body))
+        return response.status, response.body
 
     async def stop(self) -> None:
         """End in good order."""
@@ -337,7 +350,7 @@ class Network:
     async def fill(self, octets: int, *, link: str = "ab", master: str = "a") -> str:
         """Bring a block of `octets` usable bytes to both ends, confirmed; return its ID."""
         wire = self.a.wires[link]
-        content = CONFIRMATION_OCTETS * b"c" + uuid.uuid4().bytes * (octets // 16) + bytes(octets % 16)
+        content = os.urandom(CONFIRMATION_OCTETS + octets)
         block_id = str(uuid.uuid4())
         self.material[block_id] = content[CONFIRMATION_OCTETS:]
         other = wire._there
