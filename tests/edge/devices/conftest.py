@@ -13,7 +13,7 @@ from keystrand.edge.kme.operator_client import OperatorClient
 from keystrand.edge.kme.pair import KME_IDS, Pair, start_pair
 from keystrand.edge.pki import Identity, Kind, issue
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 
 def until(condition: Callable[[], Any]) -> Any:
