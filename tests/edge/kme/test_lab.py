@@ -1,16 +1,19 @@
 """The lab: real KMEs by one command, described in one file, ended together."""
 
+import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -51,6 +54,16 @@ class Running:
         """Stop it, and return its exit code."""
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(30)
+
+
+def plain_status(lab: Running) -> int:
+    """Ask for the status as sae-1 by Python's own TLS and HTTP, as somebody else's client would."""
+    sae, parts = lab.file["saes"][0], urlsplit(lab.file["kmes"][0]["url"])
+    context = ssl.create_default_context(cafile=lab.file["ca"])
+    context.load_cert_chain(sae["cert"], sae["key"])
+    with closing(http.client.HTTPSConnection(parts.hostname or "", parts.port, context=context)) as connection:
+        connection.request("GET", "/api/v1/keys/sae-2/status")
+        return connection.getresponse().status
 
 
 @contextmanager
@@ -96,6 +109,7 @@ def test_a_lab_is_ready_when_keys_flow_and_ends_whole(tmp_path: Path) -> None:
         assert [(sae["id"], sae["kme"]) for sae in lab.file["saes"]] == [("sae-1", "kme-1"), ("sae-2", "kme-2")]
         assert set(lab.file["operator"]) == {"cert", "key"}
         assert lab.deliver(0, 1) | lab.deliver(1, 0) == {"simulated"}
+        assert plain_status(lab) == 200
         with urllib.request.urlopen(lab.file["kmes"][0]["metrics"]) as answer:  # noqa: S310  # our own address
             assert b"keystrand_" in answer.read()
         refused = subprocess.run(
