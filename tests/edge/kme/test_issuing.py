@@ -2,46 +2,29 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.edge.kme.two_kmes import LIFE_S, WAIT_S, Fault, Kme, Network, in_loop, running, until
+from tests.edge.kme.two_kmes import WAIT_S, Fault, Kme, Network, in_loop, running, until
 
 from keystrand.edge.kme.issuing import Issuer
 from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL, ORDERS
 from keystrand.edge.kme.ordering import Issued
-from keystrand.edge.store.committer import Transaction
 from keystrand.keys.allocation import PoolTooSmall
 from keystrand.keys.contract import INDEX_DIGITS
-from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PeerUnavailable
+from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable
 
 DOUBTS = (Fault.REQUEST_LOST, Fault.ANSWER_LOST, Fault.BROKEN, Fault.NONSENSE, Fault.SHORT, Fault.OTHER_STORE)
 BLOCK = 1024
-
-
-def orders_of(kme: Kme, link: str = "ab") -> list[str]:
-    """Return the orders that `kme` asked the other end to assign, in turn."""
-    said = (body for url, body in kme.wires[link].said if url == ASSIGN_URL)
-    return [order["order_id"] for body in said for order in body["orders"]]
 
 
 async def fetched(net: Network, issued: Issued, kme: Kme | None = None, sae: str = "sae-b") -> bytes:
     """Return the keys that a slave SAE gets for an answer to `sae-a`."""
     taken = await (kme or net.b).take(sae, "sae-a", issued.key_ids)
     return b"".join(bytes(one.key) for one in taken)
-
-
-async def void(kme: Kme, order_id: str) -> None:
-    """Wait until `kme` holds an order as destroyed."""
-
-    async def destroyed() -> bool:
-        return set((await kme.states(order_id)).values()) == {"destroyed"}
-
-    await until(destroyed)
 
 
 async def together(issuer: Issuer, net: Network, *slaves: str) -> list[Issued | BaseException]:
@@ -60,7 +43,7 @@ async def test_both_ends_hold_what_was_answered(tmp_path: Path) -> None:
         keys = got.keys.reveal()
         assert keys == net.material[block_id][:96]
         assert await net.a.cursors("a") == await net.b.cursors("a") == [(1, 32 + 96)]
-        (order_id,) = orders_of(net.a)
+        (order_id,) = net.a.orders()
         assert await net.a.states(order_id) == {"sae-a": "deactivated"}
         assert await net.b.states(order_id) == {"sae-b": "active"}
         assert await fetched(net, got) == keys
@@ -140,8 +123,8 @@ async def test_doubt_burns_and_voids(tmp_path: Path, fault: Fault) -> None:
         net.a.wires["ab"].faults[ASSIGN_URL] = [fault]
         with pytest.raises(PeerUnavailable):
             await net.a.issue("sae-b", count=2)
-        (order_id,) = orders_of(net.a)
-        await void(net.b, order_id)
+        (order_id,) = net.a.orders()
+        await net.b.void(order_id)
         with pytest.raises(InvalidInput):
             await net.b.take("sae-b", "sae-a", [f"{order_id}000"])
         assert not await net.a.states(order_id)
@@ -159,8 +142,8 @@ async def test_an_order_that_comes_after_its_void_is_refused(tmp_path: Path) -> 
         net.a.wires["ab"].faults[ASSIGN_URL] = [Fault.LATE]
         with pytest.raises(PeerUnavailable):
             await net.a.issue("sae-b")
-        (order_id,) = orders_of(net.a)
-        await void(net.b, order_id)
+        (order_id,) = net.a.orders()
+        await net.b.void(order_id)
         (answer,) = await net.a.wires["ab"].deliver_late()
         assert answer["verdicts"][0]["denied"] == "its ID was used before"
         assert await net.b.states(order_id) == {"": "destroyed"}
@@ -175,12 +158,12 @@ async def test_an_order_that_comes_late_but_before_its_void(tmp_path: Path) -> N
         wire.faults |= {ASSIGN_URL: [Fault.LATE], NOTICES_URL: [Fault.REQUEST_LOST] * 2}
         with pytest.raises(PeerUnavailable):
             await net.a.issue("sae-b")
-        (order_id,) = orders_of(net.a)
+        (order_id,) = net.a.orders()
         (answer,) = await wire.deliver_late()
         assert answer["verdicts"] == [{}]
         assert await net.b.states(order_id) == {"sae-b": "active"}
         got = await net.a.issue("sae-b")
-        await void(net.b, order_id)
+        await net.b.void(order_id)
         assert await fetched(net, got) == got.keys.reveal()
 
 
@@ -209,8 +192,8 @@ async def test_a_request_that_comes_twice_is_assigned_once(tmp_path: Path) -> No
         net.a.wires["ab"].faults[ASSIGN_URL] = [Fault.TWICE]
         with pytest.raises(NoKeyAvailable, match="used before"):
             await net.a.issue("sae-b")
-        (order_id,) = orders_of(net.a)
-        await void(net.b, order_id)
+        (order_id,) = net.a.orders()
+        await net.b.void(order_id)
         assert await net.a.issue("sae-b")
 
 
@@ -224,7 +207,7 @@ async def test_a_void_is_told_until_it_was_heard(tmp_path: Path) -> None:
         }  # fmt: skip
         with pytest.raises(PeerUnavailable):
             await net.a.issue("sae-b")
-        (order_id,) = orders_of(net.a)
+        (order_id,) = net.a.orders()
 
         async def committed() -> bool:
             return bool(await net.a.rows("SELECT 1 FROM outbox"))
@@ -233,7 +216,7 @@ async def test_a_void_is_told_until_it_was_heard(tmp_path: Path) -> None:
         assert await net.b.states(order_id) == {"sae-b": "active"}
         await net.a.kill()
         await net.a.start()
-        await void(net.b, order_id)
+        await net.b.void(order_id)
 
         async def forgotten() -> bool:
             return not await net.a.rows("SELECT 1 FROM outbox")
@@ -254,12 +237,12 @@ async def test_bytes_that_the_slave_has_used_are_passed_over(tmp_path: Path) -> 
         await net.a.wires["ab"].hanging.wait()
         await net.a.kill()
         lost.cancel()
-        before = orders_of(net.a)
+        before = net.a.orders()
         await net.a.start()
         assert await net.a.cursors("a") == [(1, 32)]
         got = await net.a.issue("sae-b")
         assert got.keys.reveal() == net.material[block_id][192:224] == await fetched(net, got)
-        tried, last = orders_of(net.a)[len(before) :]
+        tried, last = net.a.orders()[len(before) :]
         assert not await net.b.states(tried)
         assert await net.b.states(last) == {"sae-b": "deactivated"}
         assert await net.a.cursors("a") == await net.b.cursors("a") == [(1, 32 + 224)]
@@ -285,7 +268,7 @@ async def test_a_slave_that_always_says_used_is_not_asked_for_ever(tmp_path: Pat
         wire.exchange = always_used  # type: ignore[method-assign]  # a lying KME
         with pytest.raises(PeerUnavailable, match="different blocks"):
             await net.a.issue("sae-b")
-        assert 1 < len(orders_of(net.a)) < 50
+        assert 1 < len(net.a.orders()) < 50
 
 
 @in_loop
@@ -301,134 +284,11 @@ async def test_a_refused_order_does_not_harm_the_others_of_its_batch(tmp_path: P
         for one, at in ((first, 0), (third, 64)):
             assert isinstance(one, Issued)
             assert one.keys.reveal() == material[at : at + 32] == await fetched(net, one)
-        await void(net.b, orders_of(net.a)[1])
+        await net.b.void(net.a.orders()[1])
         assert {"burn", "enc_keys"} <= set(net.a.actions())
 
 
-# Restarts
-
-
-@in_loop
-async def test_the_slave_is_started_again_between(tmp_path: Path) -> None:
-    """What it had committed it still has; while it is away requests are refused and consume nothing."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        first = await net.a.issue("sae-b")
-        await net.b.kill()
-        with pytest.raises(PeerUnavailable):
-            await net.a.issue("sae-b")
-        assert await net.a.cursors("a") == [(1, 64)]
-        await net.b.start()
-        await net.trusted()
-        second = await net.a.issue("sae-b")
-        for one in (second, first):
-            assert await fetched(net, one) == one.keys.reveal()
-
-
-@in_loop
-async def test_the_master_is_started_again_between(tmp_path: Path) -> None:
-    """It begins where its store stands: delivered keys are not cut again."""
-    async with running(tmp_path) as net:
-        block_id = await net.fill(BLOCK)
-        first = await net.a.issue("sae-b", count=2)
-        await net.a.kill()
-        assert await fetched(net, first) == first.keys.reveal()
-        await net.a.start()
-        second = await net.a.issue("sae-b")
-        assert second.keys.reveal() == net.material[block_id][64:96] == await fetched(net, second)
-
-
-@in_loop
-async def test_a_master_that_ends_answers_who_waits(tmp_path: Path) -> None:
-    """A request whose turn has not come is refused; none is left without an answer."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        async with net.a.links["ab"].turn:
-            waiting = net.a.issuers["ab"].submit(net.a.ask("sae-b"))
-            await net.a.issuers["ab"].close()
-        with pytest.raises(PeerUnavailable, match="stopping"):
-            await waiting
-
-
-@in_loop
-async def test_too_many_that_wait_are_refused_at_once(tmp_path: Path) -> None:
-    """A link whose other end is slow does not gather requests without end."""
-    async with running(tmp_path) as net:
-        async with net.a.links["ab"].turn:
-            futures = [net.a.issuers["ab"].submit(net.a.ask("sae-b")) for _ in range(1100)]
-            assert sum(one.done() for one in futures) == 1100 - 1024
-        results = await asyncio.gather(*futures, return_exceptions=True)
-        assert all(isinstance(one, KeystrandError) for one in results)
-
-
-# Blocks that end
-
-
-async def destroy_blocks(kme: Kme) -> None:
-    """Destroy all blocks of `kme`, as where the other end of its links has a new store."""
-
-    async def destroy(tx: Transaction) -> None:
-        await kme.store.pools.destroy(tx, [one for (one,) in await tx.rows("SELECT block_id FROM block")])
-
-    await kme.store.committer.do(destroy)
-
-
-def once(url: str, act: Callable[[], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-    """Return what acts before the first exchange of `url`."""
-    left = [act]
-
-    async def before(now: str) -> None:
-        if now == url and left:
-            await left.pop()()
-
-    return before
-
-
-@in_loop
-async def test_blocks_destroyed_at_the_master_while_under_way(tmp_path: Path) -> None:
-    """Nothing is answered, the order is made void at the slave, and the process goes on with other blocks."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        net.a.wires["ab"].before = once(ASSIGN_URL, lambda: destroy_blocks(net.a))
-        with pytest.raises(NoKeyAvailable, match="blocks of these keys are gone"):
-            await net.a.issue("sae-b")
-        await void(net.b, orders_of(net.a)[0])
-        assert not await net.a.rows("SELECT 1 FROM holding")
-        await net.fill(BLOCK)
-        got = await net.a.issue("sae-b")
-        assert await fetched(net, got) == got.keys.reveal()
-
-
-@in_loop
-async def test_blocks_destroyed_at_the_slave_while_under_way(tmp_path: Path) -> None:
-    """The slave KME says that it has none; the master passes over the whole block and goes on with the next."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        net.a.wires["ab"].before = once(ASSIGN_URL, lambda: destroy_blocks(net.b))
-        with pytest.raises(NoKeyAvailable):
-            await net.a.issue("sae-b")
-
-        async def burned() -> bool:
-            return not await net.a.rows("SELECT 1 FROM block")
-
-        await until(burned)
-        await net.fill(BLOCK)
-        assert await net.a.issue("sae-b")
-
-
-@in_loop
-async def test_blocks_that_grew_too_old_are_passed_over(tmp_path: Path) -> None:
-    """A block that was begun and then destroyed for its age holds up nothing: the next request is served."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        await net.a.issue("sae-b")
-        net.clock.now += LIFE_S
-        await net.a.store.sweep()
-        await net.b.store.sweep()
-        with pytest.raises(PoolTooSmall):
-            await net.a.issue("sae-b")
-        block_id = await net.fill(BLOCK)
-        assert (await net.a.issue("sae-b")).keys.reveal() == net.material[block_id][:32]
+# Stock
 
 
 @in_loop
@@ -448,4 +308,4 @@ async def test_an_order_id_names_its_keys(tmp_path: Path) -> None:
     async with running(tmp_path) as net:
         await net.fill(BLOCK)
         got = await net.a.issue("sae-b", count=3)
-        assert [one[:-INDEX_DIGITS] for one in got.key_ids] == orders_of(net.a) * 3
+        assert [one[:-INDEX_DIGITS] for one in got.key_ids] == net.a.orders() * 3

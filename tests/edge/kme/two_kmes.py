@@ -20,7 +20,7 @@ from keystrand.edge.kme.granting import Grants
 from keystrand.edge.kme.issuing import Issuer
 from keystrand.edge.kme.judging import network_of
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.messages import Order
+from keystrand.edge.kme.messages import ASSIGN_URL, Order
 from keystrand.edge.kme.multicast import Multicast
 from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
 from keystrand.edge.kme.peering import Peering
@@ -273,6 +273,19 @@ class Kme:
     async def states(self, order_id: str) -> dict[str, str]:
         """Return the state of an order by SAE; a void one that has not come is that of the SAE ``."""
         return dict(await self.rows("SELECT sae, state FROM holding WHERE order_id = ?", order_id))
+
+    def orders(self, link: str = "ab") -> list[str]:
+        """Return the orders that it asked the other end to assign, in turn."""
+        said = (body for url, body in self.wires[link].said if url == ASSIGN_URL)
+        return [order["order_id"] for body in said for order in body["orders"]]
+
+    async def void(self, order_id: str) -> None:
+        """Wait until an order is destroyed here."""
+
+        async def destroyed() -> bool:
+            return set((await self.states(order_id)).values()) == {"destroyed"}
+
+        await until(destroyed)
 
     def actions(self) -> list[str]:
         """Return what its audit says was done, in order."""
