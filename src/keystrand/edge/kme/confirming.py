@@ -63,8 +63,9 @@ async def _confirm_one(store: KeyStore, tx: Transaction, link: str, told: BlockT
     length, ready, no = held
     if ready:
         return SAME if no == told.no else DIFFERENT
-    content = await store.pools.content(tx.session, told.block_id)
     numbered = await store.pools.numbered(tx, told.block_id, told.no)
+    # last: what was opened may be cleared while something else is waited for
+    content = await store.pools.content(tx.session, told.block_id)
     if numbered or length != told.length or not agrees(link, told, content):
         await store.pools.destroy(tx, [told.block_id])
         tx.note("block_differs", peer, link=link, block=told.block_id)

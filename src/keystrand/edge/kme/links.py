@@ -36,9 +36,10 @@ class Stock:
         """Return the pool, None where nothing has come for it yet."""
         if self._pool is None:
             session = await self._store.reader()
-            self._pool = await self._store.pools.find(session, *self._key)
-            if self._pool:
-                self._lanes = await self._store.pools.owned(session, self._pool, self._store.writer)
+            pool = await self._store.pools.find(session, *self._key)
+            lanes = await self._store.pools.owned(session, pool, self._store.writer) if pool else []
+            if self._pool is None:  # nobody else was faster, who may have cut already
+                self._pool, self._lanes = pool, lanes
         return self._pool
 
     async def known_pool(self) -> Pool:

@@ -302,11 +302,13 @@ class Pools:
             row = await session.row(sql, block_id)
             if row is None:
                 raise BlockGone(block_id)
-            opened = self._opened[block_id] = self._sealer.open(row[0], row[1], self._place(block_id, row[2], row[3]))
+            place = self._place(block_id, row[2], row[3])
+            # somebody else may have opened it meanwhile
+            opened = self._opened.get(block_id) or self._sealer.open(row[0], row[1], place)
+            self._opened[block_id] = opened
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)[1].zeroise()
-        else:
-            self._opened.move_to_end(block_id)
+        self._opened.move_to_end(block_id)
         return opened
 
     async def forget_gone(self, session: Session) -> None:
