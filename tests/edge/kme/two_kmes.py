@@ -318,11 +318,13 @@ class Kme:
         return await self.store.committer.do(take)
 
 
-async def add_block(kme: Kme, link: str, master: str, content: bytes, block_id: str) -> bool:
+async def add_block(
+    kme: Kme, link: str, master: str, content: bytes, block_id: str, label: Strength = LABEL
+) -> bool:  # fmt: skip
     """Bring raw key to one end of a link."""
     new = NewBlock(
         block_id=block_id, link=link, source=SourceKind.QKD, master=master, key_bits=Secret(content), qber=0.01,
-        label=LABEL, confirm_by=kme.clock.now + LIFE_S, until=kme.clock.now + LIFE_S,
+        label=label, confirm_by=kme.clock.now + LIFE_S, until=kme.clock.now + LIFE_S,
     )  # fmt: skip
 
     async def add(tx: Transaction) -> bool:
@@ -360,15 +362,15 @@ class Network:
 
         await until(all_trust)
 
-    async def fill(self, octets: int, *, link: str = "ab", master: str = "a") -> str:
+    async def fill(self, octets: int, *, link: str = "ab", master: str = "a", label: Strength = LABEL) -> str:
         """Bring a block of `octets` usable bytes to both ends, confirmed; return its ID."""
         wire = self.a.wires[link]
         content = os.urandom(CONFIRMATION_OCTETS + octets)
         block_id = str(uuid.uuid4())
         self.material[block_id] = content[CONFIRMATION_OCTETS:]
         other = wire._there
-        assert await add_block(other, link, master, content, block_id)
-        assert await add_block(self.a, link, master, content, block_id)
+        assert await add_block(other, link, master, content, block_id, label)
+        assert await add_block(self.a, link, master, content, block_id, label)
         owner = self.a if master == "a" else other
         owner.peerings[link].block_came()
 
