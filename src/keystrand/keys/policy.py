@@ -5,10 +5,11 @@ Then the profiles it names are tried in their order, and the first that nothing 
 ends the search: where a link delivers bits under another label than declared, no other kind of key takes their place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from keystrand.crypto.combiner import COMBINED_BITS_MOST
 from keystrand.formats.etsi014 import BAD_REQUEST, MANDATORY_UNMET
@@ -141,6 +142,26 @@ def decide(rules: PolicyRules, ask: Ask, now: float) -> Permit:
             return _permit(rules, granted[0], (found, *judge.fallback(found.profile)), tuple(passed))
         passed.append(found)
     raise _refusal(rules, ask, passed)
+
+
+def decide_all(rules: PolicyRules, asks: Sequence[Ask], now: float) -> Permit:
+    """Return what a request over several links may take: what the first of `asks` may, as far as all others may too.
+
+    Each of `asks` is the part of the request that goes over one link. Raises as `decide` does.
+    """
+    permit = decide(rules, asks[0], now)
+    choices: list[Choice] = []
+    for choice in permit.choices:
+        try:
+            for ask in asks[1:]:
+                decide(rules, replace(ask, profile=choice.profile.name), now)
+        except PolicyDenied:
+            if not choices:
+                raise
+            break  # what may not be degraded to everywhere is degraded to nowhere
+        choices.append(choice)
+    exhaustion = permit.exhaustion if len(choices) == len(permit.choices) else FAIL
+    return replace(permit, choices=tuple(choices), exhaustion=exhaustion)
 
 
 def _mislabelled(profile: CryptoProfile, passed: list[Objection]) -> Objection | None:

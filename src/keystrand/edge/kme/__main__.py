@@ -5,6 +5,7 @@ Prints `ready URL` on standard output once it answers; everything else goes to s
 
 import argparse
 import asyncio
+import ctypes
 import logging
 import os
 import resource
@@ -18,6 +19,10 @@ from keystrand.edge.kme.config import KmeConfig, load_config
 from keystrand.edge.kme.running import Server
 from keystrand.edge.kme.transport import Limits
 from keystrand.model.errors import KeystrandError
+
+
+_PR_SET_DUMPABLE = 4
+"""prctl(2); its number in linux/prctl.h."""
 
 
 async def run(config: KmeConfig, *, until_stdin_closes: bool = False, limits: Limits | None = None) -> None:
@@ -48,8 +53,9 @@ def serve(config: Path, *, until_stdin_closes: bool = False) -> None:
 
     Raises `InvalidInput`, `MissingInput` or `StoreFailure` before it answers.
     """
-    # a core file would hold keys
+    # a core file would hold keys, and so does the memory that a debugger of the same user would read
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
     _loop()(run(load_config(config), until_stdin_closes=until_stdin_closes))
 
 

@@ -30,7 +30,7 @@ PAD_TAG_OCTETS = 32
 """Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
 
 HomeOf = Callable[[str], str]
-Judge = Callable[[Order], str]
+Judge = Callable[[Order, str], str]
 
 
 class Assigner:
@@ -53,7 +53,7 @@ class Assigner:
 
     async def _one(self, tx: Transaction, link: str, order: Order, peer: Peer) -> Verdict:
         here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._home_of(sae) == self._kme_id))
-        if denied := await self._denied(tx, order, here, peer):
+        if denied := await self._denied(tx, link, order, here, peer):
             tx.note("assign_denied", peer, link=link, order=order.order_id, why=denied)
             return Verdict(denied=denied)
         pools: dict[SourceKind, Pool] = {}
@@ -73,7 +73,7 @@ class Assigner:
             await self._write(tx, link, order, peer, here, keys, msgspec.json.encode(told).decode())
         return Verdict()
 
-    async def _denied(self, tx: Transaction, order: Order, here: tuple[str, ...], peer: Peer) -> str:
+    async def _denied(self, tx: Transaction, link: str, order: Order, here: tuple[str, ...], peer: Peer) -> str:
         """Return why the order can never be assigned; empty where it can."""
         if self._home_of(order.master_sae) != peer.identity.id:
             return "its master SAE is not at home at your end"
@@ -81,7 +81,7 @@ class Assigner:
             return fault
         if await self._store.holdings.known(tx, order.order_id):
             return "its ID was used before"
-        return self._judge(order)
+        return self._judge(order, link)
 
     async def _keys(
         self, tx: Transaction, link: str, order: Order, peer: Peer, pools: dict[SourceKind, Pool]

@@ -15,7 +15,7 @@ from keystrand.edge.telemetry.audit_sinks import SinkConfig
 from keystrand.formats.decode import Fault
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
-from keystrand.model.key import Strength
+from keystrand.model.key import SourceKind, Strength
 from keystrand.model.units import Identifier, Ratio
 
 PartyId = Annotated[
@@ -175,10 +175,19 @@ class SaeHome(_Part, frozen=True, kw_only=True):
 
 
 class ModuleLink(_Part, frozen=True, kw_only=True):
-    """Which link a QKD module delivers keys for."""
+    """Which link a module delivers keys for, and of which sources: one that delivered the post-quantum strand of a hybrid
+    key beside the quantum one would know both.
+    """
 
     id: PartyId
     link: Identifier
+    sources: Annotated[tuple[SourceKind, ...], Meta(min_length=1)] = (SourceKind.QKD,)
+
+
+class OperatorName(_Part, frozen=True, kw_only=True):
+    """Who may look at this KME and change what it does. A certificate alone is not enough."""
+
+    id: PartyId
 
 
 class KmeConfig(_Part, frozen=True, kw_only=True):
@@ -205,6 +214,7 @@ class KmeConfig(_Part, frozen=True, kw_only=True):
     links: tuple[LinkEnd, ...] = field(name="link", default=())
     saes: tuple[SaeHome, ...] = field(name="sae", default=())
     modules: tuple[ModuleLink, ...] = field(name="module", default=())
+    operators: tuple[OperatorName, ...] = field(name="operator", default=())
     pqc_sources: tuple[PqcSource, ...] = field(name="pqc_source", default=())
     vendor_sources: tuple[VendorSource, ...] = field(name="vendor_source", default=())
     file_sources: tuple[FileSource, ...] = field(name="file_source", default=())

@@ -157,7 +157,7 @@ class KeyManagementEntity:
         slaves = judging.slaves_of(self.network, peer.identity.id, call.sae_id, asked.additional_slave_sae_ids)
         wanted = Wanted(peer=peer, slaves=slaves, size=size, request=asked)
         await self.links[end.id].demand_trusted()
-        issued, instead_of = await self.grants.grant(self.links[end.id], frozenset(end.regions), wanted)
+        issued, instead_of = await self.grants.grant(self.links[end.id], wanted)
         with issued.keys as keys:
             octets, view = size // 8, keys.view()
             pieces = [view[at : at + octets] for at in range(0, len(view), octets)]

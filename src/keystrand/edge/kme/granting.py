@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from keystrand.edge.kme.config import LinkEnd
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
 from keystrand.edge.store.keystore import KeyStore
@@ -48,12 +49,15 @@ OnChange = Callable[[Change], None]
 
 
 class Grants:
-    """The policy in force and what it has counted. `issue` gives the keys of an order, `changed` hears of fallbacks."""
+    """The policy in force and what it has counted. `issue` gives the keys of an order, `changed` hears of fallbacks;
+    `ends` are the links by the KME at their other end.
+    """
 
     def __init__(
-        self, rules: PolicyRules, store: KeyStore, clock: Callable[[], float], issue: Issue, changed: OnChange
-    ) -> None:
-        self.revisions = staging.begin(rules)
+        self, rules: PolicyRules, store: KeyStore, clock: Callable[[], float], issue: Issue, changed: OnChange,
+        ends: Mapping[str, LinkEnd],
+    ) -> None:  # fmt: skip
+        self.revisions, self._ends = staging.begin(rules), ends
         self._store, self._clock, self._issue, self._changed = store, clock, issue, changed
         self._quotas, self.fallbacks = Quotas(rules), Fallbacks(rules)
 
@@ -79,19 +83,20 @@ class Grants:
     def _adopt(self, revisions: staging.Revisions) -> None:
         self.revisions = revisions
         self._quotas.adopt(revisions.active)
+        self._store.holdings.repeat_for(revisions.active.replay_window_s)
         self.fallbacks.adopt(revisions.active, self._clock())
         self._tell()
 
     # Requests
 
-    async def grant(self, link: Link, regions: frozenset[str], wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
+    async def grant(self, link: Link, wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
         """Return the keys and the profiles that were passed over for them.
 
         Raises `PolicyDenied`, `InvalidInput` (a demand cannot be met), `NoKeyAvailable` or `PeerUnavailable`.
         """
         demands = parse_demands(wanted.request.extension_mandatory)
         wishes = joined(demands, parse_wishes(wanted.request.extension_optional))
-        permits = self._permits(link, regions, wanted, demands, wishes)
+        permits = self._permits(link, wanted, demands, wishes)
         sae, now = wanted.peer.identity.id, self._clock()
         self._quotas.take(sae, wanted.bits, now)
         try:
@@ -111,7 +116,7 @@ class Grants:
             raise
 
     def _permits(
-        self, link: Link, regions: frozenset[str], wanted: Wanted, demands: Demands, wishes: Demands
+        self, link: Link, wanted: Wanted, demands: Demands, wishes: Demands
     ) -> list[Permit]:  # fmt: skip
         """Return what may be tried: first what the wishes ask for too, then the demands alone."""
         if demands.route_type == RouteType.INDIRECT:
@@ -119,28 +124,47 @@ class Grants:
         permits = []
         if wishes != demands and wishes.route_type != RouteType.INDIRECT:
             try:
-                permits.append(self._decide(link, regions, wanted, wishes))
+                permits.append(self._decide(link, wanted, wishes))
             except (InvalidInput, PolicyDenied):
                 permits.clear()  # a wish that cannot be had, or is not allowed, is passed over
-        return [*permits, self._decide(link, regions, wanted, demands)]
+        return [*permits, self._decide(link, wanted, demands)]
 
-    def _decide(self, link: Link, regions: frozenset[str], wanted: Wanted, demands: Demands) -> Permit:
+    def _decide(self, link: Link, wanted: Wanted, demands: Demands) -> Permit:
         if demands.profile is not UNSET and demands.profile not in self.rules.profiles:
             raise refuse_unmet([f"{PREFIX}profile"])
         constrained = demands.label is not UNSET or demands.min_label is not UNSET
         asked = policy.Ask(
-            master_sae=wanted.peer.identity.id, slave_saes=tuple(sae for sae, _ in wanted.slaves), link=link.id,
-            regions=regions, number=wanted.request.number, size=wanted.size, offered=link.offered,
+            master_sae=wanted.peer.identity.id, slave_saes=self._over(link, wanted), link=link.id,
+            regions=frozenset(self._ends[link.peer_kme].regions), number=wanted.request.number, size=wanted.size,
+            offered=link.offered,
             profile=None if demands.profile is UNSET else demands.profile,
             labels=frozenset(map(str, demands.labels)) if constrained else None,
             max_age_s=None if demands.max_age_s is UNSET else float(demands.max_age_s),
         )  # fmt: skip
         try:
-            return policy.decide(self.rules, asked, self._clock())
+            return policy.decide_all(self.rules, (asked, *self._elsewhere(link, wanted)), self._clock())
         except DemandUnmet as error:
             if error.message == MANDATORY_UNMET:
                 raise refuse_unmet(_named(demands)) from error
             raise
+
+    def _over(self, link: Link, wanted: Wanted) -> tuple[str, ...]:
+        """Return the slaves that the link itself serves: those at its other end, and those at this KME."""
+        return tuple(sae for sae, kme in wanted.slaves if kme == link.peer_kme or kme not in self._ends)
+
+    def _elsewhere(self, link: Link, wanted: Wanted) -> list[policy.Ask]:
+        """Return what is asked of every other link: its own slaves, and that it may carry the keys."""
+        others: dict[str, list[str]] = {}
+        for sae, kme in wanted.slaves:
+            if kme in self._ends and kme != link.peer_kme:
+                others.setdefault(kme, []).append(sae)
+        return [
+            policy.Ask(
+                master_sae=wanted.peer.identity.id, slave_saes=tuple(saes), link=self._ends[kme].id,
+                regions=frozenset(self._ends[kme].regions), number=wanted.request.number, size=wanted.size,
+            )
+            for kme, saes in others.items()
+        ]  # fmt: skip
 
     async def _supply(self, link: Link, permit: Permit, wanted: Wanted) -> tuple[Issued, tuple[str, ...]]:
         """Issue keys by the profile whose turn it is; where they run out do what its policy says."""

@@ -100,8 +100,11 @@ def judge_block(network: Network, peer: Peer, block: Block) -> None:
     Raises `InvalidInput` where no end of the link is its master, or its label claims more than its source can give.
     """
     demand(peer, Kind.MODULE)
-    if block.link not in {module.link for module in network.config.modules if module.id == peer.identity.id}:
+    places = [one for one in network.config.modules if (one.id, one.link) == (peer.identity.id, block.link)]
+    if not places:
         raise PolicyDenied("this module does not deliver for that link")
+    if not any(block.source in place.sources for place in places):
+        raise PolicyDenied(f"this module does not deliver {block.source} keys")
     if block.master_kme not in (network.config.kme_id, network.links[block.link].peer_kme):
         raise bad_request("neither end of the link", "master_kme")
     try:

@@ -154,6 +154,7 @@ class LabFolder:
             "post_quantum_saes = 'prefer'",
             *(f"[[sae]]\nid = '{sae}'\nkme = '{home}'" for sae, home in zip(self.saes, self.kmes, strict=True)),
             *self._link_tables(kme),
+            f"[[operator]]\nid = '{OPERATOR}'",
         ]
         return "\n".join(lines) + "\n"
 

@@ -29,7 +29,7 @@ from keystrand.formats.key_policy_toml import key_policy_from_toml
 from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.rotation import needs_rotation
-from keystrand.model.errors import InvalidInput
+from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.key import SourceKind
 
 BASE = "/keystrand/v1/operator/"
@@ -87,6 +87,10 @@ class Operating:
     async def answer(self, peer: Peer, request: Request) -> Response:
         """Return the answer to an operator. Raises `PolicyDenied` for anybody else."""
         judging.demand(peer, Kind.OPERATOR)
+        if peer.identity.id not in {one.id for one in self._entity.network.config.operators}:
+            raise PolicyDenied(
+                "this KME does not know that operator", hint="name it in an [[operator]] of its configuration"
+            )
         path, _, query = request.target.decode("ascii", "replace").removeprefix(BASE).partition("?")
         table = self._gets if request.method == "GET" else self._posts
         handle = table.get(path)
@@ -222,7 +226,7 @@ class Operating:
         return await self._policy(peer, request, query)
 
     async def _reload_files(self, peer: Peer, _request: Request, _query: dict[str, str]) -> Any:
-        await asyncio.get_running_loop().run_in_executor(None, self._reload)
+        self._reload()
         await self._noted(peer, "reload")
         return {"reloaded": True}
 

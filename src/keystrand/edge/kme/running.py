@@ -53,6 +53,11 @@ _GOODBYE_S = 0.05
 """How long open connections may take the goodbye at the end."""
 
 
+def _boot_s() -> float:
+    """Return the seconds since the machine's start, those of its sleep included: keys grow old then too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class SteadyClock:
     """Seconds since the epoch as of the start, going on with the machine's own steady clock.
 
@@ -61,11 +66,11 @@ class SteadyClock:
     """
 
     def __init__(self, now: float, at_least: float = 0.0) -> None:
-        self._base = max(now, at_least) - time.monotonic()
+        self._base = max(now, at_least) - _boot_s()
 
     def __call__(self) -> float:
         """Return the time."""
-        return self._base + time.monotonic()
+        return self._base + _boot_s()
 
 
 def read_policy(config: KmeConfig) -> PolicyRules:
@@ -191,7 +196,7 @@ class Server:
         for link_id, issuer in self._issuers.items():
             issuer.voided = self._peerings[link_id].news
         multicast = Multicast(store, self._peerings, self._issuers, clock, retention_s=retention_s, wait_s=wait_s)
-        self._grants = Grants(rules, store, clock, multicast.issue, self._changed)
+        self._grants = Grants(rules, store, clock, multicast.issue, self._changed, network.by_peer)
         homes = network.homes
         assigner = Assigner(store, config.kme_id, lambda sae: homes.get(sae, ""), self._judge_order, wait_s)
         self.entity = KeyManagementEntity(
@@ -222,12 +227,20 @@ class Server:
             peering.block_came()
             peering.news()
 
-    def _judge_order(self, order: Order) -> str:
-        """Return why this end's own policy does not let an order be assigned; empty where it does."""
-        rules = self._grants.rules
+    def _judge_order(self, order: Order, link: str) -> str:
+        """Return why this end's own policy does not let an order be assigned; empty where it does.
+
+        What it denies is denied at both ends. Entitlements are asked of a policy that was written for this KME only:
+        profiles are the master's to choose.
+        """
+        rules, sources = self._grants.rules, {strand.source for strand in order.strands}
         for slave in order.slave_saes:
-            if any(not one.sources and not one.profiles for one in rules.denials(order.master_sae, slave, "")):
-                return "the key policy of this end denies it"
+            for denial in rules.denials(order.master_sae, slave, link):
+                everything = not denial.sources and not denial.profiles
+                if everything or order.profile in denial.profiles or sources & set(denial.sources):
+                    return f"the key policy of this end denies it ({denial.id})"
+            if self._config.policy and rules.entitlement(order.master_sae, slave, link) is None:
+                return "the key policy of this end has no entry for it"
         return ""
 
     def _changed(self, change: Change) -> None:

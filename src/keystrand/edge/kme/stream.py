@@ -22,10 +22,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How much of the server one client can hold.
 
     `handshakes` are connections that have not said who they are: beyond that number the oldest is cut. `age_s` is how
-    long a connection is served before it must prove its certificate anew.
+    long a connection is served before it must prove its certificate anew. `kept` of the connections are for KMEs and
+    operators alone.
     """
 
     connections: int = 2048
+    kept: int = 64
     of_one_identity: int = 256
     handshakes: int = 128
     age_s: float = 3600.0

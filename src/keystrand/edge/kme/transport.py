@@ -16,7 +16,7 @@ from enum import Enum, auto
 from OpenSSL import SSL
 
 from keystrand.edge.kme.stream import Deadline, Limits, TlsProtocol, TlsTransport
-from keystrand.edge.pki import Identity
+from keystrand.edge.pki import Identity, Kind
 from keystrand.edge.tls import Peer, established
 from keystrand.model.errors import PolicyDenied
 
@@ -76,7 +76,8 @@ class Connections:
         """Count `one` as a connection of `peer`. Raises `PolicyDenied` where that has too many."""
         identity = peer.identity
         self._unfinished.pop(one, None)
-        if len(self._finished) >= self._limits.connections:
+        kept = 0 if identity.kind in (Kind.KME, Kind.OPERATOR) else self._limits.kept
+        if len(self._finished) >= self._limits.connections - kept:
             raise PolicyDenied("too many connections")
         if self._of[identity] >= self._limits.of_one_identity:
             raise PolicyDenied(f"too many connections of {identity.urn}")

@@ -102,9 +102,14 @@ class Holdings:
 
     def __init__(self, sealer: Sealer, store_id: str, limits: Limits) -> None:
         self._sealer, self._store_id, self._limits = sealer, store_id, limits
+        self._replay_s = limits.replay_s
 
     def _place(self, order_id: str, sae: str, partner: str, told: str) -> bytes:
         return bound(STORE_KEY, self._store_id, order_id, sae, partner, told)
+
+    def repeat_for(self, replay_s: float) -> None:
+        """Repeat lost answers for so long from now on; those given before are repeated no longer than that either."""
+        self._replay_s = replay_s
 
     # Orders that begin
 
@@ -169,8 +174,8 @@ class Holdings:
 
     async def _hand_out(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:
         keys = await self._material(tx, request, found)
-        replay_until = tx.now + self._limits.replay_s
-        if self._limits.replay_s:
+        replay_until = tx.now + self._replay_s
+        if self._replay_s:
             await tx.run("INSERT INTO replay VALUES(?, ?) ON CONFLICT DO NOTHING", request.digest, replay_until)
         for order_id, one in found.items():
             taken = bytearray(one.taken)
@@ -188,7 +193,7 @@ class Holdings:
             await tx.run(sql, taken, one.order_id, one.sae)
             return
         state = step(KeyState(one.state), KeyEvent.DELIVER)
-        if self._limits.replay_s:
+        if self._replay_s:
             sql = "UPDATE holding SET taken = ?, state = ?, until = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, taken, state.value, replay_until, one.order_id, one.sae)
         else:
@@ -197,13 +202,13 @@ class Holdings:
             await tx.run(sql, taken, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
 
     async def _may_repeat(self, tx: Transaction, request: Request, held: Iterable[Holding]) -> bool:
-        if not self._limits.replay_s or not request.repeatable:
+        if not self._replay_s or not request.repeatable:
             return False
         # of an order that is suspended some keys may have been handed out; none is while it is
         if any(one.state == KeyState.SUSPENDED.value for one in held):
             return False
         row = await tx.row("SELECT until FROM replay WHERE digest = ?", request.digest)
-        return row is not None and bool(tx.now < row[0] <= tx.now + self._limits.replay_s)
+        return row is not None and bool(tx.now < row[0] <= tx.now + self._replay_s)
 
     async def _material(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:
         """Return the keys asked for, in that order. Raises `InvalidInput` where their material is gone."""
