@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from keystrand.edge.kme.operator_client import OperatorClient
 from keystrand.edge.kme.pair import KME_IDS, Pair, start_pair
-from keystrand.edge.pki import Identity, Kind, issue
+from keystrand.edge.pki import Kind
 
 _PATIENCE_S = 60.0
 
@@ -31,8 +30,6 @@ class Duo:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        operator = Identity(kind=Kind.OPERATOR, id="operator")
-        issue(pair.pki, operator, days=1, now=datetime.now(UTC))
         self.files = pair.pki.of(Kind.OPERATOR, "operator")
 
     def configure(self, at: int, tables: str = "", *, head: str = "") -> None:
@@ -76,5 +73,5 @@ class Duo:
 @pytest.fixture
 def duo(tmp_path: Path) -> Iterator[Duo]:
     """Two KMEs with small, empty pools."""
-    with start_pair(tmp_path / "run") as pair:
+    with start_pair(tmp_path / "run", operators=("operator",)) as pair:
         yield Duo(pair)

@@ -20,7 +20,6 @@ from keystrand.edge.kme.running import Server
 from keystrand.edge.kme.transport import Limits
 from keystrand.model.errors import KeystrandError
 
-
 _PR_SET_DUMPABLE = 4
 """prctl(2); its number in linux/prctl.h."""
 

@@ -175,8 +175,9 @@ class SaeHome(_Part, frozen=True, kw_only=True):
 
 
 class ModuleLink(_Part, frozen=True, kw_only=True):
-    """Which link a module delivers keys for, and of which sources: one that delivered the post-quantum strand of a hybrid
-    key beside the quantum one would know both.
+    """Which link a module delivers keys for, and of which sources.
+
+    One that delivered the post-quantum strand of a hybrid key beside the quantum one would know both.
     """
 
     id: PartyId

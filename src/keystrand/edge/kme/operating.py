@@ -4,7 +4,6 @@ Only certificates of the kind `operator` get here, and every change is audited b
 key material: an operator sees key IDs and states, never keys.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any

@@ -209,6 +209,7 @@ def start_pair(
     max_key_count: int = 1000,
     key_size: int = 256,
     require_post_quantum: bool = True,
+    operators: tuple[str, ...] = (),
 ) -> Pair:
     """Fill the new `folder` with a PKI and two configurations, start both KMEs, and return them running.
 
@@ -216,13 +217,15 @@ def start_pair(
     `InvalidInput` where the folder holds an authority already, `PeerUnavailable` where a KME does not start.
     """
     pki = issue_pki(
-        folder / "pki", kmes=KME_IDS, saes=saes, modules=MODULE_IDS, days=_PKI_DAYS, now=datetime.now(UTC)
+        folder / "pki", kmes=KME_IDS, saes=saes, modules=MODULE_IDS, operators=operators, days=_PKI_DAYS,
+        now=datetime.now(UTC),
     )  # fmt: skip
     ports = [reserve_port() for _ in KME_IDS]
     numbers = [port.getsockname()[1] for port in ports]
     for at, kme_id in enumerate(KME_IDS):
         text = _configuration(at, saes, link, numbers) + (
-            f"\n[keys]\nkey_size = {key_size}\nmax_key_count = {max_key_count}\n"
+            "".join(f"\n[[operator]]\nid = {_quoted(name)}\n" for name in operators)
+            + f"\n[keys]\nkey_size = {key_size}\nmax_key_count = {max_key_count}\n"
             f"\n[tls]\nca = 'pki/ca.pem'\ncertificate = 'pki/kme-{kme_id}.pem'\nkey = 'pki/kme-{kme_id}.key'\n"
             f"post_quantum_saes = '{'require' if require_post_quantum else 'prefer'}'\n"
         )
