@@ -207,12 +207,13 @@ class Kme:
             store, self.peerings, self.issuers, self.clock, retention_s=RETENTION_S, wait_s=WAIT_S
         )  # fmt: skip
         self.assigner = Assigner(store, self.name, lambda sae: self.homes.get(sae, ""), self._judged, WAIT_S)
-        grants = Grants(BUILT_IN, store, self.clock, self.multicast.issue, lambda _: None)
+        network = network_of(config)
+        grants = Grants(BUILT_IN, store, self.clock, self.multicast.issue, lambda _: None, network.by_peer)
         self.entity = KeyManagementEntity(
-            network_of(config), store, self.links, self.peerings, grants, self.assigner, Metrics(), self.clock
+            network, store, self.links, self.peerings, grants, self.assigner, Metrics(), self.clock
         )
 
-    def _judged(self, order: Order) -> str:
+    def _judged(self, order: Order, _link: str) -> str:
         return self.judge(order)
 
     async def answer(self, caller: str, url: str, body: bytes) -> tuple[int, bytes]:
