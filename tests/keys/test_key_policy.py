@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from keystrand.crypto.combiner import COMBINED_BITS_MOST
 from keystrand.formats.etsi014 import MANDATORY_UNMET
-from keystrand.keys.policy import Ask, DemandUnmet, KeyPolicyDenied, at_least, decide
+from keystrand.keys.policy import Ask, DemandUnmet, KeyPolicyDenied, at_least, decide, decide_all
 from keystrand.keys.rules import BUILT_IN, NameTable, PairTable, PolicyRules
 from keystrand.model.errors import InvalidInput
 from keystrand.model.key import RouteType, SourceKind, Strand, Strength
@@ -357,3 +357,27 @@ def test_whatever_is_permitted_is_allowed_not_denied_and_as_demanded(policy: Key
 def _covers(entry: Entitlement | Denial, way: tuple[str, str]) -> bool:
     ways = [way, way[::-1]] if entry.both_ways else [way]
     return any(_matches(entry.master, one) and _matches(entry.slave, two) for one, two in ways)
+
+
+def test_every_part_of_a_request_is_judged_on_its_own_link() -> None:
+    """A denial, an entitlement or a region of one link counts for the slaves that it leads to, wherever they are named."""
+    two = Ask(master_sae="a1", slave_saes=("b2",), link="m", regions=frozenset({"eu"}))
+    assert decide_all(_rules(), (ASK, two), NOW) == decide(_rules(), ASK, NOW)
+    only_l = replace(POLICY, allows=(replace(ALL, links=("l",)),))
+    with pytest.raises(KeyPolicyDenied, match="'m'"):
+        decide_all(_rules(only_l), (ASK, two), NOW)
+    denied = replace(POLICY, denies=(Denial(id="not-over-m", reason="r", links=("m",)),))
+    with pytest.raises(KeyPolicyDenied, match="not-over-m"):
+        decide_all(_rules(denied), (ASK, two), NOW)
+    with pytest.raises(KeyPolicyDenied):
+        decide_all(_rules(), (ASK, replace(two, regions=frozenset({"us"}))), NOW)
+
+
+def test_what_may_not_be_degraded_to_everywhere_is_degraded_to_nowhere() -> None:
+    """Where another link does not allow a fallback, the request fails when its profile runs out."""
+    two = Ask(master_sae="a1", slave_saes=("b2",), link="m", regions=frozenset({"eu"}))
+    no_pqc = replace(POLICY, denies=(Denial(id="no-pqc", reason="r", links=("m",), profiles=("pqc",)),))
+    alone, both = decide(_rules(no_pqc), ASK, NOW), decide_all(_rules(no_pqc), (ASK, two), NOW)
+    assert [choice.profile.name for choice in alone.choices] == ["qkd", "hybrid", "pqc"]
+    assert [choice.profile.name for choice in both.choices] == ["qkd", "hybrid"]
+    assert both.exhaustion.mode is ExhaustionMode.FAIL
