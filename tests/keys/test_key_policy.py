@@ -360,7 +360,7 @@ def _covers(entry: Entitlement | Denial, way: tuple[str, str]) -> bool:
 
 
 def test_every_part_of_a_request_is_judged_on_its_own_link() -> None:
-    """A denial, an entitlement or a region of one link counts for the slaves that it leads to, wherever they are named."""
+    """A denial, an entitlement or a region of one link counts for the slaves that it leads to."""
     two = Ask(master_sae="a1", slave_saes=("b2",), link="m", regions=frozenset({"eu"}))
     assert decide_all(_rules(), (ASK, two), NOW) == decide(_rules(), ASK, NOW)
     only_l = replace(POLICY, allows=(replace(ALL, links=("l",)),))
@@ -373,11 +373,12 @@ def test_every_part_of_a_request_is_judged_on_its_own_link() -> None:
         decide_all(_rules(), (ASK, replace(two, regions=frozenset({"us"}))), NOW)
 
 
-def test_what_may_not_be_degraded_to_everywhere_is_degraded_to_nowhere() -> None:
-    """Where another link does not allow a fallback, the request fails when its profile runs out."""
+def test_a_fallback_ends_where_one_link_does_not_allow_it() -> None:
+    """Every link must allow what a request degrades to; where none is left it fails when its profile runs out."""
     two = Ask(master_sae="a1", slave_saes=("b2",), link="m", regions=frozenset({"eu"}))
     no_pqc = replace(POLICY, denies=(Denial(id="no-pqc", reason="r", links=("m",), profiles=("pqc",)),))
     alone, both = decide(_rules(no_pqc), ASK, NOW), decide_all(_rules(no_pqc), (ASK, two), NOW)
     assert [choice.profile.name for choice in alone.choices] == ["qkd", "hybrid", "pqc"]
     assert [choice.profile.name for choice in both.choices] == ["qkd", "hybrid"]
-    assert both.exhaustion.mode is ExhaustionMode.FAIL
+    no_hybrid = replace(POLICY, denies=(Denial(id="no-hybrid", reason="r", links=("m",), profiles=("hybrid",)),))
+    assert decide_all(_rules(no_hybrid), (ASK, two), NOW).exhaustion.mode is ExhaustionMode.FAIL

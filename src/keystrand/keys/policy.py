@@ -158,10 +158,17 @@ def decide_all(rules: PolicyRules, asks: Sequence[Ask], now: float) -> Permit:
         except PolicyDenied:
             if not choices:
                 raise
-            break  # what may not be degraded to everywhere is degraded to nowhere
+            break  # the chain of fallbacks ends where one of the links does not allow it
         choices.append(choice)
-    exhaustion = permit.exhaustion if len(choices) == len(permit.choices) else FAIL
-    return replace(permit, choices=tuple(choices), exhaustion=exhaustion)
+    return _permit_of(permit, tuple(choices))
+
+
+def _permit_of(permit: Permit, choices: tuple[Choice, ...]) -> Permit:
+    """Return `permit` for fewer choices: with one alone there is nothing to degrade to."""
+    told = permit.exhaustion
+    if told.mode is ExhaustionMode.DEGRADE and len(choices) == 1:
+        told = FAIL
+    return replace(permit, choices=choices, exhaustion=told)
 
 
 def _mislabelled(profile: CryptoProfile, passed: list[Objection]) -> Objection | None:
