@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.edge.kme.two_kmes import LABEL, Fault, Network, add_block, in_loop, peer, running, until
+from tests.edge.kme.faulty_wire import Fault
+from tests.edge.kme.two_kmes import LABEL, Network, add_block, in_loop, peer, running, until
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import confirming

@@ -8,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.edge.kme.two_kmes import WAIT_S, Fault, Kme, Network, in_loop, running, until
+from tests.edge.kme.faulty_wire import Fault
+from tests.edge.kme.two_kmes import WAIT_S, Kme, Network, in_loop, running, until
 
 from keystrand.edge.kme.issuing import Issuer
 from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL, ORDERS

@@ -8,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.edge.kme.two_kmes import Fault, Network, in_loop, running
+from tests.edge.kme.faulty_wire import Fault
+from tests.edge.kme.two_kmes import Network, in_loop, running
 
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS
 from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL

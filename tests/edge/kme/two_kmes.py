@@ -7,13 +7,13 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, ParamSpec, cast
 
+from tests.edge.kme.faulty_wire import Wire
+
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme.assigning import Assigner
-from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.config import KmeConfig, LinkEnd, SaeHome, TlsFiles
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.granting import Grants
@@ -85,89 +85,22 @@ class Clock:
         return self.now
 
 
-class Fault(StrEnum):
-    """What the wire does to one exchange."""
-
-    UNREACHED = "no connection"
-    REQUEST_LOST = "the request is lost"
-    ANSWER_LOST = "the answer is lost"
-    LATE = "the request arrives after the sender has given up"
-    TWICE = "the request arrives twice, and the second answer is taken"
-    REFUSED = "the other end answers 401"
-    BROKEN = "the other end answers 503"
-    NONSENSE = "the answer cannot be read"
-    SHORT = "the answer is about fewer orders"
-    OTHER_STORE = "the answer shows a store of another run, older than was seen"
-    HANGS = "there is no answer, as long as one waits"
-
-
-class Wire:
-    """The way from one KME to another. `faults` hold for the next exchanges of a URL; what was said stays in `said`."""
-
-    def __init__(self, there: "Kme", here: str) -> None:
-        self._there, self._here = there, here
-        self.faults: dict[str, list[Fault]] = {}
-        self.late: list[tuple[str, bytes]] = []
-        self.said: list[tuple[str, Any]] = []
-        self.hanging = asyncio.Event()
-        self.before: Callable[[str], Awaitable[None]] | None = None
-        """Called before a request arrives, as if it took its time."""
-
-    async def exchange(self, _method: str, url: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-        """Carry one request and its answer, as `PeerConnection` does. Raises `NotSent` or `InDoubt`."""
-        del timeout_s
-        fault = self.faults[url].pop(0) if self.faults.get(url) else None
-        if fault is Fault.UNREACHED or not self._there.up:
-            raise NotSent("the other KME cannot be reached")
-        self.said.append((url, json.loads(body)))
-        if self.before:
-            await self.before(url)
-        if fault is Fault.LATE:
-            self.late.append((url, body))
-        if fault in (Fault.LATE, Fault.REQUEST_LOST):
-            raise InDoubt("no answer: it took too long")
-        if fault in (Fault.REFUSED, Fault.BROKEN):
-            return (401 if fault is Fault.REFUSED else 503), b"{}"
-        answer = await self._there.answer(self._here, url, body)
-        if fault is Fault.TWICE:
-            answer = await self._there.answer(self._here, url, body)
-        if fault is Fault.HANGS:
-            self.hanging.set()
-            await asyncio.Event().wait()
-        if fault is Fault.ANSWER_LOST:
-            raise InDoubt("no answer: the connection was closed")
-        return _altered(answer, fault)
-
-    async def deliver_late(self) -> list[Any]:
-        """Let what is still under way arrive, in order; return the answers that nobody waits for."""
-        late, self.late = self.late, []
-        return [json.loads((await self._there.answer(self._here, url, body))[1]) for url, body in late]
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-def _altered(answer: tuple[int, bytes], fault: Fault | None) -> tuple[int, bytes]:
-    if fault not in (Fault.NONSENSE, Fault.SHORT, Fault.OTHER_STORE):
-        return answer
-    content = json.loads(answer[1])
-    if fault is Fault.SHORT:
-        content["verdicts"].pop()
-    if fault is Fault.OTHER_STORE:
-        content["mark"] |= {"start": "another", "generation": 0}
-    return 200, b"{" if fault is Fault.NONSENSE else json.dumps(content).encode()
-
-
 class Kme:
     """One KME: its folder, and while it is `up` everything that runs."""
 
     def __init__(self, name: str, folder: Path, clock: Clock, homes: dict[str, str], replay_s: float) -> None:
         self.name, self.folder, self.clock, self.homes, self._replay_s = name, folder, clock, homes, replay_s
-        self.up = False
+        self.ended = asyncio.Event()
+        self.ended.set()
         self.wires: dict[str, Wire] = {}
         """The ways to the other KMEs, by link."""
         self.judge: Callable[[Order], str] = lambda _: ""
         self.failures: list[Any] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs."""
+        return not self.ended.is_set()
 
     @property
     def stores(self) -> Path:
@@ -186,11 +119,11 @@ class Kme:
         terms = Terms(epoch_s=NEVER_S, sweep_s=NEVER_S, checkpoint_s=NEVER_S, limits=limits)
         self.store: KeyStore = await open_store(backend, keyring, audit, store_id, self.clock, terms)
         self._assemble()
-        self.up = True
+        self.ended.clear()
 
     def _assemble(self) -> None:
         store, homes = self.store, tuple(SaeHome(id=sae, kme=kme) for sae, kme in self.homes.items())
-        ends = {name: wire._there.name for name, wire in self.wires.items()}
+        ends = {name: wire.there.name for name, wire in self.wires.items()}
         config = KmeConfig(
             kme_id=self.name, store="", master_key="", tls=TlsFiles(ca="", certificate="", key=""), saes=homes,
             links=tuple(LinkEnd(id=link, peer_kme=kme, peer_url="") for link, kme in ends.items()),
@@ -234,13 +167,13 @@ class Kme:
     async def stop(self) -> None:
         """End in good order."""
         if self.up:
-            self.up = False
+            self.ended.set()
             await self._end_tasks()
             await self.store.close()
 
     async def kill(self) -> None:
         """End at once: what was not committed is gone."""
-        self.up = False
+        self.ended.set()
         await self._end_tasks()
         store = self.store
         tasks = [*store._tasks, store.committer._task]
@@ -358,18 +291,17 @@ class Network:
                 for kme in self.kmes
                 if kme.up
                 for name, link in kme.links.items()
-                if kme.wires[name]._there.up
+                if not kme.wires[name].there.ended.is_set()
             )
 
         await until(all_trust)
 
     async def fill(self, octets: int, *, link: str = "ab", master: str = "a", label: Strength = LABEL) -> str:
         """Bring a block of `octets` usable bytes to both ends, confirmed; return its ID."""
-        wire = self.a.wires[link]
         content = os.urandom(CONFIRMATION_OCTETS + octets)
         block_id = str(uuid.uuid4())
         self.material[block_id] = content[CONFIRMATION_OCTETS:]
-        other = wire._there
+        other = self.c if link == "ac" else self.b
         assert await add_block(other, link, master, content, block_id, label)
         assert await add_block(self.a, link, master, content, block_id, label)
         owner = self.a if master == "a" else other
