@@ -14,6 +14,11 @@ was fetched is not given again, and the audit tells of every key that was answer
 
 The seam to the key management entity under test is `plant.py` with `weak_kme.py`, and nothing else. `plant.py` lays two
 KMEs (their configuration, which folders hold their state, the command that starts them and writes `ready`), gives 014
-clients, feeds them with keys, and reads the key IDs that an audit names. `weak_kme.py` is started in the place of the
-same command, with the name of the weakness in the environment.
+clients, feeds them with keys, reads the key IDs that an audit names, and says which files hold what (`FILES`).
+`weak_kme.py` is started in the place of the same command, with the names of its weaknesses in the environment; what
+each patches is one step of the store (`Committer._batch`, `_stop`, the pragmas, the audit's sync, the comparison of
+memories at the start).
+
+A strike that leaves a KME that does not start counts as a finding, as a broken promise does: power loss is nobody's
+attack, and must not look like one.
 """

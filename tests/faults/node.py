@@ -42,6 +42,11 @@ class Node:
         self._before: dict[Path, bytes] = {}
 
     @property
+    def has_shim(self) -> bool:
+        """Return whether its disk can be made to fail, to be slow, or to lose power."""
+        return self._shim is not None
+
+    @property
     def alive(self) -> bool:
         """Return whether the process runs."""
         return self._child is not None and self._child.poll() is None
@@ -71,7 +76,8 @@ class Node:
             first = b""
         if not first.startswith(b"ready"):
             self.kill()
-            raise NotStarted(f"{self.kme_id} did not start: {self.log.read_text(errors='replace')[-800:]}")
+            last_words = self.log.read_text(errors="replace").splitlines()[-3:]
+            raise NotStarted(f"{self.kme_id} did not start: {' / '.join(last_words)}")
 
     def start(self) -> None:
         """Start it and wait until it serves."""
