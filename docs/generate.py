@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import typer
@@ -10,10 +10,14 @@ import typer
 from keystrand.cli.main import app
 from keystrand.formats.documents import DOCUMENTS, schema
 from keystrand.formats.etsi014_openapi import document_text
+from keystrand.keys.contract import ORDER, ROWS
+from keystrand.keys.lifecycle import LIFECYCLE
+from keystrand.keys.machine import drawing
 from keystrand.model.errors import KeystrandError
 from keystrand.model.estate import Estate
 
 REFERENCE = Path(__file__).parent / "reference"
+CONTRACT = Path(__file__).parent / "explanation" / "two-kme-contract.md"
 NOTE = "<!-- made by docs/generate.py from the code: change the code, then run ./dev docs -->\n\n"
 WIDTH = 100
 
@@ -55,6 +59,24 @@ def errors_page() -> str:
     return "# Errors and exit codes\n\n" + NOTE + codes + "\n".join(rows) + "\n"
 
 
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """Return a written page with what stands between the two marks of each part made anew."""
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: made by docs/generate.py from the code -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + part + end + rest.partition(end)[2]
+    return text
+
+
+def contract_page() -> str:
+    """Return the page of the two-KME contract, with its machines drawn from the tables that run."""
+    rows = ["| an order that is | hears | and is then | what the master KME does |", "|---|---|---|---|"]
+    for (state, event), (after, actions) in ROWS.items():
+        rows.append(f"| {state} | {event} | {after} | {'; '.join(actions) or '-'} |")
+    order = f"```mermaid\n{drawing(ORDER)}```\n\n" + "\n".join(rows) + "\n"
+    return filled(CONTRACT.read_text(), {"order": order, "key": f"```mermaid\n{drawing(LIFECYCLE)}```\n"})
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page by its place."""
     made = {REFERENCE / "cli.md": cli_page(), REFERENCE / "errors.md": errors_page()}
@@ -62,6 +84,7 @@ def pages() -> dict[Path, str]:
     for name, content in kinds.items():
         made[REFERENCE / "schemas" / f"{name}.schema.json"] = json.dumps(content, indent=2, sort_keys=True) + "\n"
     made[REFERENCE / "etsi-014.openapi.json"] = document_text()
+    made[CONTRACT] = contract_page()
     return made
 
 
