@@ -18,7 +18,7 @@ from tests.edge.store.place import holding as new_holding
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding, Request
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.edge.store.pools import CONFIRMATION_OCTETS, NewBlock
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS, LEAST_BLOCK_OCTETS, NewBlock
 from keystrand.keys.allocation import Piece
 from keystrand.keys.lifecycle import LIFECYCLE, KeyEvent
 from keystrand.model.errors import InvalidInput
@@ -97,11 +97,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Blocks
 
-    @rule(octets=st.integers(CONFIRMATION_OCTETS + 1, 700))
+    @rule(octets=st.integers(LEAST_BLOCK_OCTETS, 700))
     def add_block(self, octets: int) -> None:
         """A block is stored where the pool has room for it."""
         new = block(octets, now=self.clock.now)
-        room = sum(kept.unused for kept in self.blocks.values()) + octets <= _LIMIT
+        room = sum(kept.unused + CONFIRMATION_OCTETS for kept in self.blocks.values()) + octets <= _LIMIT
         # an empty pool that nobody knows yet takes its first block whatever its size
         assert self.do(self._add(new)) == (room or not self.last_no)
         if room or not self.last_no:
@@ -312,7 +312,7 @@ _BLOCKS = "SELECT block_id, no, ready, cursor FROM block"
 _HOLDINGS = "SELECT order_id, state, sealed FROM holding"
 
 
-_SHORT, _SHORTER, _LONG = (20, 40), (5, 40), (200, 80)
+_SHORT, _SHORTER, _LONG = (20, 40), (5, 40), (60, 80)
 """Examples and steps of each; on a real server a step takes ten times as long."""
 
 
