@@ -13,7 +13,8 @@ from tests.edge.kme.two_kmes import Network, in_loop, running
 
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS
 from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL
-from keystrand.edge.store.committer import Transaction
+from keystrand.edge.kme.ordering import KeysBurned
+from keystrand.edge.store import peers
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable
 
@@ -127,20 +128,17 @@ async def test_too_little_for_a_pad_consumes_nothing(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_blocks_destroyed_while_under_way(tmp_path: Path) -> None:
-    """The delivery fails at the master alone: both slave KMEs, which had assigned it, hear that it is void."""
+async def test_a_kme_has_another_store_while_it_is_under_way(tmp_path: Path) -> None:
+    """What ends every order with one KME ends this one: nothing is delivered, and both KMEs hear that it is void."""
     async with running(tmp_path, names="abc") as net:
-        first, _ = await filled(net)
+        await filled(net)
 
-        async def destroy(url: str) -> None:
-            async def gone(tx: Transaction) -> None:
-                await net.a.store.pools.destroy(tx, [first])
-
+        async def drop(url: str) -> None:
             if url == ASSIGN_URL:
-                await net.a.store.committer.do(gone)
+                await net.a.store.committer.do(lambda tx: peers.void_orders(tx, kme="b"))
 
-        net.a.wires["ab"].before = destroy
-        with pytest.raises(NoKeyAvailable):
+        net.a.wires["ac"].before = drop
+        with pytest.raises(KeysBurned, match="ended meanwhile"):
             await net.a.issue("sae-b", "sae-c", "sae-a2")
         await net.b.void(net.a.orders()[-1])
         await net.c.void(net.a.orders()[-1])

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from msgspec import UNSET, Struct
 
+from keystrand.edge.kme.channel import InDoubt
 from keystrand.edge.kme.config import LinkEnd
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.ordering import Ask, Issued, StrandNeed
+from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, StrandNeed
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.tls import Peer
 from keystrand.formats.etsi014 import MANDATORY_UNMET, KeyRequest
@@ -20,7 +21,7 @@ from keystrand.keys.fallback import Change, Exhausted, Fallbacks, Stock, Supply
 from keystrand.keys.policy import Choice, DemandUnmet, Permit
 from keystrand.keys.quota import Quotas
 from keystrand.keys.rules import PolicyRules
-from keystrand.model.errors import InvalidInput, NoKeyAvailable, PolicyDenied
+from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PolicyDenied
 from keystrand.model.key import RouteType
 from keystrand.model.key_policy import KeyPolicy
 
@@ -97,22 +98,26 @@ class Grants:
         demands = parse_demands(wanted.request.extension_mandatory)
         wishes = joined(demands, parse_wishes(wanted.request.extension_optional))
         permits = self._permits(link, wanted, demands, wishes)
-        sae, now = wanted.peer.identity.id, self._clock()
-        self._quotas.take(sae, wanted.bits, now)
+        sae, bits = wanted.peer.identity.id, wanted.bits * (1 + _pads(link, wanted))
+        self._quotas.take(sae, bits, self._clock())
         try:
             for permit in permits[:-1]:
                 try:
                     return await self._supply(link, permit, wanted)
+                except KeysBurned:
+                    raise
                 except NoKeyAvailable:
                     continue
             return await self._supply(link, permits[-1], wanted)
         except PoolTooSmall as short:
-            self._quotas.refund(sae, wanted.bits, self._clock())
+            self._quotas.refund(sae, bits, self._clock())
             if names := _named(demands):
                 raise refuse_unmet(names) from short
             raise
-        except BaseException:
-            self._quotas.refund(sae, wanted.bits, self._clock())
+        except (KeysBurned, InDoubt):
+            raise  # those bits are gone, as if they had been delivered
+        except KeystrandError:
+            self._quotas.refund(sae, bits, self._clock())
             raise
 
     def _permits(
@@ -229,6 +234,11 @@ class Grants:
         for change in self.fallbacks.poll(self._clock()):
             (_log.warning if change.alarm else _log.info)("%s", change)
             self._changed(change)
+
+
+def _pads(link: Link, wanted: Wanted) -> int:
+    """Return how many further links the keys travel on, each under a pad as long as they are."""
+    return len({kme for _, kme in wanted.slaves} - {link.kme, link.peer_kme})
 
 
 def _named(demands: Demands) -> list[str]:

@@ -14,7 +14,7 @@ import msgspec
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import ORDERS, PIECES, Assign, AssignAnswer, Verdict
-from keystrand.edge.kme.ordering import Ask, Issued, Pending, new_order_id
+from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, Pending, new_order_id
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
@@ -138,7 +138,7 @@ class Issuer:
     def _turned_down(self, one: Pending, verdict: Verdict) -> None:
         """Carry out what follows for an order that was not assigned."""
         if verdict.denied:
-            error = NoKeyAvailable(f"the KME at the other end refused: {verdict.denied}")
+            error = KeysBurned(f"the KME at the other end refused: {verdict.denied}")
             self._carry_out(one, one.happen(OrderEvent.DENIED), error)
         elif OrderAction.SKIP in one.happen(OrderEvent.USED):
             self._skip(one, verdict)

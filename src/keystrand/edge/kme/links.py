@@ -22,6 +22,8 @@ _TOO_SMALL = "the stored blocks are too small for so many bits at once"
 
 _GREETING_S = 3.0
 """How long after a start requests wait for the first word with the other end: milliseconds, if it is there."""
+_DOUBT_S = 0.5
+"""How long requests wait for the next word with another end that has left something unanswered."""
 
 
 class Stock:
@@ -135,13 +137,13 @@ class Link:
         self.trusted = False
         """Whether the other end has shown that neither store went back in time. Nothing moves before."""
         self.greeted = asyncio.Event()
-        """Set with the first trust since the start."""
+        """Set with the first trust since the start, or since a doubt."""
         self.trouble = "the KME at the other end has not been reached since the start"
         self.offered: dict[SourceKind, Strength] = {}
         """What label each source gives here now."""
         self.stocked = asyncio.Event()
         """Set when blocks have come; who waits for some clears it first."""
-        self._begun_s = asyncio.get_running_loop().time()
+        self._patient_until_s = asyncio.get_running_loop().time() + _GREETING_S
         self._store = store
         self._stocks: dict[SourceKind, Stock] = {}
 
@@ -152,13 +154,19 @@ class Link:
         return self._stocks[source]
 
     async def demand_trusted(self) -> None:
-        """Return once the link may be used: just after a start that takes a moment. Raises `PeerUnavailable`."""
+        """Return once the link may be used: that takes a moment after a start, or a doubt. Raises `PeerUnavailable`."""
         if not self.trusted and not self.greeted.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._begun_s + _GREETING_S):
+                async with asyncio.timeout_at(self._patient_until_s):
                     await self.greeted.wait()
         if not self.trusted:
             raise PeerUnavailable(self.trouble)
+
+    def distrust(self, why: str) -> None:
+        """Use the link no more until the other end is heard of again."""
+        self.trusted, self.trouble = False, why
+        self.greeted.clear()
+        self._patient_until_s = asyncio.get_running_loop().time() + _DOUBT_S
 
     async def look(self) -> None:
         """See what the sources of this link offer, and wake who waits for it."""

@@ -3,29 +3,72 @@
 The keys are cut from the link to the first slave's KME, as ever. To every other KME they travel under a one-time pad
 from that link's own pool, with a one-time tag: no weaker than the pad's label. All KMEs assign, or the order is void
 everywhere and its bytes are burned.
+
+Of several KMEs one may hold the key while another was never asked, so nobody's refusal tells whether bytes are still
+unused. Therefore everything that was cut, keys and pads, is burned durably before any KME is asked; in the same commit
+the order is marked as under way, and in that of its delivery the mark goes. Whatever comes between, a crash included,
+the mark is what has every KME told that the order is void.
 """
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
+from msgspec import Struct
 
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad
-from keystrand.edge.kme.issuing import Issuer, burning, cut_order, delivery, refuse
+from keystrand.edge.kme.channel import InDoubt, NotSent
+from keystrand.edge.kme.issuing import Issuer, cut_order, delivery, swallow
 from keystrand.edge.kme.links import Link
-from keystrand.edge.kme.messages import PIECES, Assign, Order
-from keystrand.edge.kme.ordering import Ask, Issued, Pending, new_order_id
+from keystrand.edge.kme.messages import PIECES, Assign, AssignAnswer, Order, Verdict
+from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, Pending, new_order_id
 from keystrand.edge.kme.peering import Peering
+from keystrand.edge.kme.turns import Queues, turns_of
+from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.keys.allocation import Demand, give_back
-from keystrand.keys.contract import OrderEvent
+from keystrand.edge.store.pools import Pool
+from keystrand.keys.allocation import Cut, Demand, give_back
+from keystrand.keys.contract import OrderEvent, OrderState
 from keystrand.keys.policy import at_least
-from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable
+from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable, StoreFailure
 from keystrand.model.key import SourceKind
+
+_TRIES = 2
+"""How often an order is cut where other ends have used what was cut: every try costs bytes of all its links."""
+
+Taken = Sequence[tuple[Pool, Sequence[Cut]]]
+
+
+class NotEverywhere(KeysBurned, PeerUnavailable):
+    """Not every KME could assign the order: it is void at all of them, and what was cut for it is burned."""
+
+    id = "not-everywhere"
+
+
+class _Course(Struct, frozen=True, kw_only=True):
+    """Where an order goes: `first` is the link that its keys are cut from, `others` those it travels on under a pad."""
+
+    first: Peering
+    others: tuple[Peering, ...]
+
+    @property
+    def all(self) -> tuple[Peering, ...]:
+        """All links of it."""
+        return (self.first, *self.others)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The same as this KME's ends of them."""
+        return tuple(each.link for each in self.all)
+
+    @property
+    def kmes(self) -> tuple[str, ...]:
+        """The KMEs that are asked."""
+        return tuple(link.peer_kme for link in self.links)
 
 
 class Multicast:
@@ -38,40 +81,63 @@ class Multicast:
         self._store, self._peerings, self._issuers, self._clock = store, peerings, issuers, clock
         self._retention_s, self._wait_s = retention_s, wait_s
         self._by_kme = {one.link.peer_kme: one for one in peerings.values()}
+        self._queues = Queues()
 
     async def issue(self, link: Link, ask: Ask) -> Issued:
-        """Return the keys of `ask`, over `link` alone where all slaves are at its other end."""
+        """Return the keys of `ask`, over `link` alone where all slaves are at its other end.
+
+        Raises `KeysBurned` where that cost bytes, and other errors of `Issuer.submit` where it did not.
+        """
         if all(kme == link.peer_kme for _, kme in ask.slaves):
             return await self._issuers[link.id].submit(ask)
-        others = [
-            self._by_kme[k]
-            for k in dict.fromkeys(kme for _, kme in ask.slaves)
-            if k in self._by_kme and k != link.peer_kme
-        ]
-        for peering in (self._peerings[link.id], *others):
-            await peering.link.demand_trusted()
-        one = Pending(ask=ask, order_id=new_order_id(self._clock()), future=asyncio.get_running_loop().create_future())
-        async with AsyncExitStack() as turns:
-            # always in the same order: two orders never wait for each other's links
-            for each in sorted((self._peerings[link.id], *others), key=lambda peering: peering.link.id):
-                await turns.enter_async_context(each.link.turn)
-            messages = await self._planned(link, one, others)
-            await self._spend_pads(one)
-            await self._asked(one, messages)
-        return await self._delivered(one)
+        kmes = dict.fromkeys(kme for _, kme in ask.slaves if kme in self._by_kme and kme != link.peer_kme)
+        course = _Course(first=self._peerings[link.id], others=tuple(self._by_kme[kme] for kme in kmes))
+        used: dict[str, Verdict] = {}
+        async with self._queues.first(course.links):
+            for _ in range(_TRIES):
+                one = Pending(ask=ask, order_id=new_order_id(self._clock()), future=asyncio.Future())
+                with self._void_unless_delivered(one, course):
+                    used = await self._asked(one, await self._sent(one, course, used))
+                    if not used:
+                        return await self._delivered(one)
+        raise NotEverywhere("both ends of a link hold different blocks")
 
-    async def _planned(self, link: Link, one: Pending, others: list[Peering]) -> dict[str, Order]:
-        """Return what each link's KME is told, everything cut. Raises `NoKeyAvailable` with nothing cut."""
-        await cut_order(link, one)
-        messages = {link.id: one.message()}
+    # Cutting
+
+    async def _sent(
+        self, one: Pending, course: _Course, used: Mapping[str, Verdict]
+    ) -> dict[str, "asyncio.Task[AssignAnswer]"]:
+        """Cut, burn, and put the requests on their way; return their answers to be, by link.
+
+        Meanwhile nobody else cuts of these links. When their turns end each request stands in the queue of its
+        connection, so the other ends hear of orders in the order in which they were cut.
+        """
+        for link in course.links:
+            await link.demand_trusted()
+        async with turns_of(course.links):
+            if doubted := next((link for link in course.links if not link.trusted), None):
+                raise PeerUnavailable(doubted.trouble)
+            messages = await self._cut(one, course)
+            await self._burned(one, course, await self._skipped(used))
+            asks = {link: asyncio.ensure_future(self._ask(link, order)) for link, order in messages.items()}
+            one.happen(OrderEvent.SENT)
+            await asyncio.sleep(0)
+        return asks
+
+    async def _ask(self, link: str, order: Order) -> AssignAnswer:
+        return await self._peerings[link].assign(Assign(link=link, mark=self._store.mark, orders=(order,)))
+
+    async def _cut(self, one: Pending, course: _Course) -> dict[str, Order]:
+        """Return what each link's KME is told. Raises `NoKeyAvailable` with nothing cut."""
         try:
-            for peering in others:
+            await cut_order(course.first.link, one)
+            messages = {course.first.link.id: one.message()}
+            for peering in course.others:
                 messages[peering.link.id] = await self._sealed_for(peering.link, one)
-        except KeystrandError as error:
+        except BaseException:
             for _, cuts in one.taken:
                 give_back(cuts)
-            refuse([one], error)
-            one.future.exception()
+            one.cuts, one.pads = {}, []
             raise
         return messages
 
@@ -80,70 +146,126 @@ class Multicast:
             raise NoKeyAvailable("the keys are gone")
         stock = link.stock(SourceKind.QKD)
         demand = Demand(labels=at_least(one.origin.label))
+        pool = await stock.known_pool()
         cuts, pad = await stock.take(len(one.keys) + PAD_TAG_OCTETS, demand, at_most=PIECES // 2)
+        one.pads.append((pool, cuts))
         with pad:
             sealed = seal_with_pad(one.keys, pad, one.order_id)
-        one.pads.append((await stock.known_pool(), cuts))
         return one.message({SourceKind.QKD: cuts}, base64.b64encode(sealed).decode())
 
-    async def _spend_pads(self, one: Pending) -> None:
-        """Burn the pads, durably, before anything is said that they hide: after a crash they would serve once more."""
+    async def _skipped(self, used: Mapping[str, Verdict]) -> Taken:
+        """Pass over what other ends have said they have used; return it."""
+        skipped: list[tuple[Pool, Sequence[Cut]]] = []
+        for link, verdict in used.items():
+            for source, no, cursor in verdict.used:
+                stock = self._peerings[link].link.stock(source)
+                if pool := await stock.pool():
+                    skipped.append((pool, stock.skip(no, cursor)))
+        return skipped
 
-        async def spend(tx: Transaction) -> None:
-            for pool, cuts in one.pads:
-                await self._store.pools.burn(tx, pool, [each.piece for each in cuts])
+    async def _burned(self, one: Pending, course: _Course, skipped: Taken) -> None:
+        """Burn what was cut, durably, and mark the order as under way. Raises `NoKeyAvailable` where it is gone."""
+        ask, bits = one.ask, 8 * sum(each.piece.length for _, cuts in one.taken for each in cuts)
 
-        if one.pads:
-            await self._store.committer.do(spend)
+        async def burn(tx: Transaction) -> None:
+            for pool, cuts in one.taken:
+                if await self._store.pools.unusable(tx, pool, [each.piece for each in cuts]):
+                    raise NoKeyAvailable("the blocks of these keys are gone")
+            for each_pool, gone in (*one.taken, *skipped):
+                await self._store.pools.burn(tx, each_pool, [each.piece for each in gone])
+            until = tx.now + self._retention_s
+            await peers.begin_order(tx, one.order_id, course.kmes, self._store.writer, until)
+            tx.note("multicast", ask.peer, link=ask.link, order=one.order_id, bits=bits, kmes=list(course.kmes))
 
-    async def _asked(self, one: Pending, messages: Mapping[str, Order]) -> None:
-        """Have every KME assign. Raises, with everything burned and void, where one does not."""
-        one.happen(OrderEvent.SENT)
-        asks = [
-            self._peerings[link].assign(Assign(link=link, mark=self._store.mark, orders=(order,)))
-            for link, order in messages.items()
-        ]
-        answers = await asyncio.gather(*asks, return_exceptions=True)
-        failed = [one for one in answers if isinstance(one, BaseException) or not all(v.assigned for v in one.verdicts)]
-        if not failed:
-            one.happen(OrderEvent.ASSIGNED)
-            return
-        one.happen(OrderEvent.DOUBT)
-        error = (
-            failed[0]
-            if isinstance(failed[0], KeystrandError)
-            else PeerUnavailable("not every KME could assign the key")
-        )
-        await self._void(one, error)
-        raise error
-
-    async def _void(self, one: Pending, error: KeystrandError) -> None:
-        """Burn everything here and have every KME told that the order is void."""
-        kmes = dict.fromkeys(kme for _, kme in one.ask.slaves if kme in self._by_kme)
-        burn = burning(self._store, one, one.taken, error.message, void=tuple(kmes), until_s=self._retention_s)
         await self._store.committer.do(burn)
-        for kme in kmes:
-            self._by_kme[kme].news()
-        refuse([one], error)
-        one.future.exception()
+
+    # Asking
+
+    async def _asked(
+        self, one: Pending, asks: Mapping[str, "asyncio.Task[AssignAnswer]"]
+    ) -> dict[str, Verdict]:  # fmt: skip
+        """Return the verdicts that name used bytes, none where all KMEs have assigned. Raises `NotEverywhere`."""
+        answers = await asyncio.gather(*asks.values(), return_exceptions=True)
+        used: dict[str, Verdict] = {}
+        refusals: list[str] = []
+        for link, answer in zip(asks, answers, strict=True):
+            if isinstance(answer, BaseException):
+                refusals.append(self._doubt(link, answer))
+            elif len(answer.verdicts) != 1 or answer.verdicts[0].denied:
+                refusals.append("a KME refused it" if answer.verdicts else "a KME answered for other orders")
+            elif answer.verdicts[0].used:
+                used[link] = answer.verdicts[0]
+        if refusals:
+            raise NotEverywhere(f"not every KME could assign the key: {refusals[0]}")
+        if not used:
+            one.happen(OrderEvent.ASSIGNED)
+        return used
+
+    def _doubt(self, link: str, error: BaseException) -> str:
+        """Return why there was no answer. The next order burns nothing for that KME before it was heard of again."""
+        if not isinstance(error, KeystrandError):
+            raise error
+        if isinstance(error, (NotSent, InDoubt)):
+            self._peerings[link].doubt(error.message)
+        return error.message
+
+    # Ends
+
+    @contextmanager
+    def _void_unless_delivered(self, one: Pending, course: _Course) -> Iterator[None]:
+        """Whatever happens within, also that it is given up: have every KME told that the order is void."""
+        why = "the other end has used its bytes"
+        try:
+            yield
+        except StoreFailure:
+            raise  # nothing can be written any more: the mark stays, and the next start tells of it
+        except BaseException as error:
+            why = error.message if isinstance(error, KeystrandError) else "the request was given up"
+            if one.taken and isinstance(error, KeystrandError) and not isinstance(error, KeysBurned):
+                raise NotEverywhere(why) from error
+            raise
+        finally:
+            if one.state is not OrderState.DELIVERED:
+                if one.keys:
+                    one.keys.zeroise()
+                if one.taken:
+                    self._void(one, course, why)
+
+    def _void(self, one: Pending, course: _Course, why: str) -> None:
+        """Have the mark that the order is under way become what its KMEs are told, unless it is delivered after all."""
+
+        async def void(tx: Transaction) -> None:
+            if await peers.void_orders(tx, order_id=one.order_id):
+                bits = 8 * sum(each.piece.length for _, cuts in one.taken for each in cuts)
+                tx.note(
+                    "burn", one.ask.peer, link=one.ask.link, order=one.order_id, bits=bits, why=why,
+                    void=list(course.kmes),
+                )  # fmt: skip
+
+        def tell(done: "asyncio.Future[None]") -> None:
+            swallow(done)
+            for peering in course.all:
+                peering.news()
+
+        self._store.committer.do(void).add_done_callback(tell)
 
     async def _delivered(self, one: Pending) -> Issued:
-        deliver = delivery(self._store, [one], self._retention_s)
+        if one.keys is None:
+            raise NoKeyAvailable("the keys are gone")
+        # what it was cut from is burned: there is nothing left to use
+        deliver = delivery(self._store, [msgspec.structs.replace(one, cuts={}, pads=[])], self._retention_s)
 
         async def deliver_here_too(tx: Transaction) -> None:
+            # the mark is gone where a KME's store is another one now; a tombstone is of one that has ended it
+            if not await peers.is_under_way(tx, one.order_id) or await self._store.holdings.known(tx, one.order_id):
+                raise NoKeyAvailable("the order was ended meanwhile")
+            await peers.end_order(tx, one.order_id)
             await deliver(tx)
             here = [sae for sae, kme in one.ask.slaves if kme not in self._by_kme]
             await self._store.holdings.write(tx, [self._local(one, sae, tx.now) for sae in here], self._store.epoch)
 
-        try:
-            await self._store.committer.do(deliver_here_too)
-        except KeystrandError as error:
-            one.happen(OrderEvent.FAILED)
-            await self._void(one, error)
-            raise
+        await self._store.committer.do(deliver_here_too)
         one.happen(OrderEvent.COMMITTED)
-        if one.keys is None:
-            raise NoKeyAvailable("the keys are gone")
         return one.issued(one.keys)
 
     def _local(self, one: Pending, sae: str, now: float) -> NewHolding:

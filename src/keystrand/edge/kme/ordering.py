@@ -17,6 +17,12 @@ from keystrand.model.errors import NoKeyAvailable
 from keystrand.model.key import SourceKind
 
 
+class KeysBurned(NoKeyAvailable):
+    """Bytes were cut and burned for an order that came to nothing: whoever asked for it has used them."""
+
+    id = "keys-burned"
+
+
 class StrandNeed(Struct, frozen=True, kw_only=True):
     """One source that a key is made from, and which of its blocks may serve."""
 

@@ -5,6 +5,7 @@ from a copy: it hands nothing out any more. Until the other end has been asked, 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -63,7 +64,7 @@ class Peering:
         self._shown = -1
         # where the round of all fresh blocks stands, and whether it has met one that the other end does not have
         self._asked, self._absent = "", False
-        self._fresh, self._news = asyncio.Event(), asyncio.Event()
+        self._fresh, self._news, self._doubted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._fresh.set()
         self._news.set()
         loop = asyncio.get_running_loop()
@@ -78,6 +79,11 @@ class Peering:
     def news(self) -> None:
         """Tell the other end what it must hear, soon."""
         self._news.set()
+
+    def doubt(self, why: str) -> None:
+        """Use the link no more until the other end has answered a hello, which it is sent at once."""
+        self.link.distrust(why)
+        self._doubted.set()
 
     async def assign(self, message: Assign) -> AssignAnswer:
         """Return the slave KME's verdicts. Raises `NotSent` where it holds nothing of it, `InDoubt` where it may."""
@@ -116,7 +122,10 @@ class Peering:
             except StoreFailure as error:
                 self._fail(error)
                 return
-            await asyncio.sleep(_HELLO_S if self.link.trusted else _RETRY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HELLO_S if self.link.trusted else _RETRY_S):
+                    await self._doubted.wait()
+            self._doubted.clear()
 
     async def _greet_once(self) -> None:
         mark = self._store.mark
@@ -268,6 +277,7 @@ async def _drop_shared(tx: Transaction, store: KeyStore, link: Link) -> None:
     orders = [order_id for (order_id,) in await tx.rows(sql, link.peer_kme)]
     for order_id in orders:
         await store.holdings.happen(tx, order_id, KeyEvent.VOID)
+    await peers.void_orders(tx, kme=link.peer_kme)
     tx.note("peer_has_new_store", kme=link.peer_kme, link=link.id, blocks=len(blocks), orders=orders)
 
 

@@ -8,6 +8,7 @@ another does no harm: a writer that was fenced off while it lived cannot commit 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 
 BEATS = 3
@@ -52,10 +53,11 @@ async def heads_of_others(tx: Transaction, writer: str) -> tuple[Head, ...]:
 
 
 async def take_over(tx: Transaction, writer: str) -> None:
-    """Fence `writer` off, and free what it held: any of the others may take its blocks, and nobody seals any more under
-    its data key.
+    """Fence `writer` off, and free what it held: any of the others may take its blocks, nobody seals any more under its
+    data key, and its orders under way are void.
     """
     await tx.run("UPDATE head SET fence = fence + 1 WHERE writer = ?", writer)
     blocks = await tx.run("UPDATE block SET owner = NULL WHERE owner = ?", writer)
     await tx.run("UPDATE epoch SET closed = 1 WHERE writer = ?", writer)
-    tx.note("take_over", writer=writer, blocks=blocks)
+    void = await peers.void_orders(tx, writer=writer)
+    tx.note("take_over", writer=writer, blocks=blocks, void=list(void))

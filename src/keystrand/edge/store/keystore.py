@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from keystrand.edge.store import fencing, schema
+from keystrand.edge.store import fencing, peers, schema
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.committer import Committer, Transaction
 from keystrand.edge.store.holdings import Holdings, Limits
@@ -85,12 +85,18 @@ class KeyStore:
     async def begin(self) -> None:
         """Open the first epoch and start to sweep."""
         await self.next_epoch()
+        await self.committer.do(self._void_left)
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(run()) for run in (self._sweep_for_ever, self._turn_epochs, self._checkpoint_for_ever)
         ]
         if self._backend.lease_s:
             self._tasks.append(loop.create_task(self._look_around_for_ever()))
+
+    async def _void_left(self, tx: Transaction) -> None:
+        """End what this writer had under way with several KMEs when it was last stopped: they may hold it."""
+        if orders := await peers.void_orders(tx, writer=self.writer):
+            tx.note("void", orders=list(orders), why="this process was stopped while they were under way")
 
     async def next_epoch(self) -> None:
         """Seal what comes from now on under a new data key. It is durable in the keyring before anything needs it."""

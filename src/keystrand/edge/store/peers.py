@@ -1,5 +1,6 @@
 """What the store remembers of other KMEs: the highest mark seen of each one's store, and what each must yet be told."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from keystrand.edge.store.committer import Transaction
@@ -67,3 +68,30 @@ async def told(tx: Transaction, notices: tuple[Notice, ...]) -> None:
     """Forget what a peer has heard."""
     sql = "DELETE FROM outbox WHERE order_id = ? AND kme = ? AND event = ?"
     await tx.run_many(sql, [(one.order_id, one.kme, one.event.value) for one in notices])
+
+
+async def begin_order(tx: Transaction, order_id: str, kmes: Sequence[str], writer: str, until: float) -> None:
+    """Remember that `kmes` may come to hold an order: unless it ends well they are told, up to `until`, it is void."""
+    sql = "INSERT INTO under_way(order_id, kme, writer, until) VALUES(?, ?, ?, ?)"
+    await tx.run_many(sql, [(order_id, kme, writer, until) for kme in kmes])
+
+
+async def is_under_way(tx: Transaction, order_id: str) -> bool:
+    """Return whether an order has begun and not ended."""
+    return await tx.row("SELECT 1 FROM under_way WHERE order_id = ? LIMIT 1", order_id) is not None
+
+
+async def end_order(tx: Transaction, order_id: str) -> None:
+    """Forget that an order was under way: it is delivered."""
+    await tx.run("DELETE FROM under_way WHERE order_id = ?", order_id)
+
+
+async def void_orders(tx: Transaction, *, order_id: str = "", writer: str = "", kme: str = "") -> tuple[str, ...]:
+    """Have all KMEs told that an order under way is void, or those of a writer, or with a KME; return their IDs."""
+    sql = "SELECT DISTINCT order_id FROM under_way WHERE order_id = ? OR writer = ? OR kme = ?"
+    orders = tuple(one for (one,) in await tx.rows(sql, order_id, writer, kme))
+    for one in orders:
+        for other, until in await tx.rows("SELECT kme, until FROM under_way WHERE order_id = ?", one):
+            await tell(tx, one, other, KeyEvent.VOID, until)
+        await end_order(tx, one)
+    return orders

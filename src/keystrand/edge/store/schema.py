@@ -44,6 +44,9 @@ TABLES = (
     # what peers must still be told
     "CREATE TABLE IF NOT EXISTS outbox(order_id TEXT NOT NULL, kme TEXT NOT NULL, event TEXT NOT NULL,"
     " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, kme)){clustered}",
+    # orders for several KMEs that are under way: where their writer ends first, those KMEs are told that they are void
+    "CREATE TABLE IF NOT EXISTS under_way(order_id TEXT NOT NULL, kme TEXT NOT NULL, writer TEXT NOT NULL,"
+    " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, kme)){clustered}",
     # the latest delivery to a pair of SAEs, for rotation
     "CREATE TABLE IF NOT EXISTS pair(master TEXT NOT NULL, slave TEXT NOT NULL, last DOUBLE PRECISION NOT NULL,"
     " keys BIGINT NOT NULL, due DOUBLE PRECISION NOT NULL, PRIMARY KEY(master, slave)){clustered}",
