@@ -623,3 +623,38 @@ def test_every_fault_is_one_of_the_tree(folder: Path, opened: Open) -> None:
         audit.append(records(1), 1)
     assert isinstance(verify([]), AuditBroken)
     assert len(segments(folder)) == 1
+
+
+def test_a_write_of_which_the_disk_lost_the_middle_is_written_again(
+    folder: Path, signer: AuditSigner, opened: Open
+) -> None:
+    """Power loss may keep the end of one commit's lines and lose an earlier part: the store's memory restates them."""
+    audit = opened()
+    audit.append(records(1), 1)
+    before = segments(folder)[-1].stat().st_size
+    batch = records(*range(2, 12))
+    audit.append(batch, 2)
+    audit._release()  # the machine stops: nothing is signed any more
+    whole = bytearray(segments(folder)[-1].read_bytes())
+    whole[before + 40 : before + 700] = bytes(660)
+    segments(folder)[-1].write_bytes(whole)
+    audit = opened()
+    audit.recover(batch, 2)
+    audit.close()
+    assert numbers(folder) == list(range(1, 12))
+    assert isinstance(verify(lines_in(folder), [signer.public_key]), Verified)
+
+
+def test_a_hole_with_lines_of_several_commits_behind_it_is_no_crash(folder: Path, opened: Open) -> None:
+    """Only the latest commit can be unfinished: whoever blanks an earlier one is found."""
+    audit = opened()
+    audit.append(records(1), 1)
+    before = segments(folder)[-1].stat().st_size
+    for generation in (2, 3, 4):
+        audit.append(records(generation), generation)
+    audit._release()
+    whole = bytearray(segments(folder)[-1].read_bytes())
+    whole[before + 10 : before + 60] = bytes(50)
+    segments(folder)[-1].write_bytes(whole)
+    with pytest.raises(StoreFailure, match="overwritten"):
+        opened()

@@ -260,11 +260,17 @@ class AuditFile:
         return judged
 
     def _set_aside(self, segment: Segment, size: int) -> None:
-        """Move an unfinished write into a file of its own. Where lines follow it, no crash explains it."""
+        """Move an unfinished write into a file of its own.
+
+        Power loss may keep a later part of one write and lose an earlier one: whole lines may follow, of that one
+        commit. What it held is written again from the store's memory. Lines of several commits no crash explains.
+        """
         with segment.path.open("rb") as file:
             file.seek(size)
             torn = file.read()
-        if any(map(_is_line, torn.split(b"\n")[1:])):
+        later = [entry for entry in map(_line, torn.split(b"\n")[1:]) if entry]
+        commits = {entry.generation for entry in later} - {self._generation}
+        if len(commits) > 1 or any(one < self._generation for one in commits):
             raise StoreFailure(f"{segment.path}: line {self._seq} was overwritten: lines follow it", hint=_EVIDENCE)
         digest = hashlib.sha256(torn).hexdigest()
         kept = segment.path.with_suffix(f".torn-{digest[:16]}")
@@ -362,9 +368,8 @@ class AuditFile:
             self._lock = -1
 
 
-def _is_line(content: bytes) -> bool:
+def _line(content: bytes) -> Entry | None:
     try:
-        entry_of(content + b"\n")
+        return entry_of(content + b"\n")
     except ValueError:
-        return False
-    return True
+        return None
