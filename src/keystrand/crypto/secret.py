@@ -39,6 +39,11 @@ class Secret:
         self._buffer[:] = bytes(len(self._buffer))
         self._cleared = True
 
+    def zeroise_first(self, octets: int) -> None:
+        """Overwrite the first `octets` bytes with zeros; the others stay, in their places."""
+        octets = min(octets, len(self._buffer))
+        self._buffer[:octets] = bytes(octets)
+
     def __len__(self) -> int:
         return len(self._buffer)
 

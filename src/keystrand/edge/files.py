@@ -1,5 +1,6 @@
 """Files: read whole, written whole. A reader sees the old content or the new, never half of it."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -23,15 +24,20 @@ def read_bytes(path: Path, *, hint: str = "") -> bytes:
         raise StoreFailure(f"{path} cannot be read: {error.strerror}") from error
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:
     """Put `content` at `path` in one step: a new file beside it, synced, then renamed over it.
 
-    Raises `StoreFailure` with the earlier content untouched.
+    Raises `StoreFailure` with the earlier content untouched. `alone`: nobody else writes it now, so the new file has
+    one name, `temporary_of`, under which what a kill left behind is found.
     """
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if alone:
+            descriptor = os.open(temporary_of(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            temporary = str(temporary_of(path))
+        else:
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)
@@ -41,8 +47,31 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            shred(Path(temporary))
         raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+
+
+def temporary_of(path: Path) -> Path:
+    """Return the name of the new file beside `path` where one process at a time writes it."""
+    return path.with_name(f".{path.name}.new")
+
+
+def shred(path: Path) -> None:
+    """Overwrite a file with zeros, as far as the file system lets us, and remove it. A link's target stays."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            overwrite(descriptor)
+        finally:
+            os.close(descriptor)
+    path.unlink(missing_ok=True)
+
+
+def overwrite(descriptor: int) -> None:
+    """Put zeros over all of an open file, and have them on the disk. Best effort: raises nothing."""
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+        os.fsync(descriptor)
 
 
 @contextmanager

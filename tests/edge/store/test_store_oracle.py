@@ -101,7 +101,7 @@ class StoreMachine(RuleBasedStateMachine):
     def add_block(self, octets: int) -> None:
         """A block is stored where the pool has room for it."""
         new = block(octets, now=self.clock.now)
-        room = sum(kept.unused + CONFIRMATION_OCTETS for kept in self.blocks.values()) + octets <= _LIMIT
+        room = self._full() + octets <= _LIMIT
         # an empty pool that nobody knows yet takes its first block whatever its size
         assert self.do(self._add(new)) == (room or not self.last_no)
         if room or not self.last_no:
@@ -296,6 +296,13 @@ class StoreMachine(RuleBasedStateMachine):
         assert blocks == {i: (kept.no, kept.ready, kept.cursor) for i, kept in self.blocks.items()}
         assert holdings == {i: (one.state.value, bool(one.material)) for i, one in self.holdings.items()}
         assert stock == sum(kept.unused for kept in self.blocks.values() if kept.ready)
+        assert self.do(self._held()) in (None, (self._full(), len(self.blocks)))
+
+    def _full(self) -> int:
+        return sum(kept.unused + CONFIRMATION_OCTETS for kept in self.blocks.values())
+
+    async def _held(self) -> tuple[Any, ...] | None:
+        return await (await self.store.reader()).row("SELECT held, blocks FROM pool")
 
     async def _look(self) -> tuple[dict[str, tuple[int, bool, int]], dict[str, tuple[str, bool]], int]:
         session = await self.store.reader()
@@ -303,7 +310,9 @@ class StoreMachine(RuleBasedStateMachine):
         holdings = {i: (state, sealed is not None) for i, state, sealed in await session.rows(_HOLDINGS)}
         stock = 0
         for kept in self.blocks.values():
-            assert await self.store.pools.content(session, kept.new.block_id) == kept.new.key_bits
+            content = await self.store.pools.content(session, kept.new.block_id)
+            at = kept.cursor if kept.ready else 0
+            assert content.reveal()[at:] == kept.new.key_bits.reveal()[at:]
             stock = await self.store.pools.stored_octets(session, await pool_of(self.store, kept.new))
         return blocks, holdings, stock
 

@@ -13,10 +13,11 @@ from tests.edge.store.place import (
     pool_of,
 )
 
+from keystrand.edge.store import pools
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Pool
-from keystrand.keys.allocation import Lane, Piece
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS, LEAST_BLOCK_OCTETS, Pool
+from keystrand.keys.allocation import Demand, Lane, Piece
 from keystrand.model.errors import InvalidInput, StoreFailure
 from keystrand.model.key import SourceKind, Strength
 
@@ -32,7 +33,20 @@ async def use(store: KeyStore, pool: Pool, *pieces: Piece) -> None:
 
 async def own(store: KeyStore, pool: Pool, *, at_most: int = 10) -> list[Lane]:
     """Take blocks over."""
-    return await store.committer.do(lambda tx: store.pools.own(tx, pool, store.writer, at_most=at_most))
+    owned: list[Lane] = []
+    while len(owned) < at_most and (more := await own_octets(store, pool, 1)):
+        owned += more
+    return owned
+
+
+async def own_octets(
+    store: KeyStore, pool: Pool, octets: int, demand: Demand | None = None, *, at_most: int = 99
+) -> list[Lane]:  # fmt: skip
+    """Take blocks over that give so many bytes."""
+    wanted = demand or Demand()
+    return await store.committer.do(
+        lambda tx: store.pools.own(tx, pool, store.writer, wanted, octets=octets, at_most=at_most)
+    )
 
 
 async def cursor_of(store: KeyStore, block_id: str) -> int | None:
@@ -77,9 +91,9 @@ async def test_a_full_pool_takes_no_more(place: Place, clock: Clock) -> None:
 async def test_a_block_is_longer_than_what_confirms_it(place: Place, clock: Clock) -> None:
     """One that has no bytes besides is refused, and nothing else happens to the store."""
     async with opened(place, clock) as store:
-        with pytest.raises(InvalidInput, match="more than 32 bytes"):
-            await add(store, block(CONFIRMATION_OCTETS))
-        assert await add(store, block(CONFIRMATION_OCTETS + 1))
+        with pytest.raises(InvalidInput, match="64 bytes or more"):
+            await add(store, block(LEAST_BLOCK_OCTETS - 1))
+        assert await add(store, block(LEAST_BLOCK_OCTETS))
 
 
 @in_loop
@@ -101,10 +115,10 @@ async def test_the_master_numbers_blocks(place: Place, clock: Clock) -> None:
         session = await store.reader()
         assert await session.row("SELECT no FROM block WHERE block_id = ?", here.block_id) == (None,)
         found = await store.pools.waiting(session, here.block_id, "corridor", SourceKind.QKD, "kme-b")
-        assert found == (256, False, None)
+        assert found == (here.block_id, 256, False, None)
         await store.committer.do(lambda tx: store.pools.make_ready(tx, here.block_id, 17))
         found = await store.pools.waiting(session, here.block_id, "corridor", SourceKind.QKD, "kme-b")
-        assert found == (256, True, 17)
+        assert found == (here.block_id, 256, True, 17)
 
 
 @in_loop
@@ -271,3 +285,68 @@ async def test_what_is_in_stock_decides_what_is_offered(place: Place, clock: Clo
             SourceKind.PQC: Strength.POST_QUANTUM,
         }
         assert [pool.master for pool in await store.pools.known(session)] == ["kme-a", "kme-a", "kme-b"]
+
+
+@in_loop
+async def test_an_id_belongs_to_its_link(place: Place, clock: Clock) -> None:
+    """A block of another link with the same ID is another block: neither hides the other, in any step of its life."""
+    async with opened(place, clock) as store:
+        one = block()
+        other = block(link="other", block_id=one.block_id)
+        assert await add(store, one)
+        assert await add(store, other)
+        session = await store.reader()
+        for each in (one, other):
+            (fresh,) = await store.pools.fresh(session, each.link, "kme-a", after="", at_most=9)
+            assert fresh.block_id == one.block_id
+            assert await store.pools.content(session, fresh.name) == each.key_bits
+            found = await store.pools.waiting(session, one.block_id, each.link, SourceKind.QKD, "kme-a")
+            assert found == (fresh.name, 256, False, 1)
+            await store.committer.do(lambda tx: store.pools.make_ready(tx, fresh.name, 1))  # noqa: B023  # done before the next one
+            assert await store.pools.stored_octets(session, await pool_of(store, each)) == 224
+            pool = await pool_of(store, each)
+            await use(store, pool, Piece(1, 32, 224))
+            assert await store.pools.held_octets(session, pool) == 0
+        # both stay known until their time is over
+        clock.now += 999.0
+        await store.sweep()
+        assert await add(store, one)
+        assert await add(store, other)
+        assert await session.rows("SELECT block_id FROM block") == []
+        clock.now += 1.0
+        await store.sweep()
+        assert await session.rows("SELECT block_id FROM block_seen") == []
+
+
+@in_loop
+async def test_a_pool_holds_so_many_blocks(place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short they are, and each counts with the bytes that confirm it."""
+    monkeypatch.setattr(pools, "MOST_BLOCKS", 3)
+    async with opened(place, clock) as store:
+        blocks = [block(LEAST_BLOCK_OCTETS) for _ in range(4)]
+        assert [await add(store, one) for one in blocks] == [True, True, True, False]
+        pool = await pool_of(store, blocks[0])
+        assert await store.pools.held_octets(await store.reader(), pool) == 3 * LEAST_BLOCK_OCTETS
+        await store.committer.do(lambda tx: store.pools.destroy(tx, [blocks[0].block_id]))
+        assert await add(store, blocks[3])
+
+
+@in_loop
+async def test_what_is_used_and_destroyed_in_one_batch_counts_once(place: Place, clock: Clock) -> None:
+    """The pool's sums are those of its blocks, and a block that is gone is not used any more."""
+    async with opened(place, clock) as store:
+        one, other = block(), block()
+        no = await add_ready(store, one)
+        await add_ready(store, other)
+        pool = await pool_of(store, one)
+
+        async def use_and_destroy(tx: Transaction) -> tuple[tuple[int, int], ...]:
+            await store.pools.use(tx, pool, [Piece(no, 32, 8)])
+            await store.pools.destroy(tx, [one.block_id, one.block_id])
+            return await store.pools.unusable(tx, pool, [Piece(no, 40, 8)])
+
+        assert await store.committer.do(use_and_destroy) == ((no, -1),)
+        session = await store.reader()
+        assert await store.pools.stored_octets(session, pool) == 224
+        assert await store.pools.held_octets(session, pool) == 256
+        assert await session.rows("SELECT blocks FROM pool") == [(1,)]

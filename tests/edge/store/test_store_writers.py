@@ -31,7 +31,7 @@ from keystrand.edge.store.holdings import NewHolding, Request
 from keystrand.edge.store.keyring import FileKeyring
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import Pool
-from keystrand.keys.allocation import Piece
+from keystrand.keys.allocation import Demand, Lane, Piece
 from keystrand.model.errors import InvalidInput, StoreFailure
 
 _LOOKS = 200
@@ -48,7 +48,13 @@ def own(store: KeyStore, pool: Pool, at_most: int) -> "asyncio.Future[list[int]]
     """Take blocks over and return their numbers."""
 
     async def own_them(tx: Transaction) -> list[int]:
-        return [lane.no for lane in await store.pools.own(tx, pool, store.writer, at_most=at_most)]
+        owned: list[Lane] = []
+        while len(owned) < at_most:
+            more = await store.pools.own(tx, pool, store.writer, Demand(), octets=1, at_most=at_most)
+            if not more:
+                break
+            owned += more
+        return [lane.no for lane in owned]
 
     return store.committer.do(own_them)
 

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.devices.source import WAIT_S, Feed
-from keystrand.edge.kme.config import LEAST_BLOCK_OCTETS, FileSource
+from keystrand.edge.kme.config import FileSource
 from keystrand.edge.kme.messages import NO_QBER, Block
+from keystrand.edge.store.pools import LEAST_BLOCK_OCTETS
 from keystrand.model.errors import KeystrandError, MissingInput
 
 _log = logging.getLogger(__name__)

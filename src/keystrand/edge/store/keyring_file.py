@@ -6,6 +6,7 @@ everywhere is what makes old copies of the store worthless.
 
 import contextlib
 import fcntl
+import glob
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from keystrand.edge.files import read_bytes, write_atomic
+from keystrand.edge.files import overwrite, read_bytes, shred, write_atomic
 from keystrand.model.errors import InvalidInput, StoreFailure
 
 _FORMAT = 1
@@ -50,7 +51,10 @@ def wrapped_keys(keys: Mapping[int, bytes]) -> tuple[Wrapped, ...]:
 
 @contextmanager
 def alone_with(file: Path) -> Iterator[None]:
-    """Hold off every other thread and process that would change `file`. Raises `StoreFailure`."""
+    """Hold off every other thread and process that would change `file`. Raises `StoreFailure`.
+
+    What a process that was killed left half written holds wrapped keys: it is overwritten and removed first.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
@@ -58,6 +62,8 @@ def alone_with(file: Path) -> Iterator[None]:
         raise StoreFailure(f"{file} cannot hold a keyring: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for left in file.parent.glob(f".{glob.escape(file.name)}.*"):
+            shred(left)
         yield
     finally:
         os.close(descriptor)
@@ -99,11 +105,9 @@ def write_sheet(file: Path, sheet: Sheet) -> None:
     with contextlib.suppress(OSError):
         old = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        write_atomic(file, msgspec.json.encode(sheet), mode=_PRIVATE)
+        write_atomic(file, msgspec.json.encode(sheet), mode=_PRIVATE, alone=True)
         if old is not None:
-            with contextlib.suppress(OSError):
-                os.pwrite(old, bytes(os.fstat(old).st_size), 0)
-                os.fsync(old)
+            overwrite(old)
     finally:
         if old is not None:
             os.close(old)
