@@ -117,8 +117,9 @@ class Multicast:
         async with turns_of(course.links):
             if doubted := next((link for link in course.links if not link.trusted), None):
                 raise PeerUnavailable(doubted.trouble)
+            skipped = await self._skipped(used)
             messages = await self._cut(one, course)
-            await self._burned(one, course, await self._skipped(used))
+            await self._burned(one, course, skipped)
             asks = {link: asyncio.ensure_future(self._ask(link, order)) for link, order in messages.items()}
             one.happen(OrderEvent.SENT)
             await asyncio.sleep(0)
