@@ -4,6 +4,11 @@ What the states mean here: pool bits are pre-activation; a key that both KMEs ha
 has fetched is deactivated, and its bytes stay no longer than the replay window; those of a destroyed key are gone, and
 those of a compromised one are never given out. Nothing but a delivery leads to deactivated, so nothing but a delivered
 key can be replayed, and whatever ends a key's use ends its replay too.
+
+Where the bytes lie besides: a key is cut from a block, and what was cut stays in the block as it is sealed on the disk,
+readable for who has the keyring, up to the end of the epoch in which it was cut. Then the block is sealed anew without
+it and the epoch's data key is destroyed. That bound, not the event, holds for a revoked, compromised or destroyed key's
+bytes in its block; its own sealed copy goes with the event.
 """
 
 from enum import StrEnum
