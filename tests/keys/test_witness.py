@@ -1,7 +1,9 @@
 """What one store's mark says beside another: a peer's life with crashes, restores and messages that overtake."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,24 +11,28 @@ from keystrand.keys.witness import Standing, StoreMark, judge
 
 
 class Life(NamedTuple):
-    """A peer's store at a moment: its identity, its run, and its latest commit."""
+    """A peer's store at a moment: its identity, its run, the commit that the run found, and its latest."""
 
     store: int
     run: int
+    begun: int
     generation: int
 
     @property
     def mark(self) -> StoreMark:
         """What it shows."""
-        return StoreMark(store=f"s{self.store}", writer="only", start=f"r{self.run}", generation=self.generation)
+        return StoreMark(
+            store=f"s{self.store}", writer="only", start=f"r{self.run}", begun=self.begun, generation=self.generation
+        )  # fmt: skip
 
 
 def lived(events: list[str]) -> list[Life]:
     """Return the moments of a store that commits and is started again, and is never put back."""
-    moments = [Life(0, 0, 0)]
+    moments = [Life(0, 0, 0, 0)]
     for event in events:
         now = moments[-1]
-        moments.append(now._replace(run=now.run + 1) if event == "restart" else now._replace(generation=now[2] + 1))
+        restarted = now._replace(run=now.run + 1, begun=now.generation)
+        moments.append(restarted if event == "restart" else now._replace(generation=now.generation + 1))
     return moments
 
 
@@ -54,19 +60,34 @@ def test_a_message_of_the_same_run_may_be_overtaken(events: list[str], data: st.
 
 @given(EVENTS, st.integers(1, 10), st.integers(0, 20))
 def test_a_store_that_was_put_back_is_found(events: list[str], lost: int, since: int) -> None:
-    """A copy starts a run of its own; as long as it shows less than was seen, it has gone back."""
+    """A copy starts a run of its own, at less than was seen: however much it commits then, it has gone back."""
     seen = lived(["commit"] * lost + events)[-1]
-    copy = Life(seen.store, seen.run + 1000, max(0, seen.generation - lost) + since)
-    standing = judge(seen.mark, copy.mark)
-    assert standing is (Standing.ROLLED_BACK if copy.generation < seen.generation else Standing.CONTINUES)
+    begun = seen.generation - lost
+    copy = Life(seen.store, seen.run + 1000, begun, begun + since)
+    assert judge(seen.mark, copy.mark) is Standing.ROLLED_BACK
 
 
 @given(EVENTS, st.integers(0, 30))
 def test_a_new_store_is_no_old_one(events: list[str], generation: int) -> None:
     """Another identity is a new store, however far either has come."""
-    assert judge(lived(events)[-1].mark, Life(1, 0, generation).mark) is Standing.NEW_STORE
+    assert judge(lived(events)[-1].mark, Life(1, 0, 0, generation).mark) is Standing.NEW_STORE
 
 
 def test_who_was_never_seen_continues() -> None:
     """There is nothing yet that it could contradict."""
-    assert judge(None, Life(0, 0, 0).mark) is Standing.CONTINUES
+    assert judge(None, Life(0, 0, 0, 0).mark) is Standing.CONTINUES
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"generation": 2**53 + 1}, {"generation": -1}, {"begun": 2**63}, {"store": "a\0"}, {"writer": "w" * 65},
+        {"start": ""}, {"proof": "0" * 63}, {"proof": "0" * 65}, {"store": "a\n"},
+    ],
+)  # fmt: skip
+def test_a_mark_from_outside_has_bounds(altered: dict[str, Any]) -> None:
+    """Numbers that every database holds, names without control characters, a proof of one length or none."""
+    good = msgspec.to_builtins(Life(0, 0, 1, 2).mark)
+    assert msgspec.convert(good, StoreMark) == Life(0, 0, 1, 2).mark
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(good | altered, StoreMark)

@@ -1,13 +1,15 @@
 """How the bytes of an order's strands become its keys, the same at both ends, and what is told of them."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from keystrand.crypto.combiner import Binding, combine
 from keystrand.crypto.secret import Secret
 from keystrand.keys.contract import key_ids_of
 from keystrand.model.key import SourceKind, Strand, Strength, strength_of
+from keystrand.model.units import PartyId
 
 STRAND_OCTETS = 32
 """What each strand of a combined key gives, whatever the key's size: 256 bits, the strength of the combiner."""
@@ -58,17 +60,20 @@ def make(
         joined[:] = bytes(len(joined))
 
 
+ProfileName = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+
+
 class Origin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of where keys come from. `hops`: the KMEs that hold or held them, in order; `received`: when the
     oldest of their material came, in seconds since the epoch; `qber`: the highest of their links, below 0 for none.
     """
 
     label: Strength
-    sources: tuple[SourceKind, ...]
-    qber: float
-    received: float
-    profile: str
-    hops: tuple[str, ...]
+    sources: Annotated[tuple[SourceKind, ...], Meta(max_length=8)]
+    qber: Annotated[float, Meta(ge=-1, le=1)]
+    received: Annotated[float, Meta(ge=0, le=1e12)]
+    profile: ProfileName
+    hops: Annotated[tuple[PartyId, ...], Meta(max_length=64)]
 
 
 def origin_of(strands: Sequence[Material], *, profile: str, hops: Sequence[str]) -> Origin:

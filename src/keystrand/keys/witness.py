@@ -1,26 +1,37 @@
 """Has a peer's store gone back in time? Decided on what was seen of it before.
 
 Every commit of a store has a number, its generation. Each KME remembers the highest it has seen of each peer, durably.
-A store that comes back with a lower one was restored from a copy, and would hand out keys again.
+A store that comes back with a lower one was restored from a copy, and would hand out keys again. What a copy has
+committed since it was put back proves nothing: a run is judged by the number at which it began.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from keystrand.model.units import Count
+from keystrand.model.units import Identifier
+
+Generation = Annotated[int, Meta(ge=0, le=1 << 53)]
+Proof = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+
+WRITERS = 16
+"""How many processes that write one store are told apart by those who watch it."""
 
 
 class StoreMark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A store's identity and how far it has come: the `generation` of the latest commit of its process `writer`.
 
-    `start` names this run of the process, by a number drawn at random when it began.
+    `start` names this run of the process, by a number drawn at random when it began; `begun` is the generation that it
+    found then. By `proof` the store knows later that it has said this itself.
     """
 
-    store: str
-    writer: str
-    start: str
-    generation: Count
+    store: Identifier
+    writer: Identifier
+    start: Identifier
+    begun: Generation
+    generation: Generation
+    proof: Proof = ""
 
 
 class Standing(StrEnum):
@@ -41,6 +52,6 @@ def judge(seen: StoreMark | None, shown: StoreMark) -> Standing:
         return Standing.CONTINUES
     if seen.store != shown.store:
         return Standing.NEW_STORE
-    if seen.start == shown.start or shown.generation >= seen.generation:
+    if seen.start == shown.start or shown.begun >= seen.generation:
         return Standing.CONTINUES
     return Standing.ROLLED_BACK

@@ -21,6 +21,13 @@ Identifier = Annotated[
         description="lower case, digits, dot, hyphen; at most 64, the first a letter or a digit",
     ),
 ]
+PartyId = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z",
+        description="a KME, SAE or module ID, unique in the network",
+    ),
+]  # fmt: skip
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 

@@ -158,11 +158,11 @@ async def test_sealed_and_combined_keys_have_their_limits(tmp_path: Path) -> Non
 async def test_blocks_of_two_labels_make_no_key(tmp_path: Path) -> None:
     """An order across both is denied and its bytes are burned: a label that is half true is none."""
     async with running(tmp_path) as net:
-        await net.fill(16)
+        await net.fill(32)
         await net.fill(BLOCK, label=Strength.INFORMATION_THEORETIC)
-        (verdict,) = await verdicts(net, order((1, C, 16), (2, C, 16)))
+        (verdict,) = await verdicts(net, order((1, C, 32), (2, C, 32), count=2))
         assert "not of one label" in verdict.denied
-        assert await net.b.cursors("a") == [(2, C + 16)]
+        assert await net.b.cursors("a") == [(2, C + 32)]
         assert not await net.b.rows("SELECT 1 FROM holding")
 
 
@@ -214,7 +214,7 @@ async def test_a_master_whose_store_is_not_the_one_that_was_seen(tmp_path: Path,
     async with running(tmp_path) as net:
         await net.fill(BLOCK)
         now = net.a.store.mark
-        shown = StoreMark(store=store or now.store, writer=now.writer, start="another", generation=0)
+        shown = StoreMark(store=store or now.store, writer=now.writer, start="another", begun=0, generation=0)
         with pytest.raises(PolicyDenied, match="say hello first"):
             await net.b.assigner.assign(
                 Assign(link="ab", mark=shown, orders=(order((1, C, 32)),)), peer(Kind.KME, "a")

@@ -4,7 +4,9 @@ import hashlib
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +19,14 @@ from tests.edge.kme.two_kmes import LABEL, Network, add_block, in_loop, peer, ru
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import confirming
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad, unseal
-from keystrand.edge.kme.messages import CONFIRM_URL, BlockTag, Confirm
+from keystrand.edge.kme.messages import CONFIRM_URL, BlockTag, Confirm, Order, StrandPieces
+from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.pki import Kind
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh
 from keystrand.formats import etsi014
+from keystrand.keys.making import Origin
 from keystrand.model.errors import NoKeyAvailable
-from keystrand.model.key import SourceKind
+from keystrand.model.key import SourceKind, Strength
 
 ONE_TIME_KEYS = st.binary(min_size=8, max_size=8).map(lambda seed: hashlib.sha256(seed).digest())
 """Keys as a source gives them: a Poly1305 key of zeros, one in 2**106, would let anything pass."""
@@ -169,17 +173,45 @@ async def test_only_its_master_confirms_a_block(tmp_path: Path) -> None:
 # Keys under a one-time pad
 
 
+TOLD = Origin(
+    label=Strength.SIMULATED, sources=(SourceKind.QKD,), qber=0.01, received=1.8e9, profile="p", hops=("a", "b")
+)  # fmt: skip
+
+
+def sealable(count: int = 1) -> Order:
+    """Return an order whose keys can travel under a pad."""
+    return Order(
+        order_id=new_order_id(1.8e9), master_sae="sae-a", slave_saes=("sae-b", "sae-c"), size=8, count=count,
+        profile="p", strands=(StrandPieces(source=SourceKind.QKD, pieces=((1, 32, 64),)),), told=TOLD,
+    )  # fmt: skip
+
+
 @settings(deadline=None)
 @given(st.binary(min_size=1, max_size=100), ONE_TIME_KEYS)
 def test_what_was_sealed_opens(keys: bytes, one_time_key: bytes) -> None:
     """With the same pad and for the same order; the hidden bytes are the keys and the pad, added."""
     pad = hashlib.shake_256(one_time_key).digest(len(keys)) + one_time_key
-    sealed = seal_with_pad(Secret(keys), Secret(pad), "order")
-    opened = unseal(etsi014.base64_of(sealed), Secret(pad), "order")
+    order = seal_with_pad(Secret(keys), Secret(pad), sealable())
+    opened = unseal(order, Secret(pad))
     assert opened is not None
     assert opened.reveal() == keys
-    assert bytes(a ^ b for a, b in zip(sealed, pad, strict=False))[: len(keys)] == keys
-    assert unseal(etsi014.base64_of(sealed), Secret(pad), "another order") is None
+    assert bytes(a ^ b for a, b in zip(etsi014.octets_of(order.sealed), pad, strict=False))[: len(keys)] == keys
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"order_id": new_order_id(1.9e9)}, {"size": 16}, {"count": 2}, {"profile": "q"}, {"master_sae": "sae-x"},
+        {"slave_saes": ("sae-b",)}, {"told": None},
+        {"told": msgspec.structs.replace(TOLD, label=Strength.INFORMATION_THEORETIC)},
+    ],
+)  # fmt: skip
+def test_the_tag_binds_all_that_is_said_of_the_keys(changed: dict[str, Any]) -> None:
+    """For another order, or other words about it, nothing opens."""
+    pad = Secret(bytes(range(1 + PAD_TAG_OCTETS)))
+    order = seal_with_pad(Secret(b"k"), pad, sealable())
+    assert unseal(order, pad) is not None
+    assert unseal(msgspec.structs.replace(order, **changed), pad) is None
 
 
 @settings(deadline=None)
@@ -187,10 +219,11 @@ def test_what_was_sealed_opens(keys: bytes, one_time_key: bytes) -> None:
 def test_what_was_altered_does_not_open(keys: bytes, data: st.DataObject) -> None:
     """Any bit of it, cut or longer, or no base64 at all."""
     pad = Secret(bytes(range(len(keys) + PAD_TAG_OCTETS)))
-    sealed = seal_with_pad(Secret(keys), pad, "order")
+    order = seal_with_pad(Secret(keys), pad, sealable())
+    sealed = etsi014.octets_of(order.sealed)
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     changed = bytearray(sealed)
     changed[bit // 8] ^= 1 << bit % 8
     for wrong in (bytes(changed), sealed[:-1], sealed + b"x", sealed[:10], b""):
-        assert unseal(etsi014.base64_of(wrong), pad, "order") is None
-    assert unseal("not base64!", pad, "order") is None
+        assert unseal(msgspec.structs.replace(order, sealed=etsi014.base64_of(wrong)), pad) is None
+    assert unseal(msgspec.structs.replace(order, sealed="not base64!"), pad) is None

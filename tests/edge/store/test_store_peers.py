@@ -12,9 +12,12 @@ from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import Standing, StoreMark, judge
 
 
-def mark(generation: int, *, store: str = "s1", writer: str = "only", start: str = "r1") -> StoreMark:
-    """Return what a peer shows."""
-    return StoreMark(store=store, writer=writer, start=start, generation=generation)
+def mark(
+    generation: int, *, store: str = "s1", writer: str = "only", start: str = "r1", begun: int | None = None
+) -> StoreMark:
+    """Return what a peer shows; where nothing else is said, its run has committed nothing yet."""
+    begun = generation if begun is None else begun
+    return StoreMark(store=store, writer=writer, start=start, begun=begun, generation=generation)
 
 
 def see(store: KeyStore, shown: StoreMark) -> "asyncio.Future[None]":

@@ -4,6 +4,8 @@ A whole assignment is one operation of the store; each order in it stands or fal
 bytes must be unused here whatever the master believes, and the label is that of this end's own blocks.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 
 import msgspec
@@ -11,23 +13,37 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from keystrand.crypto.combiner import COMBINED_BITS_MOST
+from keystrand.crypto.labels import SEALED_ORDER, bound
 from keystrand.crypto.secret import Secret
-from keystrand.edge.kme.messages import Assign, AssignAnswer, Notices, Order, Verdict
+from keystrand.edge.kme.config import KeyLimits
+from keystrand.edge.kme.denials import Allowance, Sparing
+from keystrand.edge.kme.messages import PIECES, USED, Assign, AssignAnswer, Notice, Notices, Order, Verdict
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.edge.store.pools import OpenBlock, Pool
+from keystrand.edge.store.pools import BlockGone, OpenBlock, Pool
 from keystrand.edge.tls import Peer
-from keystrand.formats.etsi014 import octets_of
+from keystrand.formats.etsi014 import bad_request, base64_of, octets_of
 from keystrand.keys.allocation import Piece
+from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.making import Material, Origin, make, octets_needed, origin_of
 from keystrand.keys.witness import Standing
-from keystrand.model.errors import PolicyDenied
+from keystrand.model.errors import PeerUnavailable, PolicyDenied
 from keystrand.model.key import SourceKind, Strength
 
 PAD_TAG_OCTETS = 32
 """Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
+
+_MAY_TELL = frozenset((
+    KeyEvent.VOID, KeyEvent.REVOKE, KeyEvent.COMPROMISE, KeyEvent.DESTROY, KeyEvent.SUSPEND, KeyEvent.RESUME,
+))  # fmt: skip
+"""What another KME may let happen to keys here; that they are fetched or grow old is this end's own to say."""
+_UNKNOWN, _UNKNOWN_S = 4096, 600.0
+"""How many void orders that have not come are remembered of one KME, in so long; the rest it must tell again later."""
+
+_WHY = 512
+_LIMITS = KeyLimits()
 
 HomeOf = Callable[[str], str]
 Judge = Callable[[Order, str], str]
@@ -36,11 +52,22 @@ Judge = Callable[[Order, str], str]
 class Assigner:
     """Assigns orders of peers at the KME `kme_id`. `home_of`: which KME serves an SAE? `judge`: why not."""
 
-    def __init__(self, store: KeyStore, kme_id: str, home_of: HomeOf, judge: Judge, wait_s: float) -> None:
+    def __init__(
+        self, store: KeyStore, kme_id: str, home_of: HomeOf, judge: Judge, wait_s: float,
+        limits: KeyLimits = _LIMITS,
+    ) -> None:  # fmt: skip
         self._store, self._kme_id, self._home_of, self._judge, self._wait_s = store, kme_id, home_of, judge, wait_s
+        self._limits = limits
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._sparing, self._unknown = Sparing(), Allowance(_UNKNOWN, _UNKNOWN_S)
 
     async def assign(self, message: Assign, peer: Peer) -> AssignAnswer:
-        """Assign what can be, durably. Raises `PolicyDenied` where the peer's store went back."""
+        """Assign what can be, durably, one message of a peer after the other.
+
+        Raises `PolicyDenied` where the peer's store went back, `InvalidInput` where it is more than one message may be.
+        """
+        if sum(len(strand.pieces) for order in message.orders for strand in order.strands) > PIECES:
+            raise bad_request(f"more than {PIECES} pieces", "orders")
 
         async def assign(tx: Transaction) -> tuple[Verdict, ...]:
             if await peers.standing_of(tx.session, peer.identity.id, message.mark) is not Standing.CONTINUES:
@@ -48,14 +75,14 @@ class Assigner:
             await peers.witness(tx, peer.identity.id, message.mark)
             return tuple([await self._one(tx, message.link, order, peer) for order in message.orders])
 
-        verdicts = await self._store.committer.do(assign)
+        async with self._turns[peer.identity.id]:
+            verdicts = await self._store.committer.do_undoable(assign)
         return AssignAnswer(mark=self._store.mark, verdicts=verdicts)
 
     async def _one(self, tx: Transaction, link: str, order: Order, peer: Peer) -> Verdict:
         here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._home_of(sae) == self._kme_id))
         if denied := await self._denied(tx, link, order, here, peer):
-            tx.note("assign_denied", peer, link=link, order=order.order_id, why=denied)
-            return Verdict(denied=denied)
+            return self._refused(tx, link, order, peer, denied)
         pools: dict[SourceKind, Pool] = {}
         used: list[tuple[SourceKind, int, int]] = []
         for strand in order.strands:
@@ -65,19 +92,29 @@ class Assigner:
             if pool:
                 pools[strand.source] = pool
         if used:
-            return Verdict(used=tuple(used))
-        keys, told = await self._keys(tx, link, order, peer, pools)
+            return Verdict(used=tuple(used[:USED]))
+        try:
+            keys, told = await self._keys(tx, link, order, peer, pools)
+        except BlockGone:
+            return self._refused(tx, link, order, peer, "a block was destroyed meanwhile")
         if keys is None or told is None:
-            return Verdict(denied="the blocks are not of one label, or the sealed keys do not open")
+            why = "the blocks are not of one label, or the sealed keys do not open"
+            return self._refused(tx, link, order, peer, why)
         with keys:
             await self._write(tx, link, order, peer, here, keys, msgspec.json.encode(told).decode())
         return Verdict()
+
+    def _refused(self, tx: Transaction, link: str, order: Order, peer: Peer, why: str) -> Verdict:
+        self._sparing.note(
+            tx, "assign_denied", peer.identity.id, peer, link=link, order=order.order_id, why=why
+        )  # fmt: skip
+        return Verdict(denied=why[:_WHY])
 
     async def _denied(self, tx: Transaction, link: str, order: Order, here: tuple[str, ...], peer: Peer) -> str:
         """Return why the order can never be assigned; empty where it can."""
         if self._home_of(order.master_sae) != peer.identity.id:
             return "its master SAE is not at home at your end"
-        if fault := _fault_of(order, here):
+        if fault := _fault_of(order, here) or _fault_by(self._limits, order):
             return fault
         if await self._store.holdings.known(tx, order.order_id):
             return "its ID was used before"
@@ -100,7 +137,7 @@ class Assigner:
                 # what travelled under a pad is no stronger than the pad, whatever the other end says
                 if not Strength(pad.label).at_least(order.told.label):
                     return None, None
-                return unseal(order.sealed, pad.content, order.order_id), order.told
+                return unseal(order, pad.content), order.told
         keys = make(
             found, order_id=order.order_id, count=order.count, size=order.size, profile=order.profile, link=link,
             master=order.master_sae, slaves=order.slave_saes,
@@ -146,18 +183,35 @@ class Assigner:
         )  # fmt: skip
 
     async def follow(self, message: Notices, peer: Peer) -> None:
-        """Let the peer's events happen to its orders here, durably. An order that has not come can come no more."""
+        """Let the peer's events happen to its orders here, durably. An order that has not come can come no more.
+
+        Raises `InvalidInput` for an event that is not a peer's to tell, and `PeerUnavailable` where it tells of too
+        many orders that were never here.
+        """
+        if not _MAY_TELL.issuperset(notice.event for notice in message.notices):
+            raise bad_request(f"one of {', '.join(sorted(_MAY_TELL))}", "event")
 
         async def follow(tx: Transaction) -> None:
+            known = [await self._store.holdings.known(tx, notice.order_id) for notice in message.notices]
+            if not self._unknown.take(peer.identity.id, known.count(False)):
+                raise PeerUnavailable(f"{peer.identity.urn} tells of too many orders that were never here")
             for notice in message.notices:
-                held = await self._store.holdings.of_order(tx, notice.order_id)
-                shared = any(peer.identity.id in one.kmes for one in held)
-                changed = await self._store.holdings.happen(tx, notice.order_id, notice.event) if shared else ()
-                if not held and not await self._store.holdings.known(tx, notice.order_id):
-                    await self._store.holdings.refuse_for_ever(tx, notice.order_id, peer.identity.id, message.link)
-                tx.note("notice", peer, order=notice.order_id, event=notice.event.value, changed=len(changed))
+                await self._follow_one(tx, message.link, notice, peer)
 
-        await self._store.committer.do(follow)
+        await self._store.committer.do_undoable(follow)
+
+    async def _follow_one(self, tx: Transaction, link: str, notice: Notice, peer: Peer) -> None:
+        store, kme = self._store, peer.identity.id
+        held = await store.holdings.of_order(tx, notice.order_id)
+        shared = any(kme in one.kmes for one in held)
+        changed = await store.holdings.happen(tx, notice.order_id, notice.event, by=kme) if shared else ()
+        told = {"order": notice.order_id, "event": notice.event.value, "changed": len(changed)}
+        if changed:
+            tx.note("notice", peer, **told)
+            return
+        if not held and not await store.holdings.known(tx, notice.order_id):
+            await store.holdings.refuse_for_ever(tx, notice.order_id, kme, link)
+        self._sparing.note(tx, "notice", kme, peer, **told)
 
 
 def _fault_of(order: Order, here: tuple[str, ...]) -> str:
@@ -179,22 +233,45 @@ def _fault_of(order: Order, here: tuple[str, ...]) -> str:
     return next((fault for fault, holds in faults.items() if holds), "")
 
 
-def seal_with_pad(keys: Secret, pad: Secret, order_id: str) -> bytes:
-    """Return `keys` under the first bytes of `pad`, with a one-time tag by the rest: secure against any computer."""
+def _fault_by(limits: KeyLimits, order: Order) -> str:
+    """Return what makes an order more than one request may ask of this end; empty where nothing does."""
+    faults = {
+        f"a key has at most {limits.max_key_size} bits here": order.size > limits.max_key_size,
+        f"an order has at most {limits.max_key_per_request} keys here": order.count > limits.max_key_per_request,
+        "it has too many slave SAEs": len(order.slave_saes) > 1 + limits.max_additional_saes,
+    }
+    return next((fault for fault, holds in faults.items() if holds), "")
+
+
+def _said(order: Order) -> bytes:
+    """Return what the tag of an order's sealed keys binds beside them."""
+    told = msgspec.json.encode(order.told).decode()
+    numbers = (str(order.size), str(order.count))
+    return bound(
+        SEALED_ORDER, order.order_id, *numbers, order.profile, order.master_sae, told, *order.slave_saes
+    )  # fmt: skip
+
+
+def seal_with_pad(keys: Secret, pad: Secret, order: Order) -> Order:
+    """Return `order` with `keys` under the first bytes of `pad`, and a one-time tag by the rest.
+
+    That is secure against any computer. The tag is over all that is said of the keys, too.
+    """
     size = len(keys)
     hidden = bytes(a ^ b for a, b in zip(keys.view(), pad.view()[:size], strict=True))
-    return hidden + Poly1305.generate_tag(pad.view()[size:], order_id.encode() + hidden)
+    tag = Poly1305.generate_tag(pad.view()[size:], _said(order) + hidden)
+    return msgspec.structs.replace(order, sealed=base64_of(hidden + tag))
 
 
-def unseal(sealed: str, pad: Secret, order_id: str) -> Secret | None:
+def unseal(order: Order, pad: Secret) -> Secret | None:
     """Return what `seal_with_pad` sealed, None where it was altered."""
     try:
-        content = octets_of(sealed)
+        content = octets_of(order.sealed)
         hidden, tag = content[:-16], content[-16:]
         size = len(pad) - PAD_TAG_OCTETS
         if len(hidden) != size:
             return None
-        Poly1305.verify_tag(pad.view()[size:], order_id.encode() + hidden, tag)
+        Poly1305.verify_tag(pad.view()[size:], _said(order) + hidden, tag)
     except (ValueError, TypeError, InvalidSignature):
         return None
     return Secret(bytes(a ^ b for a, b in zip(hidden, pad.view()[:size], strict=True)))

@@ -11,20 +11,16 @@ from keystrand.edge.files import read_bytes
 from keystrand.edge.kme.messages import AGREED_OCTETS
 from keystrand.edge.pki import Credentials, Identity, Kind
 from keystrand.edge.store.master_key import MasterKeySource, faults
+from keystrand.edge.store.pools import LEAST_BLOCK_OCTETS
 from keystrand.edge.telemetry.audit_sinks import SinkConfig
 from keystrand.formats.decode import Fault
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
 from keystrand.model.key import SourceKind, Strength
-from keystrand.model.units import Identifier, Ratio
+from keystrand.model.units import Identifier, PartyId, Ratio
 
-PartyId = Annotated[
-    str, Meta(min_length=1, max_length=128, description="a KME, SAE or module ID, unique in the network")
-]
 Bits = Annotated[int, Meta(ge=8, le=1 << 20, multiple_of=8, description="bits, a multiple of 8")]
 Positive = Annotated[int, Meta(ge=1, le=1 << 31)]
-LEAST_BLOCK_OCTETS = 64
-"""A block spends 32 bytes on its own confirmation."""
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -53,24 +53,23 @@ async def confirm(store: KeyStore, message: Confirm, peer: Peer) -> ConfirmAnswe
     async def confirm_all(tx: Transaction) -> tuple[str, ...]:
         return tuple([await _confirm_one(store, tx, message.link, told, peer) for told in message.blocks])
 
-    return ConfirmAnswer(verdicts=await store.committer.do(confirm_all))
+    return ConfirmAnswer(verdicts=await store.committer.do_undoable(confirm_all))
 
 
 async def _confirm_one(store: KeyStore, tx: Transaction, link: str, told: BlockTag, peer: Peer) -> str:
     held = await store.pools.waiting(tx.session, told.block_id, link, told.source, peer.identity.id)
     if held is None:
         return ABSENT
-    length, ready, no = held
-    if ready:
-        return SAME if no == told.no else DIFFERENT
-    numbered = await store.pools.numbered(tx, told.block_id, told.no)
+    if held.ready:
+        return SAME if held.no == told.no else DIFFERENT
+    numbered = await store.pools.numbered(tx, held.name, told.no)
     # last: what was opened may be cleared while something else is waited for
-    content = await store.pools.content(tx.session, told.block_id)
-    if numbered or length != told.length or not agrees(link, told, content):
-        await store.pools.destroy(tx, [told.block_id])
+    content = await store.pools.content(tx.session, held.name)
+    if numbered or held.length != told.length or not agrees(link, told, content):
+        await store.pools.destroy(tx, [held.name])
         tx.note("block_differs", peer, link=link, block=told.block_id)
         return DIFFERENT
-    await store.pools.make_ready(tx, told.block_id, told.no)
+    await store.pools.make_ready(tx, held.name, told.no)
     return SAME
 
 
@@ -81,10 +80,10 @@ async def settle(store: KeyStore, link: str, blocks: Sequence[Fresh], verdicts: 
         ready = 0
         for block, verdict in zip(blocks, verdicts, strict=True):
             if verdict == SAME:
-                await store.pools.make_ready(tx, block.block_id, block.no)
+                await store.pools.make_ready(tx, block.name, block.no)
                 ready += 1
             elif verdict != ABSENT:
-                await store.pools.destroy(tx, [block.block_id])
+                await store.pools.destroy(tx, [block.name])
                 tx.note("block_differs", link=link, block=block.block_id)
         return ready
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from keystrand.crypto.labels import REPETITION, bound
-from keystrand.edge.kme import judging, messages, peering, wire
+from keystrand.edge.kme import judging, messages, wire
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.confirming import confirm
 from keystrand.edge.kme.denials import Denials
@@ -62,7 +62,7 @@ class KeyManagementEntity:
         self.metrics, self._assigner, self.clock = metrics, assigner, clock
         self.sent_over: Callable[[int], Sent] = lambda _: Sent.GONE
         """What became of what was sent over a connection."""
-        self._denials = Denials(store)
+        self._denials = Denials(store, clock)
         self._carried: dict[bytes, tuple[int, float]] = {}
         self._methods = {
             Method.STATUS: self._status,
@@ -119,7 +119,7 @@ class KeyManagementEntity:
     async def _refused(self, peer: Peer, request: Request, error: KeystrandError) -> Response:
         if isinstance(error, PolicyDenied):
             try:
-                await self._denials.note(peer, request.target, error.message, self.clock())
+                await self._denials.note(peer, request.target, error.message)
             except StoreFailure as failure:
                 error = failure
         elif isinstance(error, (PeerUnavailable, StoreFailure)):
@@ -298,8 +298,7 @@ class KeyManagementEntity:
     async def _hello(self, peer: Peer, request: Request) -> Response:
         link = judging.link_of_peer(self.network, peer)
         message = etsi014.decode(request.body, Hello)
-        standing = await self.peerings[link.id].judge_shown(message.mark)
-        return ok(etsi014.encode(peering.hello_of(self.store, standing)))
+        return ok(etsi014.encode(await self.peerings[link.id].hello(message)))
 
     async def _notices(self, peer: Peer, request: Request) -> Response:
         message = etsi014.decode(request.body, Notices)

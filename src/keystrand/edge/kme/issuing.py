@@ -258,9 +258,14 @@ _PAIR = (
 
 
 async def _demand_unused(tx: Transaction, store: KeyStore, orders: Sequence[Pending]) -> None:
-    """Raise `NoKeyAvailable` where blocks were destroyed since they were cut, as when the other end lost its store."""
+    """Raise `NoKeyAvailable` where blocks were destroyed since they were cut, as when the other end lost its store.
+
+    The same where another KME, which was told an order's ID, has made it one of its own meanwhile.
+    """
     pieces: dict[Pool, list[Piece]] = {}
     for one in orders:
+        if await store.holdings.known(tx, one.order_id):
+            raise NoKeyAvailable("the other end has used the ID of these keys")
         for pool, cuts in one.drawn:
             pieces.setdefault(pool, []).extend(each.piece for each in cuts)
     for pool, wanted in pieces.items():

@@ -6,6 +6,7 @@ again; after a restart it begins where the store stands, and the other end refus
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 
 from keystrand.crypto.secret import Secret
@@ -16,9 +17,10 @@ from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, ad
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind, Strength
 
-_OWN = 32
-"""How many blocks are taken over at once."""
+_AHEAD = 1 << 14
+"""How many bytes are taken over at once at least, where there are so many: each time costs a commit."""
 _TOO_SMALL = "the stored blocks are too small for so many bits at once"
+_TOO_SMALL_HINT = "ask for fewer or shorter keys at once"
 
 _GREETING_S = 3.0
 """How long after a start requests wait for the first word with the other end: milliseconds, if it is there."""
@@ -51,31 +53,45 @@ class Stock:
             raise NoKeyAvailable("the blocks of this link are gone")
         return pool
 
-    async def plan(self, octets: int, demand: Demand) -> tuple[Cut, ...]:
-        """Return cuts that give `octets` bytes. Raises `PoolTooSmall` where the pool has not so many of one label."""
+    async def plan(self, octets: int, demand: Demand, *, at_most: int) -> tuple[Cut, ...]:
+        """Return cuts that give `octets` bytes.
+
+        Raises `PoolTooSmall` where the pool has not so many of one label, and `NoKeyAvailable` where they lie in more
+        than `at_most` blocks: then this process has taken over nothing for them.
+        """
         await self.pool()  # with the first look come the blocks that were this process's own before a restart
         while True:
             try:
                 return cut(self._lanes, octets, demand)
             except PoolTooSmall:
-                if not await self._own_more():
-                    raise
+                await self._own_more(octets, demand, at_most)
 
-    async def _own_more(self) -> bool:
+    async def _own_more(self, octets: int, demand: Demand, at_most: int) -> None:
+        """Take over what is missing of `octets` bytes, all of one label. See `plan`."""
         pool = await self.pool()
-        if pool is None:
-            return False
         self._lanes = [lane for lane in self._lanes if lane.unused]
+        owned, stored = Counter[str](), Counter[str]()
+        for lane in self._lanes:
+            owned[lane.label] += lane.unused if demand.allows(lane) else 0
+        if pool:
+            stored.update(await self._store.pools.free_octets(await self._store.reader(), pool, demand))
+        stored.update(owned)
+        label, most = next(iter(stored.most_common(1)), ("", 0))
+        if pool is None or most < octets:
+            raise PoolTooSmall(most)
+        wanted = max(octets - owned[label], min(_AHEAD, most - owned[label]))
+        await self._own(pool, Demand(labels=frozenset((label,)), since=demand.since), wanted, at_most)
 
+    async def _own(self, pool: Pool, demand: Demand, octets: int, at_most: int) -> None:
         async def own(tx: Transaction) -> list[Lane]:
-            return await self._store.pools.own(tx, pool, self._store.writer, at_most=_OWN)
+            return await self._store.pools.own(
+                tx, pool, self._store.writer, demand, octets=octets, at_most=at_most
+            )  # fmt: skip
 
-        session = await self._store.reader()
-        if not await session.row("SELECT 1 FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL LIMIT 1", pool.id):
-            return False
         more = await self._store.committer.do(own)
+        if not more:  # or another process was faster
+            raise NoKeyAvailable(_TOO_SMALL, hint=_TOO_SMALL_HINT)
         self._lanes += more
-        return bool(more)
 
     async def take(self, octets: int, demand: Demand, *, at_most: int) -> tuple[tuple[Cut, ...], Secret]:
         """Cut `octets` bytes in `at_most` pieces, and return the cuts with the bytes.
@@ -83,9 +99,9 @@ class Stock:
         Raises `PoolTooSmall` where there are not so many, `NoKeyAvailable` where they lie in more pieces.
         """
         while True:
-            cuts = await self.plan(octets, demand)
+            cuts = await self.plan(octets, demand, at_most=at_most)
             if len(cuts) > at_most:
-                raise NoKeyAvailable(_TOO_SMALL, hint="ask for fewer or shorter keys at once")
+                raise NoKeyAvailable(_TOO_SMALL, hint=_TOO_SMALL_HINT)
             try:
                 content = await self._content(cuts)
             except BlockGone as gone:

@@ -13,10 +13,10 @@ from msgspec import Meta, Struct
 from keystrand.crypto.secret import Secret
 from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.keys.lifecycle import KeyEvent
-from keystrand.keys.making import Origin
-from keystrand.keys.witness import StoreMark
+from keystrand.keys.making import Origin, ProfileName
+from keystrand.keys.witness import WRITERS, StoreMark
 from keystrand.model.key import SourceKind, Strength
-from keystrand.model.units import Identifier, Ratio
+from keystrand.model.units import Identifier, PartyId, Ratio
 
 _BASE = "/keystrand/v1"
 BLOCKS_URL = f"{_BASE}/blocks"
@@ -40,7 +40,7 @@ OrderId = Annotated[
 ]
 Number = Annotated[int, Meta(ge=0, le=1 << 53)]
 Octets = Annotated[int, Meta(ge=0, le=1 << 24, description="bytes")]
-PartyId = Annotated[str, Meta(min_length=1, max_length=128)]
+Length = Annotated[int, Meta(ge=1, le=1 << 24, description="bytes")]
 
 NO_QBER = -1.0
 """The error rate of a block that no quantum link made, or whose maker does not tell it. It never goes over the wire."""
@@ -50,6 +50,10 @@ AGREED_OCTETS = 4096
 """The length of a block that two KMEs agree on: both must derive the same."""
 PIECES = 8192
 """How many pieces of blocks all orders of one assignment may take: it fits a request however long their numbers are."""
+USED = 64
+"""How many blocks a verdict names at most: the next one names more."""
+Why = Annotated[str, Meta(max_length=512)]
+Marks = Annotated[tuple[StoreMark, ...], Meta(max_length=WRITERS - 1)]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +65,7 @@ class Block(_Part, frozen=True, kw_only=True):
 
     link: Identifier
     block_id: BlockId
-    master_kme: str
+    master_kme: PartyId
     key_bits: Secret
     qber: Ratio
     label: Strength
@@ -75,16 +79,18 @@ class BlockAnswer(_Part, frozen=True, kw_only=True):
 
 
 class Hello(_Part, frozen=True, kw_only=True):
-    """How far the sender's store has come; sent at first and again as it goes on."""
+    """How far the sender's store has come; sent at first and again as it goes on. `others`: what else writes it."""
 
     mark: StoreMark
+    others: Marks = ()
 
 
 class HelloAnswer(_Part, frozen=True, kw_only=True):
-    """The same of the answering store. `rolled_back`: the sender's store is older than was seen of it before."""
+    """The same of the answering store. `behind`: the sender's store is older than this, which was seen of it before."""
 
     mark: StoreMark
-    rolled_back: bool = False
+    others: Marks = ()
+    behind: StoreMark | None = None
 
 
 class BlockTag(_Part, frozen=True, kw_only=True):
@@ -107,14 +113,14 @@ class Confirm(_Part, frozen=True, kw_only=True):
 class ConfirmAnswer(_Part, frozen=True, kw_only=True):
     """By block: `same`, `absent` (it may still come), or `different` (both ends destroy it)."""
 
-    verdicts: tuple[str, ...]
+    verdicts: Annotated[tuple[Annotated[str, Meta(max_length=16)], ...], Meta(max_length=256)]
 
 
 class StrandPieces(_Part, frozen=True, kw_only=True):
     """Where one secret of an order comes from: pieces of the blocks of `source`, as (number, offset, length)."""
 
     source: SourceKind
-    pieces: Annotated[tuple[tuple[Number, Octets, Octets], ...], Meta(min_length=1, max_length=PIECES)]
+    pieces: Annotated[tuple[tuple[Number, Octets, Length], ...], Meta(min_length=1, max_length=PIECES)]
 
 
 class Order(_Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,7 +135,7 @@ class Order(_Part, frozen=True, kw_only=True, omit_defaults=True):
     slave_saes: Annotated[tuple[PartyId, ...], Meta(min_length=1, max_length=64)]
     size: Annotated[int, Meta(ge=8, le=1 << 20, multiple_of=8)]
     count: Annotated[int, Meta(ge=1, le=16**INDEX_DIGITS)]
-    profile: str
+    profile: ProfileName
     strands: Annotated[tuple[StrandPieces, ...], Meta(min_length=1, max_length=4)]
     sealed: str = ""
     told: Origin | None = None
@@ -143,6 +149,9 @@ class Assign(_Part, frozen=True, kw_only=True):
     orders: Annotated[tuple[Order, ...], Meta(min_length=1, max_length=ORDERS)]
 
 
+Cursor = Annotated[int, Meta(ge=-1, le=1 << 24)]
+
+
 class Verdict(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """What became of an order: assigned durably, or not at all.
 
@@ -150,8 +159,8 @@ class Verdict(_Part, frozen=True, kw_only=True, omit_defaults=True):
     and plans anew. `denied` says why the order can never be assigned.
     """
 
-    used: tuple[tuple[SourceKind, int, int], ...] = ()
-    denied: str = ""
+    used: Annotated[tuple[tuple[SourceKind, Number, Cursor], ...], Meta(max_length=USED)] = ()
+    denied: Why = ""
 
     @property
     def assigned(self) -> bool:
@@ -163,7 +172,7 @@ class AssignAnswer(_Part, frozen=True, kw_only=True):
     """One verdict for each order, in their order."""
 
     mark: StoreMark
-    verdicts: tuple[Verdict, ...]
+    verdicts: Annotated[tuple[Verdict, ...], Meta(max_length=ORDERS)]
 
 
 class Notice(_Part, frozen=True, kw_only=True):
@@ -200,7 +209,9 @@ class Fetch(_Part, frozen=True, kw_only=True):
 
     link: Identifier
     block_id: BlockId
-    key_ids: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(min_length=1, max_length=1024)]
+    key_ids: Annotated[
+        tuple[Annotated[str, Meta(max_length=64, pattern=r"^[!-~]*\Z")], ...], Meta(min_length=1, max_length=1024)
+    ]
 
 
 class Rotate(_Part, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ the mark is what has every KME told that the order is void.
 """
 
 import asyncio
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -151,8 +150,7 @@ class Multicast:
         cuts, pad = await stock.take(len(one.keys) + PAD_TAG_OCTETS, demand, at_most=PIECES // 2)
         one.pads.append((pool, cuts))
         with pad:
-            sealed = seal_with_pad(one.keys, pad, one.order_id)
-        return one.message({SourceKind.QKD: cuts}, base64.b64encode(sealed).decode())
+            return seal_with_pad(one.keys, pad, one.message({SourceKind.QKD: cuts}))
 
     async def _skipped(self, used: Mapping[str, Verdict]) -> Taken:
         """Pass over what other ends have said they have used; return it."""

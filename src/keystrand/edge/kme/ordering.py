@@ -99,16 +99,16 @@ class Pending(Struct, kw_only=True):
         """Everything that was cut for it."""
         return [*self.drawn, *self.pads]
 
-    def message(self, cuts_of: Mapping[SourceKind, Sequence[Cut]] | None = None, sealed: str = "") -> Order:
-        """Return what a slave KME is told of this order; `cuts_of` are the pads where the keys are `sealed` for it."""
+    def message(self, cuts_of: Mapping[SourceKind, Sequence[Cut]] | None = None) -> Order:
+        """Return what a slave KME is told of this order; `cuts_of` are the pads where the keys are sealed for it."""
         strands = tuple(
             StrandPieces(source=source, pieces=tuple((p.no, p.offset, p.length) for _, p in cuts))
             for source, cuts in (cuts_of or self.cuts).items()
         )
         return Order(
             order_id=self.order_id, master_sae=self.ask.master, slave_saes=tuple(sae for sae, _ in self.ask.slaves),
-            size=self.ask.size, count=self.ask.count, profile=self.ask.profile, strands=strands, sealed=sealed,
-            told=self.told if sealed else None,
+            size=self.ask.size, count=self.ask.count, profile=self.ask.profile, strands=strands,
+            told=self.told if cuts_of else None,
         )  # fmt: skip
 
     def issued(self, keys: Secret) -> Issued:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from keystrand.edge.kme import confirming
 from keystrand.edge.kme.channel import InDoubt, NotSent
+from keystrand.edge.kme.denials import Allowance, Sparing
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import (
     ASSIGN_URL,
@@ -29,6 +30,8 @@ from keystrand.edge.kme.messages import (
     HelloAnswer,
     Notice,
     Notices,
+    Order,
+    Verdict,
 )
 from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.store import peers
@@ -37,9 +40,8 @@ from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
 from keystrand.edge.store.pools import BlockGone, Fresh
 from keystrand.edge.store.session import Session
 from keystrand.formats import etsi014
-from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import Standing, StoreMark
-from keystrand.model.errors import InvalidInput, PeerUnavailable, StoreFailure
+from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, StoreFailure
 from keystrand.model.key import Strength
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ _HELLO_S = 1.0
 _RETRY_S = 0.2
 _TIMEOUT_S = 3.0
 _NOTICES = 200
+_VOIDED = 1000
+"""How many holdings one operation voids: the others wait for it some milliseconds."""
+_CHANGES, _CHANGES_S = 3, 60.0
+"""How often a peer may come with another store: each time much is destroyed."""
 
 
 class Peering:
@@ -62,6 +68,7 @@ class Peering:
         self._store, self.link, self._connection, self._background = store, link, connection, background
         self._fail = fail
         self._shown = -1
+        self._changes, self._sparing = Allowance(_CHANGES, _CHANGES_S), Sparing()
         # where the round of all fresh blocks stands, and whether it has met one that the other end does not have
         self._asked, self._absent = "", False
         self._fresh, self._news, self._doubted = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -101,6 +108,8 @@ class Peering:
             assigned = etsi014.decode(answer, AssignAnswer)
         except InvalidInput:
             raise InDoubt("the other KME's answer cannot be read") from None
+        if not all(map(_is_about, assigned.verdicts, message.orders)):
+            raise InDoubt("the other KME's answer is about blocks that were not asked for")
         shown = await peers.standing_of(await self._store.reader(), self.link.peer_kme, assigned.mark)
         if shown is not Standing.CONTINUES:
             self.link.trusted, self.link.trouble = False, "the KME at the other end has another store than before"
@@ -122,25 +131,50 @@ class Peering:
             except StoreFailure as error:
                 self._fail(error)
                 return
+            except KeystrandError as error:
+                self._distrust(error.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HELLO_S if self.link.trusted else _RETRY_S):
                     await self._doubted.wait()
             self._doubted.clear()
 
     async def _greet_once(self) -> None:
-        mark = self._store.mark
-        answer = await self.ask(HELLO_URL, Hello(mark=mark), HelloAnswer)
-        if answer.rolled_back:
+        mark, *others = await self._store.marks()
+        answer = await self.ask(HELLO_URL, Hello(mark=mark, others=tuple(others)), HelloAnswer)
+        if answer.behind:
+            await self._accused(mark, answer.behind)
+            return
+        self._shown = mark.generation
+        await self.judge(answer)
+
+    async def _accused(self, mark: StoreMark, behind: StoreMark) -> None:
+        """Stop where this store has said itself what it is behind of. Raises `StoreFailure`.
+
+        Without that proof the other end may say what it wants: it costs its own link and no other.
+        """
+        if await self._store.went_back_behind(behind):
             raise StoreFailure(
                 f"{self.link.peer_kme} has seen a later commit of this store than {mark.generation}: it was put back"
                 " from a copy", hint=RESTORED_HINT,
             )  # fmt: skip
-        self._shown = mark.generation
-        await self.judge(answer.mark)
+        self._distrust("the KME at the other end says, without proof, that this store was put back from a copy")
 
-    async def judge(self, shown: StoreMark) -> None:
+    def _distrust(self, why: str) -> None:
+        if self.link.trusted or self.link.trouble != why:
+            _log.error("link %s: %s", self.link.id, why)
+        self.link.trusted, self.link.trouble = False, why
+
+    async def hello(self, message: Hello) -> HelloAnswer:
+        """Return the answer to the other end's hello."""
+        standing, behind = await self._judge_shown((message.mark, *message.others))
+        mark, *others = await self._store.marks()
+        return HelloAnswer(
+            mark=mark, others=tuple(others), behind=behind if standing is Standing.ROLLED_BACK else None
+        )  # fmt: skip
+
+    async def judge(self, shown: HelloAnswer) -> None:
         """Go by what the other end shows of its store in answer to our mark: now both sides have judged each other."""
-        standing = await self.judge_shown(shown)
+        standing, _ = await self._judge_shown((shown.mark, *shown.others))
         if standing is not Standing.ROLLED_BACK and not self.link.trusted:
             await self.link.look()
             self.link.trusted, self.link.trouble = True, ""
@@ -148,14 +182,23 @@ class Peering:
             self._fresh.set()
             self._news.set()
 
-    async def judge_shown(self, shown: StoreMark) -> Standing:
-        """Return what the other end's mark means; remember it, and drop what was shared with an earlier store."""
-        standing = await judge_mark(self._store, self.link, shown)
+    async def _judge_shown(self, shown: Sequence[StoreMark]) -> tuple[Standing, StoreMark | None]:
+        """Return what the other end's marks mean and behind which it is; remember them.
+
+        What was shared with an earlier store is dropped. Raises `PeerUnavailable` where that comes too often.
+        """
+        if len({mark.store for mark in shown}) != 1 or len({mark.writer for mark in shown}) != len(shown):
+            raise PeerUnavailable("the marks of the KME at the other end are not of one store")
+        kme = self.link.peer_kme
+        standing, _ = await peers.standing_of_store(await self._store.reader(), kme, shown)
+        if standing is Standing.NEW_STORE:
+            if not self._changes.take(kme):
+                raise PeerUnavailable("the KME at the other end has changed its store too often in a short time")
+            await _void_shared(self._store, kme)
+        standing, behind = await _judge_marks(self._store, self.link, shown, self._sparing)
         if standing is Standing.ROLLED_BACK:
-            self.link.trusted = False
-            self.link.trouble = "the store of the KME at the other end was put back from a copy"
-            _log.error("%s: nothing is shared with it until it has a new store", self.link.trouble)
-        return standing
+            self._distrust("the store of the KME at the other end was put back from a copy")
+        return standing, behind
 
     # Confirmation
 
@@ -165,10 +208,12 @@ class Peering:
             self._fresh.clear()
             try:
                 again = self.link.trusted and await self._confirm_some()
-            except (PeerUnavailable, BlockGone):
+            except BlockGone:
                 again = True
             except StoreFailure:
                 return
+            except KeystrandError:
+                again = True
             if again:
                 await asyncio.sleep(_RETRY_S)
                 self._fresh.set()
@@ -182,7 +227,7 @@ class Peering:
         if blocks:
             await self._ask_about(blocks, session)
         if len(blocks) == confirming.AT_ONCE:
-            self._asked = blocks[-1].block_id
+            self._asked = blocks[-1].name
             self._fresh.set()
             return False
         again, self._asked, self._absent = self._absent, "", False
@@ -190,10 +235,7 @@ class Peering:
 
     async def _ask_about(self, blocks: Sequence[Fresh], session: Session) -> None:
         tags = tuple(
-            [
-                confirming.tag_of(self.link.id, one, await self._store.pools.content(session, one.block_id))
-                for one in blocks
-            ]
+            [confirming.tag_of(self.link.id, one, await self._store.pools.content(session, one.name)) for one in blocks]
         )
         answer = await self.ask(CONFIRM_URL, Confirm(link=self.link.id, blocks=tags), ConfirmAnswer)
         if len(answer.verdicts) != len(blocks):
@@ -213,11 +255,11 @@ class Peering:
             self._news.clear()
             try:
                 more = self.link.trusted and await self._inform_once()
-            except PeerUnavailable:
-                more = True
-                await asyncio.sleep(_RETRY_S)
             except StoreFailure:
                 return
+            except KeystrandError:
+                more = True
+                await asyncio.sleep(_RETRY_S)
             if more:
                 self._news.set()
 
@@ -249,38 +291,51 @@ class Peering:
         self._background.close()
 
 
-async def judge_mark(store: KeyStore, link: Link, shown: StoreMark) -> Standing:
-    """Return what a peer's mark means and remember it; with a new store what the old one shared is destroyed."""
+def _is_about(verdict: Verdict, order: Order) -> bool:
+    """Return whether a verdict names blocks of its order only, each once."""
+    asked = {(strand.source, no) for strand in order.strands for no, _, _ in strand.pieces} if verdict.used else set()
+    named = [(source, no) for source, no, _ in verdict.used]
+    return len(set(named)) == len(named) and asked.issuperset(named)
 
-    async def judge(tx: Transaction) -> Standing:
-        standing = await peers.standing_of(tx.session, link.peer_kme, shown)
+
+async def _judge_marks(
+    store: KeyStore, link: Link, shown: Sequence[StoreMark], sparing: Sparing
+) -> tuple[Standing, StoreMark | None]:  # fmt: skip
+    """Return what a peer's marks mean and remember them; with a new store what the old one shared is destroyed."""
+
+    async def judge(tx: Transaction) -> tuple[Standing, StoreMark | None]:
+        standing, behind = await peers.standing_of_store(tx.session, link.peer_kme, shown)
         if standing is Standing.NEW_STORE:
-            await _drop_shared(tx, store, link)
-        if standing is not Standing.ROLLED_BACK:
-            await peers.witness(tx, link.peer_kme, shown)
+            await _drop_shared(tx, store, link, sparing)
+        if standing is Standing.ROLLED_BACK:
+            sparing.note(
+                tx, "peer_rolled_back", link.peer_kme, None, kme=link.peer_kme, generation=shown[0].generation
+            )  # fmt: skip
         else:
-            tx.note("peer_rolled_back", kme=link.peer_kme, generation=shown.generation)
-        return standing
+            for mark in shown:
+                await peers.witness(tx, link.peer_kme, mark)
+        return standing, behind
 
-    standing = await store.committer.do(judge)
+    standing, behind = await store.committer.do_undoable(judge)
     if standing is Standing.NEW_STORE:
         _log.warning("%s has a new store: what was shared with the old one is destroyed", link.peer_kme)
         link.drop()
-    return standing
+    return standing, behind
 
 
-async def _drop_shared(tx: Transaction, store: KeyStore, link: Link) -> None:
+async def _void_shared(store: KeyStore, kme: str) -> None:
+    """Void what is held of a peer's orders that it has lost, a part at a time: others are served in between."""
+    while await store.committer.do(lambda tx: store.holdings.void_some(tx, kme, at_most=_VOIDED)) == _VOIDED:
+        pass
+
+
+async def _drop_shared(tx: Transaction, store: KeyStore, link: Link, sparing: Sparing) -> None:
     sql = "SELECT block_id FROM block WHERE pool IN (SELECT id FROM pool WHERE link = ?)"
     blocks = [block_id for (block_id,) in await tx.rows(sql, link.id)]
     await store.pools.destroy(tx, blocks)
-    sql = "SELECT DISTINCT order_id FROM holding WHERE kme = ? AND sealed IS NOT NULL"
-    orders = [order_id for (order_id,) in await tx.rows(sql, link.peer_kme)]
-    for order_id in orders:
-        await store.holdings.happen(tx, order_id, KeyEvent.VOID)
+    orders = await store.holdings.void_some(tx, link.peer_kme, at_most=_VOIDED)
     await peers.void_orders(tx, kme=link.peer_kme)
-    tx.note("peer_has_new_store", kme=link.peer_kme, link=link.id, blocks=len(blocks), orders=orders)
-
-
-def hello_of(store: KeyStore, standing: Standing) -> HelloAnswer:
-    """Return the answer to a peer's hello."""
-    return HelloAnswer(mark=store.mark, rolled_back=standing is Standing.ROLLED_BACK)
+    sparing.note(
+        tx, "peer_has_new_store", link.peer_kme, None, kme=link.peer_kme, link=link.id, blocks=len(blocks),
+        orders=orders,
+    )  # fmt: skip

@@ -18,7 +18,8 @@ from keystrand.keys.lifecycle import KeyEvent
 from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
 
 _WAITING = (
-    "SELECT DISTINCT order_id FROM holding WHERE state IN ('active', 'suspended')"
+    # by the index of what is sealed, as everything is that waits: what has ended is far more
+    "SELECT DISTINCT order_id FROM holding WHERE sealed IS NOT NULL AND epoch >= 0 AND state IN ('active', 'suspended')"
     " AND ((sae = ? AND partner = ?) OR (sae = ? AND partner = ?))"
 )
 _DUE = (

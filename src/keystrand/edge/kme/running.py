@@ -198,7 +198,7 @@ class Server:
         multicast = Multicast(store, self._peerings, self._issuers, clock, retention_s=retention_s, wait_s=wait_s)
         self._grants = Grants(rules, store, clock, multicast.issue, self._changed, network.by_peer)
         homes = network.homes
-        assigner = Assigner(store, config.kme_id, lambda sae: homes.get(sae, ""), self._judge_order, wait_s)
+        assigner = Assigner(store, config.kme_id, lambda sae: homes.get(sae, ""), self._judge_order, wait_s, keys)
         self.entity = KeyManagementEntity(
             network, store, links, self._peerings, self._grants, assigner, self._metrics, clock
         )

@@ -8,6 +8,7 @@ next start, so that the two never tell different stories.
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 _BATCH = 256
 """How many operations share a commit at most: a batch that takes long makes the first of it wait."""
+_SOUND = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, sqlite3.IntegrityError)
+"""What a fault of an operation raises: the database, whose own faults are others, is as it was before."""
 _SILENT = "UPDATE head SET generation = generation + 1, beat = ? WHERE writer = ? AND fence = ?"
 _AUDITED = (
     "UPDATE head SET generation = generation + 1, beat = ?, audited_before = audited, audited = generation + 1,"
@@ -42,7 +45,7 @@ class AuditWriter(Protocol):
 class Transaction:
     """What an operation works in: statements, audit records, and what is to be written once for the whole batch.
 
-    An operation judges first and writes then: where it raises, it must have written nothing.
+    An operation judges first and writes then: where it raises, it must have written nothing, unless it is undoable.
     """
 
     def __init__(self, session: Session, now: float) -> None:
@@ -52,6 +55,8 @@ class Transaction:
         self.records: list[AuditRecord] = []
         self.cursors: dict[tuple[int, int], Any] = {}
         """Blocks of this batch by pool and number, with the cursor they will have."""
+        self.spent: set[int] = set()
+        """Epochs of which this batch used something: what they sealed moves on, and their keys are destroyed."""
         self.writes = 0
 
     async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -64,8 +69,9 @@ class Transaction:
 
     async def run(self, sql: str, *values: Any) -> int:
         """Write by a statement and return how many rows it changed."""
-        self.writes += 1
-        return await self.session.run(sql, *values)
+        changed = await self.session.run(sql, *values)
+        self.writes += 1  # one that fails has written nothing
+        return changed
 
     async def run_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
         """Write by a statement once for each row of values."""
@@ -79,6 +85,14 @@ class Transaction:
         self.records.append(
             AuditRecord(at=time.time(), actor=actor, group=group, action=action, detail=detail_of(**detail))
         )
+
+
+class OperationFailed(KeystrandError):
+    """A fault in one operation. It has done nothing, and all others go on."""
+
+    id = "operation-failed"
+    http_status = 503
+    default_hint = "the log of the key management entity has its cause"
 
 
 Operation = Callable[[Transaction], Awaitable[T]]
@@ -176,6 +190,12 @@ class Committer:
                 raise StoreFailure(f"an operation failed after it had begun to write: {error.message}") from error
             del transaction.records[records:]
             return error
+        except _SOUND as error:
+            if transaction.writes != writes:
+                raise
+            _log.exception("an operation failed, and did nothing")
+            del transaction.records[records:]
+            return OperationFailed(f"an operation failed: {type(error).__name__}")
 
     def _stop(self, batch: Sequence[tuple[Operation[Any], "asyncio.Future[Any]"]], error: Exception) -> None:
         """Refuse everything from now on."""
@@ -191,6 +211,30 @@ class Committer:
         for _, future in batch:
             if not future.done():
                 future.set_exception(_stopped(failure))
+
+    def do_undoable(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Run an operation on behalf of another KME as `do` does; whatever it wrote is undone where it raises."""
+
+        async def run(tx: Transaction) -> T:
+            before, cursors, records = tx.writes, set(tx.cursors), len(tx.records)
+            await tx.session.rows("SAVEPOINT operation")
+            try:
+                outcome = await operation(tx)
+            except StoreFailure:
+                raise
+            except (KeystrandError, *_SOUND):
+                await tx.session.rows("ROLLBACK TO SAVEPOINT operation")
+                await tx.session.rows("RELEASE SAVEPOINT operation")
+                del tx.records[records:]
+                # what it read may have been its own; a cursor that it moved stays there: those bytes are burned
+                for key in [key for key, block in tx.cursors.items() if key not in cursors and not block.moved]:
+                    del tx.cursors[key]
+                tx.writes = before
+                raise
+            await tx.session.rows("RELEASE SAVEPOINT operation")
+            return outcome
+
+        return self.do(run)
 
     async def close(self) -> None:
         """Finish what waits, then stop."""

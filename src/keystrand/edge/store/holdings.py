@@ -188,9 +188,10 @@ class Holdings:
 
     async def _mark(self, tx: Transaction, one: Holding, taken: bytes, replay_until: float) -> None:
         """Write which keys of a holding are gone; with the last it ends, and its material when no answer needs it."""
+        _spend(tx, one)
         if sum(octet.bit_count() for octet in taken) < one.number:
-            sql = "UPDATE holding SET taken = ? WHERE order_id = ? AND sae = ?"
-            await tx.run(sql, taken, one.order_id, one.sae)
+            sql = "UPDATE holding SET taken = ?, again = ? WHERE order_id = ? AND sae = ?"
+            await tx.run(sql, taken, replay_until, one.order_id, one.sae)
             return
         state = step(KeyState(one.state), KeyEvent.DELIVER)
         if self._replay_s:
@@ -231,26 +232,52 @@ class Holdings:
 
     # Orders that end otherwise
 
-    async def happen(self, tx: Transaction, order_id: str, event: KeyEvent, *, sae: str = "") -> tuple[Holding, ...]:
+    async def happen(
+        self, tx: Transaction, order_id: str, event: KeyEvent, *, sae: str = "", by: str = ""
+    ) -> tuple[Holding, ...]:  # fmt: skip
         """Let `event` happen to all holdings of an order, or to that of one SAE; return those it changed.
 
-        What the event cannot happen to stays as it is. The material goes where the new state has none.
+        What the event cannot happen to stays as it is. The material goes where the new state has none. `by`: the other
+        KME that says so; it resumes what it has suspended itself, and nothing else.
         """
         changed = []
         for one in await self.of_order(tx, order_id):
-            if sae not in ("", one.sae):
+            if sae not in ("", one.sae) or (event is KeyEvent.RESUME and not await self._may_resume(tx, one, by)):
                 continue
             state = LIFECYCLE.after(KeyState(one.state), event)
             if state.value != one.state:
                 await self._become(tx, one, state)
                 changed.append(one._replace(state=state.value))
+            if event is KeyEvent.SUSPEND and state is KeyState.SUSPENDED and (not by or state.value != one.state):
+                sql = "UPDATE holding SET suspended_by = ? WHERE order_id = ? AND sae = ?"
+                await tx.run(sql, by, one.order_id, one.sae)
         return tuple(changed)
+
+    async def _may_resume(self, tx: Transaction, one: Holding, by: str) -> bool:
+        sql = "SELECT 1 FROM holding WHERE order_id = ? AND sae = ? AND suspended_by = ?"
+        return not by or await tx.row(sql, one.order_id, one.sae, by) is not None
+
+    async def void_some(self, tx: Transaction, kme: str, *, at_most: int) -> int:
+        """Void what is held of orders of `kme` and was not delivered, up to `at_most`; return how many that were."""
+        state = step(KeyState.ACTIVE, KeyEvent.VOID)
+        # by the index of what is sealed: what has ended is far more
+        due = (
+            "SELECT order_id, sae FROM holding WHERE kme = ? AND sealed IS NOT NULL AND epoch >= 0"
+            " AND state IN (?, ?) LIMIT ?"
+        )
+        sql = f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due}) RETURNING epoch"  # noqa: S608  # constants
+        until, waiting = tx.now + self._limits.retention_s, (KeyState.ACTIVE.value, KeyState.SUSPENDED.value)
+        rows = await tx.rows(sql, state.value, until, kme, *waiting, at_most)
+        tx.writes += bool(rows)
+        tx.spent.update(epoch for (epoch,) in rows)
+        return len(rows)
 
     async def _become(self, tx: Transaction, one: Holding, state: KeyState) -> None:
         if state in (KeyState.ACTIVE, KeyState.SUSPENDED):
             sql = "UPDATE holding SET state = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, state.value, one.order_id, one.sae)
         else:
+            _spend(tx, one)
             sql = "UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE order_id = ? AND sae = ?"
             await tx.run(sql, state.value, tx.now + self._limits.retention_s, one.order_id, one.sae)
 
@@ -269,6 +296,32 @@ class Holdings:
         sql = f"SELECT {_COLUMNS} FROM holding WHERE until <= ? ORDER BY until LIMIT ?"  # noqa: S608  # a constant
         return tuple(Holding(*row) for row in await session.rows(sql, now, at_most))
 
+    # Epochs that end
+
+    async def reseal(self, tx: Transaction, epoch: int, *, at_most: int) -> int:
+        """Seal keys that wait in closed epochs of which something was used under `epoch` instead; return how many rows.
+
+        Keys that were fetched are left out: zeros stand in their place. Where their answer may still be repeated the
+        row stays for now, as one does of which all keys were fetched: that loses its material soon.
+        """
+        sql = (
+            "SELECT order_id, sae, partner, told, epoch, sealed, taken, size FROM holding WHERE sealed IS NOT NULL"
+            " AND epoch IN (SELECT no FROM epoch WHERE closed = 1 AND spent = 1) AND state IN (?, ?) AND again <= ?"
+            " LIMIT ?"
+        )
+        waiting = KeyState.ACTIVE.value, KeyState.SUSPENDED.value
+        moved = []
+        for order_id, sae, partner, told, old, sealed, taken, size in await tx.rows(sql, *waiting, tx.now, at_most):
+            place, octets = self._place(order_id, sae, partner, told), size // 8
+            with self._sealer.open(old, sealed, place) as keys:
+                left = bytearray(keys.view())
+            for at in (at for at in range(len(left) // octets) if taken[at // 8] >> at % 8 & 1):
+                left[at * octets : (at + 1) * octets] = bytes(octets)
+            moved.append((self._sealer.seal(epoch, left, place), epoch, order_id, sae))
+            left[:] = bytes(len(left))
+        await tx.run_many("UPDATE holding SET sealed = ?, epoch = ? WHERE order_id = ? AND sae = ?", moved)
+        return len(moved)
+
     # Looking
 
     async def listed(
@@ -286,6 +339,12 @@ class Holdings:
         """Return how many holdings there are by role and state."""
         rows = await session.rows("SELECT role, state, count(*) FROM holding GROUP BY role, state")
         return {(role, state): count for role, state, count in rows}
+
+
+def _spend(tx: Transaction, one: Holding) -> None:
+    """Remember that something was used of what the holding's epoch sealed."""
+    if one.epoch is not None:
+        tx.spent.add(one.epoch)
 
 
 def _index(key_id: str) -> int:

@@ -7,6 +7,7 @@ is the fourth (`keys.witness`).
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from keystrand.crypto.labels import STORE_MARK, bound
 from keystrand.edge.store import fencing, peers, schema
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.committer import Committer, Transaction
@@ -24,7 +26,7 @@ from keystrand.edge.store.keyring import Keyring, Sealer
 from keystrand.edge.store.pools import Pools
 from keystrand.edge.store.session import Backend, Session
 from keystrand.edge.store.sweep import Swept, sweep
-from keystrand.keys.witness import StoreMark
+from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
 from keystrand.model.errors import StoreFailure
 from keystrand.operate.audit import AuditRecord
 
@@ -37,7 +39,10 @@ RESTORED_HINT = (
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """How long things last, in seconds. `epoch_s`: how long one data key seals what comes."""
+    """How long things last, in seconds. `epoch_s`: how long one data key seals what comes.
+
+    What is used of it can be read, by who has the keyring, for that time more and a sweep's: then its key is destroyed.
+    """
 
     epoch_s: float = 600.0
     sweep_s: float = 1.0
@@ -45,14 +50,26 @@ class Terms(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits(replay_s=10.0, retention_s=86_400.0)
 
 
+class Run(NamedTuple):
+    """One run of a process: its random name, the generation it found, and the store's own key that proves marks.
+
+    The key is the store's own for life, so a copy that was put back has it as well.
+    """
+
+    start: str
+    begun: int
+    mark_key: bytes
+
+
 class KeyStore:
     """The store of one KME, made by `open_store`."""
 
     def __init__(
-        self, backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, committer: Committer, terms: Terms
+        self, backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, committer: Committer, terms: Terms,
+        run: Run,
     ) -> None:  # fmt: skip
         self._backend, self._keyring, self.audit, self._terms = backend, keyring, audit, terms
-        self.id, self._start = store_id, os.urandom(8).hex()
+        self.id, self._run = store_id, run
         self.committer = committer
         self._sealer = Sealer(keyring)
         self.pools = Pools(self._sealer, store_id)
@@ -69,9 +86,43 @@ class KeyStore:
     @property
     def mark(self) -> StoreMark:
         """What peers are shown of this store."""
+        run = self._run
+        return self._marked(self._backend.writer, run.start, run.begun, self.committer.generation)
+
+    def _marked(self, writer: str, start: str, begun: int, generation: int) -> StoreMark:
+        said = bound(STORE_MARK, self.id, writer, start, str(begun), str(generation))
+        proof = hmac.digest(self._run.mark_key, said, "sha256").hex()
         return StoreMark(
-            store=self.id, writer=self._backend.writer, start=self._start, generation=self.committer.generation
+            store=self.id, writer=writer, start=start, begun=begun, generation=generation, proof=proof
+        )  # fmt: skip
+
+    async def marks(self) -> tuple[StoreMark, ...]:
+        """Return what peers are shown of all that write this store, this process first. Raises `StoreFailure`.
+
+        Of a copy that was put back the others' marks tell too, whatever name this process has.
+        """
+        if not self._backend.lease_s:
+            return (self.mark,)
+        sql = (
+            "SELECT writer, start, begun, generation FROM head WHERE writer <> ? AND generation > 0"
+            " ORDER BY beat DESC LIMIT ?"
         )
+        rows = await (await self.reader()).rows(sql, self.writer, WRITERS - 1)
+        return (self.mark, *[self._marked(*row) for row in rows])
+
+    async def went_back_behind(self, seen: StoreMark) -> bool:
+        """Return whether this store has itself said `seen`, and is now older. Raises `StoreFailure`.
+
+        A mark that it never said is a peer's invention and proves nothing.
+        """
+        own = self._marked(seen.writer, seen.start, seen.begun, seen.generation)
+        if seen.store != self.id or not hmac.compare_digest(own.proof, seen.proof):
+            return False
+        if seen.writer == self.writer:
+            return judge(seen, self.mark) is Standing.ROLLED_BACK
+        sql = "SELECT writer, start, begun, generation FROM head WHERE writer = ?"
+        row = await (await self.reader()).row(sql, seen.writer)
+        return row is None or judge(seen, self._marked(*row)) is Standing.ROLLED_BACK
 
     @property
     def writer(self) -> str:
@@ -121,7 +172,7 @@ class KeyStore:
         return done
 
     async def _sweep(self, tx: Transaction) -> Swept:
-        done = await sweep(tx, self.pools, self.holdings, self._terms.limits.retention_s)
+        done = await sweep(tx, self.pools, self.holdings, self._terms.limits.retention_s, self.epoch)
         if done.expired:
             tx.note("expire", orders=list(done.expired))
         if done.old_blocks:
@@ -217,6 +268,7 @@ async def identity(backend: Backend) -> StoreIdentity:
     sql = "INSERT INTO meta(name, value) VALUES(?, ?) ON CONFLICT DO NOTHING"
     await session.run(sql, "format", schema.FORMAT)
     await session.run(sql, "id", os.urandom(16).hex())
+    await session.run(sql, "mark_key", os.urandom(32).hex())
     meta = {str(name): value for name, value in await session.rows("SELECT name, value FROM meta")}
     await backend.commit()
     if meta["format"] != schema.FORMAT:
@@ -244,7 +296,8 @@ async def open_store(
         backend, audit, clock, fence=head.fence, generation=head.generation,
         flush=lambda tx: store.pools.flush(tx),  # noqa: PLW0108  # the store comes after it
     )  # fmt: skip
-    store = KeyStore(backend, keyring, audit, store_id, committer, terms)
+    run = Run(head.start, head.generation, bytes.fromhex(head.mark_key))
+    store = KeyStore(backend, keyring, audit, store_id, committer, terms, run)
     await store.begin()
     return store
 
@@ -257,6 +310,8 @@ class _Head(NamedTuple):
     audited: int
     audited_before: int
     tail: str
+    start: str
+    mark_key: str
 
 
 async def _take_head(backend: Backend) -> _Head:
@@ -266,14 +321,16 @@ async def _take_head(backend: Backend) -> _Head:
     """
     session = await backend.begin()
     sql = (
-        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat)"
-        " VALUES(?, 0, 0, 0, 0, '[]', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat, start, begun)"
+        " VALUES(?, 0, 0, 0, 0, '[]', 0, '', 0) ON CONFLICT DO NOTHING"
     )
     await session.run(sql, backend.writer)
     sql = (
-        "UPDATE head SET fence = fence + 1 WHERE writer = ? RETURNING fence, generation, audited, audited_before, tail"
+        "UPDATE head SET fence = fence + 1, start = ?, begun = generation WHERE writer = ?"
+        " RETURNING fence, generation, audited, audited_before, tail, start,"
+        " (SELECT value FROM meta WHERE name = 'mark_key')"
     )
-    row = await session.row(sql, backend.writer)
+    row = await session.row(sql, os.urandom(8).hex(), backend.writer)
     await backend.commit()
     if row is None:
         raise StoreFailure("the store has no place for this writer")

@@ -6,7 +6,9 @@ from typing import NamedTuple
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.session import Session
 from keystrand.keys.lifecycle import KeyEvent
-from keystrand.keys.witness import Standing, StoreMark, judge
+from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
+
+_SEEN = "SELECT store, writer, start, begun, generation, proof FROM witness WHERE kme = ?"
 
 
 class Notice(NamedTuple):
@@ -19,8 +21,12 @@ class Notice(NamedTuple):
 
 async def seen_of(session: Session, kme: str, writer: str) -> StoreMark | None:
     """Return the highest mark seen of a peer's writer, of whatever store."""
-    row = await session.row("SELECT store, start, generation FROM witness WHERE kme = ? AND writer = ?", kme, writer)
-    return StoreMark(store=row[0], writer=writer, start=row[1], generation=row[2]) if row else None
+    row = await session.row(f"{_SEEN} AND writer = ?", kme, writer)
+    return _mark(*row) if row else None
+
+
+def _mark(store: str, writer: str, start: str, begun: int, generation: int, proof: str) -> StoreMark:
+    return StoreMark(store=store, writer=writer, start=start, begun=begun, generation=generation, proof=proof)
 
 
 async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
@@ -31,15 +37,44 @@ async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
     return judge(seen, shown)
 
 
+async def standing_of_store(
+    session: Session, kme: str, shown: Sequence[StoreMark]
+) -> tuple[Standing, StoreMark | None]:  # fmt: skip
+    """Return what the marks of all that write a peer's store mean, and behind which mark it has gone back, if any.
+
+    A writer that was seen and is not shown is one that the store does not know: it was put back to before it.
+    """
+    for mark in shown:
+        standing = await standing_of(session, kme, mark)
+        if standing is not Standing.CONTINUES:
+            behind = await seen_of(session, kme, mark.writer) if standing is Standing.ROLLED_BACK else None
+            return standing, behind
+    if len(shown) < WRITERS:
+        named = {mark.writer for mark in shown}
+        for row in await session.rows(_SEEN, kme):
+            if row[1] not in named:
+                return Standing.ROLLED_BACK, _mark(*row)
+    return Standing.CONTINUES, None
+
+
 async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
-    """Remember a peer's mark. What was seen of another store of that peer is forgotten with it."""
+    """Remember a peer's mark. What was seen of another store of that peer is forgotten with it.
+
+    Of more than `WRITERS` the one that has come least far is forgotten: a peer that invents them fills no disk.
+    """
     await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, shown.store)
     await tx.run(
-        "INSERT INTO witness(kme, store, writer, start, generation) VALUES(?, ?, ?, ?, ?)"
-        " ON CONFLICT(kme, writer) DO UPDATE SET start = excluded.start, generation = excluded.generation"
-        " WHERE witness.generation < excluded.generation",
-        kme, shown.store, shown.writer, shown.start, shown.generation,
+        "INSERT INTO witness(kme, store, writer, start, begun, generation, proof) VALUES(?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT(kme, writer) DO UPDATE SET start = excluded.start, begun = excluded.begun,"
+        " generation = excluded.generation, proof = excluded.proof WHERE witness.generation < excluded.generation",
+        kme, shown.store, shown.writer, shown.start, shown.begun, shown.generation, shown.proof,
     )  # fmt: skip
+    others = await tx.rows(
+        "SELECT writer FROM witness WHERE kme = ? AND writer <> ? ORDER BY generation DESC, writer", kme, shown.writer
+    )
+    await tx.run_many(
+        "DELETE FROM witness WHERE kme = ? AND writer = ?", [(kme, one) for (one,) in others[WRITERS - 1 :]]
+    )
 
 
 async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until: float) -> None:

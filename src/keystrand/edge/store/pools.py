@@ -6,78 +6,43 @@ out. Both ends check it: an order that names bytes below the cursor is refused w
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-from msgspec import Struct
 
 from keystrand.crypto.labels import STORE_BLOCK, bound
 from keystrand.crypto.secret import Secret
+from keystrand.edge.store.blocks import (
+    CONFIRMATION_OCTETS,
+    LANE,
+    LEAST_BLOCK_OCTETS,
+    BlockGone,
+    Fresh,
+    NewBlock,
+    OpenBlock,
+    Pool,
+    Waiting,
+    allowed,
+    id_in,
+    lane_of,
+    names_of,
+)  # fmt: skip
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keyring import Sealer
 from keystrand.edge.store.session import Session
-from keystrand.keys.allocation import Lane, Piece
+from keystrand.keys.allocation import Demand, Lane, Piece
 from keystrand.model.errors import InvalidInput, StoreFailure
 from keystrand.model.key import SourceKind, Strength
 
+__all__ = [
+    "CONFIRMATION_OCTETS", "LEAST_BLOCK_OCTETS", "BlockGone", "Fresh", "NewBlock", "OpenBlock", "Pool", "Pools",
+    "Waiting",
+]  # fmt: skip
+
+_NAMED = 64
+"""How many blocks that cannot be used are looked for: who asked plans anew with what it hears of."""
 _OPENED = 64
 """How many blocks are kept open: every link and direction works on one or two."""
-_LANE = "no, block_id, cursor, length, label, qber, received"
-
-
-class Pool(NamedTuple):
-    """A pool's row."""
-
-    id: int
-    link: str
-    source: SourceKind
-    master: str
-
-
-class NewBlock(Struct, frozen=True, kw_only=True):
-    """A block as it arrives: raw key that the other end of `link` receives too.
-
-    Where the other end has not confirmed it at `confirm_by` it is destroyed, and where it is not used up at `until`.
-    """
-
-    block_id: str
-    link: str
-    source: SourceKind
-    master: str
-    key_bits: Secret
-    qber: float
-    label: Strength
-    confirm_by: float
-    until: float
-
-
-class OpenBlock(Struct, kw_only=True):
-    """A block's row within a transaction, with the cursor it will have."""
-
-    block_id: str
-    cursor: int
-    length: int
-    label: str
-    qber: float
-    received: float
-    moved: bool = False
-
-
-class Fresh(NamedTuple):
-    """A block that its master KME has not yet confirmed with the other end."""
-
-    block_id: str
-    source: SourceKind
-    no: int
-    length: int
-    label: str
-
-
-class BlockGone(StoreFailure):
-    """A block is not in the store any more: it was used up, grew too old, or was destroyed with what a peer lost."""
-
-    def __init__(self, block_id: str) -> None:
-        super().__init__("a block is not in the store any more")
-        self.block_id = block_id
+MOST_BLOCKS = 1 << 16
+"""How many blocks a pool holds, however short they are."""
+_MANY = 100
 
 
 class Pools:
@@ -106,9 +71,26 @@ class Pools:
 
     async def stored_octets(self, session: Session, pool: Pool) -> int:
         """Return how many unused, confirmed bytes the pool holds."""
-        sql = "SELECT sum(length - cursor) FROM block WHERE pool = ? AND ready = 1"
-        row = await session.row(sql, pool.id)
-        return int(row[0]) if row and row[0] is not None else 0
+        row = await session.row("SELECT stored FROM pool WHERE id = ?", pool.id)
+        return int(row[0]) if row else 0
+
+    async def held_octets(self, session: Session, pool: Pool) -> int:
+        """Return what counts against the pool's limit: all unused bytes, and of each block those that confirm it."""
+        row = await session.row("SELECT held FROM pool WHERE id = ?", pool.id)
+        return int(row[0]) if row else 0
+
+    async def free_octets(self, session: Session, pool: Pool, demand: Demand) -> dict[str, int]:
+        """Return how many confirmed bytes that `demand` allows no process owns yet, by their label."""
+        condition, values = allowed(demand)
+        sql = (
+            f"SELECT label, sum(length - cursor) FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL{condition}"  # noqa: S608  # constants
+            " GROUP BY label"
+        )
+        return {label: int(octets) for label, octets in await session.rows(sql, pool.id, *values)}
+
+    async def _count(self, tx: Transaction, pool_id: int, *, stored: int = 0, held: int = 0, blocks: int = 0) -> None:
+        sql = "UPDATE pool SET stored = stored + ?, held = held + ?, blocks = blocks + ? WHERE id = ?"
+        await tx.run(sql, stored, held, blocks, pool_id)
 
     # Blocks that come
 
@@ -117,31 +99,40 @@ class Pools:
 
         It is not usable before `confirm`. The master KME numbers it. Raises `InvalidInput` where it is too short.
         """
-        if len(block.key_bits) <= CONFIRMATION_OCTETS:
-            raise InvalidInput(f"a block needs more than {CONFIRMATION_OCTETS} bytes: those confirm it")
-        if await tx.row("SELECT 1 FROM block_seen WHERE block_id = ?", block.block_id):
+        octets = len(block.key_bits)
+        if octets < LEAST_BLOCK_OCTETS:
+            raise InvalidInput(
+                f"a block has {LEAST_BLOCK_OCTETS} bytes or more: the first {CONFIRMATION_OCTETS} confirm it"
+            )
+        if await tx.row("SELECT 1 FROM block_seen WHERE block_id = ? AND link = ?", block.block_id, block.link):
             return True
         pool = await self.find(tx.session, block.link, block.source, block.master)
-        if pool and await self.held_octets(tx.session, pool) + len(block.key_bits) > pool_octets:
+        if pool and not await self._has_room(tx, pool, octets, pool_octets):
             return False
         pool = pool or await self._make(tx, block)
         no = await self._number(tx, pool) if is_master else None
-        await tx.run("INSERT INTO block_seen VALUES(?, ?)", block.block_id, block.until)
+        name = await self._free_name(tx, block)
+        await tx.run("INSERT INTO block_seen VALUES(?, ?, ?)", block.block_id, block.link, block.until)
         await tx.run(
             "INSERT INTO block(block_id, pool, no, length, cursor, ready, epoch, qber, label, received, until)"
             " VALUES(?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
-            block.block_id, pool.id, no, len(block.key_bits), CONFIRMATION_OCTETS, epoch, block.qber, block.label.value,
-            tx.now, block.confirm_by,
+            name, pool.id, no, octets, CONFIRMATION_OCTETS, epoch, block.qber, block.label.value, tx.now,
+            block.confirm_by,
         )  # fmt: skip
-        place = self._place(block.block_id, block.label.value, block.qber)
-        sealed = self._sealer.seal(epoch, block.key_bits.view(), place)
-        await tx.run("INSERT INTO block_seal VALUES(?, ?)", block.block_id, sealed)
+        await self._count(tx, pool.id, held=octets, blocks=1)
+        sealed = self._sealer.seal(epoch, block.key_bits.view(), self._place(name, block.label.value, block.qber))
+        await tx.run("INSERT INTO block_seal VALUES(?, ?)", name, sealed)
         return True
 
-    async def held_octets(self, session: Session, pool: Pool) -> int:
-        """Return how many unused bytes the pool holds, confirmed or not: what counts against its limit."""
-        row = await session.row("SELECT sum(length - cursor) FROM block WHERE pool = ?", pool.id)
-        return int(row[0]) if row and row[0] is not None else 0
+    async def _has_room(self, tx: Transaction, pool: Pool, octets: int, limit: int) -> bool:
+        row = await tx.row("SELECT held, blocks FROM pool WHERE id = ?", pool.id)
+        return row is None or bool(row[0] + octets <= limit and row[1] < MOST_BLOCKS)
+
+    async def _free_name(self, tx: Transaction, block: NewBlock) -> str:
+        """Return the name of a block in the tables: its ID, with its link where another link's block has that ID."""
+        if await tx.row("SELECT 1 FROM block WHERE block_id = ?", block.block_id):
+            return names_of(block.block_id, block.link)[1]
+        return block.block_id
 
     async def _make(self, tx: Transaction, block: NewBlock) -> Pool:
         row = await tx.row("SELECT max(id) FROM pool")
@@ -180,18 +171,18 @@ class Pools:
             " WHERE p.link = ? AND p.master = ? AND b.ready = 0 AND b.block_id > ? ORDER BY b.block_id LIMIT ?"
         )
         rows = await session.rows(sql, link, kme, after, at_most)
-        return tuple(Fresh(block_id, SourceKind(source), *rest) for block_id, source, *rest in rows)
+        return tuple(Fresh(name, SourceKind(source), *rest) for name, source, *rest in rows)
 
     async def waiting(
         self, session: Session, block_id: str, link: str, source: SourceKind, master: str
-    ) -> tuple[int, bool, int | None] | None:  # fmt: skip
-        """Return length, readiness and number of a block of a pool."""
+    ) -> Waiting | None:
+        """Return a block of a pool, by the ID that its source gave it."""
         sql = (
-            "SELECT b.length, b.ready, b.no FROM block b JOIN pool p ON p.id = b.pool"
-            " WHERE b.block_id = ? AND p.link = ? AND p.source = ? AND p.master = ?"
+            "SELECT b.block_id, b.length, b.ready, b.no FROM block b JOIN pool p ON p.id = b.pool"
+            " WHERE b.block_id IN (?, ?) AND p.link = ? AND p.source = ? AND p.master = ?"
         )
-        row = await session.row(sql, block_id, link, source.value, master)
-        return (row[0], bool(row[1]), row[2]) if row else None
+        row = await session.row(sql, *names_of(block_id, link), link, source.value, master)
+        return Waiting(row[0], row[1], bool(row[2]), row[3]) if row else None
 
     async def numbered(self, tx: Transaction, block_id: str, no: int) -> bool:
         """Return whether another block of the same pool has that number already."""
@@ -203,33 +194,60 @@ class Pools:
     async def make_ready(self, tx: Transaction, block_id: str, no: int) -> None:
         """Let a confirmed block be used under its number."""
         sql = (
-            "UPDATE block SET ready = 1, no = ?, until = coalesce((SELECT s.until FROM block_seen s"
-            " WHERE s.block_id = block.block_id), until) WHERE block_id = ?"
+            "UPDATE block SET ready = 1, no = ?, until = coalesce((SELECT s.until FROM block_seen s JOIN pool p"
+            " ON p.link = s.link WHERE s.block_id = ? AND p.id = block.pool), until)"
+            " WHERE block_id = ? AND ready = 0 RETURNING pool, length - cursor"
         )
-        await tx.run(sql, no, block_id)
+        for pool_id, octets in await tx.rows(sql, no, id_in(block_id), block_id):
+            await self._count(tx, pool_id, stored=octets)
 
     async def destroy(self, tx: Transaction, block_ids: Iterable[str]) -> None:
         """Destroy blocks with all that is left of them."""
-        gone = [(block_id,) for block_id in block_ids]
-        await tx.run_many("DELETE FROM block_seal WHERE block_id = ?", gone)
-        await tx.run_many("DELETE FROM block WHERE block_id = ?", gone)
-        for (block_id,) in gone:
+        gone = tuple(block_ids)
+        for at in range(0, len(gone), _MANY):
+            await self._destroy(tx, gone[at : at + _MANY])
+
+    async def _destroy(self, tx: Transaction, block_ids: Sequence[str]) -> None:
+        these = f"block_id IN ({', '.join('?' * len(block_ids))})"
+        sql = f"DELETE FROM block WHERE {these} RETURNING pool, epoch, ready * (length - cursor), length - cursor"  # noqa: S608  # marks alone
+        gone = await tx.rows(sql, *block_ids)
+        await tx.run(f"DELETE FROM block_seal WHERE {these}", *block_ids)  # noqa: S608  # marks alone
+        for pool_id in {row[0] for row in gone}:
+            ours = [row for row in gone if row[0] == pool_id]
+            held = sum(row[3] + CONFIRMATION_OCTETS for row in ours)
+            await self._count(tx, pool_id, stored=-sum(row[2] for row in ours), held=-held, blocks=-len(ours))
+        tx.spent.update(row[1] for row in gone)
+        for block in tx.cursors.values():
+            block.gone = block.gone or block.block_id in block_ids
+        for block_id in block_ids:
             self.forget(block_id)
 
     # Blocks that are used
 
-    async def own(self, tx: Transaction, pool: Pool, writer: str, *, at_most: int) -> list[Lane]:
-        """Make the next blocks of the pool this writer's own, and return them: no other process will cut them."""
-        free = "SELECT block_id FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL ORDER BY no LIMIT ?"
-        sql = f"UPDATE block SET owner = ? WHERE block_id IN ({free}) RETURNING {_LANE}"  # noqa: S608  # constants
-        rows = await tx.rows(sql, writer, pool.id, at_most)
-        tx.writes += bool(rows)
-        return sorted((_lane(row) for row in rows), key=lambda lane: lane.no)
+    async def own(
+        self, tx: Transaction, pool: Pool, writer: str, demand: Demand, *, octets: int, at_most: int
+    ) -> list[Lane]:
+        """Make the next blocks of the pool this writer's own, and return them: no other process will cut them.
+
+        They are as many as give `octets` bytes that `demand` allows; none where `at_most` of them do not.
+        """
+        condition, values = allowed(demand)
+        sql = f"SELECT {LANE} FROM block WHERE pool = ? AND ready = 1 AND owner IS NULL{condition} ORDER BY no LIMIT ?"  # noqa: S608  # constants
+        owned: list[Lane] = []
+        for row in await tx.rows(sql, pool.id, *values, at_most):
+            owned.append(lane_of(row))
+            octets -= owned[-1].unused
+            if octets <= 0:
+                break
+        else:
+            return []
+        await tx.run_many("UPDATE block SET owner = ? WHERE block_id = ?", [(writer, one.block_id) for one in owned])
+        return owned
 
     async def owned(self, session: Session, pool: Pool, writer: str) -> list[Lane]:
         """Return the blocks that this writer owned before it was started again, from their durable cursors."""
-        sql = f"SELECT {_LANE} FROM block WHERE pool = ? AND ready = 1 AND owner = ? ORDER BY no"  # noqa: S608  # a constant
-        return [_lane(row) for row in await session.rows(sql, pool.id, writer)]
+        sql = f"SELECT {LANE} FROM block WHERE pool = ? AND ready = 1 AND owner = ? ORDER BY no"  # noqa: S608  # a constant
+        return [lane_of(row) for row in await session.rows(sql, pool.id, writer)]
 
     async def block(self, tx: Transaction, pool: Pool, no: int) -> OpenBlock | None:
         """Return block `no` as this transaction will leave it; None where it is not here or not confirmed."""
@@ -246,23 +264,28 @@ class Pools:
                 block_id=row[0], cursor=row[1], length=row[2], label=row[3], qber=row[4], received=row[5]
             )  # fmt: skip
             tx.cursors[pool.id, no] = held
-        return held
+        return None if held.gone else held
 
     async def unusable(
         self, tx: Transaction, pool: Pool | None, pieces: Sequence[Piece]
     ) -> tuple[tuple[int, int], ...]:
-        """Return (number, cursor) of each block whose bytes in `pieces` are used or absent; -1 for a block unknown."""
-        found: list[tuple[int, int]] = []
+        """Return (number, cursor) of blocks whose bytes in `pieces` are used or absent; -1 for a block unknown.
+
+        Each block is named once, and no more of them than a verdict may name.
+        """
+        found: dict[int, int] = {}
         reached: dict[int, int] = {}
         for piece in pieces:
             block = await self.block(tx, pool, piece.no) if pool else None
             if block is None or piece.end > block.length:
-                found.append((piece.no, -1))
+                found[piece.no] = -1
             elif piece.offset < reached.get(piece.no, block.cursor):
-                found.append((piece.no, block.cursor))
+                found.setdefault(piece.no, block.cursor)
             else:
                 reached[piece.no] = piece.end
-        return tuple(dict.fromkeys(found))
+            if len(found) >= _NAMED:
+                break
+        return tuple(found.items())
 
     async def use(self, tx: Transaction, pool: Pool, pieces: Sequence[Piece]) -> list[OpenBlock]:
         """Move the cursors behind `pieces`; return their blocks. Raises `StoreFailure` where bytes were used before."""
@@ -271,7 +294,7 @@ class Pools:
             block = await self.block(tx, pool, piece.no)
             if block is None or piece.offset < block.cursor or piece.end > block.length:
                 raise StoreFailure(f"bytes of block {piece.no} were used before")
-            block.cursor, block.moved = piece.end, True
+            block.move(piece.end)
             blocks.append(block)
         return blocks
 
@@ -280,55 +303,91 @@ class Pools:
         for piece in pieces:
             block = await self.block(tx, pool, piece.no)
             if block and block.cursor < piece.end:
-                block.cursor, block.moved = min(piece.end, block.length), True
+                block.move(min(piece.end, block.length))
 
     async def flush(self, tx: Transaction) -> None:
         """Write the cursors that this batch moved; a block without unused bytes is destroyed."""
-        moved = [(key, block) for key, block in tx.cursors.items() if block.moved]
-        await tx.run_many(
-            "UPDATE block SET cursor = ? WHERE pool = ? AND no = ?",
-            [(block.cursor, *key) for key, block in moved if block.cursor < block.length],
+        moved = [block for block in tx.cursors.values() if block.moved]
+        await self.destroy(tx, [block.block_id for block in moved if block.cursor >= block.length])
+        for block in moved:
+            if block.cursor < block.length:
+                await self._flush(tx, block)
+        await tx.run_many("UPDATE epoch SET spent = 1 WHERE spent = 0 AND no = ?", [(no,) for no in sorted(tx.spent)])
+
+    async def _flush(self, tx: Transaction, block: OpenBlock) -> None:
+        sql = "UPDATE block SET cursor = ? WHERE block_id = ? RETURNING pool, epoch"
+        # none where it was destroyed; its epoch is that of the row: it may have moved on in this very batch
+        for pool_id, epoch in await tx.rows(sql, block.cursor, block.block_id):
+            await self._count(tx, pool_id, stored=-block.used, held=-block.used)
+            tx.spent.add(epoch)
+        self._forget_used(block.block_id, block.cursor)
+
+    async def reseal(self, tx: Transaction, epoch: int, *, at_most: int) -> int:
+        """Seal blocks of closed epochs of which something was used under `epoch` instead; return how many.
+
+        What was used of them is left out: zeros stand in its place, so that the rest stays where it was.
+        """
+        sql = (
+            "SELECT b.block_id, b.epoch, s.sealed, b.label, b.qber, b.ready * b.cursor FROM block b"
+            " JOIN block_seal s ON s.block_id = b.block_id"
+            " WHERE b.epoch IN (SELECT no FROM epoch WHERE closed = 1 AND spent = 1) LIMIT ?"
         )
-        await self.destroy(tx, [block.block_id for _, block in moved if block.cursor >= block.length])
+        moved = []
+        for name, old, sealed, label, qber, cursor in await tx.rows(sql, at_most):
+            place = self._place(name, label, qber)
+            with self._sealer.open(old, sealed, place) as content:
+                content.zeroise_first(cursor)
+                moved.append((name, self._sealer.seal(epoch, content.view(), place)))
+            self._forget_used(name, cursor)
+        await tx.run_many("UPDATE block_seal SET sealed = ? WHERE block_id = ?", [(new, name) for name, new in moved])
+        await tx.run_many("UPDATE block SET epoch = ? WHERE block_id = ?", [(epoch, name) for name, _ in moved])
+        return len(moved)
 
     async def content(self, session: Session, block_id: str) -> Secret:
         """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone`, or `StoreFailure`."""
         opened = self._opened.get(block_id)
-        if opened is None:
-            sql = (
-                "SELECT b.epoch, s.sealed, b.label, b.qber FROM block b JOIN block_seal s ON s.block_id = b.block_id"
-                " WHERE b.block_id = ?"
-            )
-            row = await session.row(sql, block_id)
-            if row is None:
-                raise BlockGone(block_id)
-            place = self._place(block_id, row[2], row[3])
-            # somebody else may have opened it meanwhile
-            opened = self._opened.get(block_id) or self._sealer.open(row[0], row[1], place)
+        while opened is None:
+            epoch, sealed, place = await self._sealed(session, block_id)
+            try:
+                # somebody else may have opened it meanwhile
+                opened = self._opened.get(block_id) or self._sealer.open(epoch, sealed, place)
+            except StoreFailure:
+                # or sealed it under a later epoch, and this one has ended
+                if (await self._sealed(session, block_id))[0] == epoch:
+                    raise
+                continue
             self._opened[block_id] = opened
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)[1].zeroise()
         self._opened.move_to_end(block_id)
         return opened
 
+    async def _sealed(self, session: Session, name: str) -> tuple[int, bytes, bytes]:
+        """Return the epoch of a block, what is sealed, and for which place. Raises `BlockGone`."""
+        sql = (
+            "SELECT b.epoch, s.sealed, b.label, b.qber FROM block b JOIN block_seal s ON s.block_id = b.block_id"
+            " WHERE b.block_id = ?"
+        )
+        row = await session.row(sql, name)
+        if row is None:
+            raise BlockGone(name)
+        return row[0], row[1], self._place(name, row[2], row[3])
+
     async def forget_gone(self, session: Session) -> None:
-        """Clear from memory the bytes of blocks that are not in the store any more."""
-        for block_id in tuple(self._opened):
-            if await session.row("SELECT 1 FROM block WHERE block_id = ?", block_id) is None:
-                self.forget(block_id)
+        """Clear from memory what other processes have used or destroyed."""
+        for name in tuple(self._opened):
+            row = await session.row("SELECT ready * cursor FROM block WHERE block_id = ?", name)
+            if row is None:
+                self.forget(name)
+            else:
+                self._forget_used(name, row[0])
+
+    def _forget_used(self, name: str, cursor: int) -> None:
+        """Clear from memory the bytes of a block below its cursor: whoever was given them has a copy."""
+        if opened := self._opened.get(name):
+            opened.zeroise_first(cursor)
 
     def forget(self, block_id: str) -> None:
         """Clear a block's bytes from memory."""
         if opened := self._opened.pop(block_id, None):
             opened.zeroise()
-
-
-CONFIRMATION_OCTETS = 32
-"""The first bytes of every block: the one-time key of its confirmation (RFC 8439, 2.5), never handed out."""
-
-
-def _lane(row: tuple[object, ...]) -> Lane:
-    no, block_id, cursor, length, label, qber, received = row
-    return Lane(
-        no=no, block_id=block_id, cursor=cursor, length=length, label=label, qber=qber, received=received  # type: ignore[arg-type]  # a row of the schema
-    )  # fmt: skip

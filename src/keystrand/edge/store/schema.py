@@ -6,19 +6,26 @@ it then is the sweep's work, so a store can run for ever. `{clustered}` stands f
 primary key, where the database has such a thing.
 """
 
-FORMAT = "3"
+FORMAT = "4"
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    # one row a writing process: what it committed last, and the number that fences it off
+    # one row a writing process: what it committed last, and the number that fences it off; `start` names its latest
+    # run, which found the generation `begun`
     "CREATE TABLE IF NOT EXISTS head(writer TEXT PRIMARY KEY, fence BIGINT NOT NULL, generation BIGINT NOT NULL,"
-    " audited BIGINT NOT NULL, audited_before BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL)",
+    " audited BIGINT NOT NULL, audited_before BIGINT NOT NULL, tail TEXT NOT NULL, beat DOUBLE PRECISION NOT NULL,"
+    " start TEXT NOT NULL, begun BIGINT NOT NULL)",
     # what this KME has seen of its peers' stores
     "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
-    " start TEXT NOT NULL, generation BIGINT NOT NULL, PRIMARY KEY(kme, writer))",
+    " start TEXT NOT NULL, begun BIGINT NOT NULL, generation BIGINT NOT NULL, proof TEXT NOT NULL,"
+    " PRIMARY KEY(kme, writer))",
     "CREATE TABLE IF NOT EXISTS pool(id BIGINT PRIMARY KEY, link TEXT NOT NULL, source TEXT NOT NULL,"
-    " master TEXT NOT NULL, next_no BIGINT NOT NULL, UNIQUE(link, source, master))",
-    "CREATE TABLE IF NOT EXISTS epoch(no BIGINT PRIMARY KEY, writer TEXT NOT NULL, closed BIGINT NOT NULL)",
+    " master TEXT NOT NULL, next_no BIGINT NOT NULL, stored BIGINT NOT NULL DEFAULT 0,"
+    " held BIGINT NOT NULL DEFAULT 0, blocks BIGINT NOT NULL DEFAULT 0, UNIQUE(link, source, master))",
+    # `spent`: something that it sealed was used since, so nothing may stay under it
+    "CREATE TABLE IF NOT EXISTS epoch(no BIGINT PRIMARY KEY, writer TEXT NOT NULL, closed BIGINT NOT NULL,"
+    " spent BIGINT NOT NULL DEFAULT 0)",
+    # with their sums in `pool`: `stored` bytes to use, `held` that count against its limit, and how many `blocks`;
     # `no` is given by the master KME; a block of which both ends know that they hold the same is `ready`; until then
     # its deadline is that of its confirmation
     "CREATE TABLE IF NOT EXISTS block(block_id TEXT PRIMARY KEY, pool BIGINT NOT NULL, no BIGINT,"
@@ -27,17 +34,23 @@ TABLES = (
     " until DOUBLE PRECISION NOT NULL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS block_no ON block(pool, no)",
     "CREATE INDEX IF NOT EXISTS block_fresh ON block(block_id) WHERE ready = 0",
+    "CREATE INDEX IF NOT EXISTS block_epoch ON block(epoch)",
+    "CREATE INDEX IF NOT EXISTS block_until ON block(until)",
     "CREATE TABLE IF NOT EXISTS block_seal(block_id TEXT PRIMARY KEY, sealed BYTEA NOT NULL)",
     # blocks that were here: a source that repeats itself brings no key twice
-    "CREATE TABLE IF NOT EXISTS block_seen(block_id TEXT PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS block_seen(block_id TEXT NOT NULL, link TEXT NOT NULL,"
+    " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(block_id, link))",
     "CREATE INDEX IF NOT EXISTS block_seen_until ON block_seen(until)",
-    # what one SAE of this KME holds of one order of keys, as its master or as a slave
+    # what one SAE of this KME holds of one order of keys, as its master or as a slave; `suspended_by`: the KME that
+    # suspended it, empty for this one; `again`: until when an answer with keys of it may be repeated
     "CREATE TABLE IF NOT EXISTS holding(order_id TEXT NOT NULL, sae TEXT NOT NULL, role TEXT NOT NULL,"
     " partner TEXT NOT NULL, kme TEXT NOT NULL, link TEXT NOT NULL, size BIGINT NOT NULL, count BIGINT NOT NULL,"
     " state TEXT NOT NULL, taken BYTEA NOT NULL, sealed BYTEA, epoch BIGINT, told TEXT NOT NULL,"
-    " since DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, sae)){clustered}",
+    " since DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL,"
+    " suspended_by TEXT NOT NULL DEFAULT '', again DOUBLE PRECISION NOT NULL DEFAULT 0,"
+    " PRIMARY KEY(order_id, sae)){clustered}",
     "CREATE INDEX IF NOT EXISTS holding_until ON holding(until)",
-    "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch) WHERE sealed IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch, state) WHERE sealed IS NOT NULL",
     # answers that may be repeated for a while
     "CREATE TABLE IF NOT EXISTS replay(digest BYTEA PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
     "CREATE INDEX IF NOT EXISTS replay_until ON replay(until)",

@@ -1,8 +1,9 @@
 """What becomes of everything whose deadline has passed: nothing waits for ever, and nothing is kept for ever.
 
 A key that nobody fetched is destroyed and audited; an answer that can no longer be repeated loses its material; a
-tombstone goes when its time is over; an old block is destroyed. An epoch under whose key nothing is sealed any more is
-given up, and its data key with it.
+tombstone goes when its time is over; an old block is destroyed. What a closed epoch has sealed moves on to the current
+one as soon as something of it was used, without what was used. An epoch under whose key nothing is sealed any more is
+given up, and its data key with it: after that nothing opens what was used, in no copy of the store.
 """
 
 from msgspec import Struct
@@ -15,6 +16,8 @@ from keystrand.model.key import KeyState
 
 _AT_ONCE = 250
 """How many rows one sweep touches of each kind: others wait for it, about as long as for a sync of the disk."""
+_BLOCKS_AT_ONCE, _KEYS_AT_ONCE = 16, 64
+"""How many are sealed anew in one sweep: a few milliseconds' work."""
 _ACTIVE, _SUSPENDED = KeyState.ACTIVE.value, KeyState.SUSPENDED.value
 _DEACTIVATED = KeyState.DEACTIVATED.value
 
@@ -28,8 +31,8 @@ class Swept(Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: float) -> Swept:
-    """Carry out what is due at the transaction's time."""
+async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: float, epoch: int) -> Swept:
+    """Carry out what is due at the transaction's time. `epoch`: the one that this process seals under."""
     shredded = await _shred(tx, retention_s)
     expired = await _expire(tx, holdings)
     old = tuple(
@@ -38,9 +41,11 @@ async def sweep(tx: Transaction, pools: Pools, holdings: Holdings, retention_s: 
     await pools.destroy(tx, old)
     forgotten = [await _forget(tx), await _forget_answers(tx), await _forget_blocks(tx)]
     await _run_if_any(tx, "DELETE FROM outbox WHERE until <= ?", tx.now)
+    blocks = await pools.reseal(tx, epoch, at_most=_BLOCKS_AT_ONCE)
+    keys = await holdings.reseal(tx, epoch, at_most=_KEYS_AT_ONCE)
     return Swept(
         expired=expired, old_blocks=old, ended_epochs=await _end_epochs(tx),
-        more=max(shredded, len(expired), *forgotten) >= _AT_ONCE,
+        more=max(shredded, len(expired), *forgotten) >= _AT_ONCE or blocks == _BLOCKS_AT_ONCE or keys == _KEYS_AT_ONCE,
     )  # fmt: skip
 
 
@@ -57,8 +62,11 @@ async def _shred(tx: Transaction, retention_s: float) -> int:
     due = (
         "SELECT order_id, sae FROM holding WHERE until <= ? AND state = ? AND sealed IS NOT NULL ORDER BY until LIMIT ?"
     )
-    sql = f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due})"  # noqa: S608  # constants
-    return await _run_if_any(tx, sql, after, tx.now + retention_s, tx.now, _DEACTIVATED, _AT_ONCE)
+    sql = f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due}) RETURNING epoch"  # noqa: S608  # constants
+    epochs = await tx.rows(sql, after, tx.now + retention_s, tx.now, _DEACTIVATED, _AT_ONCE)
+    tx.writes += bool(epochs)
+    tx.spent.update(epoch for (epoch,) in epochs)
+    return len(epochs)
 
 
 async def _expire(tx: Transaction, holdings: Holdings) -> tuple[str, ...]:
@@ -84,10 +92,10 @@ async def _forget_answers(tx: Transaction) -> int:
 async def _forget_blocks(tx: Transaction) -> int:
     """Forget the IDs of blocks that were here. One that is here stays known: it cannot come once more."""
     due = (
-        "SELECT block_id FROM block_seen s WHERE until <= ? AND NOT EXISTS"
-        " (SELECT 1 FROM block b WHERE b.block_id = s.block_id) ORDER BY until LIMIT ?"
+        "SELECT block_id, link FROM block_seen s WHERE until <= ? AND NOT EXISTS (SELECT 1 FROM block b"
+        " WHERE b.block_id IN (s.block_id, s.link || ' ' || s.block_id)) ORDER BY until LIMIT ?"
     )
-    return await _run_if_any(tx, f"DELETE FROM block_seen WHERE block_id IN ({due})", tx.now, _AT_ONCE)  # noqa: S608  # constants
+    return await _run_if_any(tx, f"DELETE FROM block_seen WHERE (block_id, link) IN ({due})", tx.now, _AT_ONCE)  # noqa: S608  # constants
 
 
 async def _end_epochs(tx: Transaction) -> tuple[int, ...]:
