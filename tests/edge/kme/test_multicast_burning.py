@@ -17,7 +17,9 @@ from tests.edge.kme.two_kmes import Network, in_loop, running, until
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS
 from keystrand.edge.kme.messages import ASSIGN_URL, HELLO_URL
 from keystrand.edge.kme.multicast import NotEverywhere
-from keystrand.edge.kme.ordering import KeysBurned
+from keystrand.edge.kme.ordering import KeysBurned, new_order_id
+from keystrand.edge.store import fencing, peers
+from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS
 from keystrand.keys.rules import BUILT_IN
 from keystrand.model.errors import PeerUnavailable
@@ -80,6 +82,23 @@ async def test_after_a_crash_it_is_void_everywhere(tmp_path: Path, link: str) ->
         got = await net.a.issue("sae-b")
         assert got.keys.reveal() == net.material[first][32:64]
         assert "void" in net.a.actions()
+
+
+@in_loop
+async def test_who_takes_over_voids_what_was_under_way(tmp_path: Path) -> None:
+    """Of several processes of one KME one is lost: those that stay tell the other KMEs of its orders."""
+    async with running(tmp_path, names="abc") as net:
+        order_id = new_order_id(net.clock())
+
+        async def lost(tx: Transaction) -> None:
+            await peers.begin_order(tx, order_id, ["b", "c"], "another", tx.now + 60)
+            await fencing.take_over(tx, "another")
+
+        await net.a.store.committer.do(lost)
+        for peering in net.a.peerings.values():
+            peering.news()
+        for kme in (net.b, net.c):
+            await kme.void(order_id)
 
 
 @in_loop
