@@ -1,5 +1,8 @@
 """Pools: a block comes once, is used after both ends know it is the same, and each of its bytes is used once."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 from tests.edge.store.place import (
     Clock,
@@ -350,3 +353,32 @@ async def test_what_is_used_and_destroyed_in_one_batch_counts_once(place: Place,
         assert await store.pools.stored_octets(session, pool) == 224
         assert await store.pools.held_octets(session, pool) == 256
         assert await session.rows("SELECT blocks FROM pool") == [(1,)]
+
+
+@in_loop
+async def test_a_destruction_that_is_undone_loses_no_cursor(place: Place, clock: Clock) -> None:
+    """What another operation of the batch used of the block stays used."""
+    async with opened(place, clock) as store:
+        one = block()
+        no = await add_ready(store, one)
+        pool = await pool_of(store, one)
+
+        async def destroy_and_fail(tx: Transaction) -> None:
+            await store.pools.destroy(tx, [one.block_id])
+            raise InvalidInput("no")
+
+        using, undone = (
+            asyncio.ensure_future(use(store, pool, Piece(no, 32, 8))),
+            asyncio.ensure_future(undo(store, destroy_and_fail)),
+        )
+        assert [type(each) for each in await asyncio.gather(using, undone, return_exceptions=True)] == [
+            type(None),
+            InvalidInput,
+        ]
+        assert await cursor_of(store, one.block_id) == 40
+        assert await store.pools.stored_octets(await store.reader(), pool) == 216
+
+
+async def undo(store: KeyStore, operation: Callable[[Transaction], Awaitable[None]]) -> None:
+    """Run an operation that may be undone."""
+    await store.committer.do_undoable(operation)
