@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import socket
 import time
 import weakref
@@ -21,9 +22,9 @@ from OpenSSL import SSL
 from keystrand.edge import tls
 from keystrand.edge.kme.server import HttpProtocol, Request, Response
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol, TlsTransport
-from keystrand.edge.pki import Kind, Pki, issue_pki
+from keystrand.edge.pki import Identity, Kind, Pki, issue_pki
 from keystrand.edge.tls import Peer
-from keystrand.model.errors import PeerUnavailable
+from keystrand.model.errors import PeerUnavailable, PolicyDenied
 
 CLOSING = b"GET /r HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n"
 
@@ -61,7 +62,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 @asynccontextmanager
 async def serving(pki: Pki, limits: Limits, answer: Callable[[Request], Response] = echo) -> AsyncIterator[int]:
     """Serve `answer` over TLS and give the port."""
-    context = tls.server_context(pki.of(Kind.KME, "kme-a"))
+    context = tls.tls.server_context(pki.of(Kind.KME, "kme-a"))
     open_ones, running = Connections(limits), set[asyncio.Task[None]]()
 
     async def answered(_: Peer, request: Request) -> Response:
@@ -120,7 +121,7 @@ def test_connections_are_counted(pki: Pki) -> None:
     """Beyond the cap a connection is cut at once; when one ends there is room again."""
 
     async def run() -> tuple[bytes, bytes]:
-        async with serving(pki, Limits(connections=1, goodbye_s=0.1)) as port:
+        async with serving(pki, Limits(connections=1, kept=0, goodbye_s=0.1)) as port:
             first = await asyncio.to_thread(connected, pki, port)
             second = socket.create_connection(("127.0.0.1", port), timeout=10)
             over = await asyncio.to_thread(drained, second)
@@ -145,7 +146,7 @@ def test_unfinished_handshakes_lock_nobody_out(pki: Pki, caplog: pytest.LogCaptu
     """Any number of bare connections: the oldest of them is cut, who shakes hands is served, and the log says so."""
 
     async def run() -> tuple[bytes, bytes]:
-        async with serving(pki, Limits(handshakes=2, connections=3, handshake_s=60.0, goodbye_s=0.1)) as port:
+        async with serving(pki, Limits(handshakes=2, connections=3, kept=0, handshake_s=60.0, goodbye_s=0.1)) as port:
             bare = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(10)]
             first = await asyncio.to_thread(drained, bare[0])
             client = await asyncio.to_thread(connected, pki, port)
@@ -339,7 +340,7 @@ def test_nothing_of_a_connection_stays_behind(pki: Pki) -> None:
 
     async def run() -> list[Any]:
         limits = Limits(goodbye_s=0.1)
-        context, open_ones = tls.server_context(pki.of(Kind.KME, "kme-a")), Connections(limits)
+        context, open_ones = tls.tls.server_context(pki.of(Kind.KME, "kme-a")), Connections(limits)
         server = await asyncio.get_running_loop().create_server(
             lambda: TlsServerProtocol(
                 context, lambda: Noted(lambda _, request: echo(request), limits, set()), limits, open_ones
@@ -367,3 +368,24 @@ def test_nothing_of_a_connection_stays_behind(pki: Pki) -> None:
         assert asyncio.run(run()) == [None] * 9
     finally:
         gc.enable()
+
+
+def test_places_are_kept_for_peers_and_operators(pki: Pki) -> None:
+    """SAEs and modules fill all but the places that are kept: a KME still gets in, and one SAE more does not."""
+    limits = Limits(connections=2, kept=1)
+    connections = Connections(limits)
+
+    async def run() -> None:
+        ones = [
+            TlsServerProtocol(tls.server_context(pki.of(Kind.KME, "kme-a")), asyncio.Protocol, limits, connections)
+            for _ in range(3)
+        ]
+        connections.finish(ones[0], caller(Kind.SAE, "a"))
+        with pytest.raises(PolicyDenied, match="too many"):
+            connections.finish(ones[1], caller(Kind.SAE, "b"))
+        connections.finish(ones[2], caller(Kind.KME, "kme-b"))
+
+    def caller(kind: Kind, name: str) -> Peer:
+        return Peer(identity=Identity(kind=kind, id=name), group="", cipher="", valid_until_s=math.inf)
+
+    asyncio.run(run())

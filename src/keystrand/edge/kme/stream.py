@@ -120,6 +120,9 @@ class TlsTransport(asyncio.Transport):
 class TlsProtocol(asyncio.Protocol):
     """One TCP connection with TLS 1.3 on it. `application` makes what speaks over it once the handshake is done."""
 
+    patient = False
+    """Whether what the handshake leaves to be said may wait for the first answer."""
+
     tcp: asyncio.Transport
     """What is below; there once TCP has connected."""
     transport: TlsTransport
@@ -267,7 +270,7 @@ class TlsProtocol(asyncio.Protocol):
             # the alert that says why is in the buffer
             self._end()
         # later, reading alone makes nothing that could not wait for the next thing we say
-        if shaking_hands and not self.closing:
+        if shaking_hands and not self.closing and not (self.patient and self._application):
             self._flush()
 
     def _end(self) -> None:
@@ -286,7 +289,8 @@ class TlsProtocol(asyncio.Protocol):
         peer = self._accept()
         if self._timer:
             self._timer.cancel()
-        self._flush()
+        if not self.patient:
+            self._flush()
         self._application = self._make()
         self.transport = TlsTransport(self, peer)
         self._application.connection_made(self.transport)

@@ -120,6 +120,8 @@ class Connections:
 class TlsServerProtocol(TlsProtocol):
     """The server's end of one connection. `connections` is shared by all of a server."""
 
+    patient = True  # what is left are tickets for a resumption that there is not: one write less for each connection
+
     def __init__(
         self,
         context: SSL.Context,
