@@ -62,7 +62,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 @asynccontextmanager
 async def serving(pki: Pki, limits: Limits, answer: Callable[[Request], Response] = echo) -> AsyncIterator[int]:
     """Serve `answer` over TLS and give the port."""
-    context = tls.tls.server_context(pki.of(Kind.KME, "kme-a"))
+    context = tls.server_context(pki.of(Kind.KME, "kme-a"))
     open_ones, running = Connections(limits), set[asyncio.Task[None]]()
 
     async def answered(_: Peer, request: Request) -> Response:
@@ -340,7 +340,7 @@ def test_nothing_of_a_connection_stays_behind(pki: Pki) -> None:
 
     async def run() -> list[Any]:
         limits = Limits(goodbye_s=0.1)
-        context, open_ones = tls.tls.server_context(pki.of(Kind.KME, "kme-a")), Connections(limits)
+        context, open_ones = tls.server_context(pki.of(Kind.KME, "kme-a")), Connections(limits)
         server = await asyncio.get_running_loop().create_server(
             lambda: TlsServerProtocol(
                 context, lambda: Noted(lambda _, request: echo(request), limits, set()), limits, open_ones
