@@ -47,14 +47,19 @@ NEVER_S = 86_400.0
 WAIT_S, REPLAY_S, RETENTION_S, LIFE_S = 3600.0, 10.0, 86_400.0, 604_800.0
 LABEL = Strength.SIMULATED
 _PATIENCE_S = 10.0
+_FOR_EVER_S = 120.0
 
 
 def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Return a test that runs in an event loop of its own."""
+    """Return a test that runs in an event loop of its own, and fails where it goes on for ever."""
+
+    async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
+        async with asyncio.timeout(_FOR_EVER_S):
+            await test(*args, **kwargs)
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
+        asyncio.run(bounded(*args, **kwargs))
 
     return run
 
