@@ -8,7 +8,7 @@ import pytest
 from tests.edge.store.place import Clock, Place, asked, holding, in_loop, opened, take, write
 
 from keystrand.edge.store.audit_segment import segments
-from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.committer import OperationFailed, Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.model.errors import InvalidInput, StoreFailure
 from keystrand.operate.audit import Own
@@ -84,6 +84,47 @@ async def test_one_that_fails_after_it_has_written_stops_the_store(place: Place,
             await put(store, "two")
     async with opened(place, clock) as store:
         assert await names(store) == set()
+
+
+@pytest.mark.parametrize("fault", [ValueError("x"), KeyError("x"), TypeError("x"), OverflowError("x")])
+@in_loop
+async def test_a_fault_of_one_operation_is_its_own(place: Place, clock: Clock, fault: Exception) -> None:
+    """Where it had written nothing, all others of the batch are committed, and the store goes on."""
+
+    async def fail(tx: Transaction) -> None:
+        tx.note("never")
+        raise fault
+
+    async with opened(place, clock) as store:
+        outcomes = await asyncio.gather(
+            put(store, "one"), store.committer.do(fail), put(store, "two"), return_exceptions=True
+        )
+        assert isinstance(outcomes[1], OperationFailed)
+        assert await names(store) == {"one", "two"}
+    assert "never" not in place.actions()
+
+
+@pytest.mark.parametrize("fault", [ValueError("x"), InvalidInput("x")])
+@in_loop
+async def test_what_another_kme_asked_for_is_undone(place: Place, clock: Clock, fault: Exception) -> None:
+    """Half of it is never committed, and what shared its batch is."""
+
+    async def half(tx: Transaction) -> None:
+        await tx.run("INSERT INTO meta(name, value) VALUES('half', 'x')")
+        tx.note("never")
+        raise fault
+
+    async with opened(place, clock) as store:
+        outcomes = await asyncio.gather(
+            put(store, "one"), store.committer.do_undoable(half), put(store, "two"), return_exceptions=True
+        )
+        assert isinstance(outcomes[1], OperationFailed if isinstance(fault, ValueError) else InvalidInput)
+        assert await names(store) == {"one", "two"}
+        before = store.committer.generation
+        with pytest.raises(type(outcomes[1])):
+            await store.committer.do_undoable(half)
+        assert store.committer.generation == before
+    assert "never" not in place.actions()
 
 
 @in_loop

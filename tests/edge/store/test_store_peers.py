@@ -3,6 +3,7 @@
 import asyncio
 from itertools import product
 
+import msgspec
 import pytest
 from tests.edge.store.place import Clock, Place, in_loop, new_order_id, opened
 
@@ -94,3 +95,20 @@ async def test_a_peer_is_told_until_it_has_heard(place: Place, clock: Clock) -> 
         clock.now += 60
         await store.sweep()
         assert await peers.untold(await store.reader(), "kme-c", at_most=9) == ()
+
+
+@in_loop
+async def test_what_a_store_has_said_of_itself_it_knows(place: Place, clock: Clock) -> None:
+    """Its own mark, at any later time, proves that it has not gone back; an altered one proves nothing."""
+    async with opened(place, clock) as store:
+        said = store.mark
+        ahead = msgspec.structs.replace(said, start="another", generation=said.generation + 9)
+        for wrong in (ahead, msgspec.structs.replace(ahead, proof=""), msgspec.structs.replace(ahead, store="s1")):
+            assert not await store.went_back_behind(wrong)
+        assert not await store.went_back_behind(said)
+    async with opened(place, clock) as store:
+        assert not await store.went_back_behind(said)
+        assert store.mark.begun >= said.generation
+        # as it would have gone on, had it not been put back
+        lost = store._marked(said.writer, "lost", store.mark.begun, store.mark.generation + 1)
+        assert await store.went_back_behind(lost)

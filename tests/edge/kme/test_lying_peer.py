@@ -1,0 +1,405 @@
+"""A KME with a valid certificate that lies, floods or was put back from a copy: it costs its own link, nothing else."""
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.edge.kme.faulty_wire import Fault
+from tests.edge.kme.two_kmes import Kme, Network, add_block, in_loop, running, until
+
+from keystrand.edge.kme.channel import Channel
+from keystrand.edge.kme.messages import ASSIGN_URL, CONFIRM_URL, HELLO_URL, NOTICES_URL, PIECES, USED
+from keystrand.edge.kme.ordering import new_order_id
+from keystrand.edge.kme.pair import Pair
+from keystrand.edge.pki import Kind
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
+from keystrand.keys.lifecycle import KeyEvent
+from keystrand.keys.witness import WRITERS
+from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
+
+BLOCK = 512
+TOLD = {"label": "simulated", "sources": ["qkd"], "qber": 0, "received": 0, "profile": "p", "hops": ["kme-b"]}
+Answer = Callable[[Any], Any]
+
+
+class Liar:
+    """A KME of our own making at the far end of a wire: it answers by URL what it wants."""
+
+    def __init__(self, name: str, **answers: Answer) -> None:
+        self.name, self.ended = name, asyncio.Event()
+        self.answers: dict[str, Answer] = {HELLO_URL: lambda _: {"mark": mark()}, **answers}
+
+    async def answer(self, _caller: str, url: str, body: bytes) -> tuple[int, bytes]:
+        """Answer one request."""
+        answer = self.answers.get(url)
+        return (200, json.dumps(answer(json.loads(body))).encode()) if answer else (503, b"{}")
+
+
+def mark(**changed: Any) -> dict[str, Any]:
+    """Return a mark of the liar's store."""
+    return {"store": "evil", "writer": "only", "start": "s1", "begun": 0, "generation": 1} | changed
+
+
+def order(order_id: str = "", **changed: Any) -> dict[str, Any]:
+    """Return an order of `sae-b` for one key of 256 bits."""
+    strands = [{"source": "qkd", "pieces": [[1, C, 32]]}]
+    asked = {"order_id": order_id or new_order_id(1.8e9), "master_sae": "sae-b", "slave_saes": ["sae-a"], "size": 256}
+    return asked | {"count": 1, "profile": "p", "strands": strands} | changed
+
+
+async def say(net: Network, url: str, body: Any, *, name: str = "b") -> tuple[int, Any]:
+    """Have KME `b` say something to KME `a`, whatever its own software would say."""
+    status, answer = await net.a.answer(name, url, json.dumps(body).encode())
+    return status, json.loads(answer)
+
+
+async def assign(net: Network, *orders: dict[str, Any], **changed: Any) -> tuple[int, Any]:
+    """Have KME `b` send orders with the mark of its real store, or another."""
+    shown = mark(**changed) if changed else json.loads(_encoded(net.b))
+    return await say(net, ASSIGN_URL, {"link": "ab", "mark": shown, "orders": list(orders)})
+
+
+def _encoded(kme: Kme) -> bytes:
+    shown = kme.store.mark
+    return json.dumps({name: getattr(shown, name) for name in shown.__struct_fields__}).encode()
+
+
+def unharmed(kme: Kme) -> bool:
+    """Return whether the process would go on."""
+    return not kme.failures and not kme.store.committer.failed.done()
+
+
+async def issues(net: Network, link: str, slave: str) -> None:
+    """Get a key over a link and fetch it at its other end."""
+    issued = await net.a.issue(slave, link=link)
+    other = net.c if link == "ac" else net.b
+    (taken,) = await other.take(slave, "sae-a", issued.key_ids)
+    assert bytes(taken.key) == issued.keys.reveal()
+
+
+# A store that was put back
+
+
+@in_loop
+async def test_a_copy_that_catches_up_is_found(tmp_path: Path) -> None:
+    """Store, keyring and audit are put back, and commit more than was ever seen before the other end is heard of."""
+    async with running(tmp_path) as net:
+        await net.a.stop()
+        shutil.copytree(net.a.stores, tmp_path / "copy")
+        await net.a.start()
+        await net.trusted()
+        for no in range(4):
+            await net.fill(BLOCK)
+            assert no + 1 == len(net.material)
+
+        async def shown() -> bool:
+            rows = await net.b.rows("SELECT generation FROM witness WHERE kme = 'a'")
+            return rows == [(net.a.store.mark.generation,)]
+
+        await until(shown)
+        seen = net.a.store.mark
+        await net.a.stop()
+        shutil.rmtree(net.a.stores)
+        shutil.copytree(tmp_path / "copy", net.a.stores)
+        net.a.wires["ab"].faults[HELLO_URL] = [Fault.UNREACHED] * 1000
+        await net.a.start()
+        while net.a.store.mark.generation <= seen.generation + 5:
+            await add_block(
+                net.a, "ab", "a", bytes(BLOCK), f"00000000-0000-4000-8000-{net.a.store.mark.generation:012}"
+            )
+        net.a.wires["ab"].faults.clear()
+
+        async def stopped() -> bool:
+            return bool(net.a.failures)
+
+        await until(stopped)
+        assert "put back from a copy" in net.a.failures[0].message
+        assert not net.a.links["ab"].trusted
+        assert "peer_rolled_back" in net.b.actions()
+
+
+@pytest.mark.parametrize("proof", ["", "0" * 64, "true"])
+@in_loop
+async def test_an_accusation_without_proof_costs_one_link(tmp_path: Path, proof: str) -> None:
+    """What this store never said, and what it said and has not gone behind, accuses nobody: other links go on."""
+    net = Network(tmp_path)
+    try:
+        await net.c.start()
+        liar = Liar("b")
+
+        def accuse(hello: Any) -> Any:
+            behind = hello["mark"] if proof == "true" else hello["mark"] | {"generation": 1 << 50, "proof": proof}
+            return {"mark": mark(), "behind": behind}
+
+        liar.answers[HELLO_URL] = accuse
+        net.a.wires["ab"].there = liar
+        await net.a.start()
+
+        async def accused() -> bool:
+            return "without proof" in net.a.links["ab"].trouble and net.a.links["ac"].trusted
+
+        await until(accused)
+        assert unharmed(net.a)
+        assert not net.a.links["ab"].trusted
+        await net.fill(BLOCK, link="ac")
+        await issues(net, "ac", "sae-c")
+    finally:
+        await net.a.stop()
+        await net.c.stop()
+
+
+@in_loop
+async def test_writers_that_a_peer_invents_are_few(tmp_path: Path) -> None:
+    """However many it shows; marks of two stores, or of one writer twice, are no answer at all."""
+    async with running(tmp_path, names="a") as net:
+        for turn in range(6):
+            first, *others = [mark(writer=f"w{turn}-{n}", generation=turn + n) for n in range(WRITERS)]
+            status, _ = await say(net, HELLO_URL, {"mark": first, "others": others})
+            assert status == 200
+        assert await net.a.rows("SELECT count(*) FROM witness") == [(WRITERS,)]
+        for wrong in (mark(store="two", writer="x"), mark(generation=7)):
+            assert (await say(net, HELLO_URL, {"mark": mark(), "others": [wrong]}))[0] == 503
+        assert unharmed(net.a)
+
+
+@in_loop
+async def test_a_writer_that_a_copy_does_not_know(tmp_path: Path) -> None:
+    """A process of a new name tells of its neighbours: the one that was seen and is not there tells of the copy."""
+    async with running(tmp_path, names="a") as net:
+        one, two = mark(writer="one", generation=50), mark(writer="two", generation=30)
+        assert (await say(net, HELLO_URL, {"mark": one, "others": [two]}))[1]["behind"] is None
+        new = mark(writer="new", start="s9", begun=0, generation=900)
+        answer = (await say(net, HELLO_URL, {"mark": new, "others": [one, two]}))[1]
+        assert answer.get("behind") is None
+        for others in ([], [one], [one, two | {"start": "s0", "begun": 20, "generation": 25}]):
+            answer = (await say(net, HELLO_URL, {"mark": new, "others": others}))[1]
+            assert answer["behind"]["writer"] in ("one", "two")
+
+
+@in_loop
+async def test_a_peer_changes_its_store_seldom(tmp_path: Path) -> None:
+    """Each change destroys what was shared, in parts; after a few it must wait, and the audit has few lines of it."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK, master="b")
+        await net.fill(BLOCK)
+        assert (await assign(net, order()))[1]["verdicts"] == [{}]
+        await net.b.stop()
+        answers = [(await say(net, HELLO_URL, {"mark": mark(store=f"s{n}")}))[0] for n in range(40)]
+        assert answers[:3] == [200] * 3
+        assert set(answers[4:]) == {503}
+        assert await net.a.rows("SELECT 1 FROM block") == []
+        assert await net.a.rows("SELECT state, sealed FROM holding") == [("destroyed", None)]
+        assert 1 <= net.a.actions().count("peer_has_new_store") <= 3
+        assert unharmed(net.a)
+
+
+# What cannot be said
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        *[(HELLO_URL, {"mark": mark(**{name: value})}) for name, value in (
+            ("generation", 1 << 63), ("begun", 1 << 53 | 1), ("start", "\0"), ("store", "x" * 65),
+            ("writer", "w" * 900_000),
+        )],
+        (HELLO_URL, {"mark": mark(), "others": [mark(writer=f"w{n}") for n in range(WRITERS)]}),
+        *[(ASSIGN_URL, {"link": "ab", "mark": mark(), "orders": [order(**changed)]}) for changed in (
+            {"master_sae": "sae-b\0"}, {"slave_saes": ["sae-a", "\x07"]}, {"profile": "p" * 129}, {"profile": "\0"},
+            {"strands": [{"source": "qkd", "pieces": [[1, C, 0]]}]},
+            {"strands": [{"source": "qkd", "pieces": [[1 << 60, C, 32]]}]},
+            {"told": {"hops": 5}},
+            {"told": TOLD | {"hops": ["x"] * 65}}, {"told": TOLD | {"hops": [""]}}, {"told": TOLD | {"qber": 2}},
+        )],
+        (ASSIGN_URL, {"link": "ab", "mark": mark(), "orders": [
+            order(strands=[{"source": "qkd", "pieces": [[1, C, 32]] * (PIECES // 2 + 1)}]) for _ in range(2)
+        ]}),
+        *[(NOTICES_URL, {"link": "ab", "notices": [{"order_id": new_order_id(1.8e9), "event": event}]}) for event in (
+            KeyEvent.ASSIGN, KeyEvent.DELIVER, KeyEvent.REPLAY, KeyEvent.EXPIRE,
+        )],
+        (CONFIRM_URL, {"link": "ab", "blocks": [
+            {"block_id": "0" * 36, "source": "qkd", "no": 1, "length": 9, "tag": "0" * 32}
+        ]}),
+    ],
+)  # fmt: skip
+@in_loop
+async def test_what_no_kme_says(tmp_path: Path, url: str, body: Any) -> None:
+    """Numbers, names and lengths out of their bounds, and events that are not a peer's: 400, and nothing is written."""
+    async with running(tmp_path, names="a") as net:
+        before = net.a.store.mark.generation
+        assert (await say(net, url, body))[0] == 400
+        assert net.a.store.mark.generation == before
+        assert unharmed(net.a)
+
+
+# Orders
+
+
+@in_loop
+async def test_a_slave_uses_the_id_of_our_order_for_its_own(tmp_path: Path) -> None:
+    """While ours is under way it becomes one of the other end's: ours is void, and the link goes on."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        await net.fill(BLOCK, master="b")
+        wire = net.a.wires["ab"]
+
+        async def collide(url: str) -> None:
+            if url == ASSIGN_URL:
+                assert (await assign(net, order(net.a.orders()[-1])))[1]["verdicts"] == [{}]
+
+        wire.before = collide
+        with pytest.raises(NoKeyAvailable):
+            await net.a.issue("sae-b")
+        wire.before = None
+        assert unharmed(net.a)
+        await net.b.void(net.a.orders()[-1])
+        await issues(net, "ab", "sae-b")
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        [["qkd", 7, 40]], [["pqc", 1, 40]], [["qkd", 1, 40]] * 2, [["qkd", 1, -2]],
+        [["qkd", n, -1] for n in range(USED + 1)],
+    ],
+)  # fmt: skip
+@in_loop
+async def test_verdicts_about_other_blocks(tmp_path: Path, used: Any) -> None:
+    """Blocks that were not asked for, one twice, or more than fit: the order is in doubt, and the next one goes on."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        real = net.b
+
+        async def lie(_caller: str, url: str, body: bytes) -> tuple[int, bytes]:
+            status, answer = await real.answer("a", url, body)
+            if url == ASSIGN_URL:
+                answer = json.dumps(json.loads(answer) | {"verdicts": [{"used": used}]}).encode()
+            return status, answer
+
+        liar = Liar("b")
+        liar.answer = lie  # type: ignore[method-assign]  # what this one says of its orders
+        net.a.wires["ab"].there = liar
+        with pytest.raises(PeerUnavailable):
+            await net.a.issue("sae-b")
+        net.a.wires["ab"].there = real
+        assert unharmed(net.a)
+        await net.b.void(net.a.orders()[-1])
+        await net.trusted()
+        await issues(net, "ab", "sae-b")
+
+
+@in_loop
+async def test_orders_beyond_this_end_s_limits(tmp_path: Path) -> None:
+    """Too long, too many, too many slaves: denied; a flood of them is counted in the audit, not written there."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK, master="b")
+        long = order(size=8192, strands=[{"source": "qkd", "pieces": [[1, C, 1024]]}])
+        many = order(size=8, count=129, strands=[{"source": "qkd", "pieces": [[1, C, 129]]}])
+        crowd = order(slave_saes=["sae-a", *[f"sae-{n}" for n in range(9)]])
+        _, answer = await assign(net, long, many, crowd)
+        for verdict, why in zip(answer["verdicts"], ("4096 bits", "128 keys", "slave SAEs"), strict=True):
+            assert why in verdict["denied"]
+        for _ in range(4):
+            await assign(net, *[order(slave_saes=["sae-c"]) for _ in range(100)])
+        assert net.a.actions().count("assign_denied") <= 20
+        assert unharmed(net.a)
+
+
+@in_loop
+async def test_blocks_that_go_within_a_batch(tmp_path: Path) -> None:
+    """Assign, a new store, assign again, all in one commit: verdicts, and the process goes on."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK, master="b")
+        await net.b.stop()
+        answers = await asyncio.gather(
+            assign(net, order()),
+            say(net, HELLO_URL, {"mark": mark()}),
+            assign(net, order(strands=[{"source": "qkd", "pieces": [[1, C + 32, 32]]}]), start="s1"),
+        )
+        assert {status for status, _ in answers} <= {200, 401}
+        assert unharmed(net.a)
+        status, answer = await assign(net, order(), start="s1")
+        assert (status, answer["verdicts"]) == (200, [{"used": [["qkd", 1, -1]]}])
+
+
+# Notices
+
+
+@in_loop
+async def test_who_suspended_resumes(tmp_path: Path) -> None:
+    """What this end's operator suspended no other KME resumes; what that KME suspended it does."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK, master="b")
+        one = order()
+        await assign(net, one)
+
+        async def tell(event: str) -> str:
+            body = {"link": "ab", "notices": [{"order_id": one["order_id"], "event": event}]}
+            assert (await say(net, NOTICES_URL, body))[0] == 200
+            return (await net.a.states(one["order_id"]))["sae-a"]
+
+        def here(event: KeyEvent) -> Any:
+            return net.a.store.committer.do(lambda tx: net.a.store.holdings.happen(tx, one["order_id"], event))
+
+        assert await tell("suspend") == "suspended"
+        assert await tell("resume") == "active"
+        await here(KeyEvent.SUSPEND)
+        assert await tell("resume") == "suspended"
+        assert await tell("suspend") == "suspended"
+        assert await tell("resume") == "suspended"
+        await here(KeyEvent.RESUME)
+        assert await tell("suspend") == "suspended"
+        await here(KeyEvent.SUSPEND)
+        assert await tell("resume") == "suspended"
+        await here(KeyEvent.RESUME)
+        assert (await net.a.states(one["order_id"]))["sae-a"] == "active"
+
+
+@in_loop
+async def test_void_orders_that_never_came(tmp_path: Path) -> None:
+    """A flood of them neither fills the store nor the audit: after some thousands it must tell them again later."""
+    async with running(tmp_path, names="a") as net:
+
+        async def flood() -> int:
+            notices = [{"order_id": new_order_id(1.8e9), "event": "void"} for _ in range(256)]
+            return (await say(net, NOTICES_URL, {"link": "ab", "notices": notices}))[0]
+
+        answers = [await flood() for _ in range(20)]
+        assert answers == [200] * 16 + [503] * 4
+        assert await net.a.rows("SELECT count(*) FROM holding") == [(4096,)]
+        assert net.a.actions().count("notice") <= 20
+        assert unharmed(net.a)
+
+
+# A real process
+
+
+def test_a_certificate_is_no_power_over_the_process(pair: Pair) -> None:
+    """A liar with the certificate of a KME says all of it over TLS to a running KME, which goes on serving its SAEs."""
+    pair.kme("kme-b").stop()
+    channel = Channel(pair.urls[0], pair.credentials(Kind.KME, "kme-b"), kme_id="kme-a")
+    orders = [order(master_sae=pair.saes[1], slave_saes=[pair.saes[0]]) for _ in range(100)]
+    shown = mark(store="liar", generation=1 << 53)
+    notices = [{"order_id": new_order_id(1.8e9), "event": event} for event in ("void", "suspend", "resume", "expire")]
+    said = [
+        (HELLO_URL, {"mark": shown}), (HELLO_URL, {"mark": mark(generation=1 << 63)}),
+        (HELLO_URL, {"mark": mark(store="third", start="\0")}), (HELLO_URL, {"mark": shown | {"start": "s2"}}),
+        (ASSIGN_URL, {"link": pair.link, "mark": shown, "orders": orders}),
+        *[(NOTICES_URL, {"link": pair.link, "notices": [one]}) for one in notices],
+    ]  # fmt: skip
+    try:
+        answers = [channel.exchange("POST", url, json.dumps(body).encode())[0] for url, body in said]
+    finally:
+        channel.close()
+    assert answers == [200, 400, 400, 200, 200, 200, 200, 200, 400]
+    assert pair.kme("kme-a").running
+    with pair.client(pair.saes[0]) as client:
+        assert client.status(pair.saes[1]).source_kme_id == "kme-a"
