@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from OpenSSL import SSL
 from keystrand.edge import tls
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.pair import Pair, RunningKme, start_pair
+from keystrand.edge.kme.pair import KME_IDS, Pair, RunningKme, start_pair
 from keystrand.edge.pki import Kind
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable
 
 pytestmark = pytest.mark.system
+
 
 def test_a_dead_peer_costs_an_error_and_no_keys(tmp_path: Path) -> None:
     """With the other KME down enc_keys is 503 at once, consumes nothing, and works again when it is back."""
@@ -152,3 +154,26 @@ def test_sigterm_ends_in_good_order(tmp_path: Path) -> None:
         with pair.client("sae-a") as a:
             assert a.status("sae-b").stored_key_count == before > 0
         assert "Traceback" not in pair.kme("kme-a").log.read_text()
+
+
+def test_an_idle_pair_comes_to_rest(tmp_path: Path) -> None:
+    """Two KMEs that nobody asks anything commit nothing: that they have seen each other is not worth showing again."""
+
+    def generations() -> list[int]:
+        found = []
+        for kme_id in KME_IDS:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{pair.folder / kme_id / 'store.db'}?mode=ro", uri=True)
+            ) as db:
+                found.append(int(db.execute("SELECT generation FROM head").fetchone()[0]))
+        return found
+
+    with start_pair(tmp_path / "run") as pair, pair.client("sae-a") as a:
+        a.status("sae-b")
+        before: list[int] = []
+        for _ in range(20):
+            before, now = generations(), before
+            if before == now:
+                break
+            time.sleep(2.5)
+        assert generations() == before

@@ -120,7 +120,7 @@ class Peering:
 
     async def _greet(self) -> None:
         while True:
-            due = not self.link.trusted or self._store.mark.generation > self._shown
+            due = not self.link.trusted or self._store.committer.worth_showing > self._shown
             try:
                 if due:
                     await self._greet_once()

@@ -58,6 +58,8 @@ class Transaction:
         self.spent: set[int] = set()
         """Epochs of which this batch used something: what they sealed moves on, and their keys are destroyed."""
         self.writes = 0
+        self.idle_writes = 0
+        """How many of them only remember what peers have shown of their stores."""
 
     async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
@@ -107,7 +109,7 @@ class Committer:
         generation: int,
     ) -> None:  # fmt: skip
         self._backend, self._audit, self._clock, self._flush, self._fence = backend, audit, clock, flush, fence
-        self.generation = generation
+        self.generation = self.worth_showing = generation
         """The number of the latest commit of this process."""
         self._waiting: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
         self._wake = asyncio.Event()
@@ -162,6 +164,7 @@ class Committer:
         if await self._move_head(transaction) != 1:
             await self._backend.rollback()
             raise StoreFailure("another process has taken over this writer's part of the store: it stops here")
+        worth_showing = bool(transaction.records) or transaction.writes - 1 > transaction.idle_writes
         generation = self.generation + 1
         audited = self.audit_thread.run(self._audit.append, transaction.records, generation)
         try:
@@ -169,6 +172,8 @@ class Committer:
         finally:
             await audited
         self.generation = generation
+        if worth_showing:
+            self.worth_showing = generation
         return outcomes
 
     async def _move_head(self, transaction: Transaction) -> int:

@@ -62,6 +62,7 @@ async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
 
     Of more than `WRITERS` the one that has come least far is forgotten: a peer that invents them fills no disk.
     """
+    before = tx.writes
     await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, shown.store)
     await tx.run(
         "INSERT INTO witness(kme, store, writer, start, begun, generation, proof) VALUES(?, ?, ?, ?, ?, ?, ?)"
@@ -75,6 +76,8 @@ async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
     await tx.run_many(
         "DELETE FROM witness WHERE kme = ? AND writer = ?", [(kme, one) for (one,) in others[WRITERS - 1 :]]
     )
+    # two idle KMEs would else show each other for ever that they have seen each other
+    tx.idle_writes += tx.writes - before
 
 
 async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until: float) -> None:
