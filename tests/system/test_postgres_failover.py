@@ -283,7 +283,7 @@ def _until_given(client: Client014, slave: str) -> Got:
 
 
 def test_one_that_hangs_is_fenced_off(cluster: Cluster, tell: Tell) -> None:
-    """All blocks are those of a process that stands still: the other has them after the lease, and gives no key again.
+    """A process stands still: the other goes on with what is free, has the rest after the lease, and gives no key again.
 
     When the first wakes up it can hand out nothing, says so, and ends.
     """
@@ -305,6 +305,10 @@ def test_one_that_hangs_is_fenced_off(cluster: Cluster, tell: Tell) -> None:
             asked_s = time.monotonic()
             back = _until_given(other, "sae-a")
             tell({"gap of enc_keys at A, s": own_s, "gap of enc_keys at B, s": back.at_s - asked_s})
+            until_s = time.monotonic() + _PATIENCE_S
+            while "take_over" not in cluster.audited("a2"):
+                assert time.monotonic() < until_s, "the lease did not end"
+                time.sleep(0.1)
             keys += [_until_given(second, "sae-b") for _ in range(5)]
         finally:
             hung.send_signal(signal.SIGCONT)
