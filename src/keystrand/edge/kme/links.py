@@ -35,6 +35,7 @@ class Stock:
         self._store, self._key = store, (link, source, master)
         self._pool: Pool | None = None
         self._lanes: list[Lane] = []
+        self._passed_over = False
 
     async def pool(self) -> Pool | None:
         """Return the pool, None where nothing has come for it yet."""
@@ -60,6 +61,8 @@ class Stock:
         than `at_most` blocks: then this process has taken over nothing for them.
         """
         await self.pool()  # with the first look come the blocks that were this process's own before a restart
+        if self._passed_over and not demand.since:
+            await self._own_passed_over(octets, demand, at_most)
         while True:
             try:
                 return cut(self._lanes, octets, demand)
@@ -81,6 +84,14 @@ class Stock:
             raise PoolTooSmall(most)
         wanted = max(octets - owned[label], min(_AHEAD, most - owned[label]))
         await self._own(pool, Demand(labels=frozenset((label,)), since=demand.since), wanted, at_most)
+        self._passed_over = self._passed_over or demand.since > 0
+
+    async def _own_passed_over(self, octets: int, demand: Demand, at_most: int) -> None:
+        """Take over older blocks that a demand for young ones passed over, so that the oldest go first again."""
+        self._passed_over = False
+        if pool := await self.pool():
+            with contextlib.suppress(NoKeyAvailable):
+                await self._own(pool, demand, octets, at_most)
 
     async def _own(self, pool: Pool, demand: Demand, octets: int, at_most: int) -> None:
         async def own(tx: Transaction) -> list[Lane]:
@@ -91,7 +102,7 @@ class Stock:
         more = await self._store.committer.do(own)
         if not more:  # or another process was faster
             raise NoKeyAvailable(_TOO_SMALL, hint=_TOO_SMALL_HINT)
-        self._lanes += more
+        self._lanes = sorted((*self._lanes, *more), key=lambda lane: lane.no)
 
     async def take(self, octets: int, demand: Demand, *, at_most: int) -> tuple[tuple[Cut, ...], Secret]:
         """Cut `octets` bytes in `at_most` pieces, and return the cuts with the bytes.
