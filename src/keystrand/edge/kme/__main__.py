@@ -20,6 +20,8 @@ from keystrand.edge.kme.running import Server
 from keystrand.edge.kme.transport import Limits
 from keystrand.model.errors import KeystrandError
 
+_SWITCH_S = 0.0005
+"""How long one thread may keep the interpreter from another: the time of a sync of the disk, not ten times that."""
 _PR_SET_DUMPABLE = 4
 """prctl(2); its number in linux/prctl.h."""
 
@@ -55,6 +57,8 @@ def serve(config: Path, *, until_stdin_closes: bool = False) -> None:
     # a core file would hold keys, and so does the memory that a debugger of the same user would read
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+    # what the disk's threads have done must not wait for the loop's next pause, which a busy loop does not make
+    sys.setswitchinterval(_SWITCH_S)
     _loop()(run(load_config(config), until_stdin_closes=until_stdin_closes))
 
 
