@@ -283,7 +283,7 @@ def _until_given(client: Client014, slave: str) -> Got:
 
 
 def test_one_that_hangs_is_fenced_off(cluster: Cluster, tell: Tell) -> None:
-    """A process stands still: the other goes on with what is free, has the rest after the lease, and gives no key again.
+    """A process stands still: the other goes on with what is free, has the rest after the lease, gives no key twice.
 
     When the first wakes up it can hand out nothing, says so, and ends.
     """

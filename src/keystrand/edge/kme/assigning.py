@@ -28,7 +28,7 @@ from keystrand.formats.etsi014 import bad_request, base64_of, octets_of
 from keystrand.keys.allocation import Piece
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.making import Material, Origin, make, octets_needed, origin_of
-from keystrand.keys.witness import Standing
+from keystrand.keys.witness import Standing, StoreMark
 from keystrand.model.errors import PeerUnavailable, PolicyDenied
 from keystrand.model.key import SourceKind, Strength
 
@@ -70,14 +70,21 @@ class Assigner:
             raise bad_request(f"more than {PIECES} pieces", "orders")
 
         async def assign(tx: Transaction) -> tuple[Verdict, ...]:
-            if await peers.standing_of(tx.session, peer.identity.id, message.mark) is not Standing.CONTINUES:
-                raise PolicyDenied("your store is not the one that was seen before: say hello first")
-            await peers.witness(tx, peer.identity.id, message.mark)
+            await self._witness(tx, peer.identity.id, message.mark)
             return tuple([await self._one(tx, message.link, order, peer) for order in message.orders])
 
         async with self._turns[peer.identity.id]:
             verdicts = await self._store.committer.do_undoable(assign)
         return AssignAnswer(mark=self._store.mark, verdicts=verdicts)
+
+    async def _witness(self, tx: Transaction, kme: str, mark: StoreMark) -> None:
+        """Remember how far the peer's store has come. Raises `PolicyDenied` where it is another, or went back."""
+        if self._store.shown.goes_on(kme, mark, tx.now):
+            return
+        if await peers.standing_of(tx.session, kme, mark) is not Standing.CONTINUES:
+            raise PolicyDenied("your store is not the one that was seen before: say hello first")
+        await peers.witness(tx, kme, mark)
+        self._store.shown.witnessed(kme, mark, tx.now)
 
     async def _one(self, tx: Transaction, link: str, order: Order, peer: Peer) -> Verdict:
         here = tuple(dict.fromkeys(sae for sae in order.slave_saes if self._home_of(sae) == self._kme_id))

@@ -68,6 +68,8 @@ class Peering:
         self._store, self.link, self._connection, self._background = store, link, connection, background
         self._fail = fail
         self._shown = -1
+        self._run = ("", "", "")
+        """The run of the other end's store that answered last, and was found to go on from what was seen."""
         self._changes, self._sparing = Allowance(_CHANGES, _CHANGES_S), Sparing()
         # where the round of all fresh blocks stands, and whether it has met one that the other end does not have
         self._asked, self._absent = "", False
@@ -110,10 +112,14 @@ class Peering:
             raise InDoubt("the other KME's answer cannot be read") from None
         if not all(map(_is_about, assigned.verdicts, message.orders)):
             raise InDoubt("the other KME's answer is about blocks that were not asked for")
+        run = (assigned.mark.store, assigned.mark.writer, assigned.mark.start)
+        if run == self._run:
+            return assigned
         shown = await peers.standing_of(await self._store.reader(), self.link.peer_kme, assigned.mark)
         if shown is not Standing.CONTINUES:
             self.link.trusted, self.link.trouble = False, "the KME at the other end has another store than before"
             raise InDoubt(self.link.trouble)
+        self._run = run
         return assigned
 
     # Trust
@@ -162,6 +168,7 @@ class Peering:
     def _distrust(self, why: str) -> None:
         if self.link.trusted or self.link.trouble != why:
             _log.error("link %s: %s", self.link.id, why)
+        self._run = ("", "", "")
         self.link.trusted, self.link.trouble = False, why
 
     async def hello(self, message: Hello) -> HelloAnswer:
@@ -314,6 +321,7 @@ async def _judge_marks(
         else:
             for mark in shown:
                 await peers.witness(tx, link.peer_kme, mark)
+            store.shown.witnessed(link.peer_kme, shown[0], tx.now)
         return standing, behind
 
     standing, behind = await store.committer.do_undoable(judge)

@@ -72,6 +72,7 @@ class KeyStore:
         self.id, self._run = store_id, run
         self.committer = committer
         self._sealer = Sealer(keyring)
+        self.shown = peers.LastShown()
         self.pools = Pools(self._sealer, store_id)
         self.holdings = Holdings(self._sealer, store_id, terms.limits)
         self.epoch = 0

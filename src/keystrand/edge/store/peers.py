@@ -29,6 +29,29 @@ def _mark(store: str, writer: str, start: str, begun: int, generation: int, proo
     return StoreMark(store=store, writer=writer, start=start, begun=begun, generation=generation, proof=proof)
 
 
+_WITNESS_S = 0.5
+"""How often at most a peer's mark is written: it comes with every message."""
+
+
+class LastShown:
+    """The run of each peer's store that was witnessed last, and when: its next message need not be judged anew.
+
+    Within one run no store goes back. What is remembered durably may lag behind by `_WITNESS_S`.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[str, tuple[str, str, str, float]] = {}
+
+    def witnessed(self, kme: str, shown: StoreMark, now: float) -> None:
+        """Note that a mark was written."""
+        self._runs[kme] = (shown.store, shown.writer, shown.start, now)
+
+    def goes_on(self, kme: str, shown: StoreMark, now: float) -> bool:
+        """Return whether `shown` is of the run that was witnessed last, a moment ago."""
+        store, writer, start, at = self._runs.get(kme, ("", "", "", 0.0))
+        return (store, writer, start) == (shown.store, shown.writer, shown.start) and 0 <= now - at < _WITNESS_S
+
+
 async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
     """Return what a peer's mark means beside what was seen of it before."""
     seen = await seen_of(session, kme, shown.writer)
