@@ -33,9 +33,11 @@ ONE_TIME_KEYS = st.binary(min_size=8, max_size=8).map(lambda seed: hashlib.sha25
 CONTENTS = st.builds(lambda key, rest: key + rest, ONE_TIME_KEYS, st.binary(min_size=1, max_size=170))
 
 
-def fresh(content: bytes, *, no: int = 1, block_id: str = "b", source: SourceKind = SourceKind.QKD) -> Fresh:
+def fresh(
+    content: bytes, *, no: int = 1, block_id: str = "b", source: SourceKind = SourceKind.QKD, label: Strength = LABEL
+) -> Fresh:
     """Return a block as its master KME numbered it."""
-    return Fresh(block_id, source, no, len(content), LABEL.value)
+    return Fresh(block_id, source, no, len(content), label.value)
 
 
 def tagged(content: bytes, **how: object) -> BlockTag:
@@ -66,10 +68,10 @@ def test_any_other_bit_fails(content: bytes, data: st.DataObject) -> None:
 @settings(deadline=None)
 @given(CONTENTS)
 def test_a_tag_is_for_one_block_under_one_name(content: bytes) -> None:
-    """Of another link, ID, source or number it says nothing."""
+    """Of another link, ID, source, number or label it says nothing."""
     tag = tagged(content)
     assert not confirming.agrees("ba", tag, Secret(content))
-    for other in ({"no": 2}, {"block_id": "c"}, {"source": SourceKind.PQC}):
+    for other in ({"no": 2}, {"block_id": "c"}, {"source": SourceKind.PQC}, {"label": Strength.INFORMATION_THEORETIC}):
         assert tagged(content, **other).tag != tag.tag
 
 
@@ -168,6 +170,20 @@ async def test_only_its_master_confirms_a_block(tmp_path: Path) -> None:
         for link, who in (("ab", "c"), ("ac", "a")):
             answer = await confirming.confirm(net.b.store, Confirm(link=link, blocks=(tag,)), peer(Kind.KME, who))
             assert answer.verdicts == (confirming.ABSENT,)
+
+
+@in_loop
+async def test_a_block_under_another_label_is_destroyed(tmp_path: Path) -> None:
+    """The same bytes that one end calls simulated and the other measured are keys of neither."""
+    async with running(tmp_path) as net:
+        block_id, content = str(uuid.uuid4()), b"z" * 96
+        assert await add_block(net.b, "ab", "a", content, block_id)
+        tag = confirming.tag_of(
+            "ab", fresh(content, block_id=block_id, label=Strength.INFORMATION_THEORETIC), Secret(content)
+        )
+        answer = await confirming.confirm(net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"))
+        assert answer.verdicts == (confirming.DIFFERENT,)
+        assert await net.b.rows("SELECT block_id FROM block") == []
 
 
 # Keys under a one-time pad

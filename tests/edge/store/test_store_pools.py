@@ -118,10 +118,10 @@ async def test_the_master_numbers_blocks(place: Place, clock: Clock) -> None:
         session = await store.reader()
         assert await session.row("SELECT no FROM block WHERE block_id = ?", here.block_id) == (None,)
         found = await store.pools.waiting(session, here.block_id, "corridor", SourceKind.QKD, "kme-b")
-        assert found == (here.block_id, 256, False, None)
+        assert found == (here.block_id, 256, False, None, here.label)
         await store.committer.do(lambda tx: store.pools.make_ready(tx, here.block_id, 17))
         found = await store.pools.waiting(session, here.block_id, "corridor", SourceKind.QKD, "kme-b")
-        assert found == (here.block_id, 256, True, 17)
+        assert found == (here.block_id, 256, True, 17, here.label)
 
 
 @in_loop
@@ -304,7 +304,7 @@ async def test_an_id_belongs_to_its_link(place: Place, clock: Clock) -> None:
             assert fresh.block_id == one.block_id
             assert await store.pools.content(session, fresh.name) == each.key_bits
             found = await store.pools.waiting(session, one.block_id, each.link, SourceKind.QKD, "kme-a")
-            assert found == (fresh.name, 256, False, 1)
+            assert found == (fresh.name, 256, False, 1, each.label)
             await store.committer.do(lambda tx: store.pools.make_ready(tx, fresh.name, 1))  # noqa: B023  # done before the next one
             assert await store.pools.stored_octets(session, await pool_of(store, each)) == 224
             pool = await pool_of(store, each)

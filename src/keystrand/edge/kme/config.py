@@ -238,14 +238,6 @@ class KmeConfig(_Part, frozen=True, kw_only=True):
         """Return the KME of every SAE."""
         return {sae.id: sae.kme for sae in self.saes}
 
-    def kme_of(self, sae_id: str) -> str | None:
-        """Return the KME that serves `sae_id`, None where nobody does."""
-        return next((sae.kme for sae in self.saes if sae.id == sae_id), None)
-
-    def link_to(self, kme_id: str | None) -> LinkEnd | None:
-        """Return the link whose other end is at `kme_id`."""
-        return next((link for link in self.links if link.peer_kme == kme_id), None)
-
 
 def load_config(file: Path) -> KmeConfig:
     """Return the configuration in `file` with its paths made absolute.

@@ -1,8 +1,8 @@
 """Key confirmation: both ends of a link make sure that they hold the same block before a bit of it is used.
 
-The block's first 32 bytes are the one-time key of a Poly1305 tag (RFC 8439, 2.5) over its name and the rest. They are
-used for this alone and never handed out, so the tag says nothing about the keys, whatever computer looks at it; two
-different blocks pass for the same with a probability below 2**-80 for any size that fits a request.
+The block's first 32 bytes are the one-time key of a Poly1305 tag (RFC 8439, 2.5) over its name, its label and the
+rest. They are used for this alone and never handed out, so the tag says nothing about the keys, whatever computer
+looks at it; two different blocks pass for the same with a probability below 2**-80 for any size that fits a request.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,24 @@ from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh
 from keystrand.edge.tls import Peer
+from keystrand.model.key import Strength
 
 SAME, ABSENT, DIFFERENT = "same", "absent", "different"
 AT_ONCE = 64
 
 
-def _told(link: str, block_id: str, source: str, no: int, content: Secret) -> bytes:
-    return bound(BLOCK_CONFIRMATION, link, block_id, source, str(no)) + content.view()[CONFIRMATION_OCTETS:]
+def _told(link: str, block: Fresh | BlockTag, content: Secret) -> bytes:
+    name = bound(BLOCK_CONFIRMATION, link, block.block_id, block.source.value, str(block.no), block.label)
+    return name + content.view()[CONFIRMATION_OCTETS:]
 
 
 def tag_of(link: str, block: Fresh, content: Secret) -> BlockTag:
     """Return the tag of a block by which its master KME asks whether the other end has the same."""
     key = content.view()[:CONFIRMATION_OCTETS]
-    tag = Poly1305.generate_tag(key, _told(link, block.block_id, block.source.value, block.no, content))
+    tag = Poly1305.generate_tag(key, _told(link, block, content))
     return BlockTag(
-        block_id=block.block_id, source=block.source, no=block.no, length=block.length, tag=tag.hex()
+        block_id=block.block_id, source=block.source, no=block.no, length=block.length, label=Strength(block.label),
+        tag=tag.hex(),
     )  # fmt: skip
 
 
@@ -39,9 +42,7 @@ def agrees(link: str, told: BlockTag, content: Secret) -> bool:
     """Return whether `content` is the block that was tagged. The comparison takes the same time for any tag."""
     key = content.view()[:CONFIRMATION_OCTETS]
     try:
-        Poly1305.verify_tag(
-            key, _told(link, told.block_id, told.source.value, told.no, content), bytes.fromhex(told.tag)
-        )
+        Poly1305.verify_tag(key, _told(link, told, content), bytes.fromhex(told.tag))
     except InvalidSignature:
         return False
     return True
@@ -65,7 +66,8 @@ async def _confirm_one(store: KeyStore, tx: Transaction, link: str, told: BlockT
     numbered = await store.pools.numbered(tx, held.name, told.no)
     # last: what was opened may be cleared while something else is waited for
     content = await store.pools.content(tx.session, held.name)
-    if numbered or held.length != told.length or not agrees(link, told, content):
+    same = (held.length, held.label) == (told.length, told.label)
+    if numbered or not same or not agrees(link, told, content):
         await store.pools.destroy(tx, [held.name])
         tx.note("block_differs", peer, link=link, block=told.block_id)
         return DIFFERENT

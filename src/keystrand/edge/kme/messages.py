@@ -100,6 +100,7 @@ class BlockTag(_Part, frozen=True, kw_only=True):
     source: SourceKind
     no: Number
     length: Octets
+    label: Strength
     tag: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 

@@ -89,6 +89,7 @@ class Waiting(NamedTuple):
     length: int
     ready: bool
     no: int | None
+    label: str
 
 
 class BlockGone(StoreFailure):

@@ -291,11 +291,6 @@ class Holdings:
             order_id, kme, link, state, b"", tx.now, until,
         )  # fmt: skip
 
-    async def overdue(self, session: Session, now: float, *, at_most: int) -> tuple[Holding, ...]:
-        """Return holdings whose deadline has passed."""
-        sql = f"SELECT {_COLUMNS} FROM holding WHERE until <= ? ORDER BY until LIMIT ?"  # noqa: S608  # a constant
-        return tuple(Holding(*row) for row in await session.rows(sql, now, at_most))
-
     # Epochs that end
 
     async def reseal(self, tx: Transaction, epoch: int, *, at_most: int) -> int:

@@ -178,11 +178,11 @@ class Pools:
     ) -> Waiting | None:
         """Return a block of a pool, by the ID that its source gave it."""
         sql = (
-            "SELECT b.block_id, b.length, b.ready, b.no FROM block b JOIN pool p ON p.id = b.pool"
+            "SELECT b.block_id, b.length, b.ready, b.no, b.label FROM block b JOIN pool p ON p.id = b.pool"
             " WHERE b.block_id IN (?, ?) AND p.link = ? AND p.source = ? AND p.master = ?"
         )
         row = await session.row(sql, *names_of(block_id, link), link, source.value, master)
-        return Waiting(row[0], row[1], bool(row[2]), row[3]) if row else None
+        return Waiting(row[0], row[1], bool(row[2]), row[3], row[4]) if row else None
 
     async def numbered(self, tx: Transaction, block_id: str, no: int) -> bool:
         """Return whether another block of the same pool has that number already."""
