@@ -89,6 +89,11 @@ class Request(Struct, frozen=True, kw_only=True):
     digest: bytes
     repeatable: bool = True
 
+    @property
+    def first_order(self) -> str:
+        """The order of the first key asked for."""
+        return self.key_ids[0][:-INDEX_DIGITS]
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Times in seconds: how long an answer may be repeated, and how long what has ended is remembered."""
@@ -176,7 +181,8 @@ class Holdings:
         keys = await self._material(tx, request, found)
         replay_until = tx.now + self._replay_s
         if self._replay_s:
-            await tx.run("INSERT INTO replay VALUES(?, ?) ON CONFLICT DO NOTHING", request.digest, replay_until)
+            sql = "INSERT INTO replay VALUES(?, ?, ?) ON CONFLICT DO NOTHING"
+            await tx.run(sql, request.first_order, request.digest, replay_until)
         for order_id, one in found.items():
             taken = bytearray(one.taken)
             for key_id in request.key_ids:
@@ -208,7 +214,9 @@ class Holdings:
         # of an order that is suspended some keys may have been handed out; none is while it is
         if any(one.state == KeyState.SUSPENDED.value for one in held):
             return False
-        row = await tx.row("SELECT until FROM replay WHERE digest = ?", request.digest)
+        row = await tx.row(
+            "SELECT until FROM replay WHERE order_id = ? AND digest = ?", request.first_order, request.digest
+        )
         return row is not None and bool(tx.now < row[0] <= tx.now + self._replay_s)
 
     async def _material(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:

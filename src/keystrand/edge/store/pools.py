@@ -52,6 +52,8 @@ class Pools:
         self._sealer, self._store_id = sealer, store_id
         self._opened: OrderedDict[str, Secret] = OrderedDict()
         self._pools: dict[tuple[str, SourceKind, str], Pool] = {}
+        self._marked_spent: frozenset[int] = frozenset()
+        """Epochs that the latest marking named: batch after batch uses the same, and a mark stays."""
 
     # Pools and their stock
 
@@ -312,7 +314,10 @@ class Pools:
         for block in moved:
             if block.cursor < block.length:
                 await self._flush(tx, block)
-        await tx.run_many("UPDATE epoch SET spent = 1 WHERE spent = 0 AND no = ?", [(no,) for no in sorted(tx.spent)])
+        if not tx.spent <= self._marked_spent:
+            sql = "UPDATE epoch SET spent = 1 WHERE spent = 0 AND no = ?"
+            await tx.run_many(sql, [(no,) for no in sorted(tx.spent)])
+            self._marked_spent = frozenset(tx.spent)
 
     async def _flush(self, tx: Transaction, block: OpenBlock) -> None:
         sql = "UPDATE block SET cursor = ? WHERE block_id = ? RETURNING pool, epoch"

@@ -6,7 +6,7 @@ it then is the sweep's work, so a store can run for ever. `{clustered}` stands f
 primary key, where the database has such a thing.
 """
 
-FORMAT = "4"
+FORMAT = "5"
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -50,9 +50,11 @@ TABLES = (
     " suspended_by TEXT NOT NULL DEFAULT '', again DOUBLE PRECISION NOT NULL DEFAULT 0,"
     " PRIMARY KEY(order_id, sae)){clustered}",
     "CREATE INDEX IF NOT EXISTS holding_until ON holding(until)",
-    "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch, state) WHERE sealed IS NOT NULL",
-    # answers that may be repeated for a while
-    "CREATE TABLE IF NOT EXISTS replay(digest BYTEA PRIMARY KEY, until DOUBLE PRECISION NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch) WHERE sealed IS NOT NULL",
+    # answers that may be repeated for a while, each under the first order it names: orders are numbered by time, so
+    # answers of one moment lie on one page, which their digests alone would spread over all
+    "CREATE TABLE IF NOT EXISTS replay(order_id TEXT NOT NULL, digest BYTEA NOT NULL, until DOUBLE PRECISION NOT NULL,"
+    " PRIMARY KEY(order_id, digest)){clustered}",
     "CREATE INDEX IF NOT EXISTS replay_until ON replay(until)",
     # what peers must still be told
     "CREATE TABLE IF NOT EXISTS outbox(order_id TEXT NOT NULL, kme TEXT NOT NULL, event TEXT NOT NULL,"

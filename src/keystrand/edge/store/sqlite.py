@@ -1,8 +1,8 @@
-"""The store in SQLite: WAL with synchronous=FULL, one process, statements in the loop's thread, the sync in another.
+"""The store in SQLite: WAL with synchronous=FULL, one process, statements in the loop's thread.
 
-A statement touches memory only, so it runs at once; COMMIT waits for the disk, so it runs in a thread of its own and
-lets the loop go on. After any fault of SQLite nothing is served until a restart: what the disk holds is not known
-(a failed fsync may have dropped pages that a second one then reports as written).
+A statement touches memory only, so it runs at once. COMMIT waits for the disk: where that is slow it runs in a thread
+of its own and lets the loop go on. After any fault of SQLite nothing is served until a restart: what the disk holds is
+not known (a failed fsync may have dropped pages that a second one then reports as written).
 """
 
 import fcntl
@@ -22,6 +22,8 @@ _PRAGMAS = (
     "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "wal_autocheckpoint=4000", "cache_size=-16000",
     "temp_store=MEMORY",
 )  # fmt: skip
+_QUICK_S = 0.002
+"""A COMMIT that takes less runs in the loop's own thread: the way to another and back takes as long as a fast disk."""
 _BUSY_S = 1.0
 """How long a statement waits for a program that looks at the file, such as a copy, to let go of it."""
 
@@ -74,6 +76,8 @@ class SqliteBackend:
         self._thread = Worker("commit")
         self._session, self._reader = SqliteSession(self._db), SqliteSession(self._reading)
         self._broken = ""
+        self._typical_s = 0.0
+        """How long a COMMIT takes, of late."""
 
     def _open(self, file: Path) -> None:
         try:
@@ -103,12 +107,20 @@ class SqliteBackend:
         return self._session
 
     async def commit(self) -> None:
-        """Make it durable, waiting for the disk in another thread. Raises `StoreFailure`."""
+        """Make it durable. Raises `StoreFailure`."""
         try:
-            await self._thread.run(self._db.execute, "COMMIT")
+            if self._typical_s < _QUICK_S:
+                self._commit()
+            else:
+                await self._thread.run(self._commit)
         except sqlite3.Error as error:
             self._broken = str(error)
             raise StoreFailure(f"the key store failed: {error}") from error
+
+    def _commit(self) -> None:
+        begin_s = time.perf_counter()
+        self._db.execute("COMMIT")
+        self._typical_s += (time.perf_counter() - begin_s - self._typical_s) / 16
 
     async def rollback(self) -> None:
         """Undo it. Raises `StoreFailure`."""

@@ -85,8 +85,8 @@ async def _forget(tx: Transaction) -> int:
 
 
 async def _forget_answers(tx: Transaction) -> int:
-    sql = "DELETE FROM replay WHERE digest IN (SELECT digest FROM replay WHERE until <= ? ORDER BY until LIMIT ?)"
-    return await _run_if_any(tx, sql, tx.now, _AT_ONCE)
+    due = "SELECT order_id, digest FROM replay WHERE until <= ? ORDER BY until LIMIT ?"
+    return await _run_if_any(tx, f"DELETE FROM replay WHERE (order_id, digest) IN ({due})", tx.now, _AT_ONCE)  # noqa: S608  # constants
 
 
 async def _forget_blocks(tx: Transaction) -> int:

@@ -1,0 +1,51 @@
+"""What is SQLite's alone: where a COMMIT runs."""
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from keystrand.edge.store import sqlite
+from keystrand.edge.store.sqlite import SqliteBackend
+
+
+class _Disk(sqlite3.Connection):
+    """A connection whose COMMIT takes `wait_s`, and tells in which thread it ran."""
+
+    wait_s = 0.0
+    threads: list[int] = []  # noqa: RUF012  # of all connections
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            time.sleep(_Disk.wait_s)
+            _Disk.threads.append(threading.get_ident())
+        return super().execute(sql, *values)  # type: ignore[arg-type]
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=_Disk)
+
+
+async def test_a_slow_disk_is_waited_for_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick COMMIT runs in the loop's thread; where it takes long, the loop goes on, until it is quick again."""
+    monkeypatch.setattr(sqlite, "connect", _connect)
+    monkeypatch.setattr(sqlite, "_QUICK_S", 0.02)
+    backend, here = SqliteBackend(tmp_path / "store"), threading.get_ident()
+
+    async def commit(times: int, wait_s: float) -> list[bool]:
+        _Disk.wait_s, begin = wait_s, len(_Disk.threads)
+        for no in range(times):
+            session = await backend.begin()
+            await session.run("INSERT INTO meta VALUES(?, '') ON CONFLICT DO NOTHING", str(no))
+            await backend.commit()
+        return [thread == here for thread in _Disk.threads[begin:]]
+
+    try:
+        assert await commit(3, 0.0) == [True] * 3
+        assert (await commit(20, 0.1))[0]
+        assert not any(await commit(3, 0.1))
+        assert (await commit(100, 0.0))[-1]
+    finally:
+        await backend.close()
