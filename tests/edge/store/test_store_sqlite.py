@@ -1,5 +1,6 @@
 """What is SQLite's alone: where a COMMIT runs."""
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -28,11 +29,15 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(file, isolation_level=None, check_same_thread=False, factory=_Disk)
 
 
-async def test_a_slow_disk_is_waited_for_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk_is_waited_for_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick COMMIT runs in the loop's thread; where it takes long, the loop goes on, until it is quick again."""
     monkeypatch.setattr(sqlite, "connect", _connect)
     monkeypatch.setattr(sqlite, "_QUICK_S", 0.02)
-    backend, here = SqliteBackend(tmp_path / "store"), threading.get_ident()
+    asyncio.run(_commit_often(tmp_path / "store"))
+
+
+async def _commit_often(folder: Path) -> None:
+    backend, here = SqliteBackend(folder), threading.get_ident()
 
     async def commit(times: int, wait_s: float) -> list[bool]:
         _Disk.wait_s, begin = wait_s, len(_Disk.threads)
