@@ -1,12 +1,15 @@
-"""What is SQLite's alone: where a COMMIT runs."""
+"""What is SQLite's alone: where a COMMIT runs, and that no statement goes through a whole table."""
 
 import asyncio
+import contextlib
+import re
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from tests.edge.store.place import Clock, SqlitePlace, add_ready, asked, block, holding, in_loop, opened, take, write
 
 from keystrand.edge.store import sqlite
 from keystrand.edge.store.sqlite import SqliteBackend
@@ -54,3 +57,33 @@ async def _commit_often(folder: Path) -> None:
         assert (await commit(100, 0.0))[-1]
     finally:
         await backend.close()
+
+
+_GROWS = re.compile(r"SCAN (holding|replay|block\w*|[bhs])\b")
+"""Tables, and their short names in statements, of which a store that runs for long holds millions of rows."""
+
+
+@in_loop
+async def test_no_statement_goes_through_a_whole_table(tmp_path: Path, clock: Clock) -> None:
+    """Neither what hands keys out nor the sweep: they would take ever longer the longer a store has run."""
+    place, said = SqlitePlace(tmp_path), set[str]()
+    async with opened(place, clock) as store:
+        backend = store._backend
+        assert isinstance(backend, SqliteBackend)
+        backend._db.set_trace_callback(said.add)
+        one, late = holding(until=clock.now + 60), holding(until=clock.now + 1)
+        await add_ready(store, block(now=clock.now))
+        await write(store, one, late)
+        await take(store, asked(one))
+        for _ in range(3):
+            clock.now += 2000
+            await store.next_epoch()
+            await store.sweep()
+    with contextlib.closing(sqlite3.connect(place.file)) as db:
+        plans = {
+            sql: db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            for sql in said
+            if "holding" in sql or "block" in sql
+        }
+    assert len(plans) > 15
+    assert {sql: plan for sql, plan in plans.items() if any(_GROWS.match(row[3]) for row in plan)} == {}
