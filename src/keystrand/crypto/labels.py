@@ -38,5 +38,4 @@ COMBINED_KEY = f"{_ROOT}/key/combined"
 
 def bound(label: str, *parts: str) -> bytes:
     """Return the bytes of `label` used for `parts`: each with its length in bytes (32 bit, big-endian) in front."""
-    encoded = [text.encode() for text in (label, *parts)]
-    return b"".join(len(piece).to_bytes(4, "big") + piece for piece in encoded)
+    return b"".join([len(piece).to_bytes(4, "big") + piece for piece in map(str.encode, (label, *parts))])

@@ -6,6 +6,7 @@ common name names; a KME, a module or an operator is never known by a common nam
 
 import contextlib
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from cryptography import x509
@@ -44,7 +45,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     @property
     def urn(self) -> str:
         """The identity as its certificate says it; characters beyond RFC 3986's unreserved ones are escaped."""
-        return f"{_URN}{self.kind}:{quote(self.id, safe='')}"
+        return _urn(self.kind, self.id)
+
+
+@lru_cache(maxsize=1024)
+def _urn(kind: Kind, name: str) -> str:
+    return f"{_URN}{kind}:{quote(name, safe='')}"
 
 
 def identity_of(certificate: x509.Certificate, *, common_name_saes: bool = False) -> Identity:
