@@ -20,13 +20,14 @@ from keystrand.edge.store.holdings import Holding
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
 from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.keys.lifecycle import KeyEvent
-from keystrand.keys.making import STRAND_OCTETS
+from keystrand.keys.making import STRAND_OCTETS, Origin
 from keystrand.keys.witness import StoreMark
 from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.key import SourceKind, Strength
 
 BLOCK = 256
 QKD = SourceKind.QKD
+TOLD = Origin(label=Strength.SIMULATED, sources=(QKD,), qber=0, received=0, profile="p", hops=("a",))
 
 
 def order(*pieces: tuple[int, int, int], **changed: Any) -> Order:
@@ -151,6 +152,11 @@ async def test_sealed_and_combined_keys_have_their_limits(tmp_path: Path) -> Non
         padded = tuple(StrandPieces(source=each.source, pieces=((1, C, 64),)) for each in two)
         (sealed, long) = await verdicts(net, order(strands=padded, sealed="AAAA"), order(strands=two, size=1 << 18))
         assert sealed.denied.startswith("sealed keys need one pad")
+        for changed in ({"profile": "another"}, {"sources": ()}):
+            (lied,) = await verdicts(
+                net, order(strands=padded[:1], sealed="AAAA", told=msgspec.structs.replace(TOLD, **changed))
+            )
+            assert lied.denied.startswith("sealed keys need one pad"), changed
         assert long.denied.startswith("a combined key has at most")
 
 

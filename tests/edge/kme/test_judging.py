@@ -2,18 +2,22 @@
 
 import math
 
+import msgspec
 import pytest
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import judging
 from keystrand.edge.kme.config import KmeConfig, LinkEnd, ModuleLink, SaeHome, TlsFiles
 from keystrand.edge.kme.judging import network_of
-from keystrand.edge.kme.messages import Block
+from keystrand.edge.kme.messages import Block, Order, StrandPieces
 from keystrand.edge.pki import Identity, Kind
 from keystrand.edge.tls import Peer
 from keystrand.keys.allocation import PoolTooSmall
+from keystrand.keys.making import Origin
+from keystrand.keys.rules import BUILT_IN, PolicyRules
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable, PolicyDenied, StoreFailure
 from keystrand.model.key import SourceKind, Strength
+from keystrand.model.key_policy import Denial, Effect
 
 NETWORK = network_of(
     KmeConfig(
@@ -76,6 +80,42 @@ def test_a_block_is_judged_by_link_master_and_label() -> None:
         judging.judge_block(NETWORK, peer(Kind.MODULE, "agent"), block(SourceKind.PQC, Strength.INFORMATION_THEORETIC))
     with pytest.raises(PolicyDenied):
         judging.judge_block(NETWORK, peer(Kind.SAE, "a1"), block(SourceKind.QKD, Strength.SIMULATED))
+
+
+DIRECT = Order(
+    order_id="00000000-0000-7000-8000-000000000", master_sae="b1", slave_saes=("c1", "a1"), size=256, count=1,
+    profile="x", strands=(StrandPieces(source=SourceKind.CLASSICAL, pieces=((1, 32, 32),)),),
+)  # fmt: skip
+PADDED = msgspec.structs.replace(
+    DIRECT, sealed="AAAA", strands=(StrandPieces(source=SourceKind.QKD, pieces=((1, 32, 64),)),),
+    told=Origin(
+        label=Strength.CLASSICAL, sources=(SourceKind.CLASSICAL,), qber=-1, received=0, profile="x", hops=("kme-b",)
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [DIRECT, PADDED])
+@pytest.mark.parametrize(
+    ("denied", "expected"),
+    [
+        ({"sources": (SourceKind.CLASSICAL,)}, True), ({"sources": (SourceKind.PQC,)}, False),
+        ({"profiles": ("x",)}, True), ({"profiles": ("y",)}, False), ({}, True),
+    ],
+)  # fmt: skip
+def test_what_this_end_denies_comes_under_a_pad_no_more_than_directly(
+    order: Order, denied: dict[str, tuple[str, ...]], *, expected: bool
+) -> None:
+    """A key that was made on another link is judged by what it was made of, not only by the pad that it came under."""
+    denial = Denial(id="never", master="*", slave="a1", reason="quantum computers", **denied)  # type: ignore[arg-type]
+    rules = PolicyRules(msgspec.structs.replace(BUILT_IN.policy, denies=(denial,)), file="p")
+    assert ("never" in judging.denial_of(rules, order, "to-b")) == expected
+
+
+def test_a_policy_in_force_is_asked_wherever_it_came_from() -> None:
+    """One that an operator activated has a say of a peer's orders as one from a file has; the built-in one has none."""
+    closed = PolicyRules(msgspec.structs.replace(BUILT_IN.policy, default=Effect.DENY, default_profiles=()), file="p")
+    assert "no entry" in judging.denial_of(closed, DIRECT, "to-b")
+    assert not judging.denial_of(BUILT_IN, DIRECT, "to-b")
 
 
 def test_slaves_come_with_their_kmes_and_none_is_unknown() -> None:

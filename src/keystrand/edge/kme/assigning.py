@@ -233,8 +233,8 @@ def _fault_of(order: Order, here: tuple[str, ...]) -> str:
         "no slave SAE of it is at home here": not here,
         "a source appears twice": len(sources) != len(order.strands),
         "its strands hold more or fewer bytes than its keys need": any(length != octets for length in lengths),
-        "sealed keys need one pad, and their origin": bool(order.sealed)
-        and (len(order.strands) != 1 or not order.told),
+        "sealed keys need one pad, and an origin of the order's own profile": bool(order.sealed)
+        and not (len(order.strands) == 1 and order.told and order.told.sources and order.told.profile == order.profile),
         f"a combined key has at most {COMBINED_BITS_MOST} bits": len(sources) > 1 and order.size > COMBINED_BITS_MOST,
     }
     return next((fault for fault, holds in faults.items() if holds), "")

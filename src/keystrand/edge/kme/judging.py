@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, UnsetType
 
 from keystrand.edge.kme.config import KeyLimits, KmeConfig, LinkEnd
-from keystrand.edge.kme.messages import Block
+from keystrand.edge.kme.messages import Block, Order
 from keystrand.edge.pki import Kind
 from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
@@ -17,6 +17,7 @@ from keystrand.formats.etsi014 import KeyRequest, Status, bad_request
 from keystrand.keys.allocation import PoolTooSmall
 from keystrand.keys.fallback import FallbackClosed
 from keystrand.keys.quota import QuotaExceeded
+from keystrand.keys.rules import PolicyRules
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, PolicyDenied
 from keystrand.model.key import Strand
 
@@ -120,6 +121,25 @@ def link_of_peer(network: Network, peer: Peer, link: str = "") -> LinkEnd:
     if found is None or link not in ("", found.id):
         raise PolicyDenied("this KME is not the other end of that link")
     return found
+
+
+def denial_of(rules: PolicyRules, order: Order, link: str) -> str:
+    """Return why this end's own policy does not let a peer's order be assigned; empty where it does.
+
+    What it denies is denied at both ends, a key that travels under a pad for what it was made of too. Which of the
+    profiles that it allows is taken is the master's to choose.
+    """
+    sources = {strand.source for strand in order.strands}
+    if order.sealed and order.told:
+        sources.update(order.told.sources)
+    for slave in order.slave_saes:
+        for denial in rules.denials(order.master_sae, slave, link):
+            everything = not denial.sources and not denial.profiles
+            if everything or order.profile in denial.profiles or sources & set(denial.sources):
+                return f"the key policy of this end denies it ({denial.id})"
+        if rules.entitlement(order.master_sae, slave, link) is None:
+            return "the key policy of this end has no entry for it"
+    return ""
 
 
 # What is asked

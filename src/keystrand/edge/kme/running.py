@@ -12,6 +12,7 @@ import msgspec
 from keystrand import __version__
 from keystrand.edge.devices.feeding import Sources
 from keystrand.edge.files import read_bytes
+from keystrand.edge.kme import judging
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.config import KmeConfig
 from keystrand.edge.kme.entity import KeyManagementEntity
@@ -228,20 +229,7 @@ class Server:
             peering.news()
 
     def _judge_order(self, order: Order, link: str) -> str:
-        """Return why this end's own policy does not let an order be assigned; empty where it does.
-
-        What it denies is denied at both ends. Entitlements are asked of a policy that was written for this KME only:
-        profiles are the master's to choose.
-        """
-        rules, sources = self._grants.rules, {strand.source for strand in order.strands}
-        for slave in order.slave_saes:
-            for denial in rules.denials(order.master_sae, slave, link):
-                everything = not denial.sources and not denial.profiles
-                if everything or order.profile in denial.profiles or sources & set(denial.sources):
-                    return f"the key policy of this end denies it ({denial.id})"
-            if self._config.policy and rules.entitlement(order.master_sae, slave, link) is None:
-                return "the key policy of this end has no entry for it"
-        return ""
+        return judging.denial_of(self._grants.rules, order, link)
 
     def _changed(self, change: Change) -> None:
         self._metrics.fallbacks.labels(change.link, change.profile, change.degrade_to).inc()
