@@ -83,7 +83,7 @@ async def test_what_confirms_a_block_is_never_handed_out(tmp_path: Path) -> None
         got = [await net.a.issue("sae-b") for _ in range(2)]
         assert b"".join(one.keys.reveal() for one in got) == net.material[block_id]
         assert bytes(CONFIRMATION_OCTETS) not in (one.keys.reveal() for one in got)
-        with pytest.raises(NoKeyAvailable):
+        with pytest.raises(NoKeyAvailable, match="not enough keys are stored"):
             await net.a.issue("sae-b", size=8)
 
 
@@ -109,7 +109,7 @@ async def test_blocks_that_differ_are_destroyed_at_both_ends(tmp_path: Path) -> 
 
         await until(gone)
         assert net.a.actions().count("block_differs") == net.b.actions().count("block_differs") == 2
-        with pytest.raises(NoKeyAvailable):
+        with pytest.raises(NoKeyAvailable, match="not enough keys are stored"):
             await net.a.issue("sae-b", size=8)
 
 

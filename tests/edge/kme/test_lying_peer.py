@@ -4,26 +4,33 @@ import asyncio
 import json
 import shutil
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Kme, Network, add_block, in_loop, running, until
 
+from keystrand.edge.devices.pqc import Agreeing, allowance
+from keystrand.edge.devices.source import Feed
 from keystrand.edge.kme.channel import Channel
-from keystrand.edge.kme.messages import ASSIGN_URL, CONFIRM_URL, HELLO_URL, NOTICES_URL, PIECES, USED
+from keystrand.edge.kme.denials import Allowance
+from keystrand.edge.kme.messages import AGREE_URL, ASSIGN_URL, CONFIRM_URL, HELLO_URL, NOTICES_URL, PIECES, USED
 from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.kme.pair import Pair
+from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.pki import Kind
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import WRITERS
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
+from keystrand.model.key import SourceKind
 
 BLOCK = 512
 TOLD = {"label": "simulated", "sources": ["qkd"], "qber": 0, "received": 0, "profile": "p", "hops": ["kme-b"]}
@@ -298,19 +305,47 @@ async def test_verdicts_about_other_blocks(tmp_path: Path, used: Any) -> None:
 
 @in_loop
 async def test_orders_beyond_this_end_s_limits(tmp_path: Path) -> None:
-    """Too long, too many, too many slaves: denied; a flood of them is counted in the audit, not written there."""
+    """Too long, too short, too many, too many slaves: denied; of a flood of them the audit has the number.
+
+    What status calls the shortest key holds for a peer's orders too: no SAE here gets a shorter one, and the rows and
+    lines that a block can cost are no more than its bits allow.
+    """
     async with running(tmp_path) as net:
         await net.fill(BLOCK, master="b")
         long = order(size=8192, strands=[{"source": "qkd", "pieces": [[1, C, 1024]]}])
-        many = order(size=8, count=129, strands=[{"source": "qkd", "pieces": [[1, C, 129]]}])
+        short = order(size=56, strands=[{"source": "qkd", "pieces": [[1, C, 7]]}])
+        many = order(size=64, count=129, strands=[{"source": "qkd", "pieces": [[1, C, 129 * 8]]}])
         crowd = order(slave_saes=["sae-a", *[f"sae-{n}" for n in range(9)]])
-        _, answer = await assign(net, long, many, crowd)
-        for verdict, why in zip(answer["verdicts"], ("4096 bits", "128 keys", "slave SAEs"), strict=True):
+        _, answer = await assign(net, long, short, many, crowd)
+        whys = ("at most 4096 bits", "at least 64 bits", "128 keys", "slave SAEs")
+        for verdict, why in zip(answer["verdicts"], whys, strict=True):
             assert why in verdict["denied"]
         for _ in range(4):
             await assign(net, *[order(slave_saes=["sae-c"]) for _ in range(100)])
         assert net.a.actions().count("assign_denied") <= 20
         assert unharmed(net.a)
+
+
+@in_loop
+async def test_a_peer_has_so_much_key_made_here_and_no_more(tmp_path: Path) -> None:
+    """Agreed key is the one kind that comes whenever a peer wants it, and rows and lines with every few bytes of it."""
+    async with running(tmp_path) as net:
+        entity = net.a.entity
+        feed = Feed(entity, entity.network.links["ab"], cast("PeerWays", net.a.wires["ab"]))
+        agreeing = Agreeing(entity.network, {("ab", SourceKind.PQC): (feed, Allowance(3, 60.0))})
+        entity.posts[AGREE_URL.encode()] = agreeing.answer
+        share = MLKEM768PrivateKey.generate().public_key().public_bytes_raw().hex()
+        asked = [{"link": "ab", "block_id": str(uuid.uuid4()), "source": "pqc", "share": share} for _ in range(5)]
+        assert [(await say(net, AGREE_URL, one))[0] for one in asked] == [200] * 3 + [503] * 2
+        assert net.a.actions().count("block") == 3
+        assert unharmed(net.a)
+
+
+@pytest.mark.parametrize(("bits_per_s", "blocks"), [(8, 60), (8192, 60), (10 * 8192, 600)])
+def test_an_honest_peer_never_meets_it(bits_per_s: int, blocks: int) -> None:
+    """In a minute one block a second, or four times what this end makes, whichever is more."""
+    assert allowance(bits_per_s).take("b", blocks)
+    assert not allowance(bits_per_s).take("b", blocks + 1)
 
 
 @in_loop

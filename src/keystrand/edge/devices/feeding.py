@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from OpenSSL import SSL
 
 from keystrand.edge.devices.files import FolderSource
-from keystrand.edge.devices.pqc import AgreedSource, Agreeing
+from keystrand.edge.devices.pqc import AgreedSource, Agreeing, allowance
 from keystrand.edge.devices.source import Feed, Source, run
 from keystrand.edge.devices.vendor import Fetching, VendorLink
 from keystrand.edge.kme.config import KmeConfig
+from keystrand.edge.kme.denials import Allowance
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import AGREE_URL, FETCH_URL
 from keystrand.edge.kme.ways import PeerWays
@@ -22,7 +23,8 @@ class Sources:
     def __init__(self, config: KmeConfig, entity: KeyManagementEntity, context: Callable[[], SSL.Context]) -> None:
         """Make them, and have the entity answer the other ends. Raises `InvalidInput` for a vendor's TLS files."""
         self._config, self._entity, self._context = config, entity, context
-        agreeing, fetching = dict[tuple[str, SourceKind], Feed](), dict[str, VendorLink]()
+        agreeing = dict[tuple[str, SourceKind], tuple[Feed, Allowance]]()
+        fetching = dict[str, VendorLink]()
         self._sources: list[Source] = [*self._agreed(agreeing), *self._vendors(fetching), *self._files()]
         entity.posts[AGREE_URL.encode()] = Agreeing(entity.network, agreeing).answer
         entity.posts[FETCH_URL.encode()] = Fetching(entity.network, fetching).answer
@@ -32,10 +34,10 @@ class Sources:
         end = self._entity.network.links[link]
         return Feed(self._entity, end, PeerWays(end.peer_urls, self._context, kme_id=end.peer_kme))
 
-    def _agreed(self, agreeing: dict[tuple[str, SourceKind], Feed]) -> Iterator[Source]:
+    def _agreed(self, agreeing: dict[tuple[str, SourceKind], tuple[Feed, Allowance]]) -> Iterator[Source]:
         for one in self._config.pqc_sources:
             source, feed = SourceKind(one.source), self._feed(one.link)
-            agreeing[one.link, source] = feed
+            agreeing[one.link, source] = feed, allowance(one.bits_per_s)
             yield AgreedSource(feed, source, one.bits_per_s)
 
     def _vendors(self, fetching: dict[str, VendorLink]) -> Iterator[Source]:

@@ -19,6 +19,7 @@ from keystrand.crypto.labels import AGREED_BLOCK, bound
 from keystrand.crypto.secret import Secret
 from keystrand.edge.devices.source import WAIT_S, Feed
 from keystrand.edge.kme import judging
+from keystrand.edge.kme.denials import Allowance
 from keystrand.edge.kme.entity import ok
 from keystrand.edge.kme.judging import Network
 from keystrand.edge.kme.messages import AGREE_URL, AGREED_OCTETS, NO_QBER, Agree, AgreeAnswer, Block
@@ -31,6 +32,9 @@ from keystrand.model.key import CEILING, SourceKind
 
 _TIMEOUT_S = 3.0
 _SALT = AGREED_BLOCK.encode()
+_LEAST, _TIMES, _PERIOD_S = 60, 4, 60.0
+"""The other end has so many blocks made here in so long, or so many times what this end makes in it: it may be several
+processes, and ask again where an answer was lost."""
 
 Finish = Callable[[bytes], bytes]
 """From the other end's share to the secret. Raises `ValueError` for what is no share."""
@@ -115,19 +119,33 @@ class AgreedSource:
         self._feed.close()
 
 
-class Agreeing:
-    """The slave's side: answers for the links and sources in `feeds`, and for no other."""
+def allowance(bits_per_s: int) -> Allowance:
+    """Return how many blocks the other end may have made here, where this end makes `bits_per_s` of its own.
 
-    def __init__(self, network: Network, feeds: Mapping[tuple[str, SourceKind], Feed]) -> None:
+    Of all key this alone comes whenever a peer wants it. Every order of it costs this end's disk a row and a line for
+    each few bytes of key, so as long as the key is bounded they are, and orders of other key are never counted.
+    """
+    return Allowance(max(_LEAST, int(_TIMES * bits_per_s * _PERIOD_S) // (8 * AGREED_OCTETS)), _PERIOD_S)
+
+
+class Agreeing:
+    """The slave's side: answers for the links and sources in `feeds`, as often as is allowed each, and for no other."""
+
+    def __init__(self, network: Network, feeds: Mapping[tuple[str, SourceKind], tuple[Feed, Allowance]]) -> None:
         self._network, self._feeds = network, feeds
 
     async def answer(self, peer: Peer, request: Request) -> Response:
         """Answer one agreement. Raises `PolicyDenied` where this end was not told to agree on that link."""
         asked = etsi014.decode(request.body, Agree)
         judging.link_of_peer(self._network, peer, asked.link)
-        feed = self._feeds.get((asked.link, asked.source))
-        if feed is None:
+        found = self._feeds.get((asked.link, asked.source))
+        if found is None:
             raise PolicyDenied(f"this end has no [[pqc_source]] of {asked.source} keys on that link")
+        feed, allowed = found
+        if not await feed.room(asked.source, feed.other_kme, AGREED_OCTETS):
+            return refuse(503, "the pool at this end is full")
+        if not allowed.take(feed.other_kme):
+            return refuse(503, "that is far more key than this end makes: both ends should make about the same")
         try:
             secret, share = AGREEMENTS[asked.source].answer(bytes.fromhex(asked.share))
         except ValueError as error:

@@ -241,8 +241,12 @@ def _fault_of(order: Order, here: tuple[str, ...]) -> str:
 
 
 def _fault_by(limits: KeyLimits, order: Order) -> str:
-    """Return what makes an order more than one request may ask of this end; empty where nothing does."""
+    """Return what makes an order other than a request may ask of this end; empty where nothing does.
+
+    A shortest key is also what bounds the orders: each costs a row and a line of the audit, and so much of a block.
+    """
     faults = {
+        f"a key has at least {limits.min_key_size} bits here": order.size < limits.min_key_size,
         f"a key has at most {limits.max_key_size} bits here": order.size > limits.max_key_size,
         f"an order has at most {limits.max_key_per_request} keys here": order.count > limits.max_key_per_request,
         "it has too many slave SAEs": len(order.slave_saes) > 1 + limits.max_additional_saes,
