@@ -21,9 +21,19 @@ from keystrand.edge.devices.pqc import Agreeing, allowance
 from keystrand.edge.devices.source import Feed
 from keystrand.edge.kme.channel import Channel
 from keystrand.edge.kme.denials import Allowance
-from keystrand.edge.kme.messages import AGREE_URL, ASSIGN_URL, CONFIRM_URL, HELLO_URL, NOTICES_URL, PIECES, USED
+from keystrand.edge.kme.messages import (
+    AGREE_URL,
+    ASSIGN_URL,
+    CONFIRM_URL,
+    HELLO_URL,
+    NOTICES_URL,
+    PIECES,
+    ROTATE_URL,
+    USED,
+)
 from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.kme.pair import Pair
+from keystrand.edge.kme.rotating import Rotating
 from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.pki import Kind
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
@@ -412,6 +422,22 @@ async def test_void_orders_that_never_came(tmp_path: Path) -> None:
         assert await net.a.rows("SELECT count(*) FROM holding") == [(4096,)]
         assert net.a.actions().count("notice") <= 20
         assert unharmed(net.a)
+
+
+@in_loop
+async def test_a_peer_rotates_as_often_as_it_likes(tmp_path: Path) -> None:
+    """What ends by it is in the audit each time; of the times when nothing waits there are few lines."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK, master="b")
+        Rotating(net.a.entity)
+        asked = {"link": "ab", "master_sae": "sae-b", "slave_sae": "sae-a"}
+        for turn in range(30):
+            if turn > 25:
+                strands = [{"source": "qkd", "pieces": [[1, C + 32 * (turn - 26), 32]]}]
+                assert (await assign(net, order(strands=strands)))[1]["verdicts"] == [{}]
+            assert await say(net, ROTATE_URL, asked) == (200, {"orders_voided": int(turn > 25)})
+        assert net.a.actions().count("rotate") == 20 + 4
+        assert await net.a.rows("SELECT DISTINCT state FROM holding") == [("destroyed",)]
 
 
 # A real process

@@ -7,9 +7,11 @@ operator asks does its part and has the other one do its own.
 from msgspec import Struct
 
 from keystrand.edge.kme import judging
+from keystrand.edge.kme.denials import Sparing
 from keystrand.edge.kme.entity import KeyManagementEntity, ok
 from keystrand.edge.kme.messages import ROTATE_URL, Rotate, Rotated
 from keystrand.edge.kme.server import Request, Response
+from keystrand.edge.pki import Kind
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.tls import Peer
@@ -41,7 +43,7 @@ class Rotating:
     """Rotates pairs of SAEs at `entity`, and answers other KMEs that have been asked to."""
 
     def __init__(self, entity: KeyManagementEntity) -> None:
-        self._entity = entity
+        self._entity, self._sparing = entity, Sparing()
         entity.posts[ROTATE_URL.encode()] = self._asked_by_kme
 
     async def rotate(self, peer: Peer, master: str, slave: str) -> PairRotated:
@@ -86,7 +88,11 @@ class Rotating:
                 for one in await store.holdings.happen(tx, order_id, KeyEvent.REVOKE):
                     for kme in set(one.kmes) - {config.kme_id}:
                         await peers.tell(tx, order_id, kme, KeyEvent.REVOKE, tx.now + config.keys.retention_s)
-            tx.note("rotate", peer, master=master, slave=slave, orders=orders)
+            if orders or peer.identity.kind is not Kind.KME:
+                tx.note("rotate", peer, master=master, slave=slave, orders=orders)
+            else:
+                # another KME may ask as often as it likes, and nothing ends by it
+                self._sparing.note(tx, "rotate", peer.identity.id, peer, master=master, slave=slave, orders=orders)
             return len(orders)
 
         voided = await store.committer.do(rotate)
