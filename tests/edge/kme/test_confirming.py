@@ -19,6 +19,7 @@ from tests.edge.kme.two_kmes import LABEL, Network, add_block, in_loop, peer, ru
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import confirming
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad, unseal
+from keystrand.edge.kme.denials import Sparing
 from keystrand.edge.kme.messages import CONFIRM_URL, BlockTag, Confirm, Order, StrandPieces
 from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.pki import Kind
@@ -114,6 +115,20 @@ async def test_blocks_that_differ_are_destroyed_at_both_ends(tmp_path: Path) -> 
 
 
 @in_loop
+async def test_a_flood_of_blocks_that_differ_is_counted(tmp_path: Path) -> None:
+    """All of them are destroyed at both ends; each audit has some of the lines, and then their number."""
+    async with running(tmp_path) as net:
+        for _ in range(30):
+            await bring(net, b"x" * 96, b"x" * 95 + b"y")
+
+        async def gone() -> bool:
+            return not await net.a.rows("SELECT 1 FROM block") and not await net.b.rows("SELECT 1 FROM block")
+
+        await until(gone)
+        assert net.a.actions().count("block_differs") == net.b.actions().count("block_differs") == 20
+
+
+@in_loop
 async def test_a_block_that_is_not_there_yet_waits(tmp_path: Path) -> None:
     """It is asked about again, and used once the other end has it."""
     async with running(tmp_path) as net:
@@ -155,7 +170,9 @@ async def test_one_number_names_one_block(tmp_path: Path) -> None:
             confirming.tag_of("ab", fresh(content, no=7, block_id=next(iter(net.material))), Secret(content)),
         ]
         for tag in tags:
-            answer = await confirming.confirm(net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"))
+            answer = await confirming.confirm(
+                net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"), Sparing()
+            )
             assert answer.verdicts == (confirming.DIFFERENT,)
         assert await net.b.rows("SELECT block_id, no FROM block") == [(next(iter(net.material)), 1)]
 
@@ -168,7 +185,9 @@ async def test_only_its_master_confirms_a_block(tmp_path: Path) -> None:
         assert await add_block(net.b, "ab", "a", content, block_id)
         tag = confirming.tag_of("ab", fresh(content, block_id=block_id), Secret(content))
         for link, who in (("ab", "c"), ("ac", "a")):
-            answer = await confirming.confirm(net.b.store, Confirm(link=link, blocks=(tag,)), peer(Kind.KME, who))
+            answer = await confirming.confirm(
+                net.b.store, Confirm(link=link, blocks=(tag,)), peer(Kind.KME, who), Sparing()
+            )
             assert answer.verdicts == (confirming.ABSENT,)
 
 
@@ -181,7 +200,9 @@ async def test_a_block_under_another_label_is_destroyed(tmp_path: Path) -> None:
         tag = confirming.tag_of(
             "ab", fresh(content, block_id=block_id, label=Strength.INFORMATION_THEORETIC), Secret(content)
         )
-        answer = await confirming.confirm(net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"))
+        answer = await confirming.confirm(
+            net.b.store, Confirm(link="ab", blocks=(tag,)), peer(Kind.KME, "a"), Sparing()
+        )
         assert answer.verdicts == (confirming.DIFFERENT,)
         assert await net.b.rows("SELECT block_id FROM block") == []
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from keystrand.crypto.labels import BLOCK_CONFIRMATION, bound
 from keystrand.crypto.secret import Secret
+from keystrand.edge.kme.denials import Sparing
 from keystrand.edge.kme.messages import BlockTag, Confirm, ConfirmAnswer
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
@@ -48,16 +49,18 @@ def agrees(link: str, told: BlockTag, content: Secret) -> bool:
     return True
 
 
-async def confirm(store: KeyStore, message: Confirm, peer: Peer) -> ConfirmAnswer:
+async def confirm(store: KeyStore, message: Confirm, peer: Peer, sparing: Sparing) -> ConfirmAnswer:
     """Judge the tags of a master KME's blocks; those that are the same here can be used from then on."""
 
     async def confirm_all(tx: Transaction) -> tuple[str, ...]:
-        return tuple([await _confirm_one(store, tx, message.link, told, peer) for told in message.blocks])
+        return tuple([await _confirm_one(store, tx, message.link, told, peer, sparing) for told in message.blocks])
 
     return ConfirmAnswer(verdicts=await store.committer.do_undoable(confirm_all))
 
 
-async def _confirm_one(store: KeyStore, tx: Transaction, link: str, told: BlockTag, peer: Peer) -> str:
+async def _confirm_one(
+    store: KeyStore, tx: Transaction, link: str, told: BlockTag, peer: Peer, sparing: Sparing
+) -> str:  # fmt: skip
     held = await store.pools.waiting(tx.session, told.block_id, link, told.source, peer.identity.id)
     if held is None:
         return ABSENT
@@ -69,13 +72,15 @@ async def _confirm_one(store: KeyStore, tx: Transaction, link: str, told: BlockT
     same = (held.length, held.label) == (told.length, told.label)
     if numbered or not same or not agrees(link, told, content):
         await store.pools.destroy(tx, [held.name])
-        tx.note("block_differs", peer, link=link, block=told.block_id)
+        sparing.note(tx, "block_differs", peer.identity.id, peer, link=link, block=told.block_id)
         return DIFFERENT
     await store.pools.make_ready(tx, held.name, told.no)
     return SAME
 
 
-async def settle(store: KeyStore, link: str, blocks: Sequence[Fresh], verdicts: Sequence[str]) -> int:
+async def settle(
+    store: KeyStore, link: str, blocks: Sequence[Fresh], verdicts: Sequence[str], sparing: Sparing
+) -> int:  # fmt: skip
     """Carry out the other end's verdicts at the master KME; return how many blocks can be used now."""
 
     async def settle_all(tx: Transaction) -> int:
@@ -86,7 +91,7 @@ async def settle(store: KeyStore, link: str, blocks: Sequence[Fresh], verdicts: 
                 ready += 1
             elif verdict != ABSENT:
                 await store.pools.destroy(tx, [block.name])
-                tx.note("block_differs", link=link, block=block.block_id)
+                sparing.note(tx, "block_differs", link, None, link=link, block=block.block_id)
         return ready
 
     return await store.committer.do(settle_all)

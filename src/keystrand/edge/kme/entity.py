@@ -17,7 +17,7 @@ from keystrand.crypto.labels import REPETITION, bound
 from keystrand.edge.kme import judging, messages, wire
 from keystrand.edge.kme.assigning import Assigner
 from keystrand.edge.kme.confirming import confirm
-from keystrand.edge.kme.denials import Denials
+from keystrand.edge.kme.denials import Denials, Sparing
 from keystrand.edge.kme.granting import Grants, Wanted
 from keystrand.edge.kme.judging import Network
 from keystrand.edge.kme.links import Link
@@ -62,7 +62,7 @@ class KeyManagementEntity:
         self.metrics, self._assigner, self.clock = metrics, assigner, clock
         self.sent_over: Callable[[int], Sent] = lambda _: Sent.GONE
         """What became of what was sent over a connection."""
-        self._denials = Denials(store, clock)
+        self._denials, self._sparing = Denials(store, clock), Sparing()
         self._carried: dict[bytes, tuple[int, float]] = {}
         self._methods = {
             Method.STATUS: self._status,
@@ -293,7 +293,7 @@ class KeyManagementEntity:
     async def _confirm(self, peer: Peer, request: Request) -> Response:
         message = etsi014.decode(request.body, Confirm)
         judging.link_of_peer(self.network, peer, message.link)
-        return ok(etsi014.encode(await confirm(self.store, message, peer)))
+        return ok(etsi014.encode(await confirm(self.store, message, peer, self._sparing)))
 
     async def _hello(self, peer: Peer, request: Request) -> Response:
         link = judging.link_of_peer(self.network, peer)

@@ -247,7 +247,7 @@ class Peering:
         answer = await self.ask(CONFIRM_URL, Confirm(link=self.link.id, blocks=tags), ConfirmAnswer)
         if len(answer.verdicts) != len(blocks):
             raise PeerUnavailable("the other KME answered for other blocks")
-        if await confirming.settle(self._store, self.link.id, blocks, answer.verdicts):
+        if await confirming.settle(self._store, self.link.id, blocks, answer.verdicts, self._sparing):
             for block, verdict in zip(blocks, answer.verdicts, strict=True):
                 if verdict == confirming.SAME:
                     self.link.offered[block.source] = Strength(block.label)
