@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.edge.kme.two_kmes import RETENTION_S, WAIT_S, Kme, Network, in_loop, peer, running, until
 
+from keystrand.edge.kme import entity
 from keystrand.edge.kme.messages import Assign, Notice, Notices, Order, StrandPieces, Verdict
-from keystrand.edge.kme.ordering import new_order_id
+from keystrand.edge.kme.ordering import Issued, new_order_id
+from keystrand.edge.kme.transport import Sent
 from keystrand.edge.pki import Kind
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
@@ -348,6 +350,35 @@ async def test_what_an_sae_sees(tmp_path: Path) -> None:
         net.clock.now += 11
         await net.b.store.sweep()
         assert (await net.b.served("sae-b", "sae-a/dec_keys", body, connection=3))[0] == 400
+
+
+def body_of(got: Issued) -> dict[str, Any]:
+    """Return what asks for the keys of an order."""
+    return {"key_IDs": [{"key_ID": key_id} for key_id in got.key_ids]}
+
+
+@in_loop
+async def test_an_answer_is_lost_a_few_times_at_most(tmp_path: Path) -> None:
+    """Whoever loses it again and again gets 400 as after the window; each repetition before is in the audit."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        body = body_of(await net.a.issue("sae-b", count=2))
+        answers = [(await net.b.served("sae-b", "sae-a/dec_keys", body, connection=n))[0] for n in range(1, 9)]
+        assert answers == [200] * 5 + [400] * 3
+        assert net.b.actions().count("dec_keys_repeated") == 4
+
+
+@in_loop
+async def test_the_latest_answers_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more answers than are remembered the one given longest ago is forgotten, not one that was repeated."""
+    monkeypatch.setattr(entity, "_CARRIED", 2)
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        first, second, third = [body_of(await net.a.issue("sae-b")) for _ in range(3)]
+        for connection, body in enumerate((first, second, first, third), 1):
+            assert (await net.b.served("sae-b", "sae-a/dec_keys", body, connection=connection))[0] == 200
+        net.b.entity.sent_over = lambda connection: Sent.ARRIVED if connection == 3 else Sent.GONE
+        assert (await net.b.served("sae-b", "sae-a/dec_keys", first, connection=5))[0] == 400
 
 
 @in_loop

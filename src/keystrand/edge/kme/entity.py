@@ -9,6 +9,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -48,6 +49,20 @@ _CARRIED = 65_536
 _ACKNOWLEDGED_S = 1.0
 """By then a client's machine that is there has acknowledged them; TCP delays that by 0.5 s at most (RFC 9293)."""
 
+_REPEATS = 4
+"""So often a lost answer is repeated. Each time is a line of the audit, and costs the caller one handshake."""
+
+
+class _Carried(NamedTuple):
+    """Which connection carried the latest answer to a request, when, and how often it was repeated before."""
+
+    connection: int
+    at: float
+    repeats: int
+
+
+_NOT_CARRIED = _Carried(0, 0.0, 0)
+
 Serve = Callable[[Peer, Request], Awaitable[Response]]
 
 
@@ -63,7 +78,7 @@ class KeyManagementEntity:
         self.sent_over: Callable[[int], Sent] = lambda _: Sent.GONE
         """What became of what was sent over a connection."""
         self._denials, self._sparing = Denials(store, clock), Sparing()
-        self._carried: dict[bytes, tuple[int, float]] = {}
+        self._carried: dict[bytes, _Carried] = {}
         self._methods = {
             Method.STATUS: self._status,
             Method.ENC_KEYS: self._enc_keys,
@@ -197,9 +212,10 @@ class KeyManagementEntity:
     ) -> Callable[[Transaction], Awaitable[tuple[Taken, ...]]]:
         async def take(tx: Transaction) -> tuple[Taken, ...]:
             # judged here, one after the other: who asks twice at once has not lost the first answer
+            before = self._carried.get(digest, _NOT_CARRIED)
             asked = TakeRequest(
                 slave_sae=peer.identity.id, master_sae=master, key_ids=key_ids, digest=digest,
-                repeatable=self._lost(digest, tx.now),
+                repeatable=before.repeats < _REPEATS and self._lost(before, tx.now),
             )  # fmt: skip
             taken, repeated = await self.store.holdings.take(tx, asked)
             action = "dec_keys_repeated" if repeated else "dec_keys"
@@ -207,18 +223,18 @@ class KeyManagementEntity:
             if repeated:
                 self.metrics.repeats.inc()
             # from now on, not from the answer on: a second request of the same moment is no repetition
-            self._carried[digest] = (peer.connection, tx.now)
+            self._carried.pop(digest, None)  # the place of the latest answer, not of the first
+            self._carried[digest] = _Carried(peer.connection, tx.now, before.repeats + repeated)
             if len(self._carried) > _CARRIED:
                 del self._carried[next(iter(self._carried))]
             return taken
 
         return take
 
-    def _lost(self, digest: bytes, now: float) -> bool:
+    def _lost(self, carried: _Carried, now: float) -> bool:
         """Return whether an answer may not have arrived: its connection has ended, or its bytes lie unacknowledged."""
-        connection, at = self._carried.get(digest, (0, 0.0))
-        state = self.sent_over(connection)
-        return state is Sent.GONE or (state is Sent.WAITING and now - at > _ACKNOWLEDGED_S)
+        state = self.sent_over(carried.connection)
+        return state is Sent.GONE or (state is Sent.WAITING and now - carried.at > _ACKNOWLEDGED_S)
 
     def _container(self, taken: tuple[Taken, ...]) -> Response:
         now, extensions, parts = self.clock(), dict[str, bytes](), []
