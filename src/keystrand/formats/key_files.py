@@ -38,6 +38,7 @@ from keystrand.formats.x509_facts import certificate_fact, public_key_fact, shor
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import AlgorithmUse, Certificate, PublicKey
+from keystrand.model.words import shown
 
 ENCRYPTED = "encrypted"
 PASSWORDS: tuple[bytes | None, ...] = (None, b"", b"changeit")
@@ -95,8 +96,7 @@ def _pem_objects(label: str, block: bytes) -> tuple[Found, ...]:
     if b"Proc-Type: 4,ENCRYPTED" in block:
         return (Found(gap=ENCRYPTED),)
     if label not in _BY_LABEL:
-        shown = "".join(c if c.isprintable() else "?" for c in label[:40])
-        return (Found(gap=f"a PEM block of type {shown}, which this release does not read"),)
+        return (Found(gap=f"a PEM block of type {shown(label, 40)}, which this release does not read"),)
     try:
         der = base64.b64decode(block)
     except ValueError:

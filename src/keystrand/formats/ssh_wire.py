@@ -7,6 +7,7 @@ import struct
 from typing import NamedTuple
 
 from keystrand.model.errors import InvalidInput
+from keystrand.model.words import shown
 
 DISCONNECT, IGNORE, UNIMPLEMENTED, DEBUG, KEXINIT, NEWKEYS, KEX_INIT, KEX_REPLY = 1, 2, 3, 4, 20, 21, 30, 31
 
@@ -195,5 +196,4 @@ def disconnect_message() -> bytes:
 def disconnect_reason(payload: bytes) -> str:
     """Return the words in SSH_MSG_DISCONNECT, printable and short. Raises `InvalidInput` where it is cut off."""
     text, _ = read_string(payload, 5)
-    words = text[:120].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in words)
+    return shown(text[:120].decode("utf-8", "replace"))

@@ -122,6 +122,8 @@ def test_another_kme_than_expected_is_not_spoken_to(pki: Pki) -> None:
         (404, b"<html>", InvalidInput),
         (500, b"", PeerUnavailable),
         (302, b"", PeerUnavailable),
+        (400, json.dumps({"message": "\n" * 100_000}).encode(), InvalidInput),
+        (200, json.dumps({"keys": [{"key\n" * 100_000: 1}]}).encode(), PeerUnavailable),
         (200, b"", PeerUnavailable),
         (200, b"{}", PeerUnavailable),
         (200, b'{"keys":[]}', PeerUnavailable),
@@ -135,7 +137,7 @@ def test_another_kme_than_expected_is_not_spoken_to(pki: Pki) -> None:
 def test_every_answer_becomes_the_right_error(
     pki: Pki, status: int, body: bytes, kind: type[KeystrandError]
 ) -> None:  # fmt: skip
-    """Refusals map to their classes; a 200 that is not what was asked for is never used."""
+    """Refusals map to their classes; a 200 that is not what was asked for is never used. Long words are cut."""
     with (
         standing_in(pki, lambda _: (status, body)) as (port, _),
         client_of(pki, port) as client,
@@ -143,6 +145,8 @@ def test_every_answer_becomes_the_right_error(
     ):
         client.enc_keys("sae-b", number=1, size=264)
     assert type(caught.value) is kind
+    assert len(caught.value.message) < 300
+    assert caught.value.message.isprintable()
 
 
 def test_keys_under_other_ids_than_asked_are_not_used(pki: Pki) -> None:

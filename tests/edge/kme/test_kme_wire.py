@@ -27,6 +27,18 @@ def test_containers_of_secrets_survive_the_wire(keys: list[bytes]) -> None:
     assert wire.decode(wire.encode(container), KeyContainer[Secret]) == container
 
 
+def test_what_another_kme_says_is_cut_to_what_a_log_takes() -> None:
+    """Message and details, in number too; what is no Error has no reason."""
+    long = "a\nb" + 1000 * "c"
+    told = wire.error_of(msgspec.json.encode({"message": long, "details": [{long: [long]}] * 2000}))
+    assert told.message == "a?b" + 197 * "c"
+    assert len(told.details) == 1024
+    assert all(len(name) <= 200 and len(value) <= 200 for one in told.details for name, value in one.items())
+    assert {"\n" in name + value for one in told.details for name, value in one.items()} == {False}
+    for answer in (b"", b"{}", b"[]", b"nonsense"):
+        assert wire.error_of(answer).message == "without a reason"
+
+
 def test_no_text_form_of_a_body_holds_key_bytes() -> None:
     """The repr of a container or block shows the size of its keys only, and a plain encoder refuses it."""
     key = SecretKey(key_id=UUID, key=Secret(b"A" * 32))

@@ -30,6 +30,8 @@ from keystrand.edge.kme.messages import (
     PIECES,
     ROTATE_URL,
     USED,
+    Rotate,
+    Rotated,
 )
 from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.kme.pair import Pair
@@ -311,6 +313,51 @@ async def test_verdicts_about_other_blocks(tmp_path: Path, used: Any) -> None:
         await net.b.void(net.a.orders()[-1])
         await net.trusted()
         await issues(net, "ab", "sae-b")
+
+
+LONG = "why\n\x1b[2J" + "x" * 100_000
+"""What a peer may want to see in somebody's log."""
+
+
+@in_loop
+async def test_what_a_refusal_says_fills_no_log(tmp_path: Path) -> None:
+    """Of the other end's words the first 200 characters are told, on one line."""
+    async with running(tmp_path) as net:
+        liar = Liar("b")
+
+        async def refuse(_caller: str, url: str, body: bytes) -> tuple[int, bytes]:
+            if url != ROTATE_URL:
+                return await net.b.answer("a", url, body)
+            return 400, json.dumps({"message": LONG, "details": [{LONG: LONG}]}).encode()
+
+        liar.answer = refuse  # type: ignore[method-assign]  # what this one says of a rotation
+        net.a.wires["ab"].there = liar
+        feed = Feed(net.a.entity, net.a.entity.network.links["ab"], cast("PeerWays", net.a.wires["ab"]))
+        asked = Rotate(link="ab", master_sae="sae-a", slave_sae="sae-b")
+        with pytest.raises(PeerUnavailable) as caught:
+            await feed.ask(ROTATE_URL, asked, Rotated, timeout_s=1)
+        assert caught.value.message == f"b: why??[2J{'x' * 192}"
+
+
+@in_loop
+async def test_what_a_verdict_says_stands_in_the_audit_on_one_line(tmp_path: Path) -> None:
+    """A refusal of the other end is told with its reason, as far as that can be printed."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        real = net.b
+
+        async def lie(_caller: str, url: str, body: bytes) -> tuple[int, bytes]:
+            status, answer = await real.answer("a", url, body)
+            if url == ASSIGN_URL:
+                answer = json.dumps(json.loads(answer) | {"verdicts": [{"denied": LONG[:512]}]}).encode()
+            return status, answer
+
+        liar = Liar("b")
+        liar.answer = lie  # type: ignore[method-assign]  # what this one says of its orders
+        net.a.wires["ab"].there = liar
+        with pytest.raises(NoKeyAvailable) as caught:
+            await net.a.issue("sae-b")
+        assert caught.value.message.endswith(f": why??[2J{'x' * 192}")
 
 
 @in_loop

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from keystrand.edge.kme import wire
 from keystrand.edge.kme.config import LinkEnd
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import Block
@@ -18,6 +19,7 @@ from keystrand.edge.kme.ways import PeerWays
 from keystrand.formats import etsi014
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, StoreFailure
 from keystrand.model.key import SourceKind
+from keystrand.model.words import shown
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -71,9 +73,9 @@ class Feed:
     async def ask(self, url: str, message: Struct, kind: type[T], *, timeout_s: float) -> T:
         """Return the other KME's answer. Raises `PeerUnavailable` where there is none, or it is a refusal."""
         status, answer = await self._peer.exchange("POST", url, etsi014.encode(message), timeout_s=timeout_s)
+        if status != 200:
+            raise PeerUnavailable(f"{self.other_kme}: {wire.error_of(answer).message}")
         try:
-            if status != 200:
-                raise PeerUnavailable(f"{self.other_kme}: {etsi014.decode(answer, etsi014.Error).message}")
             return etsi014.decode(answer, kind)
         except InvalidInput as error:
             raise PeerUnavailable(f"{self.other_kme} answered what cannot be read") from error
@@ -96,7 +98,7 @@ async def run(source: Source) -> None:
             pause_s, trouble = RETRY_S, error.message
         except Exception as error:  # one source's defect must not end it in silence
             _log.exception("%s failed", source.name)
-            pause_s, trouble = RETRY_S, f"{type(error).__name__}: {error}"
+            pause_s, trouble = RETRY_S, f"{type(error).__name__}: {shown(str(error))}"
         if trouble != told:
             _log.log(logging.WARNING if trouble else logging.INFO, "%s: %s", source.name, trouble or "goes on")
             told = trouble

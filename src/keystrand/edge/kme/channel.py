@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from keystrand.edge import tls
 from keystrand.edge.pki import Credentials
 from keystrand.model.errors import InvalidInput, PeerUnavailable
+from keystrand.model.words import shown
 
 _ANSWER_BYTES = 4 << 20
 """More than the longest answer: 1024 keys of 4096 bits in base64 with their IDs."""
@@ -87,7 +88,7 @@ class Channel:
                 content = answer.read(_ANSWER_BYTES + 1)
             except (OSError, SSL.Error, http.client.HTTPException) as error:
                 self._drop()
-                raise InDoubt(f"no answer from {self._host}:{self._port}: {tls.reason_of(error)}") from error
+                raise InDoubt(f"no answer from {self._host}:{self._port}: {shown(tls.reason_of(error))}") from error
             # what comes after the answer belongs to no question: the next one must not be given it
             if answer.will_close or len(content) > _ANSWER_BYTES or not stream.idle():
                 self._drop()

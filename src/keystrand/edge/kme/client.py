@@ -18,6 +18,7 @@ from keystrand.edge.tls import Peer
 from keystrand.formats import etsi014
 from keystrand.formats.etsi014 import Extension, KeyContainer, KeyIdEntry, KeyIds, KeyRequest, Method, Status
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable, PolicyDenied, Problem
+from keystrand.model.words import shown
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ class Client014:
         try:
             return wire.decode(answer, kind)
         except InvalidInput as error:
-            where = "; ".join(map(str, error.problems))
+            where = shown("; ".join(map(str, error.problems)))
             raise PeerUnavailable(f"the KME's answer does not follow ETSI GS QKD 014: {where}") from None
 
     def close(self) -> None:
@@ -133,12 +134,8 @@ def _repeated(ask: Callable[[], T], lost: InDoubt) -> T:
 
 
 def _error_of(status: int, answer: bytes) -> NoKeyAvailable | PolicyDenied | InvalidInput | PeerUnavailable:
-    try:
-        told = etsi014.decode(answer, etsi014.Error)
-    except InvalidInput:
-        # Table 4 lets a 401 come without a body
-        told = etsi014.Error(message="without a reason")
-    problems = tuple(Problem(message=str(v), field=k) for detail in told.details for k, v in detail.items())
+    told = wire.error_of(answer)
+    problems = tuple(Problem(message=v, field=k) for detail in told.details for k, v in detail.items())
     message = f"the KME answered {status}: {told.message}"
     if status == 503:
         return NoKeyAvailable(message, problems=problems)

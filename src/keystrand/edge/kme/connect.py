@@ -19,6 +19,7 @@ from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.transport import Deadline, Limits, TlsProtocol
 from keystrand.edge.tls import Peer, check_server, established, is_address
 from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
+from keystrand.model.words import shown
 
 ANSWER_BYTES = 4 << 20
 """More than the longest answer: 1024 keys of 4096 bits in base64 with their IDs."""
@@ -176,7 +177,7 @@ class _Exchanges(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._last, why = True, str(error.__context__ or error)
+            self._last, why = True, shown(str(error.__context__ or error))
         if self._answer:
             self._finish(self._answer)
         elif self._last or (self._length < 0 and self._got > _HEAD_BYTES):

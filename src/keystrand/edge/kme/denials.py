@@ -12,6 +12,7 @@ from msgspec import Struct
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.tls import Peer
+from keystrand.model.words import shown
 
 _IN_FULL = 20
 _PERIOD_S = 60.0
@@ -77,9 +78,9 @@ class Denials:
         who = peer.identity.urn
         if not self._allowance.take(who):
             return
-        left_out, place = self._allowance.left_out(who), target[:256].decode("ascii", "replace")
+        left_out, place = self._allowance.left_out(who), shown(target[:256].decode("ascii", "replace"), 256)
 
         async def note(tx: Transaction) -> None:
-            tx.note("denied", peer, target=place, why=why[:512], left_out=left_out)
+            tx.note("denied", peer, target=place, why=shown(why, 512), left_out=left_out)
 
         await self._store.committer.do(note)

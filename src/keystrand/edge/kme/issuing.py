@@ -26,6 +26,7 @@ from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.making import Material, make, origin_of
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind
+from keystrand.model.words import shown
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Issuer:
     def _turned_down(self, one: Pending, verdict: Verdict) -> None:
         """Carry out what follows for an order that was not assigned."""
         if verdict.denied:
-            error = KeysBurned(f"the KME at the other end refused: {verdict.denied}")
+            error = KeysBurned(f"the KME at the other end refused: {shown(verdict.denied)}")
             self._carry_out(one, one.happen(OrderEvent.DENIED), error)
         elif OrderAction.SKIP in one.happen(OrderEvent.USED):
             self._skip(one, verdict)

@@ -19,6 +19,7 @@ from keystrand.edge.kme.stream import Deadline, Limits, TlsProtocol, TlsTranspor
 from keystrand.edge.pki import Identity, Kind
 from keystrand.edge.tls import Peer, established
 from keystrand.model.errors import PolicyDenied
+from keystrand.model.words import shown
 
 __all__ = ["Connections", "Deadline", "Limits", "Sent", "TlsProtocol", "TlsServerProtocol", "TlsTransport"]
 
@@ -114,7 +115,7 @@ class Connections:
             self._left_out += 1
             return
         self._lines += 1
-        _log.warning("a handshake of %s was refused: %s", caller, why)
+        _log.warning("a handshake of %s was refused: %s", caller, shown(why))
 
 
 class TlsServerProtocol(TlsProtocol):

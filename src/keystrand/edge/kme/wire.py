@@ -1,4 +1,4 @@
-"""Bodies with key material: on the wire base64, here secrets and nothing else."""
+"""Bodies with key material: on the wire base64, here secrets and nothing else. And what another KME says went wrong."""
 
 from typing import Any, TypeVar
 
@@ -6,7 +6,9 @@ from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
 from keystrand.formats import etsi014
-from keystrand.formats.etsi014 import Key
+from keystrand.formats.etsi014 import Error, Key
+from keystrand.model.errors import InvalidInput
+from keystrand.model.words import shown
 
 T = TypeVar("T")
 
@@ -34,3 +36,20 @@ def encode(body: Struct) -> bytes:
 def decode(body: bytes, kind: type[T]) -> T:
     """Return `body` as a `kind` that may hold secrets. Raises `InvalidInput`."""
     return etsi014.decode(body, kind, _read)
+
+
+_DETAILS = 1024
+"""As many details as a request has key IDs."""
+
+
+def error_of(answer: bytes) -> Error:
+    """Return what another KME says is wrong, cut to what may stand in a log; without a reason where that is no Error.
+
+    Table 4 lets a 401 come without a body.
+    """
+    try:
+        told = etsi014.decode(answer, Error)
+    except InvalidInput:
+        return Error(message="without a reason")
+    details = [{shown(name): shown(str(value))} for one in told.details for name, value in one.items()]
+    return Error(message=shown(told.message), details=tuple(details[:_DETAILS]))
