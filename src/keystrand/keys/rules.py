@@ -74,13 +74,14 @@ class PairTable(Generic[V]):
 
 
 class PolicyRules:
-    """A policy that can be asked. `file` names it in messages; `revision` tells one activation from the next.
+    """A policy that can be asked. `file` names it in messages; `revision` tells one activation from the next; `digest`
+    is the SHA-256 of the file, empty where there is none.
 
     Raises `InvalidInput` where it names a profile that it does not define.
     """
 
-    def __init__(self, policy: KeyPolicy, *, file: str, revision: int = 0) -> None:
-        self.policy, self.file, self.revision = policy, file, revision
+    def __init__(self, policy: KeyPolicy, *, file: str, revision: int = 0, digest: str = "") -> None:
+        self.policy, self.file, self.revision, self.digest = policy, file, revision, digest
         self.profiles: dict[str, CryptoProfile] = {profile.name: profile for profile in policy.profiles}
         self.replay_window_s = REPLAY_WINDOW_S[policy.replay]
         self._allows = PairTable(_directions(sorted(policy.allows, key=lambda entry: not entry.links)))

@@ -29,13 +29,13 @@ def begin(rules: PolicyRules) -> Revisions:
     return Revisions(active=rules, last_number=rules.revision)
 
 
-def stage(revisions: Revisions, policy: KeyPolicy, *, file: str, now: float) -> Revisions:
+def stage(revisions: Revisions, policy: KeyPolicy, *, file: str, now: float, digest: str = "") -> Revisions:
     """Return `revisions` with `policy` staged under the next number; what was staged before is dropped.
 
     Raises `InvalidInput`, with nothing staged, where the policy does not hold together or one of its tests fails.
     """
     number = revisions.last_number + 1
-    rules = PolicyRules(policy, file=file, revision=number)
+    rules = PolicyRules(policy, file=file, revision=number, digest=digest)
     if failed := failures(rules, now):
         names = ", ".join(repr(result.case.name) for result in failed)
         hint = f"see what comes of them with: keystrand policy test {file}"

@@ -1,5 +1,6 @@
 """Sources together: combined keys, the fallback from one source to another, and policies changed while KMEs run."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -49,6 +50,11 @@ def both(duo: Duo, *profiles: str) -> None:
     (duo.pair.folder / "policy.toml").write_text(policy(*profiles))
     for at in (0, 1):
         duo.configure(at, PQC, head="policy = 'policy.toml'")
+
+
+def sha256_of(text: str) -> str:
+    """Return what the audit says of a file with that text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def twin(duo: Duo) -> TwinSource:
@@ -141,6 +147,22 @@ def test_a_policy_is_staged_activated_and_rolled_back_while_keys_flow(duo: Duo) 
         assert operator.status()["up_s"] >= before
     for action in ("policy_staged", "policy_activated", "policy_rolled_back"):
         assert [line["actor"] for line in audited(duo, 0, action)] == ["urn:keystrand:operator:operator"]
+    first = {"file": "policy.toml", "digest": sha256_of(policy("pqc")), "revision": 1}
+    second = {"file": "denying.toml", "digest": sha256_of(denying), "revision": 2}
+    (activated,) = audited(duo, 0, "policy_activated")
+    (back,) = audited(duo, 0, "policy_rolled_back")
+    assert (activated["detail"]["active"], back["detail"]["active"]) == (second, first)
+    # at each start, the first of them without a file
+    in_force = [line["detail"]["active"] for line in audited(duo, 0, "policy")]
+    assert in_force == [{"file": "built-in policy", "digest": "", "revision": 0}, first]
+
+
+def test_a_limit_that_is_none_is_refused(duo: Duo) -> None:
+    """Out of range, no number, or more digits than Python reads: 400."""
+    with duo.operator(0) as operator:
+        for limit in ("0", "1001", "x", "9" * 5000):
+            with pytest.raises(InvalidInput, match="answered 400"):
+                operator._get("keys", limit=limit)
 
 
 @pytest.mark.parametrize("event", [KeyEvent.REVOKE, KeyEvent.COMPROMISE])

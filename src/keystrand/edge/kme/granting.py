@@ -69,9 +69,9 @@ class Grants:
 
     # Change of policy
 
-    def stage(self, new: KeyPolicy, file: str) -> None:
+    def stage(self, new: KeyPolicy, file: str, digest: str = "") -> None:
         """Stage a policy. Raises `InvalidInput` where it or one of its own tests does not hold."""
-        self.revisions = staging.stage(self.revisions, new, file=file, now=self._clock())
+        self.revisions = staging.stage(self.revisions, new, file=file, now=self._clock(), digest=digest)
 
     def activate(self) -> None:
         """Put the staged policy in force. Raises `InvalidInput` where there is none."""

@@ -4,6 +4,7 @@ Only certificates of the kind `operator` get here, and every change is audited b
 key material: an operator sees key IDs and states, never keys.
 """
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -28,8 +29,10 @@ from keystrand.formats.key_policy_toml import key_policy_from_toml
 from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.rotation import needs_rotation
+from keystrand.keys.rules import PolicyRules
 from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.key import SourceKind
+from keystrand.model.words import shown
 
 BASE = "/keystrand/v1/operator/"
 _PAGE = 1000
@@ -132,7 +135,8 @@ class Operating:
             return {"keys": [row for one in await self._of_key(key_id) for row in _rows(one)], "after": ""}
         after, _, sae = query.get("after", "").partition("/")
         limit = query.get("limit", "100")
-        if not limit.isdecimal() or not 1 <= int(limit) <= _PAGE:
+        # the length first: to read thousands of digits is refused by Python itself
+        if not (limit.isdecimal() and len(limit) <= len(str(_PAGE)) and 1 <= int(limit) <= _PAGE):
             raise bad_request(f"must be 1 to {_PAGE}", "limit")
         found = await self._entity.store.holdings.listed(
             await self._entity.store.reader(), sae=query.get("sae", ""), state=query.get("state", ""),
@@ -205,7 +209,8 @@ class Operating:
 
     async def _stage(self, peer: Peer, request: Request, query: dict[str, str]) -> Any:
         body = etsi014.decode(request.body, PolicyBody)
-        self._entity.grants.stage(key_policy_from_toml(body.text, body.file), body.file)
+        digest = hashlib.sha256(body.text.encode()).hexdigest()
+        self._entity.grants.stage(key_policy_from_toml(body.text, body.file), body.file, digest)
         return await self._policy_changed(peer, request, query, "policy_staged")
 
     async def _activate(self, peer: Peer, request: Request, query: dict[str, str]) -> Any:
@@ -218,10 +223,8 @@ class Operating:
 
     async def _policy_changed(self, peer: Peer, request: Request, query: dict[str, str], action: str) -> Any:
         revisions = self._entity.grants.revisions
-        await self._noted(
-            peer, action, active=revisions.active.revision,
-            staged=revisions.staged.revision if revisions.staged else None,
-        )  # fmt: skip
+        staged = revisions.staged and told_of(revisions.staged)
+        await self._noted(peer, action, active=told_of(revisions.active), staged=staged)
         return await self._policy(peer, request, query)
 
     async def _reload_files(self, peer: Peer, _request: Request, _query: dict[str, str]) -> Any:
@@ -234,6 +237,11 @@ class Operating:
             tx.note(action, peer, **detail)
 
         await self._entity.store.committer.do(note)
+
+
+def told_of(rules: PolicyRules) -> dict[str, Any]:
+    """Return what the audit says of a policy."""
+    return {"file": shown(rules.file), "digest": rules.digest, "revision": rules.revision}
 
 
 def _rows(one: Holding) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """A KME put together from its configuration, listening, and taken apart in good order."""
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from keystrand.edge.kme.judging import Network, network_of
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import Order
 from keystrand.edge.kme.multicast import Multicast
-from keystrand.edge.kme.operating import Operating
+from keystrand.edge.kme.operating import Operating, told_of
 from keystrand.edge.kme.peering import Peering
 from keystrand.edge.kme.plain import PlainListener, serve_plain
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
@@ -79,8 +80,9 @@ def read_policy(config: KmeConfig) -> PolicyRules:
     if not config.policy:
         return BUILT_IN
     file = Path(config.policy)
-    text = read_bytes(file, hint="name the TOML file of the key policy, or none").decode(errors="replace")
-    return PolicyRules(key_policy_from_toml(text, file.name), file=file.name, revision=1)
+    content = read_bytes(file, hint="name the TOML file of the key policy, or none")
+    policy = key_policy_from_toml(content.decode(errors="replace"), file.name)
+    return PolicyRules(policy, file=file.name, revision=1, digest=hashlib.sha256(content).hexdigest())
 
 
 class Kept(NamedTuple):
@@ -168,7 +170,11 @@ class Server:
         self._store = kept.store
         self._assemble(network_of(config), rules, kept.clock)
         try:
+            await self._say_policy(rules)
             url = await self._listen()
+        except StoreFailure:
+            await self._take_apart()
+            raise
         except OSError as error:
             await self._take_apart()
             raise StoreFailure(
@@ -241,6 +247,14 @@ class Server:
             )  # fmt: skip
 
         self._store.committer.do(note).add_done_callback(swallow)
+
+    async def _say_policy(self, rules: PolicyRules) -> None:
+        """Have it in the audit which policy this start puts in force, before it decides anything."""
+
+        async def note(tx: Transaction) -> None:
+            tx.note("policy", active=told_of(rules))
+
+        await self._store.committer.do(note)
 
     async def _listen(self) -> str:
         config, loop = self._config, asyncio.get_running_loop()
