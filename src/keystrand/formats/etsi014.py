@@ -137,8 +137,10 @@ def bad_request(fault: str, where: str, message: str = BAD_REQUEST) -> InvalidIn
 
 
 def error_of(error: InvalidInput) -> Error:
-    """Return the Error body of a 400."""
-    return Error(message=error.message, details=tuple({p.field or "request": p.message} for p in error.problems))
+    """Return the Error body of a 400: each problem, and the next step where there is one of its own."""
+    problems = tuple({p.field or "request": p.message} for p in error.problems)
+    hint = ({"hint": error.hint},) if error.hint != error.default_hint else ()
+    return Error(message=error.message, details=(*problems, *hint))
 
 
 # JSON bodies

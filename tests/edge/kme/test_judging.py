@@ -159,3 +159,10 @@ def test_errors_become_the_standards_codes_and_say_nothing_of_the_inside(
     """Clauses 5 and 6 know 400, 401 and 503; what is wrong behind this KME is not told."""
     code, body = judging.refusal(error, 256)
     assert (code, body.message) == (status, says)
+
+
+@pytest.mark.parametrize("kind", [InvalidInput, PolicyDenied])
+def test_a_refusal_tells_the_next_step_where_there_is_one(kind: type[InvalidInput | PolicyDenied]) -> None:
+    """In the details, behind what is wrong; what a command line is told by default is nothing for a caller of 014."""
+    assert judging.refusal(kind("x", hint="ask for less"), 256)[1].details[-1] == {"hint": "ask for less"}
+    assert judging.refusal(kind("x"), 256)[1].details == ()
