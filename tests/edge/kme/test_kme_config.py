@@ -66,12 +66,27 @@ def test_a_good_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> N
         ("[[module]]", '[[sae]]\nid = "sae-a"\nkme = "kme-b"\n\n[[module]]', 19, "sae[1]"),
         ("[tls]", "[keys]\nkey_size = 9\n[tls]", 6, "keys.key_size"),
         ("[tls]", "[keys]\nkey_size = 8192\n[tls]", 6, "keys.key_size"),
+        ("[tls]", "[keys]\nwait_for_slave_s = 86401\n[tls]", 5, "keys.retention_s"),
+        ("[tls]", "[keys]\nretention_s = 3599\n[tls]", 6, "keys.retention_s"),
     ],
 )
 def test_each_fault_is_told_with_its_line(tmp_path: Path, change: str, into: str, line: int, field: str) -> None:
     """Unknown and missing keys, bad values, and references to nothing each give one problem at its place."""
     assert change in GOOD
     assert judged(tmp_path, GOOD.replace(change, into)) == [(line, field)]
+
+
+def test_what_ends_is_remembered_at_least_as_long_as_it_may_wait(tmp_path: Path) -> None:
+    """The fault names both times; as long as each other they may be."""
+    file, times = tmp_path / "kme.toml", "[keys]\nwait_for_slave_s = 600\nretention_s = {}\n[tls]"
+    file.write_text(GOOD.replace("[tls]", times.format(600)))
+    assert load_config(file).keys.retention_s == 600
+    file.write_text(GOOD.replace("[tls]", times.format(599)))
+    with pytest.raises(InvalidInput) as caught:
+        load_config(file)
+    (problem,) = caught.value.problems
+    assert problem.field == "keys.retention_s"
+    assert "wait_for_slave_s" in problem.message
 
 
 def test_all_faults_come_at_once(tmp_path: Path) -> None:

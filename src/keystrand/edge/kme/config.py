@@ -271,6 +271,11 @@ def _cross_faults(config: KmeConfig) -> Iterator[Fault]:
     keys, known = config.keys, {config.kme_id, *(link.peer_kme for link in config.links)}
     if not keys.min_key_size <= keys.key_size <= keys.max_key_size:
         yield Fault(("keys", "key_size"), "outside min_key_size to max_key_size", "choose a size between them")
+    if keys.retention_s < keys.wait_for_slave_s:
+        yield Fault(
+            ("keys", "retention_s"), "shorter than wait_for_slave_s: the other end would stop telling of a void order"
+            " while its keys still wait there", "make retention_s at least as long as wait_for_slave_s",
+        )  # fmt: skip
     for name, ids in (
         ("link", [link.id for link in config.links]),
         ("sae", [sae.id for sae in config.saes]),
