@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -21,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from keystrand.edge.store.audit_file import PUBLIC_KEY, AuditFile, AuditLimits
 from keystrand.edge.store.audit_segment import segments
 from keystrand.edge.store.audit_signer import AuditSigner, open_signer, read_public_key
+from keystrand.edge.store.audit_tail import NOWHERE, AuditEnd, Remembered
 from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput, StoreFailure
-from keystrand.operate.audit import START, AuditRecord, Own, detail_of
+from keystrand.operate.audit import AUDITOR, START, AuditRecord, Own, detail_of, entry_of, hash_of
 from keystrand.operate.audit_verify import AuditBroken, Verified, verify
 
 STORE = "store-1"
@@ -67,6 +69,18 @@ def lines_in(folder: Path) -> list[bytes]:
 def told(folder: Path) -> list[dict[str, Any]]:
     """Return what the lines say."""
     return [json.loads(line) for line in lines_in(folder)]
+
+
+def remembered(
+    folder: Path, last: Sequence[AuditRecord], generation: int, *, audited: int | None = None
+) -> Remembered:  # fmt: skip
+    """Return what a store remembers that has seen this audit grow: at `generation`, `last` committed with `audited`."""
+    audited, after = generation if audited is None else audited, NOWHERE
+    for line, entry in zip(lines_in(folder), told(folder), strict=True):
+        if entry["generation"] >= audited and not entry["action"].startswith("audit."):
+            break
+        after = AuditEnd(entry["seq"], hash_of(line))
+    return Remembered(generation, audited, last, after)
 
 
 def numbers(folder: Path) -> list[int]:
@@ -311,7 +325,8 @@ def test_a_fault_of_the_disk_ends_it_for_ever(folder: Path, opened: Open, target
     assert "start again" in caught.value.hint
     _replace_descriptor(audit, good)
     calls: tuple[Callable[[], None], ...] = (
-        lambda: audit.append(records(2), 2), audit.checkpoint, lambda: audit.recover((), 2),
+        lambda: audit.append(records(2), 2), audit.checkpoint,
+        lambda: audit.recover(Remembered(2, 2, (), NOWHERE)),
     )  # fmt: skip
     for again in calls:
         with pytest.raises(StoreFailure, match="failed earlier"):
@@ -353,6 +368,7 @@ def test_a_write_that_fits_only_in_part_is_set_aside_at_the_next_start(
     assert len(segments(folder)[0].read_bytes()) == 20_000
     audit = opened()
     assert audit.last_generation in (int(failed) - 1, int(failed))
+    audit.checkpoint()
     audit.close()
     assert [line["action"] for line in told(folder)].count(Own.TORN) == 1
     assert judged(folder, signer).unsigned == 0
@@ -423,7 +439,9 @@ def test_a_write_cut_anywhere_leaves_an_audit_that_opens(
     audit.close()
     end = segments(folder)[-1].stat().st_size
     os.truncate(segments(folder)[-1], size + (end - size) * cut // 40)
-    opened().close()
+    audit = opened()
+    audit.checkpoint()
+    audit.close()
     assert numbers(folder) in ([1], [1, 2], [1, 2, 3])
     assert judged(folder, signer).unsigned == 0
 
@@ -519,6 +537,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_missing(
         acknowledged = int((line + rest).split(b"\n")[-2])
         audit = opened()
         assert audit.last_generation >= acknowledged
+        audit.checkpoint()
         audit.close()
         assert set(range(1, acknowledged + 1)) <= set(numbers(folder))
     outcome = judged(folder, signer)
@@ -535,7 +554,7 @@ def test_what_the_store_committed_and_the_audit_lacks_is_written(
     """The store was faster: its records are written at the start, and the audit says that they come late."""
     _written(opened, 1)
     audit = opened()
-    audit.recover(records(4, 5), 2)
+    audit.recover(remembered(folder, records(4, 5), 2))
     audit.append(records(6), 3)
     audit.close()
     assert numbers(folder) == [2, 3, 4, 5, 6]
@@ -555,7 +574,7 @@ def test_the_rest_of_a_batch_is_written(folder: Path, opened: Open, kept: int) -
     audit.close()
     for _ in range(2):
         audit = opened()
-        audit.recover(records(2, 3, 4), 2)
+        audit.recover(remembered(folder, records(2, 3, 4), 2))
         audit.close()
         assert numbers(folder) == [1, 2, 3, 4]
 
@@ -568,7 +587,7 @@ def test_a_batch_that_ended_a_segment_is_whole(folder: Path, opened: Open) -> No
     audit._begin(audit._number + 1)
     audit.close()
     audit = opened(limits=limits)
-    audit.recover(records(1), 1)
+    audit.recover(remembered(folder, records(1), 1))
     audit.close()
     assert numbers(folder) == [1]
 
@@ -578,15 +597,16 @@ def test_what_the_store_did_not_commit_is_voided(folder: Path, signer: AuditSign
     _written(opened, 2)
     for _ in range(2):  # the start may crash as well
         audit = opened()
-        audit.recover(records(2, 3), 1)
+        audit.recover(remembered(folder, records(2, 3), 1))
         assert audit.last_generation == 1
         audit.close()
     assert [line["detail"]["generation"] for line in told(folder) if line["action"] == Own.VOID] == [2]
     audit = opened()
+    late = Remembered(2, 2, records(40, 41), audit.end)
     audit.append(records(40), 2)
     audit.close()
     audit = opened()
-    audit.recover(records(40, 41), 2)
+    audit.recover(late)
     audit.close()
     assert numbers(folder) == [2, 3, 4, 5, 40, 41]
     assert judged(folder, signer).generation == 2
@@ -596,10 +616,10 @@ def test_a_store_and_an_audit_that_do_not_belong_together_are_refused(folder: Pa
     """A store put back from a copy, an audit that was cut, and records that differ: each refuses the start."""
     _written(opened, 4)
 
-    def refused(match: str, last: list[AuditRecord], generation: int, **known: int) -> None:
+    def refused(match: str, last: list[AuditRecord], generation: int, audited: int | None = None) -> None:
         audit = opened()
         with pytest.raises(StoreFailure, match=match) as caught:
-            audit.recover(last, generation, **known)
+            audit.recover(remembered(folder, last, generation, audited=audited))
         assert "copy" in caught.value.hint
         audit.close()
 
@@ -607,10 +627,8 @@ def test_a_store_and_an_audit_that_do_not_belong_together_are_refused(folder: Pa
     refused("not those of the store", records(8, 99), 4)
     refused("not those of the store", [], 4)
     refused("it was cut", records(12, 13), 7, audited=6)
-    refused("it was cut", records(12, 13), 6, before=5)
     audit = opened()
-    audit.recover(records(8, 9), 7, audited=4)
-    audit.recover((), 9)
+    audit.recover(remembered(folder, records(8, 9), 7, audited=4))
     audit.close()
     assert numbers(folder) == [2, 3, 4, 5, 6, 7, 8, 9]
 
@@ -639,7 +657,7 @@ def test_a_write_of_which_the_disk_lost_the_middle_is_written_again(
     whole[before + 40 : before + 700] = bytes(660)
     segments(folder)[-1].write_bytes(whole)
     audit = opened()
-    audit.recover(batch, 2)
+    audit.recover(remembered(folder, batch, 2))
     audit.close()
     assert numbers(folder) == list(range(1, 12))
     assert isinstance(verify(lines_in(folder), [signer.public_key]), Verified)
@@ -658,3 +676,165 @@ def test_a_hole_with_lines_of_several_commits_behind_it_is_no_crash(folder: Path
     segments(folder)[-1].write_bytes(whole)
     with pytest.raises(StoreFailure, match="overwritten"):
         opened()
+
+
+# -- what was forged behind the latest signature
+
+
+def _forged(lines: list[bytes], **changed: Any) -> None:
+    """Append a line as who has no key can: numbered and hashed as it should be."""
+    last = entry_of(lines[-1])
+    entry = msgspec.structs.replace(last, seq=last.seq + 1, prev=hash_of(lines[-1]), **changed)
+    lines.append(msgspec.json.encode(entry) + b"\n")
+
+
+def _rechained(lines: list[bytes], begin: int) -> None:
+    """Number and hash the lines from `begin` on as they should be."""
+    for at in range(begin, len(lines)):
+        entry = msgspec.structs.replace(entry_of(lines[at]), seq=at, prev=hash_of(lines[at - 1]))
+        lines[at] = msgspec.json.encode(entry) + b"\n"
+
+
+def _without_the_first(lines: list[bytes]) -> None:
+    del lines[2]
+    _rechained(lines, 2)
+
+
+def _altered(lines: list[bytes]) -> None:
+    lines[2] = lines[2].replace(b'"n":1', b'"n":9')
+    _rechained(lines, 3)
+
+
+def _altered_last(lines: list[bytes]) -> None:
+    lines[-1] = lines[-1].replace(b'"n":3', b'"n":9')
+
+
+def _cut_before(lines: list[bytes]) -> None:
+    del lines[3:]
+
+
+def _one_more(lines: list[bytes]) -> None:
+    _forged(lines)
+
+
+def _later_ones(lines: list[bytes]) -> None:
+    for generation in (4, 5):
+        _forged(lines, generation=generation)
+
+
+def _in_the_place_of_the_last(lines: list[bytes]) -> None:
+    del lines[-1]
+    _forged(lines, generation=6)
+
+
+def _hidden_by_a_void(lines: list[bytes]) -> None:
+    for generation in (4, 5, 6):
+        _forged(lines, generation=generation)
+    void = {"actor": AUDITOR, "action": Own.VOID.value, "group": "", "generation": 4}
+    _forged(lines, **void)
+    _forged(lines, **void)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [_without_the_first, _altered, _altered_last, _cut_before, _one_more, _later_ones, _in_the_place_of_the_last,
+     _hidden_by_a_void],
+)  # fmt: skip
+def test_what_was_forged_behind_the_latest_signature_is_never_signed(
+    folder: Path, signer: AuditSigner, opened: Open, forge: Callable[[list[bytes]], None]
+) -> None:
+    """The store, which lies apart, remembers where the audit stood: nothing but its latest records may follow."""
+    audit = opened()
+    for generation in (1, 2, 3):
+        before = audit.end
+        audit.append(records(generation), generation)
+    audit._release()  # killed
+    lines = lines_in(folder)
+    forge(lines)
+    segments(folder)[-1].write_bytes(b"".join(lines))
+    for _ in range(2):
+        audit = opened()
+        with pytest.raises(StoreFailure, match=r"not those of the store|was cut"):
+            audit.recover(Remembered(5, 3, records(3), before))
+        audit.close()
+        assert lines_in(folder) == lines
+    assert judged(folder, signer).checkpoints == 1
+
+
+def test_a_start_that_fails_before_the_audit_is_judged_signs_nothing(folder: Path, opened: Open) -> None:
+    """Opened and closed again, it is as it was."""
+    audit = opened()
+    audit.append(records(1), 1)
+    audit._release()
+    lines = lines_in(folder)
+    opened().close()
+    assert lines_in(folder) == lines
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_crash_right_after_a_new_segment_began_is_put_right(
+    folder: Path, signer: AuditSigner, opened: Open, *, committed: bool
+) -> None:
+    """What the store remembers lies in the segment before; whether or not it committed what the new one was for."""
+    limits = AuditLimits(segment_bytes=1)
+    audit = opened()
+    ends = [audit.end]
+    audit.append(records(1), 1)
+    ends.append(audit.end)
+    audit.close()
+    audit = opened(limits=limits)
+    audit.append(records(2, 3), 2)
+    audit._release()
+    assert len(segments(folder)) == 2
+    if committed:  # the machine stopped: of the records nothing reached the disk
+        whole = lines_in(folder)[-4:]
+        segments(folder)[-1].write_bytes(b"".join(whole[:2]))
+    told = Remembered(2, 2, records(2, 3), ends[1]) if committed else Remembered(1, 1, records(1), ends[0])
+    for _ in range(2):
+        audit = opened()
+        audit.recover(told)
+        audit.close()
+    assert numbers(folder) == [1, 2, 3]
+    assert judged(folder, signer).generation == (2 if committed else 1)
+
+
+def test_what_is_written_again_stays_in_its_segment(folder: Path, signer: AuditSigner, opened: Open) -> None:
+    """So a crash in the midst of that too leaves a batch whose beginning is found."""
+    audit = opened(limits=AuditLimits(segment_bytes=1))
+    before = audit.end
+    audit.append(records(1), 1)
+    audit._release()
+    files = len(segments(folder))
+    for _ in range(2):
+        audit = opened(limits=AuditLimits(segment_bytes=1))
+        audit.recover(Remembered(1, 1, records(1, 2), before))
+        audit.close()
+    assert len(segments(folder)) == files
+    assert numbers(folder) == [1, 2]
+    assert judged(folder, signer).unsigned == 0
+
+
+def test_a_new_key_signs_what_was_judged_alone(folder: Path, tmp_path: Path, opened: Open) -> None:
+    """A key that was changed meanwhile begins its segment only after the comparison with the store."""
+    audit = opened()
+    before = audit.end
+    audit.append(records(1), 1)
+    audit._release()
+    former = read_public_key(folder / PUBLIC_KEY)
+    newer = open_signer(tmp_path / "newer.pem", make=True)
+    lines = lines_in(folder)
+    for told, files in ((Remembered(1, 1, records(9), before), 1), (Remembered(1, 1, records(1), before), 2)):
+        audit = AuditFile(folder, newer, store_id=STORE, former=(former,))
+        if files == 1:
+            with pytest.raises(StoreFailure, match="not those of the store"):
+                audit.recover(told)
+            audit.close()
+            assert lines_in(folder) == lines
+        else:
+            audit.recover(told)
+            audit.close()
+        assert len(segments(folder)) == files
+    audit = AuditFile(folder, newer, store_id=STORE)
+    audit.recover(Remembered(1, 1, records(1), before))
+    audit.close()
+    assert numbers(folder) == [1]

@@ -2,6 +2,7 @@
 
 import shutil
 
+import msgspec
 import pytest
 from tests.edge.store.place import (
     Clock,
@@ -17,9 +18,10 @@ from tests.edge.store.place import (
 )
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.store.audit_segment import segments, whole_lines
 from keystrand.edge.store.keyring import FileKeyring
 from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput, StoreFailure
-from keystrand.operate.audit import Own
+from keystrand.operate.audit import Own, detail_of, entry_of, hash_of
 
 
 @in_loop
@@ -182,6 +184,64 @@ async def test_a_lost_audit_is_noticed(place: Place, clock: Clock) -> None:
     with pytest.raises(StoreFailure, match="was cut"):
         async with opened(place, clock):
             pass
+
+
+def forge_without(place: Place, action: str) -> None:
+    """Take the first line of `action` behind the latest signature away, and number and hash the rest anew."""
+    path = segments(place.audit_folder("only"))[-1]
+    lines = list(whole_lines(path))
+    entries = [entry_of(line) for line in lines]
+    signed = max(at for at, entry in enumerate(entries) if entry.action == Own.CHECKPOINT)
+    victim = next(at for at in range(signed, len(entries)) if entries[at].action == action)
+    kept = lines[:victim]
+    for entry in entries[victim + 1 :]:
+        forged = msgspec.structs.replace(entry, seq=entries[0].seq + len(kept), prev=hash_of(kept[-1]))
+        kept.append(msgspec.json.encode(forged) + b"\n")
+    path.write_bytes(b"".join(kept))
+
+
+@in_loop
+async def test_what_was_forged_in_the_audit_of_a_killed_process_is_not_signed(place: Place, clock: Clock) -> None:
+    """Who can write its folder, but has neither key nor store, takes nothing out of it."""
+    async with opened(place, clock) as store:
+        ones = [holding() for _ in range(3)]
+        await write(store, *ones)
+        for one in ones:
+            await take(store, asked(one))
+        put_back = place.keep_files("only-audit")  # as a kill leaves it: no signature at the end
+    put_back()
+    forge_without(place, "dec_keys")
+    before = segments(place.audit_folder("only"))[-1].read_bytes()
+    for _ in range(2):
+        with pytest.raises(StoreFailure, match=r"not those of the store|it was cut"):
+            async with opened(place, clock):
+                pass
+    assert segments(place.audit_folder("only"))[-1].read_bytes() == before
+    put_back()
+    async with opened(place, clock) as store:
+        await write(store, holding())
+    assert place.actions().count("dec_keys") == 3
+
+
+@in_loop
+async def test_signatures_between_commits_are_no_forgery(place: Place, clock: Clock) -> None:
+    """What the audit says of itself may stand anywhere: a start after it goes on."""
+    async with opened(place, clock) as store:
+        for _ in range(2):
+            one = holding()
+            await write(store, one)
+            store.audit.note(Own.SINK_LOST, detail_of(sink="siem", lost=1))
+            store.audit.checkpoint()
+            await take(store, asked(one))
+            store.audit.note(Own.SINK_LOST, detail_of(sink="siem", lost=1))
+            store.audit.checkpoint()
+        await write(store, holding())
+        put_back = place.keep_files("only-audit")
+    put_back()
+    for _ in range(3):
+        async with opened(place, clock):
+            pass
+    assert place.actions().count("dec_keys") == 2
 
 
 @in_loop

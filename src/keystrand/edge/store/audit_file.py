@@ -2,7 +2,8 @@
 
 A folder of segments `audit-NNNNNN.jsonl` that are one chain (`operate/audit.py`), and `audit.pub.pem`, the public half
 of the key that signs checkpoints. A batch of records is one `write` and one `fdatasync`. Whatever fails poisons the
-object for ever: it stops, says so, and never goes on.
+object for ever: it stops, says so, and never goes on. What a start finds unsigned stays so until it is judged
+(`audit_tail`).
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from msgspec import Raw, Struct
 from keystrand.edge.files import write_atomic
 from keystrand.edge.store.audit_segment import Segment, lock, segment_path, segments, whole_lines
 from keystrand.edge.store.audit_signer import AuditSigner
+from keystrand.edge.store.audit_tail import APART, NOWHERE, AuditEnd, Remembered, Tail
 from keystrand.model.errors import KeystrandError, StoreFailure
 from keystrand.operate.audit import (
     ALGORITHM,
@@ -44,8 +46,6 @@ from keystrand.operate.audit_verify import AuditBroken, Verified, verify
 PUBLIC_KEY = "audit.pub.pem"
 _NOTES = 256
 """How many notes wait at most; they come from sinks that are behind, each at most once in a while."""
-_APART = "one of the two was put back from a copy, or cut; keep both as they are and make a new store with a new audit"
-
 _EVIDENCE = "keep the folder as evidence; `keystrand audit verify` on it tells what is wrong"
 
 
@@ -76,33 +76,13 @@ class _Page:
         self.seq += 1
 
 
-class _Tail:
-    """The end of a segment: its length without an unfinished line, and the records of its latest generation."""
-
-    def __init__(self) -> None:
-        self.size = self.generation = 0
-        self.batch: list[Entry] = []
-
-    def of(self, path: Path) -> Iterator[bytes]:
-        """Yield the whole lines of a segment and remember its end."""
-        for line in whole_lines(path):
-            yield line  # judged by who asked, before the next is asked for
-            entry = entry_of(line)
-            if entry.action == Own.VOID or entry.generation != self.generation:
-                self.batch = []
-            if not entry.own:
-                self.batch.append(entry)
-            self.generation = entry.generation
-            self.size += len(line)
-
-
 class AuditFile:
     """The audit in `folder` of the store `store_id`. Every method blocks, and may be called from any thread.
 
     `tell` gets the lines of every write once they are durable, for sinks; it must not block. `former`: public halves of
     keys that signed before the present one. Opening raises `StoreFailure` for an audit that is another store's, that
     another process writes, or whose latest segment has any fault but an unfinished write at its end; that is set aside
-    in a file of its own, and the audit says so.
+    in a file of its own, and the audit says so. To open and close it signs nothing that was there.
     """
 
     def __init__(
@@ -123,10 +103,13 @@ class AuditFile:
         self._notes: deque[tuple[Own, Raw]] = deque(maxlen=_NOTES)
         self._failure: KeystrandError | None = None
         self._segment: Segment | None = None
-        self._number = self._seq = self._generation = 0
-        self._head = START
+        self._number = self._generation = 0
+        self._end = NOWHERE
         self._unsigned, self._signed_at = 0, clock()
-        self._batch: Sequence[Entry] = ()
+        self._found: Tail | None = Tail()
+        """What stood there at the start, as long as it is not judged."""
+        self._renew = False
+        """Whether the signing key is new, so that a new segment must begin."""
         self._lock = lock(folder)
         try:
             with self._writing():
@@ -143,7 +126,12 @@ class AuditFile:
     @property
     def head(self) -> str:
         """The hash of the last line. Kept elsewhere, it shows later that nothing was cut off."""
-        return self._head
+        return self._end.head
+
+    @property
+    def end(self) -> AuditEnd:
+        """Where it ends now. Safe to ask from any thread."""
+        return self._end
 
     def free_bytes(self) -> int:
         """Return how much the file system can still take."""
@@ -161,6 +149,10 @@ class AuditFile:
             if any(record.actor == AUDITOR or record.action.startswith(f"{AUDITOR}.") for record in records):
                 raise ValueError("only the audit speaks of itself")
             if records:
+                self._settle()
+                if self._segment and self._segment.size >= self._limits.segment_bytes:
+                    self._sign_end()
+                    self._begin(self._number + 1)
                 self._write(records, generation)
 
     def note(self, action: Own, detail: Raw) -> None:
@@ -170,39 +162,33 @@ class AuditFile:
     def checkpoint(self) -> None:
         """Sign what is not signed yet and write the notes that wait. For idle times: `append` signs when it is due."""
         with self._writing():
+            self._settle()
             self._sign_end()
 
-    def recover(
-        self, records: Sequence[AuditRecord], generation: int, *, audited: int | None = None, before: int | None = None
-    ) -> None:
-        """Make the audit tell what the store committed: once after each start, before the first `append`.
+    def recover(self, told: Remembered) -> None:
+        """Make the audit tell what the store committed: once after each start, before anything else is written.
 
-        `generation` numbers the store's latest commit, `records` are those of its latest commit that had any, `audited`
-        is the number of that one (the same where not given), and `before` of the one with records before it, where the
-        store knows. What a crash kept from this file is written now; what it kept from the store is voided.
-        Raises `StoreFailure` where the two differ by more than a crash explains.
+        What a crash kept from this file is written now; what it kept from the store is voided. Raises `StoreFailure`
+        where the two differ by more than a crash explains: then nothing of what was found here is ever signed.
         """
-        audited = generation if audited is None else audited
         with self._writing():
-            if self._generation > generation + 1:
+            committed = told.generation
+            if self._generation > committed + 1:
                 raise StoreFailure(
-                    f"the store is at generation {generation}, its audit at {self._generation}: the store is older",
-                    hint=_APART,
+                    f"the store is at generation {committed}, its audit at {self._generation}: the store is older",
+                    hint=APART,
                 )
-            if self._generation > generation:
-                self._void(generation)
-            elif missing := self._missing(records, audited):
-                behind = before is not None and self._generation not in (before, audited)
-                if behind or audited != generation:
-                    raise StoreFailure(
-                        f"records that the store committed are not in the audit {self._folder}: it was cut", hint=_APART
-                    )
-                self._restate(missing, audited)
+            missing = self._found.missing(told) if self._found else ()
+            if self._generation > committed:
+                self._void(committed)
+            elif missing:
+                self._restate(missing, told.audited)
+            self._settle()
 
     def close(self) -> None:
-        """Sign the end and let go of the folder."""
+        """Sign the end and let go of the folder. What was found there and not judged stays unsigned."""
         try:
-            if not self._failure:
+            if not self._failure and self._found is None:
                 with self._writing():
                     self._sign_end()
         finally:
@@ -233,9 +219,7 @@ class AuditFile:
         if not files:
             self._begin(1)
             return
-        judged = self._resume(files[-1])
-        if judged.public_key != self._signer.public_bytes:
-            self._begin(judged.segment + 1)
+        self._renew = self._resume(files[-1]).public_key != self._signer.public_bytes
 
     def _publish_key(self) -> None:
         file, pem = self._folder / PUBLIC_KEY, self._signer.public_pem
@@ -244,20 +228,26 @@ class AuditFile:
 
     def _resume(self, path: Path) -> Verified:
         """Go on after the last whole line of a segment."""
-        tail = _Tail()
+        self._found = tail = Tail()
         judged = verify(tail.of(path), self._keys)
         if isinstance(judged, AuditBroken):
             raise StoreFailure(f"{path}:{judged.line}: {judged.message}", hint=_EVIDENCE)
         if judged.store != self._store_id:
             raise StoreFailure(f"the audit in {self._folder} is that of store {judged.store}, not of {self._store_id}")
-        self._number, self._batch = judged.segment, tuple(tail.batch)
-        self._seq, self._head, self._generation = judged.last_seq + 1, judged.head, judged.generation
-        self._unsigned = judged.unsigned
+        self._number, self._generation, self._unsigned = judged.segment, judged.generation, judged.unsigned
+        self._end = AuditEnd(judged.last_seq, judged.head)
         self._segment = Segment(path)
         if self._segment.size > tail.size:
             self._set_aside(self._segment, tail.size)
-        self._sign_end()
         return judged
+
+    def _settle(self) -> None:
+        """Take what was found at the start for ours: sign it, and begin a segment where the signing key is new."""
+        found, self._found = self._found, None
+        if found and found.size:
+            self._sign_end()
+            if self._renew:
+                self._begin(self._number + 1)
 
     def _set_aside(self, segment: Segment, size: int) -> None:
         """Move an unfinished write into a file of its own.
@@ -271,7 +261,9 @@ class AuditFile:
         later = [entry for entry in map(_line, torn.split(b"\n")[1:]) if entry]
         commits = {entry.generation for entry in later} - {self._generation}
         if len(commits) > 1 or any(one < self._generation for one in commits):
-            raise StoreFailure(f"{segment.path}: line {self._seq} was overwritten: lines follow it", hint=_EVIDENCE)
+            raise StoreFailure(
+                f"{segment.path}: line {self._end.seq + 1} was overwritten: lines follow it", hint=_EVIDENCE
+            )
         digest = hashlib.sha256(torn).hexdigest()
         kept = segment.path.with_suffix(f".torn-{digest[:16]}")
         write_atomic(kept, torn, mode=0o600)
@@ -290,23 +282,23 @@ class AuditFile:
             algorithm=ALGORITHM,
             public_key=self._signer.public_bytes,
         )
-        page = _Page(self._seq, self._head)
+        page = self._empty_page()
         page.add(genesis_record(genesis, self._clock()), self._generation)
         self._commit(page, self._generation, sign=True)
         os.fsync(self._lock)
 
+    def _empty_page(self) -> _Page:
+        return _Page(self._end.seq + 1, self._end.head or START)
+
     def _page(self) -> _Page:
         """Return a page to write on, with the notes that wait."""
-        page, now = _Page(self._seq, self._head), self._clock()
+        page, now = self._empty_page(), self._clock()
         while self._notes:
             action, detail = self._notes.popleft()
             page.add(own_record(action, now, detail), self._generation)
         return page
 
     def _write(self, records: Sequence[AuditRecord], generation: int) -> None:
-        if self._segment and self._segment.size >= self._limits.segment_bytes:
-            self._sign_end()
-            self._begin(self._number + 1)
         page = self._page()
         for record in records:
             page.add(record, generation)
@@ -322,25 +314,8 @@ class AuditFile:
         page.add(own_record(Own.VOID, self._clock(), detail), generation)
         self._commit(page, generation, sign=True)
 
-    def _missing(self, records: Sequence[AuditRecord], audited: int) -> Sequence[AuditRecord]:
-        """Return those of `records` that are not here. A batch is written in its order, so it is the end that lacks.
-
-        Where no line of the generation follows the beginning of this segment, it is whole in the one before: a segment
-        begins only after that.
-        """
-        if self._generation < audited:
-            return records
-        if self._generation > audited or not self._batch:
-            return ()
-        here = [(one.at, one.actor, one.group, one.action, bytes(one.detail)) for one in self._batch]
-        told = [(timestamp(one.at), one.actor, one.group, one.action, bytes(one.detail)) for one in records]
-        if here != told[: len(here)]:
-            raise StoreFailure(
-                f"the records of generation {audited} in the audit are not those of the store", hint=_APART
-            )
-        return records[len(here) :]
-
     def _restate(self, records: Sequence[AuditRecord], generation: int) -> None:
+        # in the same segment: a batch is whole in one of them
         self.note(Own.RECOVERED, detail_of(records=len(records), generation=generation))
         self._write(records, generation)
 
@@ -355,7 +330,8 @@ class AuditFile:
             page.add(checkpoint_record(self._store_id, now, self._signer.sign(message)), generation)
             lines, self._signed_at = 0, now
         self._segment.append(b"".join(page.lines))
-        self._seq, self._head, self._generation, self._unsigned = page.seq, page.head, generation, lines
+        self._end = AuditEnd(page.seq - 1, page.head)  # in one step: another thread may ask for it
+        self._generation, self._unsigned = generation, lines
         if self._tell:
             self._tell(page.lines)
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from keystrand.edge.store.audit_tail import AuditEnd
 from keystrand.edge.store.session import Backend, Session
 from keystrand.edge.store.worker import Worker
 from keystrand.edge.tls import Peer
@@ -30,13 +31,17 @@ _SOUND = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, s
 """What a fault of an operation raises: the database, whose own faults are others, is as it was before."""
 _SILENT = "UPDATE head SET generation = generation + 1, beat = ? WHERE writer = ? AND fence = ?"
 _AUDITED = (
-    "UPDATE head SET generation = generation + 1, beat = ?, audited_before = audited, audited = generation + 1,"
+    "UPDATE head SET generation = generation + 1, beat = ?, audited = generation + 1, audit_seq = ?, audit_head = ?,"
     " tail = ? WHERE writer = ? AND fence = ?"
 )
 
 
 class AuditWriter(Protocol):
     """What the committer needs of the audit file."""
+
+    @property
+    def end(self) -> AuditEnd:
+        """Where it ends now."""
 
     def append(self, records: Sequence[AuditRecord], generation: int) -> None:
         """Write `records` durably. Raises `StoreFailure`."""
@@ -177,12 +182,15 @@ class Committer:
         return outcomes
 
     async def _move_head(self, transaction: Transaction) -> int:
-        """Count this commit, and keep its audit records until the audit file has them."""
+        """Count this commit, and keep its audit records until the audit file has them.
+
+        With them goes where that file ends before them: whoever writes to its folder alone cannot change what it says.
+        """
         who = (self._backend.writer, self._fence)
         if not transaction.records:
             return await transaction.run(_SILENT, transaction.now, *who)
         tail = msgspec.json.encode(transaction.records).decode()
-        return await transaction.run(_AUDITED, transaction.now, tail, *who)
+        return await transaction.run(_AUDITED, transaction.now, *self._audit.end, tail, *who)
 
     async def _one(self, operation: Operation[Any], transaction: Transaction) -> Any:
         records, writes = len(transaction.records), transaction.writes

@@ -20,6 +20,7 @@ from msgspec import Struct
 from keystrand.crypto.labels import STORE_MARK, bound
 from keystrand.edge.store import fencing, peers, schema
 from keystrand.edge.store.audit_file import AuditFile
+from keystrand.edge.store.audit_tail import NOWHERE, AuditEnd, Remembered
 from keystrand.edge.store.committer import Committer, Transaction
 from keystrand.edge.store.holdings import Holdings, Limits
 from keystrand.edge.store.keyring import Keyring, Sealer
@@ -290,7 +291,7 @@ async def open_store(
     """Return the store behind `backend`, ready for work. Raises `StoreFailure` where it was put back from a copy."""
     head = await _take_head(backend)
     records = msgspec.json.decode(head.tail, type=list[AuditRecord])
-    audit.recover(records, head.generation, audited=head.audited, before=head.audited_before)
+    audit.recover(Remembered(head.generation, head.audited, records, AuditEnd(head.audit_seq, head.audit_head)))
     await _settle_epochs(await backend.begin(), keyring)
     await backend.rollback()
     committer = Committer(
@@ -304,12 +305,13 @@ async def open_store(
 
 
 class _Head(NamedTuple):
-    """A writer's row: `tail` holds the records of the commit `audited`, the latest that had any."""
+    """A writer's row, see `schema`."""
 
     fence: int
     generation: int
     audited: int
-    audited_before: int
+    audit_seq: int
+    audit_head: str
     tail: str
     start: str
     mark_key: str
@@ -322,13 +324,13 @@ async def _take_head(backend: Backend) -> _Head:
     """
     session = await backend.begin()
     sql = (
-        "INSERT INTO head(writer, fence, generation, audited, audited_before, tail, beat, start, begun)"
-        " VALUES(?, 0, 0, 0, 0, '[]', 0, '', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO head(writer, fence, generation, audited, audit_seq, audit_head, tail, beat, start, begun)"
+        " VALUES(?, 0, 0, 0, ?, ?, '[]', 0, '', 0) ON CONFLICT DO NOTHING"
     )
-    await session.run(sql, backend.writer)
+    await session.run(sql, backend.writer, *NOWHERE)
     sql = (
         "UPDATE head SET fence = fence + 1, start = ?, begun = generation WHERE writer = ?"
-        " RETURNING fence, generation, audited, audited_before, tail, start,"
+        " RETURNING fence, generation, audited, audit_seq, audit_head, tail, start,"
         " (SELECT value FROM meta WHERE name = 'mark_key')"
     )
     row = await session.row(sql, os.urandom(8).hex(), backend.writer)
