@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from keystrand.edge.kme import __main__ as kme
-from keystrand.edge.store import audit_file, audit_segment, keystore, peers, sqlite
+from keystrand.edge.store import audit_file, audit_segment, epochs, peers, sqlite
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.committer import Committer, Operation, Transaction
 from keystrand.edge.store.sqlite import SqliteBackend
@@ -77,6 +77,7 @@ def _go_on() -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     Committer._stop = forget  # type: ignore[method-assign]
+    Committer.fail = lambda *_: None  # type: ignore[method-assign]
     SqliteBackend._broken = property(lambda _: "", lambda _, __: None)  # type: ignore[assignment]
 
 
@@ -90,7 +91,7 @@ def _see_nothing() -> None:
     appended = AuditFile.append
     vars(audit_file)["AuditFile"].append = append
     AuditFile.recover = nothing  # type: ignore[method-assign]
-    keystore._refuse_restored = nothing
+    epochs._refuse_restored = nothing
     vars(peers)["judge"] = lambda *_: Standing.CONTINUES
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from keystrand.edge.devices import source
 from keystrand.edge.devices.source import run
-from keystrand.model.errors import KeystrandError, PeerUnavailable, StoreFailure
+from keystrand.model.errors import KeystrandError, PeerUnavailable
 
 
 class Stepping:
-    """A source whose steps end as the test says; after the last of them its store fails."""
+    """A source whose steps end as the test says; after the last of them it is stopped."""
 
     name = "source of a test"
 
     def __init__(self, *ends: Exception | None) -> None:
-        self._ends = [*ends, StoreFailure("the store failed")]
+        self._ends = [*ends, asyncio.CancelledError()]
         self.steps = 0
 
     async def step(self) -> float:
@@ -40,7 +40,7 @@ def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *end
     """Run a source to its end without pauses; return how many steps it took."""
     monkeypatch.setattr(source, "RETRY_S", 0.0)
     stepping = Stepping(*ends)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO), pytest.raises(asyncio.CancelledError):
         asyncio.run(asyncio.wait_for(run(stepping), 10))
     return stepping.steps
 

@@ -216,8 +216,11 @@ async def opened(
     *,
     replay_s: float = 10.0,
     retention_s: float = 100.0,
+    terms: Terms | None = None,
 ) -> AsyncIterator[KeyStore]:
-    """Open the store as a key management entity does; it sweeps, looks around and turns its epoch only when told."""
+    """Open the store as a key management entity does; it sweeps, looks around and turns its epoch only when told,
+    unless `terms` say otherwise.
+    """
     backend = await place.backend(writer)
     keyring: FileKeyring | None = None
     audit: AuditFile | None = None
@@ -226,7 +229,7 @@ async def opened(
         keyring = FileKeyring(place.keyring_file, Secret(MASTER_KEY), store_id, new=new)
         signer = open_signer(place.folder / "keys" / f"{writer}.key", make=writer_is_new)
         audit = AuditFile(place.audit_folder(writer), signer, store_id=store_id, clock=clock)
-        terms = Terms(
+        terms = terms or Terms(
             epoch_s=_NEVER_S, sweep_s=_NEVER_S, checkpoint_s=_NEVER_S,
             limits=Limits(replay_s=replay_s, retention_s=retention_s),
         )  # fmt: skip

@@ -287,7 +287,7 @@ async def test_what_is_in_stock_decides_what_is_offered(place: Place, clock: Clo
             SourceKind.QKD: Strength.INFORMATION_THEORETIC,
             SourceKind.PQC: Strength.POST_QUANTUM,
         }
-        assert [pool.master for pool in await store.pools.known(session)] == ["kme-a", "kme-a", "kme-b"]
+        assert await session.rows("SELECT master FROM pool ORDER BY id") == [("kme-a",), ("kme-a",), ("kme-b",)]
 
 
 @in_loop

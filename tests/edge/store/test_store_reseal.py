@@ -258,8 +258,8 @@ async def test_bytes_used_in_the_batch_of_the_turn(place: Place, clock: Clock) -
 
 
 @in_loop
-async def test_a_block_that_was_altered_does_not_move(place: Place, clock: Clock) -> None:
-    """The store stops, as where it is used: what opens it is not made again."""
+async def test_a_block_that_was_altered_is_destroyed(place: Place, clock: Clock) -> None:
+    """It does not move, and keeps no other from it: what opens it is not made again. The audit says so."""
     async with opened(place, clock) as store:
         one, other = block(), block()
         no = await add_ready(store, one)
@@ -267,8 +267,9 @@ async def test_a_block_that_was_altered_does_not_move(place: Place, clock: Clock
         await use(store, await pool_of(store, one), Piece(no, 32, 8))
         await store.next_epoch()
         await place.look(f"UPDATE block SET label = 'classical' WHERE block_id = '{other.block_id}'")  # noqa: S608  # ours
-        with pytest.raises(StoreFailure, match="does not open"):
-            await store.sweep()
+        await store.sweep()
+        assert await (await store.reader()).rows("SELECT block_id, epoch FROM block") == [(one.block_id, store.epoch)]
+    assert place.actions().count("block_damaged") == 1
 
 
 @pytest.mark.system

@@ -85,3 +85,16 @@ async def test_the_first_request_after_a_restart_finds_what_was_owned(tmp_path: 
         again = Stock(store, "corridor", SourceKind.QKD, "kme-a")
         first, second = await asyncio.gather(*[again.plan(81_920, Demand(), at_most=100) for _ in range(2)])
         assert len(first) == len(second) == 10
+
+
+@in_loop
+async def test_a_damaged_block_is_destroyed_and_the_next_is_cut(tmp_path: Path) -> None:
+    """One that does not open stands in nobody's way."""
+    async with running(tmp_path) as (store, stock):
+        ((first, _),) = await stock.plan(32, Demand(), at_most=9)
+        damage = f"UPDATE block_seal SET sealed = x'00' WHERE block_id = '{first.block_id}'"  # noqa: S608  # ours
+        await SqlitePlace(tmp_path).look(damage)
+        cuts, _ = await stock.take(32, Demand(), at_most=9)
+        assert cuts[0].lane.block_id != first.block_id
+        assert not await (await store.reader()).rows("SELECT 1 FROM block WHERE block_id = ?", first.block_id)
+    assert SqlitePlace(tmp_path).actions() == ["block_damaged"]

@@ -14,6 +14,7 @@ from keystrand.edge.kme.denials import Allowance
 from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import AGREE_URL, FETCH_URL
 from keystrand.edge.kme.ways import PeerWays
+from keystrand.edge.lasting import lasting
 from keystrand.model.key import SourceKind
 
 
@@ -51,7 +52,8 @@ class Sources:
 
     def start(self) -> None:
         """Let them make blocks."""
-        self._tasks = [asyncio.get_running_loop().create_task(run(source)) for source in self._sources]
+        fail = self._entity.store.committer.fail
+        self._tasks = [lasting(run(source), source.name, fail) for source in self._sources]
 
     async def close(self) -> None:
         """Make no more; a block under way is given up."""

@@ -17,7 +17,7 @@ from keystrand.edge.kme.entity import KeyManagementEntity
 from keystrand.edge.kme.messages import Block
 from keystrand.edge.kme.ways import PeerWays
 from keystrand.formats import etsi014
-from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, StoreFailure
+from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
 from keystrand.model.key import SourceKind
 from keystrand.model.words import shown
 
@@ -86,14 +86,12 @@ class Feed:
 
 
 async def run(source: Source) -> None:
-    """Have `source` take its steps until the store stops. A trouble is told when it begins and when it is over."""
+    """Have `source` take its steps for ever. A trouble is told when it begins and when it is over."""
     told = ""
     while True:
         trouble = ""
         try:
             pause_s = await source.step()
-        except StoreFailure:
-            return  # it has said so, and stops this process
         except KeystrandError as error:
             pause_s, trouble = RETRY_S, error.message
         except Exception as error:  # one source's defect must not end it in silence

@@ -19,6 +19,7 @@ from keystrand.edge.kme.config import KeyLimits
 from keystrand.edge.kme.denials import Allowance, Sparing
 from keystrand.edge.kme.messages import PIECES, USED, Assign, AssignAnswer, Notice, Notices, Order, Verdict
 from keystrand.edge.store import peers
+from keystrand.edge.store.blocks import BlockDamaged, give_up
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
@@ -102,7 +103,9 @@ class Assigner:
             return Verdict(used=tuple(used[:USED]))
         try:
             keys, told = await self._keys(tx, link, order, peer, pools)
-        except BlockGone:
+        except BlockGone as gone:
+            if isinstance(gone, BlockDamaged):
+                await give_up(tx, self._store.pools.destroy, [gone.block_id])
             return self._refused(tx, link, order, peer, "a block was destroyed meanwhile")
         if keys is None or told is None:
             why = "the blocks are not of one label, or the sealed keys do not open"

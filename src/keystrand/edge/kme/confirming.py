@@ -14,9 +14,11 @@ from keystrand.crypto.labels import BLOCK_CONFIRMATION, bound
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme.denials import Sparing
 from keystrand.edge.kme.messages import BlockTag, Confirm, ConfirmAnswer
+from keystrand.edge.store.blocks import BlockDamaged, Fresh, give_up
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
-from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh
+from keystrand.edge.store.pools import CONFIRMATION_OCTETS
+from keystrand.edge.store.session import Session
 from keystrand.edge.tls import Peer
 from keystrand.model.key import Strength
 
@@ -37,6 +39,19 @@ def tag_of(link: str, block: Fresh, content: Secret) -> BlockTag:
         block_id=block.block_id, source=block.source, no=block.no, length=block.length, label=Strength(block.label),
         tag=tag.hex(),
     )  # fmt: skip
+
+
+async def tags_of(
+    store: KeyStore, session: Session, link: str, blocks: Sequence[Fresh]
+) -> tuple[tuple[BlockTag, ...], frozenset[str]]:
+    """Return the tags of blocks, and the names of those that do not open. Raises `BlockGone` or `StoreFailure`."""
+    tags, damaged = list[BlockTag](), set[str]()
+    for one in blocks:
+        try:
+            tags.append(tag_of(link, one, await store.pools.content(session, one.name)))
+        except BlockDamaged:
+            damaged.add(one.name)
+    return tuple(tags), frozenset(damaged)
 
 
 def agrees(link: str, told: BlockTag, content: Secret) -> bool:
@@ -68,7 +83,11 @@ async def _confirm_one(
         return SAME if held.no == told.no else DIFFERENT
     numbered = await store.pools.numbered(tx, held.name, told.no)
     # last: what was opened may be cleared while something else is waited for
-    content = await store.pools.content(tx.session, held.name)
+    try:
+        content = await store.pools.content(tx.session, held.name)
+    except BlockDamaged:
+        await give_up(tx, store.pools.destroy, [held.name])
+        return DIFFERENT
     same = (held.length, held.label) == (told.length, told.label)
     if numbered or not same or not agrees(link, told, content):
         await store.pools.destroy(tx, [held.name])

@@ -23,7 +23,7 @@ from keystrand.keys.quota import Quotas
 from keystrand.keys.rules import PolicyRules
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PolicyDenied
 from keystrand.model.key import RouteType
-from keystrand.model.key_policy import KeyPolicy
+from keystrand.model.key_policy import CryptoProfile, KeyPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Grants:
         """Return where another try makes sense, after waiting for it. Raises `short` where not."""
         name, now = choice.profile.name, self._clock()
         # the real stock, whatever the request demanded of it: nobody degrades a link by asking for much
-        state = self.fallbacks.handle(link.id, name, Exhausted(await self._stored_bits(link, name)), now)
+        state = self.fallbacks.handle(link.id, name, Exhausted(await self._stored_bits(link, choice.profile)), now)
         self._tell()
         if state is Supply.DEGRADED and choice is not permit.choices[-1]:
             return
@@ -218,14 +218,16 @@ class Grants:
         while True:
             await asyncio.sleep(_WATCH_S)
             for (link_id, name), state in self.fallbacks.states.items():
-                if state is not Supply.NORMAL and link_id in links and name in self.rules.profiles:
-                    bits = await self._stored_bits(links[link_id], name)
+                # before anything is waited for: the policy may change meanwhile
+                profile = self.rules.profiles.get(name)
+                if state is not Supply.NORMAL and link_id in links and profile:
+                    bits = await self._stored_bits(links[link_id], profile)
                     self.fallbacks.handle(link_id, name, Stock(bits), self._clock())
             self._tell()
 
-    async def _stored_bits(self, link: Link, profile: str) -> int:
+    async def _stored_bits(self, link: Link, profile: CryptoProfile) -> int:
         session, stored = await self._store.reader(), []
-        for strand in self.rules.profiles[profile].strands:
+        for strand in profile.strands:
             pool = await link.stock(strand.source).pool()
             stored.append(8 * await self._store.pools.stored_octets(session, pool) if pool else 0)
         return min(stored)

@@ -15,6 +15,7 @@ from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import ORDERS, PIECES, Assign, AssignAnswer, Verdict
 from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, Pending, new_order_id
+from keystrand.edge.lasting import lasting
 from keystrand.edge.store import peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
@@ -51,7 +52,7 @@ class Issuer:
         self._ends: set[asyncio.Task[None]] = set()
         self.voided: Callable[[], None] = lambda: None
         """Called when the other end must be told of a void order."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = lasting(self._run(), f"the orders of link {link.id}", store.committer.fail)
 
     def submit(self, ask: Ask) -> "asyncio.Future[Issued]":
         """Return the keys when they may leave. Raises `PoolTooSmall`, `PeerUnavailable` or `StoreFailure`."""

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.store.blocks import BlockDamaged, give_up
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import BlockGone, Pool
@@ -118,9 +119,14 @@ class Stock:
             except BlockGone as gone:
                 # others end blocks too: the sweep when they are old, a peer that has a new store
                 self._lanes = [lane for lane in self._lanes if lane.block_id != gone.block_id]
+                if isinstance(gone, BlockDamaged):
+                    await self._give_up(gone.block_id)
                 continue
             advance(cuts)
             return cuts, content
+
+    async def _give_up(self, name: str) -> None:
+        await self._store.committer.do(lambda tx: give_up(tx, self._store.pools.destroy, [name]))
 
     async def _content(self, cuts: Sequence[Cut]) -> Secret:
         session = await self._store.reader()

@@ -7,7 +7,7 @@ from a copy: it hands nothing out any more. Until the other end has been asked, 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -34,8 +34,11 @@ from keystrand.edge.kme.messages import (
     Verdict,
 )
 from keystrand.edge.kme.ways import PeerWays
+from keystrand.edge.lasting import Fail, Patience, lasting
 from keystrand.edge.store import peers
+from keystrand.edge.store.blocks import give_up
 from keystrand.edge.store.committer import Transaction
+from keystrand.edge.store.keyring import KeyringFault
 from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
 from keystrand.edge.store.pools import BlockGone, Fresh
 from keystrand.edge.store.session import Session
@@ -54,6 +57,8 @@ _TIMEOUT_S = 3.0
 _NOTICES = 200
 _VOIDED = 1000
 """How many holdings one operation voids: the others wait for it some milliseconds."""
+_PATIENCE_S = 60.0
+"""How long blocks may fail to open before the process stops."""
 _CHANGES, _CHANGES_S = 3, 60.0
 """How often a peer may come with another store: each time much is destroyed."""
 
@@ -63,10 +68,9 @@ class Peering:
 
     def __init__(
         self, store: KeyStore, link: Link, connection: PeerWays, background: PeerWays,
-        fail: Callable[[StoreFailure], None],
+        fail: Fail,
     ) -> None:  # fmt: skip
         self._store, self.link, self._connection, self._background = store, link, connection, background
-        self._fail = fail
         self._shown = -1
         self._run = ("", "", "")
         """The run of the other end's store that answered last, and was found to go on from what was seen."""
@@ -76,8 +80,8 @@ class Peering:
         self._fresh, self._news, self._doubted = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._fresh.set()
         self._news.set()
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(run()) for run in (self._greet, self._confirm, self._inform)]
+        work = {"greeting": self._greet, "confirmation": self._confirm, "notices": self._inform}
+        self._tasks = [lasting(run(), f"the {what} on link {link.id}", fail) for what, run in work.items()]
 
     # What others set off
 
@@ -134,9 +138,8 @@ class Peering:
                 # one that was trusted stays so: it has been seen, and says itself how far it has come with each answer
                 if not self.link.trusted:
                     self.link.trouble = error.message
-            except StoreFailure as error:
-                self._fail(error)
-                return
+            except StoreFailure:
+                raise
             except KeystrandError as error:
                 self._distrust(error.message)
             with contextlib.suppress(TimeoutError):
@@ -210,17 +213,20 @@ class Peering:
     # Confirmation
 
     async def _confirm(self) -> None:
+        patience = Patience(f"the blocks of link {self.link.id} are not confirmed", _PATIENCE_S)
         while True:
             await self._fresh.wait()
             self._fresh.clear()
+            again = True
             try:
                 again = self.link.trusted and await self._confirm_some()
+                patience.over()
             except BlockGone:
-                again = True
-            except StoreFailure:
-                return
+                pass
+            except (StoreFailure, KeyringFault) as error:  # of the keyring, which may be away for a moment
+                patience.bear(error)
             except KeystrandError:
-                again = True
+                patience.over()
             if again:
                 await asyncio.sleep(_RETRY_S)
                 self._fresh.set()
@@ -231,8 +237,7 @@ class Peering:
         blocks = await self._store.pools.fresh(
             session, self.link.id, self.link.kme, after=self._asked, at_most=confirming.AT_ONCE
         )
-        if blocks:
-            await self._ask_about(blocks, session)
+        await self._ask_about(blocks, session)
         if len(blocks) == confirming.AT_ONCE:
             self._asked = blocks[-1].name
             self._fresh.set()
@@ -241,9 +246,12 @@ class Peering:
         return again
 
     async def _ask_about(self, blocks: Sequence[Fresh], session: Session) -> None:
-        tags = tuple(
-            [confirming.tag_of(self.link.id, one, await self._store.pools.content(session, one.name)) for one in blocks]
-        )
+        tags, damaged = await confirming.tags_of(self._store, session, self.link.id, blocks)
+        if damaged:
+            await self._store.committer.do(lambda tx: give_up(tx, self._store.pools.destroy, damaged))
+            blocks = [one for one in blocks if one.name not in damaged]
+        if not blocks:
+            return
         answer = await self.ask(CONFIRM_URL, Confirm(link=self.link.id, blocks=tags), ConfirmAnswer)
         if len(answer.verdicts) != len(blocks):
             raise PeerUnavailable("the other KME answered for other blocks")
@@ -263,7 +271,7 @@ class Peering:
             try:
                 more = self.link.trusted and await self._inform_once()
             except StoreFailure:
-                return
+                raise
             except KeystrandError:
                 more = True
                 await asyncio.sleep(_RETRY_S)

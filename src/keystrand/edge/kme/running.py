@@ -29,6 +29,7 @@ from keystrand.edge.kme.plain import PlainListener, serve_plain
 from keystrand.edge.kme.server import HttpProtocol, Request, Response, refuse
 from keystrand.edge.kme.transport import Connections, Limits, TlsServerProtocol
 from keystrand.edge.kme.ways import PeerWays
+from keystrand.edge.lasting import lasting
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.audit_signer import open_signer, read_public_key
 from keystrand.edge.store.committer import Transaction
@@ -93,7 +94,10 @@ class Kept(NamedTuple):
 
 
 async def open_kept(config: KmeConfig, replay_s: float, sinks: AuditSinks) -> Kept:
-    """Open everything durable that `config` names. Raises `StoreFailure`, `MissingInput` or `InvalidInput`."""
+    """Open everything durable that `config` names.
+
+    Raises `StoreFailure`, `KeyringFault`, `MissingInput` or `InvalidInput`.
+    """
     backend = await open_backend(config)
     keyring: Keyring | None = None
     audit: AuditFile | None = None
@@ -213,7 +217,7 @@ class Server:
         self.entity.sent_over = self._open.sent_over
         self.entity.operator = Operating(self.entity, self._reload).answer
         self._sources = Sources(config, self.entity, client.current)
-        self._watch = asyncio.get_running_loop().create_task(self._grants.watch(links))
+        self._watch = lasting(self._grants.watch(links), "the watch over the stocks", store.committer.fail)
         store.committer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
         store.swept = lambda swept: self._metrics.expired.inc(len(swept.expired))
         store.looked_around = self._follow_others

@@ -1,13 +1,18 @@
 """The rows of the pools' tables: what a pool is, what a block is on its way in, out and in between."""
 
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.store.committer import Transaction
 from keystrand.keys.allocation import Demand, Lane
 from keystrand.model.errors import StoreFailure
 from keystrand.model.key import SourceKind, Strength
+
+_log = logging.getLogger(__name__)
 
 CONFIRMATION_OCTETS = 32
 """The first bytes of every block: the one-time key of its confirmation (RFC 8439, 2.5), never handed out."""
@@ -95,9 +100,27 @@ class Waiting(NamedTuple):
 class BlockGone(StoreFailure):
     """A block is not in the store any more: it was used up, grew too old, or was destroyed with what a peer lost."""
 
+    why = "a block is not in the store any more"
+
     def __init__(self, block_id: str) -> None:
-        super().__init__("a block is not in the store any more")
+        super().__init__(self.why)
         self.block_id = block_id
+
+
+class BlockDamaged(BlockGone):
+    """A block does not open: its row was altered or moved, or the disk has a fault. Nothing of it can be used."""
+
+    why = "a block does not open: it was altered or moved, or sealed under another key"
+
+
+async def give_up(
+    tx: Transaction, destroy: Callable[[Transaction, Iterable[str]], Awaitable[None]], names: Collection[str]
+) -> None:
+    """Destroy blocks that do not open, and have log and audit say so."""
+    if names:
+        await destroy(tx, names)
+        tx.note("block_damaged", blocks=[id_in(name) for name in names])
+        _log.error("blocks that do not open were destroyed: %s", ", ".join(names))
 
 
 def names_of(block_id: str, link: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from keystrand.edge.lasting import lasting
 from keystrand.edge.store.audit_tail import AuditEnd
 from keystrand.edge.store.session import Backend, Session
 from keystrand.edge.store.worker import Worker
@@ -121,7 +122,7 @@ class Committer:
         self.audit_thread = Worker("audit")
         self.failed: asyncio.Future[StoreFailure] = asyncio.get_running_loop().create_future()
         """Done once the store cannot go on: the process must say so and stop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = lasting(self._run(), "the commit of batches", self.fail)
 
     def do(self, operation: Operation[T]) -> "asyncio.Future[T]":
         """Run `operation` in the next batch; the result comes when it is durable, with its audit records.
@@ -211,13 +212,20 @@ class Committer:
             return OperationFailed(f"an operation failed: {type(error).__name__}")
 
     def _stop(self, batch: Sequence[tuple[Operation[Any], "asyncio.Future[Any]"]], error: Exception) -> None:
-        """Refuse everything from now on."""
+        """Fail by `error`, and refuse the batch under way."""
+        if not isinstance(error, StoreFailure):
+            _log.critical("the key store failed", exc_info=error)
         failure = error if isinstance(error, StoreFailure) else StoreFailure(f"the key store failed: {error}")
-        _log.critical(
-            "%s: nothing is handed out any more", failure.message, exc_info=None if failure is error else error
-        )
+        self.fail(failure)
+        self._give_up(batch, failure)
+
+    def fail(self, failure: StoreFailure) -> None:
+        """Refuse everything from now on; the process must stop. Again does nothing."""
+        if self.failed.done():
+            return
+        _log.critical("%s: nothing is handed out any more", failure.message)
         self.failed.set_result(failure)
-        self._give_up([*batch, *self._waiting], failure)
+        self._give_up(self._waiting, failure)
         self._waiting = []
 
     def _give_up(self, batch: Sequence[tuple[Operation[Any], "asyncio.Future[Any]"]], failure: StoreFailure) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keystrand.crypto.labels import KEYRING_ENTRY, KEYRING_TAG_KEY, KEYRING_WRAPPING_KEY, bound
 from keystrand.crypto.secret import Secret
 from keystrand.edge.store.keyring_file import Sheet, alone_with, read_sheet, wrapped_keys, write_sheet
-from keystrand.model.errors import StoreFailure
+from keystrand.model.errors import InvalidInput, KeystrandError, StoreFailure
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -140,6 +140,18 @@ class FileKeyring:
         return hmac.digest(self._tag_key, msgspec.json.encode(msgspec.structs.replace(sheet, tag=b"")), "sha256")
 
 
+class KeyringFault(KeystrandError):
+    """The keyring did not do what it was asked. Nothing hangs on it yet, and it may do so later."""
+
+    id = "keyring-fault"
+    http_status = 503
+    default_hint = "see that the keyring's file, or its token, is there and can be used"
+
+
+class SealBroken(StoreFailure):
+    """A sealed row does not open, though its data key is there: it was altered or moved."""
+
+
 class Sealer:
     """Seals and opens the store's rows under the data keys of a keyring; it keeps their ciphers at hand.
 
@@ -154,7 +166,7 @@ class Sealer:
     def seal(self, epoch: int, content: bytes | bytearray | memoryview, place: bytes) -> bytes:
         """Return `content` sealed for `place` (`crypto.labels.bound`): nonce, ciphertext, tag.
 
-        Raises `StoreFailure` where the epoch is not there or has sealed as often as its key may.
+        Raises `StoreFailure` where the epoch is not there or has sealed as often as its key may, and `KeyringFault`.
         """
         cipher = self._ciphers.get(epoch) or self._cipher(epoch)
         seals = self._seals[epoch]
@@ -167,16 +179,30 @@ class Sealer:
     def open(self, epoch: int, sealed: bytes, place: bytes) -> Secret:
         """Return what was sealed for `place`.
 
-        Raises `StoreFailure` where the epoch is destroyed, or the row was altered or moved.
+        Raises `StoreFailure` where the epoch is destroyed, `SealBroken` where the row was altered or moved, and
+        `KeyringFault`.
         """
-        return opened(self._ciphers.get(epoch) or self._cipher(epoch), sealed, place, "a sealed row of the key store")
+        cipher = self._ciphers.get(epoch) or self._cipher(epoch)
+        try:
+            return opened(cipher, sealed, place, "a sealed row of the key store")
+        except StoreFailure as error:
+            raise SealBroken(error.message, hint=error.hint) from None
+
+    def adopt(self, epoch: int, key: Secret) -> None:
+        """Take the new data key of an epoch: what is sealed under it needs the keyring no more."""
+        self._ciphers[epoch] = AESGCM(key.view())
+        self._seals[epoch] = 0
 
     def forget(self, epoch: int) -> None:
         """Drop the cipher of an epoch, before its data key is destroyed."""
         self._ciphers.pop(epoch, None)
 
     def _cipher(self, epoch: int) -> AESGCM:
-        with self._keyring.open(epoch) as key:
+        try:
+            key = self._keyring.open(epoch)
+        except InvalidInput as error:  # no fault of who asked for something that needs it
+            raise KeyringFault(error.message, hint=error.hint) from error
+        with key:
             cipher = self._ciphers[epoch] = AESGCM(key.view())
         self._seals.setdefault(epoch, 0)
         return cipher

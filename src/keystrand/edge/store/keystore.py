@@ -18,12 +18,14 @@ import msgspec
 from msgspec import Struct
 
 from keystrand.crypto.labels import STORE_MARK, bound
+from keystrand.edge.lasting import Patience, lasting
 from keystrand.edge.store import fencing, peers, schema
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.audit_tail import NOWHERE, AuditEnd, Remembered
 from keystrand.edge.store.committer import Committer, Transaction
+from keystrand.edge.store.epochs import RESTORED_HINT, Epochs
 from keystrand.edge.store.holdings import Holdings, Limits
-from keystrand.edge.store.keyring import Keyring, Sealer
+from keystrand.edge.store.keyring import Keyring, KeyringFault, Sealer
 from keystrand.edge.store.pools import Pools
 from keystrand.edge.store.session import Backend, Session
 from keystrand.edge.store.sweep import Swept, sweep
@@ -31,23 +33,22 @@ from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
 from keystrand.model.errors import StoreFailure
 from keystrand.operate.audit import AuditRecord
 
-_log = logging.getLogger(__name__)
+__all__ = ["RESTORED_HINT", "KeyStore", "Run", "StoreIdentity", "Terms", "identity", "open_store"]
 
-RESTORED_HINT = (
-    "a store is never restored: move the store, its keyring and its audit away at this KME, start it with a new store,"
-    " and its peers will drop what they shared with the old one"
-)
+_log = logging.getLogger(__name__)
 
 
 class Terms(Struct, frozen=True, kw_only=True):
     """How long things last, in seconds. `epoch_s`: how long one data key seals what comes.
 
     What is used of it can be read, by who has the keyring, for that time more and a sweep's: then its key is destroyed.
+    `keyring_s`: how long that may fail, or the next epoch may not begin, before the process stops.
     """
 
     epoch_s: float = 600.0
     sweep_s: float = 1.0
     checkpoint_s: float = 60.0
+    keyring_s: float = 60.0
     limits: Limits = Limits(replay_s=10.0, retention_s=86_400.0)
 
 
@@ -77,6 +78,7 @@ class KeyStore:
         self.pools = Pools(self._sealer, store_id)
         self.holdings = Holdings(self._sealer, store_id, terms.limits)
         self.epoch = 0
+        self._data_keys = Epochs(keyring, terms.keyring_s)
         self.swept: Callable[[Swept], None] = lambda _: None
         """Told of every sweep that did something."""
         self.looked_around: Callable[[], Awaitable[None]] = _nothing
@@ -139,12 +141,13 @@ class KeyStore:
         """Open the first epoch and start to sweep."""
         await self.next_epoch()
         await self.committer.do(self._void_left)
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(run()) for run in (self._sweep_for_ever, self._turn_epochs, self._checkpoint_for_ever)
-        ]
+        work = {
+            "the sweep": self._sweep_for_ever, "the turn of the epochs": self._turn_epochs,
+            "the signing of the audit": self._checkpoint_for_ever,
+        }  # fmt: skip
         if self._backend.lease_s:
-            self._tasks.append(loop.create_task(self._look_around_for_ever()))
+            work["the look at the other writers"] = self._look_around_for_ever
+        self._tasks = [lasting(run(), what, self.committer.fail) for what, run in work.items()]
 
     async def _void_left(self, tx: Transaction) -> None:
         """End what this writer had under way with several KMEs when it was last stopped: they may hold it."""
@@ -152,11 +155,15 @@ class KeyStore:
             tx.note("void", orders=list(orders), why="this process was stopped while they were under way")
 
     async def next_epoch(self) -> None:
-        """Seal what comes from now on under a new data key. It is durable in the keyring before anything needs it."""
+        """Seal what comes from now on under a new data key. It is durable in the keyring before anything needs it.
+
+        Raises `KeyringFault` where there is none: all goes on under the old one.
+        """
 
         async def reserve(tx: Transaction) -> None:
-            no = await _settle_epochs(tx.session, self._keyring) + 1
-            await asyncio.get_running_loop().run_in_executor(None, self._keyring.create, no)
+            no = await self._data_keys.settle(tx.session) + 1
+            with await self._data_keys.create(no) as key:
+                self._sealer.adopt(no, key)
             await tx.run("UPDATE epoch SET closed = 1 WHERE writer = ?", self._backend.writer)
             await tx.run("INSERT INTO epoch(no, writer, closed) VALUES(?, ?, 0)", no, self._backend.writer)
             # at once: who seals under the old one after this could lose its key to the next sweep
@@ -165,12 +172,12 @@ class KeyStore:
         await self.committer.do(reserve)
 
     async def sweep(self) -> Swept:
-        """Carry out what is due, and destroy the data keys of epochs that ended."""
+        """Carry out what is due, and destroy the data keys of epochs that ended. Raises `StoreFailure`."""
         done = await self.committer.do(self._sweep)
+        # only after the commit: until then their rows could come back
         for epoch in done.ended_epochs:
-            # only after the commit: until then its rows could come back
-            await asyncio.get_running_loop().run_in_executor(None, self._sealer.forget, epoch)
-            await asyncio.get_running_loop().run_in_executor(None, self._keyring.destroy, epoch)
+            self._sealer.forget(epoch)
+        await self._data_keys.destroy(done.ended_epochs)
         return done
 
     async def _sweep(self, tx: Transaction) -> Swept:
@@ -184,26 +191,31 @@ class KeyStore:
         return done
 
     async def _sweep_for_ever(self) -> None:
-        with contextlib.suppress(StoreFailure):
-            while True:
-                await asyncio.sleep(self._terms.sweep_s)
+        while True:
+            await asyncio.sleep(self._terms.sweep_s)
+            done = await self.sweep()
+            while done.more:
                 done = await self.sweep()
-                while done.more:
-                    done = await self.sweep()
-                self.swept(done)
+            self.swept(done)
 
     async def _checkpoint_for_ever(self) -> None:
         """Sign the audit's end in idle times too."""
-        with contextlib.suppress(StoreFailure):
-            while True:
-                await asyncio.sleep(self._terms.checkpoint_s)
-                await self.committer.audit_thread.run(self.audit.checkpoint)
+        while True:
+            await asyncio.sleep(self._terms.checkpoint_s)
+            await self.committer.audit_thread.run(self.audit.checkpoint)
 
     async def _turn_epochs(self) -> None:
-        with contextlib.suppress(StoreFailure):
-            while True:
-                await asyncio.sleep(self._terms.epoch_s)
+        patience, pause_s = Patience("the next epoch does not begin", self._terms.keyring_s), self._terms.epoch_s
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
                 await self.next_epoch()
+            except KeyringFault as error:
+                patience.bear(error)
+                pause_s = self._terms.sweep_s
+            else:
+                patience.over()
+                pause_s = self._terms.epoch_s
 
     # Where other processes write this store too
 
@@ -223,7 +235,8 @@ class KeyStore:
         for writer in lost:
             await fencing.take_over(tx, writer)
         if lost:
-            await _settle_epochs(tx.session, self._keyring)
+            with contextlib.suppress(KeyringFault):  # the next epoch's beginning does it again
+                await self._data_keys.settle(tx.session)
         tx.writes += 1  # the commit itself says that this writer lives
         return lost
 
@@ -237,10 +250,9 @@ class KeyStore:
         await self.pools.forget_gone(session)
 
     async def _look_around_for_ever(self) -> None:
-        with contextlib.suppress(StoreFailure):
-            while True:
-                await asyncio.sleep(self._backend.lease_s / fencing.BEATS)
-                await self.look_around()
+        while True:
+            await asyncio.sleep(self._backend.lease_s / fencing.BEATS)
+            await self.look_around()
 
     async def close(self) -> None:
         """Finish what waits and let go of everything."""
@@ -288,11 +300,14 @@ async def _is_new(backend: Backend) -> bool:
 async def open_store(
     backend: Backend, keyring: Keyring, audit: AuditFile, store_id: str, clock: Callable[[], float], terms: Terms
 ) -> KeyStore:
-    """Return the store behind `backend`, ready for work. Raises `StoreFailure` where it was put back from a copy."""
+    """Return the store behind `backend`, ready for work.
+
+    Raises `StoreFailure` where it was put back from a copy, and `KeyringFault`.
+    """
     head = await _take_head(backend)
     records = msgspec.json.decode(head.tail, type=list[AuditRecord])
     audit.recover(Remembered(head.generation, head.audited, records, AuditEnd(head.audit_seq, head.audit_head)))
-    await _settle_epochs(await backend.begin(), keyring)
+    await Epochs(keyring, terms.keyring_s).settle(await backend.begin())
     await backend.rollback()
     committer = Committer(
         backend, audit, clock, fence=head.fence, generation=head.generation,
@@ -338,31 +353,3 @@ async def _take_head(backend: Backend) -> _Head:
     if row is None:
         raise StoreFailure("the store has no place for this writer")
     return _Head(*row)
-
-
-def _refuse_restored(generation: int, remembered: int, where: str) -> None:
-    # one more than the store has is a commit that the machine's stop undid; its audit was faster
-    if remembered > generation + 1:
-        raise StoreFailure(
-            f"the store is at commit {generation}, but its {where} remembers commit {remembered}: it was put back from"
-            " a copy", hint=RESTORED_HINT,
-        )  # fmt: skip
-
-
-async def _settle_epochs(session: Session, keyring: Keyring) -> int:
-    """Return the number of the latest epoch, 0 for none, and destroy data keys of epochs that the store does not have.
-
-    Only within the transaction: nobody begins an epoch meanwhile. Raises `StoreFailure` where the store is a copy.
-    """
-    loop = asyncio.get_running_loop()
-    held = set(await loop.run_in_executor(None, keyring.epochs))
-    known = {no for (no,) in await session.rows("SELECT no FROM epoch")}
-    _refuse_restored(max(known, default=0), max(held, default=0), "keyring")
-    if lost := known - held:
-        raise StoreFailure(
-            f"the data key of epoch {min(lost)} was destroyed: the store was put back from a copy", hint=RESTORED_HINT
-        )
-    for epoch in held - known:
-        # its end was committed, or its beginning was not
-        await loop.run_in_executor(None, keyring.destroy, epoch)
-    return max(known, default=0)

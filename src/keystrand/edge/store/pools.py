@@ -13,6 +13,7 @@ from keystrand.edge.store.blocks import (
     CONFIRMATION_OCTETS,
     LANE,
     LEAST_BLOCK_OCTETS,
+    BlockDamaged,
     BlockGone,
     Fresh,
     NewBlock,
@@ -20,20 +21,21 @@ from keystrand.edge.store.blocks import (
     Pool,
     Waiting,
     allowed,
+    give_up,
     id_in,
     lane_of,
     names_of,
 )  # fmt: skip
 from keystrand.edge.store.committer import Transaction
-from keystrand.edge.store.keyring import Sealer
+from keystrand.edge.store.keyring import SealBroken, Sealer
 from keystrand.edge.store.session import Session
 from keystrand.keys.allocation import Demand, Lane, Piece
 from keystrand.model.errors import InvalidInput, StoreFailure
 from keystrand.model.key import SourceKind, Strength
 
 __all__ = [
-    "CONFIRMATION_OCTETS", "LEAST_BLOCK_OCTETS", "BlockGone", "Fresh", "NewBlock", "OpenBlock", "Pool", "Pools",
-    "Waiting",
+    "CONFIRMATION_OCTETS", "LEAST_BLOCK_OCTETS", "BlockDamaged", "BlockGone", "Fresh", "NewBlock", "OpenBlock", "Pool",
+    "Pools", "Waiting",
 ]  # fmt: skip
 
 _NAMED = 64
@@ -56,11 +58,6 @@ class Pools:
         """Epochs that the latest marking named: batch after batch uses the same, and a mark stays."""
 
     # Pools and their stock
-
-    async def known(self, session: Session) -> tuple[Pool, ...]:
-        """Return all pools."""
-        rows = await session.rows("SELECT id, link, source, master FROM pool ORDER BY id")
-        return tuple(Pool(i, link, SourceKind(source), master) for i, link, source, master in rows)
 
     async def find(self, session: Session, link: str, source: SourceKind, master: str) -> Pool | None:
         """Return a pool, None where no block for it has ever come."""
@@ -337,29 +334,35 @@ class Pools:
             " JOIN block_seal s ON s.block_id = b.block_id"
             " WHERE b.epoch IN (SELECT no FROM epoch WHERE closed = 1 AND spent = 1) LIMIT ?"
         )
-        moved = []
-        for name, old, sealed, label, qber, cursor in await tx.rows(sql, at_most):
+        moved, damaged, rows = [], [], await tx.rows(sql, at_most)
+        for name, old, sealed, label, qber, cursor in rows:
             place = self._place(name, label, qber)
-            with self._sealer.open(old, sealed, place) as content:
+            try:
+                content = self._sealer.open(old, sealed, place)
+            except SealBroken:
+                damaged.append(name)
+                continue
+            with content:
                 content.zeroise_first(cursor)
                 moved.append((name, self._sealer.seal(epoch, content.view(), place)))
             self._forget_used(name, cursor)
+        await give_up(tx, self.destroy, damaged)
         await tx.run_many("UPDATE block_seal SET sealed = ? WHERE block_id = ?", [(new, name) for name, new in moved])
         await tx.run_many("UPDATE block SET epoch = ? WHERE block_id = ?", [(epoch, name) for name, _ in moved])
-        return len(moved)
+        return len(rows)
 
     async def content(self, session: Session, block_id: str) -> Secret:
-        """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone`, or `StoreFailure`."""
+        """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone` or `StoreFailure`."""
         opened = self._opened.get(block_id)
         while opened is None:
             epoch, sealed, place = await self._sealed(session, block_id)
             try:
                 # somebody else may have opened it meanwhile
                 opened = self._opened.get(block_id) or self._sealer.open(epoch, sealed, place)
-            except StoreFailure:
+            except StoreFailure as error:
                 # or sealed it under a later epoch, and this one has ended
                 if (await self._sealed(session, block_id))[0] == epoch:
-                    raise
+                    raise (BlockDamaged(block_id) if isinstance(error, SealBroken) else error) from None
                 continue
             self._opened[block_id] = opened
             if len(self._opened) > _OPENED:
