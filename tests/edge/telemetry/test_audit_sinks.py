@@ -257,6 +257,7 @@ def test_ocsf_goes_as_json_lines(tmp_path: Path) -> None:
         sinks.close(wait_s=DEADLINE_S)
         assert sinks.losses() == dict.fromkeys(urls, 0)
     assert tcp.octets.splitlines() == b"".join(http.bodies).splitlines() == file.read_bytes().splitlines() == expected
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 # -- sinks that are down or slow

@@ -16,6 +16,7 @@ from keystrand.edge.kme import confirming
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.denials import Allowance, Sparing
 from keystrand.edge.kme.links import Link
+from keystrand.edge.kme.losing import lose_rest, lose_shared
 from keystrand.edge.kme.messages import (
     ASSIGN_URL,
     CONFIRM_URL,
@@ -55,8 +56,6 @@ _HELLO_S = 1.0
 _RETRY_S = 0.2
 _TIMEOUT_S = 3.0
 _NOTICES = 200
-_VOIDED = 1000
-"""How many holdings one operation voids: the others wait for it some milliseconds."""
 _PATIENCE_S = 60.0
 """How long blocks may fail to open before the process stops."""
 _CHANGES, _CHANGES_S = 3, 60.0
@@ -204,8 +203,10 @@ class Peering:
         if standing is Standing.NEW_STORE:
             if not self._changes.take(kme):
                 raise PeerUnavailable("the KME at the other end has changed its store too often in a short time")
-            await _void_shared(self._store, kme)
+            await lose_shared(self._store, self.link)
         standing, behind = await _judge_marks(self._store, self.link, shown, self._sparing)
+        if standing is Standing.NEW_STORE:
+            self._doubted.set()  # greet it at once: the link is not used before
         if standing is Standing.ROLLED_BACK:
             self._distrust("the store of the KME at the other end was put back from a copy")
         return standing, behind
@@ -321,7 +322,8 @@ async def _judge_marks(
     async def judge(tx: Transaction) -> tuple[Standing, StoreMark | None]:
         standing, behind = await peers.standing_of_store(tx.session, link.peer_kme, shown)
         if standing is Standing.NEW_STORE:
-            await _drop_shared(tx, store, link, sparing)
+            await lose_rest(tx, store, link)
+            sparing.note(tx, "peer_has_new_store", link.peer_kme, None, kme=link.peer_kme, link=link.id)
         if standing is Standing.ROLLED_BACK:
             sparing.note(
                 tx, "peer_rolled_back", link.peer_kme, None, kme=link.peer_kme, generation=shown[0].generation
@@ -337,21 +339,3 @@ async def _judge_marks(
         _log.warning("%s has a new store: what was shared with the old one is destroyed", link.peer_kme)
         link.drop()
     return standing, behind
-
-
-async def _void_shared(store: KeyStore, kme: str) -> None:
-    """Void what is held of a peer's orders that it has lost, a part at a time: others are served in between."""
-    while await store.committer.do(lambda tx: store.holdings.void_some(tx, kme, at_most=_VOIDED)) == _VOIDED:
-        pass
-
-
-async def _drop_shared(tx: Transaction, store: KeyStore, link: Link, sparing: Sparing) -> None:
-    sql = "SELECT block_id FROM block WHERE pool IN (SELECT id FROM pool WHERE link = ?)"
-    blocks = [block_id for (block_id,) in await tx.rows(sql, link.id)]
-    await store.pools.destroy(tx, blocks)
-    orders = await store.holdings.void_some(tx, link.peer_kme, at_most=_VOIDED)
-    await peers.void_orders(tx, kme=link.peer_kme)
-    sparing.note(
-        tx, "peer_has_new_store", link.peer_kme, None, kme=link.peer_kme, link=link.id, blocks=len(blocks),
-        orders=orders,
-    )  # fmt: skip

@@ -265,20 +265,23 @@ class Holdings:
         sql = "SELECT 1 FROM holding WHERE order_id = ? AND sae = ? AND suspended_by = ?"
         return not by or await tx.row(sql, one.order_id, one.sae, by) is not None
 
-    async def void_some(self, tx: Transaction, kme: str, *, at_most: int) -> int:
-        """Void what is held of orders of `kme` and was not delivered, up to `at_most`; return how many that were."""
+    async def void_some(self, tx: Transaction, kme: str, *, at_most: int) -> tuple[str, ...]:
+        """Void what is held of orders of `kme` and was not delivered, up to `at_most`; return each one's order."""
         state = step(KeyState.ACTIVE, KeyEvent.VOID)
         # by the index of what is sealed: what has ended is far more
         due = (
             "SELECT order_id, sae FROM holding WHERE kme = ? AND sealed IS NOT NULL AND epoch >= 0"
             " AND state IN (?, ?) LIMIT ?"
         )
-        sql = f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due}) RETURNING epoch"  # noqa: S608  # constants
+        sql = (
+            f"UPDATE holding SET state = ?, sealed = NULL, until = ? WHERE (order_id, sae) IN ({due})"  # noqa: S608  # constants
+            " RETURNING order_id, epoch"
+        )
         until, waiting = tx.now + self._limits.retention_s, (KeyState.ACTIVE.value, KeyState.SUSPENDED.value)
         rows = await tx.rows(sql, state.value, until, kme, *waiting, at_most)
         tx.writes += bool(rows)
-        tx.spent.update(epoch for (epoch,) in rows)
-        return len(rows)
+        tx.spent.update(epoch for _, epoch in rows)
+        return tuple(order_id for order_id, _ in rows)
 
     async def _become(self, tx: Transaction, one: Holding, state: KeyState) -> None:
         if state in (KeyState.ACTIVE, KeyState.SUSPENDED):

@@ -6,6 +6,7 @@ JSON lines in a POST. A file: lines. None speaks TLS: to leave the host, send to
 
 import errno
 import http.client
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,14 +116,15 @@ class Http:
 
 
 class Lines:
-    """A file that grows by lines; it may be moved away between two writes."""
+    """A file that grows by lines, its owner's alone; it may be moved away between two writes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def send(self, messages: Sequence[bytes]) -> int:
         """Append the messages."""
-        with self._path.open("ab") as file:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
             file.write(b"\n".join(messages) + b"\n")
         return 0
 
