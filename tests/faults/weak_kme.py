@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from keystrand.edge.kme import __main__ as kme
-from keystrand.edge.store import audit_file, audit_segment, epochs, peers, sqlite
+from keystrand.edge.store import audit_file, audit_segment, epochs, own_marks, peers, sqlite
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.committer import Committer, Operation, Transaction
 from keystrand.edge.store.sqlite import SqliteBackend
@@ -85,6 +85,9 @@ def _see_nothing() -> None:
     def nothing(*_: Any, **__: Any) -> None:
         return
 
+    async def knows(*_: Any) -> Standing:
+        return Standing.CONTINUES
+
     def append(self: AuditFile, records: Sequence[AuditRecord], _: int) -> None:
         appended(self, records, self.last_generation + 1)
 
@@ -93,6 +96,7 @@ def _see_nothing() -> None:
     AuditFile.recover = nothing  # type: ignore[method-assign]
     epochs._refuse_restored = nothing
     vars(peers)["judge"] = lambda *_: Standing.CONTINUES
+    vars(own_marks)["OwnMarks"].judge = knows
 
 
 WEAKNESSES: dict[str, Callable[[], None]] = {

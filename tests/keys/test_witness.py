@@ -41,11 +41,22 @@ EVENTS = st.lists(st.sampled_from(["commit", "restart"]), max_size=20)
 
 @given(EVENTS, st.data())
 def test_a_store_that_only_goes_on_continues(events: list[str], data: st.DataObject) -> None:
-    """Whatever was seen of it, what it shows later continues that, through any number of restarts."""
+    """Whatever was seen of it, what it shows later continues that, through any number of restarts that know of it."""
     moments = lived(events)
     seen = data.draw(st.integers(0, len(moments) - 1))
     shown = data.draw(st.integers(seen, len(moments) - 1))
-    assert judge(moments[seen].mark, moments[shown].mark) is Standing.CONTINUES
+    said = moments[seen].mark
+    assert judge(said, moments[shown].mark, (said,)) is Standing.CONTINUES
+
+
+@given(EVENTS, st.integers(0, 20), st.integers(0, 20))
+def test_a_run_that_does_not_know_what_was_seen_proves_nothing(events: list[str], more: int, since: int) -> None:
+    """However far a copy had come before it was started again, another run's mark that it names is not the one seen."""
+    seen = lived(["commit", *events])[-1]
+    copy = Life(seen.store, seen.run + 1000, seen.generation + more, seen.generation + more + since)
+    other = seen._replace(generation=seen.generation - 1).mark
+    for known in ((), (other,), (copy.mark,)):
+        assert judge(seen.mark, copy.mark, known) is Standing.UNPROVEN
 
 
 @given(EVENTS, st.data())
@@ -64,7 +75,8 @@ def test_a_store_that_was_put_back_is_found(events: list[str], lost: int, since:
     seen = lived(["commit"] * lost + events)[-1]
     begun = seen.generation - lost
     copy = Life(seen.store, seen.run + 1000, begun, begun + since)
-    assert judge(seen.mark, copy.mark) is Standing.ROLLED_BACK
+    for known in ((), (seen.mark,)):
+        assert judge(seen.mark, copy.mark, known) is Standing.ROLLED_BACK
 
 
 @given(EVENTS, st.integers(0, 30))

@@ -41,7 +41,7 @@ from keystrand.edge.pki import Kind
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import WRITERS
-from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
+from keystrand.model.errors import NoKeyAvailable, PeerUnavailable, StoreFailure
 from keystrand.model.key import SourceKind
 
 BLOCK = 512
@@ -107,9 +107,14 @@ async def issues(net: Network, link: str, slave: str) -> None:
 # A store that was put back
 
 
+@pytest.mark.parametrize("restarts", [0, 3])
+@pytest.mark.parametrize("says_hello", ["copy", "peer"])
 @in_loop
-async def test_a_copy_that_catches_up_is_found(tmp_path: Path) -> None:
-    """Store, keyring and audit are put back, and commit more than was ever seen before the other end is heard of."""
+async def test_a_copy_that_catches_up_is_found(tmp_path: Path, restarts: int, says_hello: str) -> None:
+    """Store, keyring and audit are put back, and commit more than was ever seen before the other end is heard of.
+
+    They may be started again meanwhile, any number of times; whoever greets the other first, the copy ends for good.
+    """
     async with running(tmp_path) as net:
         await net.a.stop()
         shutil.copytree(net.a.stores, tmp_path / "copy")
@@ -129,23 +134,58 @@ async def test_a_copy_that_catches_up_is_found(tmp_path: Path) -> None:
         shutil.rmtree(net.a.stores)
         shutil.copytree(tmp_path / "copy", net.a.stores)
         net.a.wires["ab"].faults[HELLO_URL] = [Fault.UNREACHED] * 1000
+        net.b.wires["ab"].faults[HELLO_URL] = [Fault.UNREACHED] * 1000
         await net.a.start()
         while net.a.store.mark.generation <= seen.generation + 5:
             await add_block(
                 net.a, "ab", "a", bytes(BLOCK), f"00000000-0000-4000-8000-{net.a.store.mark.generation:012}"
             )
-        net.a.wires["ab"].faults.clear()
-
-        async def stopped() -> bool:
-            return bool(net.a.failures)
-
-        await until(stopped)
-        assert "put back from a copy" in net.a.failures[0].message
+        for _ in range(restarts):
+            await net.a.stop()
+            await net.a.start()
+        greeter = net.a if says_hello == "copy" else net.b
+        greeter.wires["ab"].faults.clear()
+        if says_hello == "peer":
+            net.b.peerings["ab"].doubt("a test")
+        async with asyncio.timeout(10):
+            failure = await asyncio.shield(net.a.store.committer.failed)
+        assert "put back from a copy" in failure.message
         assert not net.a.links["ab"].trusted
-        assert "peer_rolled_back" in net.b.actions()
+        with pytest.raises(StoreFailure):
+            await net.a.take("sae-a", "sae-b", [])
+        assert await net.b.rows("SELECT start, generation FROM witness") == [(seen.start, seen.generation)]
+        assert net.a.actions()[-1] == "put_back"
+        await net.a.stop()
+        for _ in range(3):
+            with pytest.raises(StoreFailure, match="put back from a copy"):
+                await net.a.start()
 
 
-@pytest.mark.parametrize("proof", ["", "0" * 64, "true"])
+@in_loop
+async def test_a_store_that_only_starts_again_is_trusted(tmp_path: Path) -> None:
+    """However often, at either end or both, by stop or crash; both remember the run that is."""
+    async with running(tmp_path) as net:
+        for no in range(4):
+            for kme in (net.a, net.b)[no % 2 :]:
+                await (kme.stop() if no < 2 else kme.kill())
+            for kme in (net.b, net.a):
+                if not kme.up:
+                    await kme.start()
+            await net.trusted()
+            await net.fill(BLOCK)
+            await issues(net, "ab", "sae-b")
+
+            async def seen() -> bool:
+                shown = [await one.rows("SELECT start FROM witness WHERE kme <> 'c'") for one in (net.b, net.a)]
+                return shown == [[(one.store.mark.start,)] for one in (net.a, net.b)]
+
+            await until(seen)
+        assert unharmed(net.a)
+        assert unharmed(net.b)
+        assert "peer_rolled_back" not in (*net.a.actions(), *net.b.actions())
+
+
+@pytest.mark.parametrize("proof", ["", "0" * 64, "true", "none"])
 @in_loop
 async def test_an_accusation_without_proof_costs_one_link(tmp_path: Path, proof: str) -> None:
     """What this store never said, and what it said and has not gone behind, accuses nobody: other links go on."""
@@ -155,8 +195,8 @@ async def test_an_accusation_without_proof_costs_one_link(tmp_path: Path, proof:
         liar = Liar("b")
 
         def accuse(hello: Any) -> Any:
-            behind = hello["mark"] if proof == "true" else hello["mark"] | {"generation": 1 << 50, "proof": proof}
-            return {"mark": mark(), "behind": behind}
+            seen = hello["mark"] if proof == "true" else hello["mark"] | {"generation": 1 << 50, "proof": proof}
+            return {"mark": mark(), "seen": [] if proof == "none" else [seen], "doubted": True}
 
         liar.answers[HELLO_URL] = accuse
         net.a.wires["ab"].there = liar
@@ -194,13 +234,14 @@ async def test_a_writer_that_a_copy_does_not_know(tmp_path: Path) -> None:
     """A process of a new name tells of its neighbours: the one that was seen and is not there tells of the copy."""
     async with running(tmp_path, names="a") as net:
         one, two = mark(writer="one", generation=50), mark(writer="two", generation=30)
-        assert (await say(net, HELLO_URL, {"mark": one, "others": [two]}))[1]["behind"] is None
+        assert not (await say(net, HELLO_URL, {"mark": one, "others": [two]}))[1]["doubted"]
         new = mark(writer="new", start="s9", begun=0, generation=900)
         answer = (await say(net, HELLO_URL, {"mark": new, "others": [one, two]}))[1]
-        assert answer.get("behind") is None
+        assert not answer["doubted"]
         for others in ([], [one], [one, two | {"start": "s0", "begun": 20, "generation": 25}]):
             answer = (await say(net, HELLO_URL, {"mark": new, "others": others}))[1]
-            assert answer["behind"]["writer"] in ("one", "two")
+            assert answer["doubted"]
+            assert {seen["writer"] for seen in answer["seen"]} == {"one", "two", "new"}
 
 
 @in_loop

@@ -115,7 +115,11 @@ class Kme:
     async def start(self) -> None:
         """Open the store and begin."""
         backend = SqliteBackend(self.stores / "store")
-        store_id, new, _ = await identity(backend)
+        try:
+            store_id, new, _ = await identity(backend)
+        except BaseException:
+            await backend.close()
+            raise
         master = Secret(self.name.encode().ljust(32, b"."))
         keyring = FileKeyring(self.stores / "keys" / "ring", master, store_id, new=new)
         signer = open_signer(self.stores / "audit.pem", make=True)

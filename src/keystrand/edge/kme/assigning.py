@@ -82,7 +82,7 @@ class Assigner:
         """Remember how far the peer's store has come. Raises `PolicyDenied` where it is another, or went back."""
         if self._store.shown.goes_on(kme, mark, tx.now):
             return
-        if await peers.standing_of(tx.session, kme, mark) is not Standing.CONTINUES:
+        if await peers.standing_of(tx.session, kme, (mark,), all_writers=False) is not Standing.CONTINUES:
             raise PolicyDenied("your store is not the one that was seen before: say hello first")
         await peers.witness(tx, kme, mark)
         self._store.shown.witnessed(kme, mark, tx.now)

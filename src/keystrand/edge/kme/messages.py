@@ -54,6 +54,7 @@ USED = 64
 """How many blocks a verdict names at most: the next one names more."""
 Why = Annotated[str, Meta(max_length=512)]
 Marks = Annotated[tuple[StoreMark, ...], Meta(max_length=WRITERS - 1)]
+Seen = Annotated[tuple[StoreMark, ...], Meta(max_length=WRITERS)]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,18 +80,25 @@ class BlockAnswer(_Part, frozen=True, kw_only=True):
 
 
 class Hello(_Part, frozen=True, kw_only=True):
-    """How far the sender's store has come; sent at first and again as it goes on. `others`: what else writes it."""
+    """How far the sender's store has come; sent at first and again as it goes on. `others`: what else writes it.
+
+    `seen` is what it remembers of the receiver's store. `known` is what the receiver has said that it remembers, as far
+    as it lies in the past of the sender's store.
+    """
 
     mark: StoreMark
     others: Marks = ()
+    seen: Seen = ()
+    known: Seen = ()
 
 
-class HelloAnswer(_Part, frozen=True, kw_only=True):
-    """The same of the answering store. `behind`: the sender's store is older than this, which was seen of it before."""
+class HelloAnswer(Hello, frozen=True, kw_only=True):
+    """The same of the answering store; `known` is of the hello's `seen`.
 
-    mark: StoreMark
-    others: Marks = ()
-    behind: StoreMark | None = None
+    `doubted`: the sender's store is not taken for the one that was seen before, which `seen` tells of.
+    """
+
+    doubted: bool = False
 
 
 class BlockTag(_Part, frozen=True, kw_only=True):

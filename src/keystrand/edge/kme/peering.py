@@ -40,7 +40,7 @@ from keystrand.edge.store import peers
 from keystrand.edge.store.blocks import give_up
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keyring import KeyringFault
-from keystrand.edge.store.keystore import RESTORED_HINT, KeyStore
+from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import BlockGone, Fresh
 from keystrand.edge.store.session import Session
 from keystrand.formats import etsi014
@@ -60,6 +60,8 @@ _PATIENCE_S = 60.0
 """How long blocks may fail to open before the process stops."""
 _CHANGES, _CHANGES_S = 3, 60.0
 """How often a peer may come with another store: each time much is destroyed."""
+_ACCEPTED = (Standing.CONTINUES, Standing.NEW_STORE)
+"""How a peer's store may stand for its link to be used."""
 
 
 class Peering:
@@ -71,6 +73,8 @@ class Peering:
     ) -> None:  # fmt: skip
         self._store, self.link, self._connection, self._background = store, link, connection, background
         self._shown = -1
+        self._known: tuple[StoreMark, ...] = ()
+        """What the other end remembers of this store, as far as it lies in its past."""
         self._run = ("", "", "")
         """The run of the other end's store that answered last, and was found to go on from what was seen."""
         self._changes, self._sparing = Allowance(_CHANGES, _CHANGES_S), Sparing()
@@ -118,7 +122,11 @@ class Peering:
         run = (assigned.mark.store, assigned.mark.writer, assigned.mark.start)
         if run == self._run:
             return assigned
-        shown = await peers.standing_of(await self._store.reader(), self.link.peer_kme, assigned.mark)
+        shown = await peers.standing_of(
+            await self._store.reader(), self.link.peer_kme, (assigned.mark,), all_writers=False
+        )
+        if shown is Standing.UNPROVEN:
+            return assigned  # it was started again: what its store knows the next hello tells
         if shown is not Standing.CONTINUES:
             self.link.trusted, self.link.trouble = False, "the KME at the other end has another store than before"
             raise InDoubt(self.link.trouble)
@@ -147,25 +155,40 @@ class Peering:
             self._doubted.clear()
 
     async def _greet_once(self) -> None:
-        mark, *others = await self._store.marks()
-        answer = await self.ask(HELLO_URL, Hello(mark=mark, others=tuple(others)), HelloAnswer)
-        if answer.behind:
-            await self._accused(mark, answer.behind)
-            return
-        self._shown = mark.generation
-        await self.judge(answer)
+        """Show how far this store has come, until the other end takes it for the one that it saw before.
 
-    async def _accused(self, mark: StoreMark, behind: StoreMark) -> None:
-        """Stop where this store has said itself what it is behind of. Raises `StoreFailure`.
-
-        Without that proof the other end may say what it wants: it costs its own link and no other.
+        A run of which it has seen nothing yet is shown twice: only then can it say that it knows what was seen.
         """
-        if await self._store.went_back_behind(behind):
-            raise StoreFailure(
-                f"{self.link.peer_kme} has seen a later commit of this store than {mark.generation}: it was put back"
-                " from a copy", hint=RESTORED_HINT,
-            )  # fmt: skip
+        for _ in range(2):
+            mark, answer = await self._shown_to_peer()
+            if not answer.doubted:
+                self._shown = mark.generation
+                await self.judge(answer)
+                return
         self._distrust("the KME at the other end says, without proof, that this store was put back from a copy")
+
+    async def _shown_to_peer(self) -> tuple[StoreMark, HelloAnswer]:
+        mark, *others = await self._store.own_marks.all()
+        seen = await peers.seen_of(await self._store.reader(), self.link.peer_kme)
+        hello = Hello(mark=mark, others=tuple(others), seen=seen, known=self._known)
+        answer = await self.ask(HELLO_URL, hello, HelloAnswer)
+        self._known = await self._look_back(answer.seen)
+        return mark, answer
+
+    async def _look_back(self, seen: Sequence[StoreMark]) -> tuple[StoreMark, ...]:
+        """Return what this store knows of what the other end remembers of it.
+
+        Raises `StoreFailure` where it has gone back behind what it has said itself. Without that proof the other end
+        may say what it wants: it costs its own link and no other.
+        """
+        known = []
+        for mark in seen:
+            standing = await self._store.own_marks.judge(mark)
+            if standing is Standing.ROLLED_BACK:
+                await self._store.own_marks.stop_behind(mark, self.link.peer_kme)
+            if standing is Standing.CONTINUES:
+                known.append(mark)
+        return tuple(known)
 
     def _distrust(self, why: str) -> None:
         if self.link.trusted or self.link.trouble != why:
@@ -174,42 +197,44 @@ class Peering:
         self.link.trusted, self.link.trouble = False, why
 
     async def hello(self, message: Hello) -> HelloAnswer:
-        """Return the answer to the other end's hello."""
-        standing, behind = await self._judge_shown((message.mark, *message.others))
-        mark, *others = await self._store.marks()
-        return HelloAnswer(
-            mark=mark, others=tuple(others), behind=behind if standing is Standing.ROLLED_BACK else None
-        )  # fmt: skip
+        """Return the answer to the other end's hello. Raises `StoreFailure` where this store is a copy."""
+        known = await self._look_back(message.seen)
+        standing = await self._judge_shown(message)
+        mark, *others = await self._store.own_marks.all()
+        seen = await peers.seen_of(await self._store.reader(), self.link.peer_kme)
+        return HelloAnswer(mark=mark, others=tuple(others), seen=seen, known=known, doubted=standing not in _ACCEPTED)
 
     async def judge(self, shown: HelloAnswer) -> None:
         """Go by what the other end shows of its store in answer to our mark: now both sides have judged each other."""
-        standing, _ = await self._judge_shown((shown.mark, *shown.others))
-        if standing is not Standing.ROLLED_BACK and not self.link.trusted:
+        standing = await self._judge_shown(shown)
+        if standing is Standing.UNPROVEN:
+            self._distrust("the store of the KME at the other end does not know what was seen of it before")
+        if standing in _ACCEPTED and not self.link.trusted:
             await self.link.look()
             self.link.trusted, self.link.trouble = True, ""
             self.link.greeted.set()
             self._fresh.set()
             self._news.set()
 
-    async def _judge_shown(self, shown: Sequence[StoreMark]) -> tuple[Standing, StoreMark | None]:
-        """Return what the other end's marks mean and behind which it is; remember them.
+    async def _judge_shown(self, shown: Hello) -> Standing:
+        """Return what the other end's marks mean, and remember them.
 
         What was shared with an earlier store is dropped. Raises `PeerUnavailable` where that comes too often.
         """
-        if len({mark.store for mark in shown}) != 1 or len({mark.writer for mark in shown}) != len(shown):
+        marks = (shown.mark, *shown.others)
+        if len({mark.store for mark in marks}) != 1 or len({mark.writer for mark in marks}) != len(marks):
             raise PeerUnavailable("the marks of the KME at the other end are not of one store")
-        kme = self.link.peer_kme
-        standing, _ = await peers.standing_of_store(await self._store.reader(), kme, shown)
-        if standing is Standing.NEW_STORE:
+        kme, session = self.link.peer_kme, await self._store.reader()
+        if await peers.standing_of(session, kme, marks, all_writers=True) is Standing.NEW_STORE:
             if not self._changes.take(kme):
                 raise PeerUnavailable("the KME at the other end has changed its store too often in a short time")
             await lose_shared(self._store, self.link)
-        standing, behind = await _judge_marks(self._store, self.link, shown, self._sparing)
+        standing = await _judge_marks(self._store, self.link, marks, shown.known, self._sparing)
         if standing is Standing.NEW_STORE:
             self._doubted.set()  # greet it at once: the link is not used before
         if standing is Standing.ROLLED_BACK:
             self._distrust("the store of the KME at the other end was put back from a copy")
-        return standing, behind
+        return standing
 
     # Confirmation
 
@@ -315,12 +340,12 @@ def _is_about(verdict: Verdict, order: Order) -> bool:
 
 
 async def _judge_marks(
-    store: KeyStore, link: Link, shown: Sequence[StoreMark], sparing: Sparing
-) -> tuple[Standing, StoreMark | None]:  # fmt: skip
+    store: KeyStore, link: Link, shown: Sequence[StoreMark], known: Sequence[StoreMark], sparing: Sparing
+) -> Standing:
     """Return what a peer's marks mean and remember them; with a new store what the old one shared is destroyed."""
 
-    async def judge(tx: Transaction) -> tuple[Standing, StoreMark | None]:
-        standing, behind = await peers.standing_of_store(tx.session, link.peer_kme, shown)
+    async def judge(tx: Transaction) -> Standing:
+        standing = await peers.standing_of(tx.session, link.peer_kme, shown, known, all_writers=True)
         if standing is Standing.NEW_STORE:
             await lose_rest(tx, store, link)
             sparing.note(tx, "peer_has_new_store", link.peer_kme, None, kme=link.peer_kme, link=link.id)
@@ -328,14 +353,14 @@ async def _judge_marks(
             sparing.note(
                 tx, "peer_rolled_back", link.peer_kme, None, kme=link.peer_kme, generation=shown[0].generation
             )  # fmt: skip
-        else:
+        elif standing in _ACCEPTED:
             for mark in shown:
                 await peers.witness(tx, link.peer_kme, mark)
             store.shown.witnessed(link.peer_kme, shown[0], tx.now)
-        return standing, behind
+        return standing
 
-    standing, behind = await store.committer.do_undoable(judge)
+    standing = await store.committer.do_undoable(judge)
     if standing is Standing.NEW_STORE:
         _log.warning("%s has a new store: what was shared with the old one is destroyed", link.peer_kme)
         link.drop()
-    return standing, behind
+    return standing

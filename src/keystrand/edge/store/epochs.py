@@ -11,13 +11,9 @@ from typing import Any
 from keystrand.crypto.secret import Secret
 from keystrand.edge.lasting import Patience
 from keystrand.edge.store.keyring import Keyring, KeyringFault
+from keystrand.edge.store.own_marks import RESTORED_HINT
 from keystrand.edge.store.session import Session
 from keystrand.model.errors import KeystrandError, StoreFailure
-
-RESTORED_HINT = (
-    "a store is never restored: move the store, its keyring and its audit away at this KME, start it with a new store,"
-    " and its peers will drop what they shared with the old one"
-)
 
 
 class Epochs:

@@ -7,7 +7,6 @@ is the fourth (`keys.witness`).
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import os
 import time
@@ -17,23 +16,23 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from keystrand.crypto.labels import STORE_MARK, bound
 from keystrand.edge.lasting import Patience, lasting
 from keystrand.edge.store import fencing, peers, schema
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.audit_tail import NOWHERE, AuditEnd, Remembered
 from keystrand.edge.store.committer import Committer, Transaction
-from keystrand.edge.store.epochs import RESTORED_HINT, Epochs
+from keystrand.edge.store.epochs import Epochs
 from keystrand.edge.store.holdings import Holdings, Limits
 from keystrand.edge.store.keyring import Keyring, KeyringFault, Sealer
+from keystrand.edge.store.own_marks import PUT_BACK, RESTORED_HINT, OwnMarks, Run
 from keystrand.edge.store.pools import Pools
 from keystrand.edge.store.session import Backend, Session
 from keystrand.edge.store.sweep import Swept, sweep
-from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
+from keystrand.keys.witness import StoreMark
 from keystrand.model.errors import StoreFailure
 from keystrand.operate.audit import AuditRecord
 
-__all__ = ["RESTORED_HINT", "KeyStore", "Run", "StoreIdentity", "Terms", "identity", "open_store"]
+__all__ = ["KeyStore", "Run", "StoreIdentity", "Terms", "identity", "open_store"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,17 +51,6 @@ class Terms(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits(replay_s=10.0, retention_s=86_400.0)
 
 
-class Run(NamedTuple):
-    """One run of a process: its random name, the generation it found, and the store's own key that proves marks.
-
-    The key is the store's own for life, so a copy that was put back has it as well.
-    """
-
-    start: str
-    begun: int
-    mark_key: bytes
-
-
 class KeyStore:
     """The store of one KME, made by `open_store`."""
 
@@ -71,8 +59,8 @@ class KeyStore:
         run: Run,
     ) -> None:  # fmt: skip
         self._backend, self._keyring, self.audit, self._terms = backend, keyring, audit, terms
-        self.id, self._run = store_id, run
-        self.committer = committer
+        self.id, self.committer = store_id, committer
+        self.own_marks = OwnMarks(backend, store_id, committer, run)
         self._sealer = Sealer(keyring)
         self.shown = peers.LastShown()
         self.pools = Pools(self._sealer, store_id)
@@ -90,43 +78,7 @@ class KeyStore:
     @property
     def mark(self) -> StoreMark:
         """What peers are shown of this store."""
-        run = self._run
-        return self._marked(self._backend.writer, run.start, run.begun, self.committer.generation)
-
-    def _marked(self, writer: str, start: str, begun: int, generation: int) -> StoreMark:
-        said = bound(STORE_MARK, self.id, writer, start, str(begun), str(generation))
-        proof = hmac.digest(self._run.mark_key, said, "sha256").hex()
-        return StoreMark(
-            store=self.id, writer=writer, start=start, begun=begun, generation=generation, proof=proof
-        )  # fmt: skip
-
-    async def marks(self) -> tuple[StoreMark, ...]:
-        """Return what peers are shown of all that write this store, this process first. Raises `StoreFailure`.
-
-        Of a copy that was put back the others' marks tell too, whatever name this process has.
-        """
-        if not self._backend.lease_s:
-            return (self.mark,)
-        sql = (
-            "SELECT writer, start, begun, generation FROM head WHERE writer <> ? AND generation > 0"
-            " ORDER BY beat DESC LIMIT ?"
-        )
-        rows = await (await self.reader()).rows(sql, self.writer, WRITERS - 1)
-        return (self.mark, *[self._marked(*row) for row in rows])
-
-    async def went_back_behind(self, seen: StoreMark) -> bool:
-        """Return whether this store has itself said `seen`, and is now older. Raises `StoreFailure`.
-
-        A mark that it never said is a peer's invention and proves nothing.
-        """
-        own = self._marked(seen.writer, seen.start, seen.begun, seen.generation)
-        if seen.store != self.id or not hmac.compare_digest(own.proof, seen.proof):
-            return False
-        if seen.writer == self.writer:
-            return judge(seen, self.mark) is Standing.ROLLED_BACK
-        sql = "SELECT writer, start, begun, generation FROM head WHERE writer = ?"
-        row = await (await self.reader()).row(sql, seen.writer)
-        return row is None or judge(seen, self._marked(*row)) is Standing.ROLLED_BACK
+        return self.own_marks.mark
 
     @property
     def writer(self) -> str:
@@ -138,7 +90,8 @@ class KeyStore:
         return await self._backend.reader()
 
     async def begin(self) -> None:
-        """Open the first epoch and start to sweep."""
+        """Begin this run, open its first epoch and start to sweep."""
+        await self.committer.do(self.own_marks.begin)
         await self.next_epoch()
         await self.committer.do(self._void_left)
         work = {
@@ -277,7 +230,7 @@ class StoreIdentity(NamedTuple):
 
 
 async def identity(backend: Backend) -> StoreIdentity:
-    """Return what the store is. Raises `StoreFailure` where it is of another format."""
+    """Return what the store is. Raises `StoreFailure` where it is of another format, or was found to be a copy."""
     session = await backend.begin()
     sql = "INSERT INTO meta(name, value) VALUES(?, ?) ON CONFLICT DO NOTHING"
     await session.run(sql, "format", schema.FORMAT)
@@ -287,6 +240,8 @@ async def identity(backend: Backend) -> StoreIdentity:
     await backend.commit()
     if meta["format"] != schema.FORMAT:
         raise StoreFailure(f"the store is of format {meta['format']}, this release writes {schema.FORMAT}")
+    if PUT_BACK in meta:
+        raise StoreFailure(meta[PUT_BACK], hint=RESTORED_HINT)
     session = await backend.reader()
     writer = await session.row("SELECT 1 FROM head WHERE writer = ? AND generation > 0", backend.writer)
     return StoreIdentity(str(meta["id"]), await _is_new(backend), writer is None)
@@ -313,7 +268,7 @@ async def open_store(
         backend, audit, clock, fence=head.fence, generation=head.generation,
         flush=lambda tx: store.pools.flush(tx),  # noqa: PLW0108  # the store comes after it
     )  # fmt: skip
-    run = Run(head.start, head.generation, bytes.fromhex(head.mark_key))
+    run = Run(os.urandom(8).hex(), head.generation, bytes.fromhex(head.mark_key))
     store = KeyStore(backend, keyring, audit, store_id, committer, terms, run)
     await store.begin()
     return store
@@ -328,7 +283,6 @@ class _Head(NamedTuple):
     audit_seq: int
     audit_head: str
     tail: str
-    start: str
     mark_key: str
 
 
@@ -339,16 +293,16 @@ async def _take_head(backend: Backend) -> _Head:
     """
     session = await backend.begin()
     sql = (
-        "INSERT INTO head(writer, fence, generation, audited, audit_seq, audit_head, tail, beat, start, begun)"
-        " VALUES(?, 0, 0, 0, ?, ?, '[]', 0, '', 0) ON CONFLICT DO NOTHING"
+        "INSERT INTO head(writer, fence, generation, audited, audit_seq, audit_head, tail, beat)"
+        " VALUES(?, 0, 0, 0, ?, ?, '[]', 0) ON CONFLICT DO NOTHING"
     )
     await session.run(sql, backend.writer, *NOWHERE)
     sql = (
-        "UPDATE head SET fence = fence + 1, start = ?, begun = generation WHERE writer = ?"
-        " RETURNING fence, generation, audited, audit_seq, audit_head, tail, start,"
+        "UPDATE head SET fence = fence + 1 WHERE writer = ?"
+        " RETURNING fence, generation, audited, audit_seq, audit_head, tail,"
         " (SELECT value FROM meta WHERE name = 'mark_key')"
     )
-    row = await session.row(sql, os.urandom(8).hex(), backend.writer)
+    row = await session.row(sql, backend.writer)
     await backend.commit()
     if row is None:
         raise StoreFailure("the store has no place for this writer")

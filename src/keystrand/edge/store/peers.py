@@ -1,6 +1,6 @@
 """What the store remembers of other KMEs: the highest mark seen of each one's store, and what each must yet be told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from keystrand.edge.store.committer import Transaction
@@ -8,7 +8,7 @@ from keystrand.edge.store.session import Session
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
 
-_SEEN = "SELECT store, writer, start, begun, generation, proof FROM witness WHERE kme = ?"
+_MARK = "store, writer, start, begun, generation, proof"
 
 
 class Notice(NamedTuple):
@@ -19,14 +19,10 @@ class Notice(NamedTuple):
     event: KeyEvent
 
 
-async def seen_of(session: Session, kme: str, writer: str) -> StoreMark | None:
-    """Return the highest mark seen of a peer's writer, of whatever store."""
-    row = await session.row(f"{_SEEN} AND writer = ?", kme, writer)
-    return _mark(*row) if row else None
-
-
-def _mark(store: str, writer: str, start: str, begun: int, generation: int, proof: str) -> StoreMark:
-    return StoreMark(store=store, writer=writer, start=start, begun=begun, generation=generation, proof=proof)
+async def seen_of(session: Session, kme: str) -> tuple[StoreMark, ...]:
+    """Return the highest mark seen of each writer of a peer's store."""
+    rows = await session.rows(f"SELECT {_MARK} FROM witness WHERE kme = ? LIMIT ?", kme, WRITERS)  # noqa: S608  # constants
+    return tuple(StoreMark(**dict(zip(StoreMark.__struct_fields__, row, strict=True))) for row in rows)
 
 
 _WITNESS_S = 0.5
@@ -36,7 +32,8 @@ _WITNESS_S = 0.5
 class LastShown:
     """The run of each peer's store that was witnessed last, and when: its next message need not be judged anew.
 
-    Within one run no store goes back. What is remembered durably may lag behind by `_WITNESS_S`.
+    Whether a run itself has gone back a single message cannot tell, since they overtake each other: hellos do. What is
+    remembered durably may lag behind by `_WITNESS_S`.
     """
 
     def __init__(self) -> None:
@@ -52,32 +49,23 @@ class LastShown:
         return (store, writer, start) == (shown.store, shown.writer, shown.start) and 0 <= now - at < _WITNESS_S
 
 
-async def standing_of(session: Session, kme: str, shown: StoreMark) -> Standing:
-    """Return what a peer's mark means beside what was seen of it before."""
-    seen = await seen_of(session, kme, shown.writer)
-    if seen is None and await session.row("SELECT 1 FROM witness WHERE kme = ? AND store <> ?", kme, shown.store):
-        return Standing.NEW_STORE
-    return judge(seen, shown)
+async def standing_of(
+    session: Session, kme: str, shown: Sequence[StoreMark], known: Collection[StoreMark] = (), *, all_writers: bool
+) -> Standing:
+    """Return what a peer's marks, all of one store, mean beside what was seen of it before.
 
-
-async def standing_of_store(
-    session: Session, kme: str, shown: Sequence[StoreMark]
-) -> tuple[Standing, StoreMark | None]:  # fmt: skip
-    """Return what the marks of all that write a peer's store mean, and behind which mark it has gone back, if any.
-
-    A writer that was seen and is not shown is one that the store does not know: it was put back to before it.
+    `known`: see `witness.judge`. With `all_writers` they are the marks of all that write it: a writer that was seen
+    and is not shown is one that the store does not know, so it was put back to before it.
     """
-    for mark in shown:
-        standing = await standing_of(session, kme, mark)
-        if standing is not Standing.CONTINUES:
-            behind = await seen_of(session, kme, mark.writer) if standing is Standing.ROLLED_BACK else None
-            return standing, behind
-    if len(shown) < WRITERS:
-        named = {mark.writer for mark in shown}
-        for row in await session.rows(_SEEN, kme):
-            if row[1] not in named:
-                return Standing.ROLLED_BACK, _mark(*row)
-    return Standing.CONTINUES, None
+    store = shown[0].store
+    seen = {mark.writer: mark for mark in await seen_of(session, kme)}
+    if any(mark.store != store for mark in seen.values()):
+        return Standing.NEW_STORE
+    standings = {judge(seen.get(mark.writer), mark, known) for mark in shown}
+    missing = all_writers and len(shown) < WRITERS and seen.keys() - {mark.writer for mark in shown}
+    if missing or Standing.ROLLED_BACK in standings:
+        return Standing.ROLLED_BACK
+    return Standing.UNPROVEN if Standing.UNPROVEN in standings else Standing.CONTINUES
 
 
 async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:

@@ -10,12 +10,14 @@ FORMAT = "5"
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    # one row a writing process: what it committed last, and the number that fences it off; `start` names its latest
-    # run, which found the generation `begun`. `tail`: the records of the commit `audited`, the latest that had any;
-    # `audit_seq` and `audit_head`: where the audit ended before them
+    # one row a writing process: what it committed last, and the number that fences it off. `tail`: the records of the
+    # commit `audited`, the latest that had any; `audit_seq` and `audit_head`: where the audit ended before them
     "CREATE TABLE IF NOT EXISTS head(writer TEXT PRIMARY KEY, fence BIGINT NOT NULL, generation BIGINT NOT NULL,"
     " audited BIGINT NOT NULL, audit_seq BIGINT NOT NULL, audit_head TEXT NOT NULL, tail TEXT NOT NULL,"
-    " beat DOUBLE PRECISION NOT NULL, start TEXT NOT NULL, begun BIGINT NOT NULL)",
+    " beat DOUBLE PRECISION NOT NULL)",
+    # one row a run of a writing process: it found the generation `begun`, at which the run before it had ended
+    "CREATE TABLE IF NOT EXISTS run(writer TEXT NOT NULL, begun BIGINT NOT NULL, start TEXT NOT NULL,"
+    " PRIMARY KEY(writer, begun)){clustered}",
     # what this KME has seen of its peers' stores
     "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
     " start TEXT NOT NULL, begun BIGINT NOT NULL, generation BIGINT NOT NULL, proof TEXT NOT NULL,"
