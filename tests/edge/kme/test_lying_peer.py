@@ -38,6 +38,7 @@ from keystrand.edge.kme.pair import Pair
 from keystrand.edge.kme.rotating import Rotating
 from keystrand.edge.kme.ways import PeerWays
 from keystrand.edge.pki import Kind
+from keystrand.edge.store import peers
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS as C
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import WRITERS
@@ -183,6 +184,21 @@ async def test_a_store_that_only_starts_again_is_trusted(tmp_path: Path) -> None
         assert unharmed(net.a)
         assert unharmed(net.b)
         assert "peer_rolled_back" not in (*net.a.actions(), *net.b.actions())
+
+
+@pytest.mark.parametrize("speaks", ["it", "the other"])
+@in_loop
+async def test_a_snapshot_that_goes_on_in_its_run_is_found(tmp_path: Path, speaks: str) -> None:
+    """A machine that is resumed at an earlier moment hears of it with the next hello of either end."""
+    async with running(tmp_path) as net:
+        await net.fill(BLOCK)
+        ahead = net.a.store.mark
+        ahead = net.a.store.own_marks.marked(ahead.writer, ahead.start, ahead.begun, ahead.generation + 1000)
+        await net.b.store.committer.do(lambda tx: peers.witness(tx, "a", ahead))
+        (net.a if speaks == "it" else net.b).peerings["ab"].doubt("a test")
+        async with asyncio.timeout(10):
+            failure = await asyncio.shield(net.a.store.committer.failed)
+        assert "put back from a copy" in failure.message
 
 
 @pytest.mark.parametrize("proof", ["", "0" * 64, "true", "none"])
