@@ -201,6 +201,40 @@ async def test_a_snapshot_that_goes_on_in_its_run_is_found(tmp_path: Path, speak
         assert "put back from a copy" in failure.message
 
 
+@in_loop
+async def test_a_retired_store_that_comes_back_is_found(tmp_path: Path) -> None:
+    """X, then a new store Y, then an old copy of X: it is no new store, and is shown how far X had come."""
+    async with running(tmp_path) as net:
+        await net.a.stop()
+        shutil.copytree(net.a.stores, tmp_path / "copy")
+        await net.a.start()
+        await net.trusted()
+        await net.fill(BLOCK)
+        await issues(net, "ab", "sae-b")
+
+        async def shown(number: int) -> bool:
+            rows = await net.b.rows("SELECT generation FROM witness WHERE store = ?", net.a.store.id)
+            return bool(rows) and rows[0][0] >= number
+
+        await until(lambda: shown(net.a.store.mark.generation))
+        await net.a.stop()
+        shutil.rmtree(net.a.stores)
+        await net.a.start()
+        await until(lambda: shown(1))
+        await net.a.stop()
+        new = await net.b.rows("SELECT store, start, generation FROM witness")
+        shutil.rmtree(net.a.stores)
+        shutil.copytree(tmp_path / "copy", net.a.stores)
+        await net.a.start()
+        async with asyncio.timeout(10):
+            failure = await asyncio.shield(net.a.store.committer.failed)
+        assert "put back from a copy" in failure.message
+        assert not net.a.links["ab"].trusted
+        assert await net.b.rows("SELECT store, start, generation FROM witness") == new
+        assert net.b.actions().count("peer_has_new_store") == 1
+        assert "peer_rolled_back" in net.b.actions()
+
+
 @pytest.mark.parametrize("proof", ["", "0" * 64, "true", "none"])
 @in_loop
 async def test_an_accusation_without_proof_costs_one_link(tmp_path: Path, proof: str) -> None:

@@ -64,7 +64,7 @@ async def test_the_highest_mark_is_remembered(place: Place, clock: Clock) -> Non
 
 @in_loop
 async def test_a_new_store_is_new_whichever_writer_speaks(place: Place, clock: Clock) -> None:
-    """Another identity is a new store, also by a writer never heard of. Then what was seen of the old is forgotten."""
+    """Another identity is a new store, also by a writer never heard of. After it the old one is retired."""
     async with opened(place, clock) as store:
         await see(store, mark(9))
         await see(store, mark(5, writer="second"))
@@ -72,7 +72,23 @@ async def test_a_new_store_is_new_whichever_writer_speaks(place: Place, clock: C
             assert await standing(store, mark(1, store="s2", writer=writer)) is Standing.NEW_STORE
         await see(store, mark(1, store="s2"))
         assert await standing(store, mark(1, store="s2", writer="second")) is Standing.CONTINUES
-        assert await standing(store, mark(9)) is Standing.NEW_STORE
+        for writer in ("only", "second", "third"):
+            assert await standing(store, mark(99, writer=writer)) is Standing.ROLLED_BACK
+        assert {one.generation for one in await peers.seen_of(await store.reader(), "kme-b", "s1")} == {9, 5}
+        assert await peers.seen_of(await store.reader(), "kme-b", "s2") == (mark(1, store="s2"),)
+        assert await standing(store, mark(9), kme="kme-c") is Standing.CONTINUES
+
+
+@in_loop
+async def test_of_many_retired_stores_the_latest_are_kept(place: Place, clock: Clock) -> None:
+    """A peer that changes its store again and again fills no disk."""
+    async with opened(place, clock) as store:
+        for no in range(peers.RETIRED + 3):
+            await see(store, mark(1, store=f"s{no}"))
+        counted = await place.look("SELECT count(*) FROM retired")
+        assert counted[0][0] == peers.RETIRED
+        assert await standing(store, mark(2, store="s2")) is Standing.ROLLED_BACK
+        assert await standing(store, mark(2, store="s1")) is Standing.NEW_STORE
 
 
 @in_loop

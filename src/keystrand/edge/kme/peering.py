@@ -201,7 +201,7 @@ class Peering:
         known = await self._look_back(message.seen)
         standing = await self._judge_shown(message)
         mark, *others = await self._store.own_marks.all()
-        seen = await peers.seen_of(await self._store.reader(), self.link.peer_kme)
+        seen = await peers.seen_of(await self._store.reader(), self.link.peer_kme, message.mark.store)
         return HelloAnswer(mark=mark, others=tuple(others), seen=seen, known=known, doubted=standing not in _ACCEPTED)
 
     async def judge(self, shown: HelloAnswer) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.session import Session
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.witness import WRITERS, Standing, StoreMark, judge
 
 _MARK = "store, writer, start, begun, generation, proof"
+RETIRED = 256
+"""How many former stores of a peer are remembered: they hold keys that it has given out since."""
 
 
 class Notice(NamedTuple):
@@ -19,9 +23,12 @@ class Notice(NamedTuple):
     event: KeyEvent
 
 
-async def seen_of(session: Session, kme: str) -> tuple[StoreMark, ...]:
-    """Return the highest mark seen of each writer of a peer's store."""
-    rows = await session.rows(f"SELECT {_MARK} FROM witness WHERE kme = ? LIMIT ?", kme, WRITERS)  # noqa: S608  # constants
+async def seen_of(session: Session, kme: str, store: str = "") -> tuple[StoreMark, ...]:
+    """Return the highest mark seen of each writer of a peer's store; of `store`, where it had that one formerly."""
+    sql = f"SELECT {_MARK} FROM retired WHERE kme = ? AND store = ? LIMIT ?"  # noqa: S608  # constants
+    rows = await session.rows(sql, kme, store, WRITERS) if store else []
+    if not rows:
+        rows = await session.rows(f"SELECT {_MARK} FROM witness WHERE kme = ? LIMIT ?", kme, WRITERS)  # noqa: S608  # constants
     return tuple(StoreMark(**dict(zip(StoreMark.__struct_fields__, row, strict=True))) for row in rows)
 
 
@@ -58,6 +65,8 @@ async def standing_of(
     and is not shown is one that the store does not know, so it was put back to before it.
     """
     store = shown[0].store
+    if await session.row("SELECT 1 FROM retired WHERE kme = ? AND store = ? LIMIT 1", kme, store):
+        return Standing.ROLLED_BACK
     seen = {mark.writer: mark for mark in await seen_of(session, kme)}
     if any(mark.store != store for mark in seen.values()):
         return Standing.NEW_STORE
@@ -69,12 +78,12 @@ async def standing_of(
 
 
 async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
-    """Remember a peer's mark. What was seen of another store of that peer is forgotten with it.
+    """Remember a peer's mark. Another store of that peer that was seen before is retired.
 
     Of more than `WRITERS` the one that has come least far is forgotten: a peer that invents them fills no disk.
     """
     before = tx.writes
-    await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, shown.store)
+    await _retire(tx, kme, shown.store)
     await tx.run(
         "INSERT INTO witness(kme, store, writer, start, begun, generation, proof) VALUES(?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT(kme, writer) DO UPDATE SET start = excluded.start, begun = excluded.begun,"
@@ -89,6 +98,21 @@ async def witness(tx: Transaction, kme: str, shown: StoreMark) -> None:
     )
     # two idle KMEs would else show each other for ever that they have seen each other
     tx.idle_writes += tx.writes - before
+
+
+async def _retire(tx: Transaction, kme: str, store: str) -> None:
+    """Keep the marks of what was seen of a peer before its present store: of those stores none comes back."""
+    former = [mark for mark in await seen_of(tx.session, kme) if mark.store != store]
+    if not former:
+        return
+    row = await tx.row("SELECT coalesce(max(no), 0) + 1 FROM retired WHERE kme = ?", kme)
+    no = row[0] if row else 1
+    await tx.run_many(
+        "INSERT INTO retired(kme, no, store, writer, start, begun, generation, proof) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        [(kme, no, *msgspec.structs.astuple(mark)) for mark in former],
+    )
+    await tx.run("DELETE FROM retired WHERE kme = ? AND no <= ?", kme, no - RETIRED)
+    await tx.run("DELETE FROM witness WHERE kme = ? AND store <> ?", kme, store)
 
 
 async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until: float) -> None:

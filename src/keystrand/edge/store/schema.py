@@ -22,6 +22,10 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS witness(kme TEXT NOT NULL, store TEXT NOT NULL, writer TEXT NOT NULL,"
     " start TEXT NOT NULL, begun BIGINT NOT NULL, generation BIGINT NOT NULL, proof TEXT NOT NULL,"
     " PRIMARY KEY(kme, writer))",
+    # and of the stores that they had before
+    "CREATE TABLE IF NOT EXISTS retired(kme TEXT NOT NULL, no BIGINT NOT NULL, store TEXT NOT NULL,"
+    " writer TEXT NOT NULL, start TEXT NOT NULL, begun BIGINT NOT NULL, generation BIGINT NOT NULL,"
+    " proof TEXT NOT NULL, PRIMARY KEY(kme, store, writer))",
     "CREATE TABLE IF NOT EXISTS pool(id BIGINT PRIMARY KEY, link TEXT NOT NULL, source TEXT NOT NULL,"
     " master TEXT NOT NULL, next_no BIGINT NOT NULL, stored BIGINT NOT NULL DEFAULT 0,"
     " held BIGINT NOT NULL DEFAULT 0, blocks BIGINT NOT NULL DEFAULT 0, UNIQUE(link, source, master))",
