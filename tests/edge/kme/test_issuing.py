@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import WAIT_S, Kme, Network, in_loop, running, until
 
+from keystrand.edge.kme import links
 from keystrand.edge.kme.issuing import Issuer
-from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL, ORDERS
+from keystrand.edge.kme.messages import ASSIGN_URL, HELLO_URL, NOTICES_URL, ORDERS
 from keystrand.edge.kme.ordering import Issued
 from keystrand.keys.allocation import PoolTooSmall
 from keystrand.keys.contract import INDEX_DIGITS
@@ -97,6 +98,50 @@ async def test_a_batch_that_was_not_sent_is_given_back_whole(tmp_path: Path) -> 
         assert len({one.keys.reveal() for one in got}) == 4
         with pytest.raises(PoolTooSmall):
             await net.a.issue("sae-b")
+
+
+@in_loop
+async def test_what_is_given_back_of_blocks_that_were_used_up_is_cut_again(tmp_path: Path) -> None:
+    """A batch that takes over block after block on its way, again and again while nobody is reached: nothing is lost.
+
+    Afterwards all there is can be had, in the order of the blocks, without a restart.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(links, "_AHEAD", 1)
+        async with running(tmp_path) as net:
+            material = b"".join([net.material[await net.fill(64)] for _ in range(4)])
+            for tries in (3, 8, 8):
+                net.a.wires["ab"].faults[ASSIGN_URL] = [Fault.UNREACHED]
+                results = await together(net.a.issuers["ab"], net, *["sae-b"] * tries)
+                assert all(isinstance(one, PeerUnavailable) for one in results)
+                await net.trusted()
+            got = [await net.a.issue("sae-b") for _ in range(8)]
+            assert b"".join(one.keys.reveal() for one in got) == material
+            with pytest.raises(PoolTooSmall):
+                await net.a.issue("sae-b")
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHED, Fault.REQUEST_LOST])
+@in_loop
+async def test_a_kme_that_is_gone_is_asked_for_nothing_more(tmp_path: Path, fault: Fault) -> None:
+    """After one batch, who waits and who comes is refused and costs nothing until it has answered a hello."""
+    async with running(tmp_path) as net:
+        block_id = await net.fill(BLOCK)
+        wire = net.a.wires["ab"]
+        wire.faults |= {ASSIGN_URL: [fault], HELLO_URL: [fault] * 50}
+        lost = 32 if fault is Fault.REQUEST_LOST else 0
+        with pytest.raises(PeerUnavailable):
+            await net.a.issue("sae-b")
+        said = [url for url, _ in wire.said if url == ASSIGN_URL]
+        waiting = net.a.issuers["ab"].submit(net.a.ask("sae-b"))
+        for refused in (waiting, net.a.issue("sae-b")):
+            with pytest.raises(PeerUnavailable, match=r"no answer|cannot be reached"):
+                await refused
+        assert [url for url, _ in wire.said if url == ASSIGN_URL] == said
+        assert await net.a.cursors("a") == [(1, 32 + lost)]
+        wire.faults.clear()
+        await net.trusted()
+        assert (await net.a.issue("sae-b")).keys.reveal() == net.material[block_id][lost : lost + 32]
 
 
 @in_loop

@@ -21,7 +21,7 @@ from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import Pool
-from keystrand.keys.allocation import Cut, Piece, give_back
+from keystrand.keys.allocation import Cut, Piece
 from keystrand.keys.contract import OrderAction, OrderEvent
 from keystrand.keys.lifecycle import KeyEvent
 from keystrand.keys.making import Material, make, origin_of
@@ -79,6 +79,7 @@ class Issuer:
                     refuse(batch, error)
 
     async def _see_through(self, batch: Sequence[Pending]) -> None:
+        await self._link.demand_trusted()
         planned = await self._plan([one for one in batch if not one.future.done()])
         if not planned:
             return
@@ -169,8 +170,7 @@ class Issuer:
 
     def _carry_out(self, one: Pending, actions: Sequence[OrderAction], error: KeystrandError) -> None:
         if OrderAction.GIVE_BACK in actions:
-            for _, cuts in one.taken:
-                give_back(cuts)
+            give_back(self._link, one)
         if OrderAction.BURN in actions:
             void = (self._link.peer_kme,) if OrderAction.VOID in actions else ()
             burn = burning(self._store, one, one.taken, error.message, void=void, until_s=self._retention_s)
@@ -277,19 +277,16 @@ async def _demand_unused(tx: Transaction, store: KeyStore, orders: Sequence[Pend
 
 async def cut_order(link: Link, one: Pending) -> None:
     """Cut what an order needs and make its keys. Raises `PoolTooSmall` with nothing cut where there is too little."""
-    ask, done = one.ask, list[tuple[Cut, ...]]()
+    ask, materials = one.ask, []
     try:
-        materials = []
         for need in ask.needs:
             stock = link.stock(need.source)
             cuts, content = await stock.take(ask.octets, need.demand, at_most=PIECES // 2)
-            done.append(cuts)
-            one.cuts[need.source], one.pools[need.source] = cuts, await stock.known_pool()
+            one.cuts[need.source] = cuts
+            one.pools[need.source] = await stock.known_pool()
             materials.append(material(need.source, cuts, content))
-    except KeystrandError:
-        for cuts in done:
-            give_back(cuts)
-        one.cuts = {}
+    except BaseException:
+        give_back(link, one)
         raise
     one.keys = make(
         materials, order_id=one.order_id, count=ask.count, size=ask.size, profile=ask.profile, link=link.id,
@@ -298,6 +295,13 @@ async def cut_order(link: Link, one: Pending) -> None:
     one.told = origin_of(materials, profile=ask.profile, hops=(link.kme, *dict.fromkeys(kme for _, kme in ask.slaves)))
     for each in materials:
         each.content.zeroise()
+
+
+def give_back(link: Link, one: Pending) -> None:
+    """Give back what the keys of an order were cut from, of which nobody was told."""
+    for source, cuts in one.cuts.items():
+        link.stock(source).give_back(cuts)
+    one.cuts = {}
 
 
 def material(source: SourceKind, cuts: Sequence[Cut], content: Any) -> Material:

@@ -7,14 +7,14 @@ again; after a restart it begins where the store stands, and the other end refus
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.store.blocks import BlockDamaged, give_up
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import BlockGone, Pool
-from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, advance, cut
+from keystrand.keys.allocation import Cut, Demand, Lane, Piece, PoolTooSmall, advance, cut, give_back
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
 from keystrand.model.key import SourceKind, Strength
 
@@ -103,7 +103,10 @@ class Stock:
         more = await self._store.committer.do(own)
         if not more:  # or another process was faster
             raise NoKeyAvailable(_TOO_SMALL, hint=_TOO_SMALL_HINT)
-        self._lanes = sorted((*self._lanes, *more), key=lambda lane: lane.no)
+        self._add(more)
+
+    def _add(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = sorted((*self._lanes, *lanes), key=lambda lane: lane.no)
 
     async def take(self, octets: int, demand: Demand, *, at_most: int) -> tuple[tuple[Cut, ...], Secret]:
         """Cut `octets` bytes in `at_most` pieces, and return the cuts with the bytes.
@@ -141,6 +144,17 @@ class Stock:
             return Secret(joined)
         finally:
             joined[:] = bytes(len(joined))
+
+    def give_back(self, cuts: Sequence[Cut]) -> None:
+        """Undo a `take` whose bytes never left this process, the last one first.
+
+        A lane that was used up meanwhile is none of those held ready any more: it comes back in its place. Where the
+        blocks of this link were destroyed it stays away.
+        """
+        give_back(cuts)
+        held = {lane.block_id for lane in self._lanes}
+        if self._pool:
+            self._add(lane for lane, _ in cuts if lane.block_id not in held)
 
     def skip(self, no: int, cursor: int) -> list[Cut]:
         """Pass over what the other end has used of block `no` (all of it for -1); return what that leaves behind."""

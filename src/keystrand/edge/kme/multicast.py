@@ -18,8 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad
-from keystrand.edge.kme.channel import InDoubt, NotSent
-from keystrand.edge.kme.issuing import Issuer, cut_order, delivery, swallow
+from keystrand.edge.kme.issuing import Issuer, cut_order, delivery, give_back, swallow
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import PIECES, Assign, AssignAnswer, Order, Verdict
 from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, Pending, new_order_id
@@ -30,7 +29,7 @@ from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.holdings import NewHolding
 from keystrand.edge.store.keystore import KeyStore
 from keystrand.edge.store.pools import Pool
-from keystrand.keys.allocation import Cut, Demand, give_back
+from keystrand.keys.allocation import Cut, Demand
 from keystrand.keys.contract import OrderEvent, OrderState
 from keystrand.keys.policy import at_least
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable, StoreFailure
@@ -135,9 +134,10 @@ class Multicast:
             for peering in course.others:
                 messages[peering.link.id] = await self._sealed_for(peering.link, one)
         except BaseException:
-            for _, cuts in one.taken:
-                give_back(cuts)
-            one.cuts, one.pads = {}, []
+            for pool, pad in one.pads:
+                self._peerings[pool.link].link.stock(pool.source).give_back(pad)
+            one.pads = []
+            give_back(course.first.link, one)
             raise
         return messages
 
@@ -189,7 +189,7 @@ class Multicast:
         refusals: list[str] = []
         for link, answer in zip(asks, answers, strict=True):
             if isinstance(answer, BaseException):
-                refusals.append(self._doubt(link, answer))
+                refusals.append(_why(answer))
             elif len(answer.verdicts) != 1 or answer.verdicts[0].denied:
                 refusals.append("a KME refused it" if answer.verdicts else "a KME answered for other orders")
             elif answer.verdicts[0].used:
@@ -199,14 +199,6 @@ class Multicast:
         if not used:
             one.happen(OrderEvent.ASSIGNED)
         return used
-
-    def _doubt(self, link: str, error: BaseException) -> str:
-        """Return why there was no answer. The next order burns nothing for that KME before it was heard of again."""
-        if not isinstance(error, KeystrandError):
-            raise error
-        if isinstance(error, (NotSent, InDoubt)):
-            self._peerings[link].doubt(error.message)
-        return error.message
 
     # Ends
 
@@ -284,3 +276,10 @@ class Multicast:
             told,
             now + self._wait_s,
         )
+
+
+def _why(error: BaseException) -> str:
+    """Return why there was no answer."""
+    if not isinstance(error, KeystrandError):
+        raise error
+    return error.message

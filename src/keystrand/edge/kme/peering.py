@@ -102,13 +102,22 @@ class Peering:
         self._doubted.set()
 
     async def assign(self, message: Assign) -> AssignAnswer:
-        """Return the slave KME's verdicts. Raises `NotSent` where it holds nothing of it, `InDoubt` where it may."""
+        """Return the slave KME's verdicts. Raises `NotSent` where it holds nothing of it, `InDoubt` where it may.
+
+        Then the link is doubted: who asks next is refused soon, and no bytes are cut or burned for a KME that is gone.
+        """
+        try:
+            return await self._assigned(message)
+        except (NotSent, InDoubt) as error:
+            self.doubt(error.message)
+            raise
+
+    async def _assigned(self, message: Assign) -> AssignAnswer:
         status, answer = await self._connection.exchange(
             "POST", ASSIGN_URL, etsi014.encode(message), timeout_s=_TIMEOUT_S
         )
         if status in (401, 403):
-            self.link.trusted, self.link.trouble = False, "the KME at the other end does not trust this store"
-            raise NotSent(self.link.trouble)
+            raise NotSent("the KME at the other end does not trust this store")
         if 400 <= status < 500:
             raise NotSent(f"the other KME refused the assignment with {status}")
         if status != 200:
@@ -128,8 +137,7 @@ class Peering:
         if shown is Standing.UNPROVEN:
             return assigned  # it was started again: what its store knows the next hello tells
         if shown is not Standing.CONTINUES:
-            self.link.trusted, self.link.trouble = False, "the KME at the other end has another store than before"
-            raise InDoubt(self.link.trouble)
+            raise InDoubt("the KME at the other end has another store than before")
         self._run = run
         return assigned
 
