@@ -11,11 +11,13 @@ class Secret:
     Clearing is best effort: it overwrites our own buffer; copies that a library or `reveal()` made stay until freed.
     """
 
-    __slots__ = ("_buffer", "_cleared")
+    __slots__ = ("_buffer", "_cleared", "cleared")
 
     def __init__(self, content: bytes | bytearray | memoryview) -> None:
         self._buffer = bytearray(content)
         self._cleared = False
+        self.cleared = 0
+        """How many of its first bytes were overwritten: what stands there is no key."""
 
     def view(self) -> memoryview:
         """Return a read-only view of the bytes, without a copy. Raises `ValueError` once cleared."""
@@ -36,13 +38,14 @@ class Secret:
 
     def zeroise(self) -> None:
         """Overwrite the bytes with zeros; further reading raises."""
-        self._buffer[:] = bytes(len(self._buffer))
+        self.zeroise_first(len(self._buffer))
         self._cleared = True
 
     def zeroise_first(self, octets: int) -> None:
         """Overwrite the first `octets` bytes with zeros; the others stay, in their places."""
         octets = min(octets, len(self._buffer))
         self._buffer[:octets] = bytes(octets)
+        self.cleared = max(self.cleared, octets)
 
     def __len__(self) -> int:
         return len(self._buffer)

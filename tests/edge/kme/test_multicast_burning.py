@@ -117,6 +117,30 @@ async def test_one_that_is_given_up_is_void_everywhere(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_one_that_is_given_up_at_its_delivery_gives_nobody_cleared_bytes(tmp_path: Path) -> None:
+    """The commit comes when the keys are cleared already: nothing is delivered, not even at home, and all goes on."""
+    async with running(tmp_path, names="abc") as net:
+        await filled(net)
+        do = net.a.store.committer.do
+
+        def give_up(operation: Any) -> "asyncio.Future[Any]":
+            if operation.__name__ == "deliver_here_too":
+                do(lambda _: asyncio.sleep(0.01))
+                asyncio.get_running_loop().call_soon(order.cancel)
+            return do(operation)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(net.a.store.committer, "do", give_up)
+            order = asyncio.ensure_future(net.a.issue("sae-b", "sae-c", "sae-a2"))
+            with pytest.raises(asyncio.CancelledError):
+                await order
+        await net.b.void(net.a.orders("ab")[-1])
+        await net.c.void(net.a.orders("ab")[-1])
+        assert not await net.a.states(net.a.orders("ab")[-1])
+        assert (await net.a.issue("sae-b", "sae-c", "sae-a2")).keys
+
+
+@in_loop
 async def test_one_kme_that_is_awaited_holds_no_link_up(tmp_path: Path) -> None:
     """While the other KME's answer is awaited, orders of one link go on, on both links."""
     async with running(tmp_path, names="abc") as net:

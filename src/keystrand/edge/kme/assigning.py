@@ -160,7 +160,7 @@ class Assigner:
         joined = bytearray()
         blocks: list[OpenBlock] = await self._store.pools.use(tx, pool, pieces)
         for block, piece in zip(blocks, pieces, strict=True):
-            joined += (await self._store.pools.content(tx.session, block.block_id)).view()[piece.offset : piece.end]
+            joined += await self._store.pools.piece(tx.session, block.block_id, piece)
         if len({block.label for block in blocks}) != 1:
             return None
         try:

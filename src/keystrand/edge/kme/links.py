@@ -135,11 +135,10 @@ class Stock:
         session = await self._store.reader()
         if len(cuts) == 1:
             lane, piece = cuts[0]
-            opened = await self._store.pools.content(session, lane.block_id)
-            return Secret(opened.view()[piece.offset : piece.end])
+            return Secret(await self._store.pools.piece(session, lane.block_id, piece))
         joined = bytearray()
         for lane, piece in cuts:
-            joined += (await self._store.pools.content(session, lane.block_id)).view()[piece.offset : piece.end]
+            joined += await self._store.pools.piece(session, lane.block_id, piece)
         try:
             return Secret(joined)
         finally:

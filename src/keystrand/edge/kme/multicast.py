@@ -241,7 +241,8 @@ class Multicast:
         self._store.committer.do(void).add_done_callback(tell)
 
     async def _delivered(self, one: Pending) -> Issued:
-        if one.keys is None:
+        keys = one.keys
+        if keys is None:
             raise NoKeyAvailable("the keys are gone")
         # what it was cut from is burned: there is nothing left to use
         deliver = delivery(self._store, [msgspec.structs.replace(one, cuts={}, pads=[])], self._retention_s)
@@ -250,6 +251,8 @@ class Multicast:
             # the mark is gone where a KME's store is another one now; a tombstone is of one that has ended it
             if not await peers.is_under_way(tx, one.order_id) or await self._store.holdings.known(tx, one.order_id):
                 raise NoKeyAvailable("the order was ended meanwhile")
+            if keys.cleared:
+                raise NoKeyAvailable("the request was given up meanwhile")
             await peers.end_order(tx, one.order_id)
             await deliver(tx)
             here = [sae for sae, kme in one.ask.slaves if kme not in self._by_kme]
@@ -257,7 +260,7 @@ class Multicast:
 
         await self._store.committer.do(deliver_here_too)
         one.happen(OrderEvent.COMMITTED)
-        return one.issued(one.keys)
+        return one.issued(keys)
 
     def _local(self, one: Pending, sae: str, now: float) -> NewHolding:
         """Return what a slave SAE of this KME holds."""

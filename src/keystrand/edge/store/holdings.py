@@ -196,8 +196,10 @@ class Holdings:
         """Write which keys of a holding are gone; with the last it ends, and its material when no answer needs it."""
         _spend(tx, one)
         if sum(octet.bit_count() for octet in taken) < one.number:
-            sql = "UPDATE holding SET taken = ?, again = ? WHERE order_id = ? AND sae = ?"
-            await tx.run(sql, taken, replay_until, one.order_id, one.sae)
+            # never sooner than before: under another policy an earlier answer may have longer
+            later = "CASE WHEN again < ? THEN ? ELSE again END"
+            sql = f"UPDATE holding SET taken = ?, again = {later} WHERE order_id = ? AND sae = ?"  # noqa: S608  # constants
+            await tx.run(sql, taken, replay_until, replay_until, one.order_id, one.sae)
             return
         state = step(KeyState(one.state), KeyEvent.DELIVER)
         if self._replay_s:
@@ -220,22 +222,25 @@ class Holdings:
         return row is not None and bool(tx.now < row[0] <= tx.now + self._replay_s)
 
     async def _material(self, tx: Transaction, request: Request, found: Mapping[str, Holding]) -> tuple[Taken, ...]:
-        """Return the keys asked for, in that order. Raises `InvalidInput` where their material is gone."""
-        opened: dict[str, memoryview] = {}
+        """Return the keys asked for, in that order. Raises `InvalidInput` where the material of one is gone."""
+        opened: dict[str, tuple[memoryview, bytes]] = {}
         for order_id, one in found.items():
-            row = await tx.row("SELECT sealed FROM holding WHERE order_id = ? AND sae = ?", order_id, one.sae)
+            sql = "SELECT sealed, cleared FROM holding WHERE order_id = ? AND sae = ?"
+            row = await tx.row(sql, order_id, one.sae)
             if not row or row[0] is None or one.epoch is None:
                 raise InvalidInput(etsi014.KEYS_NOT_FOUND)
-            opened[order_id] = self._sealer.open(
-                one.epoch, row[0], self._place(order_id, one.sae, one.partner, one.told)
-            ).view()
+            place = self._place(order_id, one.sae, one.partner, one.told)
+            opened[order_id] = self._sealer.open(one.epoch, row[0], place).view(), row[1] or b""
         keys = []
         for key_id in request.key_ids:
             held = found.get(key_id[:-INDEX_DIGITS])
             if held is None:
                 raise InvalidInput(etsi014.KEYS_NOT_FOUND)
             at, octets = _index(key_id), held.size // 8
-            keys.append(Taken(key_id, opened[held.order_id][at * octets : (at + 1) * octets], held.told))
+            content, cleared = opened[held.order_id]
+            if cleared and _has(cleared, at):
+                raise InvalidInput(etsi014.KEYS_NOT_FOUND)
+            keys.append(Taken(key_id, content[at * octets : (at + 1) * octets], held.told))
         return tuple(keys)
 
     # Orders that end otherwise
@@ -307,8 +312,9 @@ class Holdings:
     async def reseal(self, tx: Transaction, epoch: int, *, at_most: int) -> int:
         """Seal keys that wait in closed epochs of which something was used under `epoch` instead; return how many rows.
 
-        Keys that were fetched are left out: zeros stand in their place. Where their answer may still be repeated the
-        row stays for now, as one does of which all keys were fetched: that loses its material soon.
+        Keys that were fetched are left out: zeros stand in their place, and the row says so. Where their answer may
+        still be repeated the row stays for now, as one does of which all keys were fetched: that loses its material
+        soon.
         """
         sql = (
             "SELECT order_id, sae, partner, told, epoch, sealed, taken, size FROM holding WHERE sealed IS NOT NULL"
@@ -321,11 +327,11 @@ class Holdings:
             place, octets = self._place(order_id, sae, partner, told), size // 8
             with self._sealer.open(old, sealed, place) as keys:
                 left = bytearray(keys.view())
-            for at in (at for at in range(len(left) // octets) if taken[at // 8] >> at % 8 & 1):
+            for at in (at for at in range(len(left) // octets) if _has(taken, at)):
                 left[at * octets : (at + 1) * octets] = bytes(octets)
-            moved.append((self._sealer.seal(epoch, left, place), epoch, order_id, sae))
+            moved.append((self._sealer.seal(epoch, left, place), epoch, taken, order_id, sae))
             left[:] = bytes(len(left))
-        await tx.run_many("UPDATE holding SET sealed = ?, epoch = ? WHERE order_id = ? AND sae = ?", moved)
+        await tx.run_many("UPDATE holding SET sealed = ?, epoch = ?, cleared = ? WHERE order_id = ? AND sae = ?", moved)
         return len(moved)
 
     # Looking
@@ -366,4 +372,9 @@ def _waiting(one: Holding | None, key_id: str, request: Request, now: float) -> 
     if one is None or one.partner != request.master_sae or one.state != KeyState.ACTIVE.value or one.until <= now:
         return False
     at = _index(key_id)
-    return at < one.number and not one.taken[at // 8] >> at % 8 & 1
+    return at < one.number and not _has(one.taken, at)
+
+
+def _has(keys: bytes, at: int) -> bool:
+    """Return whether `keys`, a bit for each, has the key at the place `at`."""
+    return bool(keys[at // 8] >> at % 8 & 1)

@@ -108,9 +108,11 @@ class Pools:
         pool = await self.find(tx.session, block.link, block.source, block.master)
         if pool and not await self._has_room(tx, pool, octets, pool_octets):
             return False
+        name = await self._free_name(tx, block)
+        # before anything is written: who brings the block may be gone, and its bytes cleared
+        sealed = self._sealer.seal(epoch, block.key_bits.view(), self._place(name, block.label.value, block.qber))
         pool = pool or await self._make(tx, block)
         no = await self._number(tx, pool) if is_master else None
-        name = await self._free_name(tx, block)
         await tx.run("INSERT INTO block_seen VALUES(?, ?, ?)", block.block_id, block.link, block.until)
         await tx.run(
             "INSERT INTO block(block_id, pool, no, length, cursor, ready, epoch, qber, label, received, until)"
@@ -119,7 +121,6 @@ class Pools:
             block.confirm_by,
         )  # fmt: skip
         await self._count(tx, pool.id, held=octets, blocks=1)
-        sealed = self._sealer.seal(epoch, block.key_bits.view(), self._place(name, block.label.value, block.qber))
         await tx.run("INSERT INTO block_seal VALUES(?, ?)", name, sealed)
         return True
 
@@ -129,9 +130,8 @@ class Pools:
 
     async def _free_name(self, tx: Transaction, block: NewBlock) -> str:
         """Return the name of a block in the tables: its ID, with its link where another link's block has that ID."""
-        if await tx.row("SELECT 1 FROM block WHERE block_id = ?", block.block_id):
-            return names_of(block.block_id, block.link)[1]
-        return block.block_id
+        own, with_link = names_of(block.block_id, block.link)
+        return with_link if await tx.row("SELECT 1 FROM block WHERE block_id = ?", own) else own
 
     async def _make(self, tx: Transaction, block: NewBlock) -> Pool:
         row = await tx.row("SELECT max(id) FROM pool")
@@ -330,9 +330,8 @@ class Pools:
         What was used of them is left out: zeros stand in its place, so that the rest stays where it was.
         """
         sql = (
-            "SELECT b.block_id, b.epoch, s.sealed, b.label, b.qber, b.ready * b.cursor FROM block b"
-            " JOIN block_seal s ON s.block_id = b.block_id"
-            " WHERE b.epoch IN (SELECT no FROM epoch WHERE closed = 1 AND spent = 1) LIMIT ?"
+            "SELECT block_id, epoch, sealed, label, qber, ready * cursor FROM block JOIN block_seal USING (block_id)"
+            " WHERE epoch IN (SELECT no FROM epoch WHERE closed = 1 AND spent = 1) LIMIT ?"
         )
         moved, damaged, rows = [], [], await tx.rows(sql, at_most)
         for name, old, sealed, label, qber, cursor in rows:
@@ -355,7 +354,7 @@ class Pools:
         """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone` or `StoreFailure`."""
         opened = self._opened.get(block_id)
         while opened is None:
-            epoch, sealed, place = await self._sealed(session, block_id)
+            epoch, sealed, place, used = await self._sealed(session, block_id)
             try:
                 # somebody else may have opened it meanwhile
                 opened = self._opened.get(block_id) or self._sealer.open(epoch, sealed, place)
@@ -364,22 +363,30 @@ class Pools:
                 if (await self._sealed(session, block_id))[0] == epoch:
                     raise (BlockDamaged(block_id) if isinstance(error, SealBroken) else error) from None
                 continue
+            opened.zeroise_first(used)
             self._opened[block_id] = opened
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)[1].zeroise()
         self._opened.move_to_end(block_id)
         return opened
 
-    async def _sealed(self, session: Session, name: str) -> tuple[int, bytes, bytes]:
-        """Return the epoch of a block, what is sealed, and for which place. Raises `BlockGone`."""
+    async def piece(self, session: Session, block_id: str, piece: Piece) -> memoryview:
+        """Return bytes of a block, to be copied at once. Raises as `content`; also where they were used and cleared."""
+        opened = await self.content(session, block_id)
+        if piece.offset < opened.cleared:
+            raise BlockGone(block_id)
+        return opened.view()[piece.offset : piece.end]
+
+    async def _sealed(self, session: Session, name: str) -> tuple[int, bytes, bytes, int]:
+        """Return a block's epoch, what is sealed, for which place, and its first bytes used. Raises `BlockGone`."""
         sql = (
-            "SELECT b.epoch, s.sealed, b.label, b.qber FROM block b JOIN block_seal s ON s.block_id = b.block_id"
-            " WHERE b.block_id = ?"
+            "SELECT epoch, sealed, label, qber, ready * cursor FROM block JOIN block_seal USING (block_id)"
+            " WHERE block_id = ?"
         )
         row = await session.row(sql, name)
         if row is None:
             raise BlockGone(name)
-        return row[0], row[1], self._place(name, row[2], row[3])
+        return row[0], row[1], self._place(name, row[2], row[3]), row[4]
 
     async def forget_gone(self, session: Session) -> None:
         """Clear from memory what other processes have used or destroyed."""

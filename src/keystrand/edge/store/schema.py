@@ -49,12 +49,13 @@ TABLES = (
     " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(block_id, link))",
     "CREATE INDEX IF NOT EXISTS block_seen_until ON block_seen(until)",
     # what one SAE of this KME holds of one order of keys, as its master or as a slave; `suspended_by`: the KME that
-    # suspended it, empty for this one; `again`: until when an answer with keys of it may be repeated
+    # suspended it, empty for this one; `again`: until when an answer with keys of it may be repeated;
+    # `cleared`: of those in `taken`, whose material is gone from `sealed`
     "CREATE TABLE IF NOT EXISTS holding(order_id TEXT NOT NULL, sae TEXT NOT NULL, role TEXT NOT NULL,"
     " partner TEXT NOT NULL, kme TEXT NOT NULL, link TEXT NOT NULL, size BIGINT NOT NULL, count BIGINT NOT NULL,"
     " state TEXT NOT NULL, taken BYTEA NOT NULL, sealed BYTEA, epoch BIGINT, told TEXT NOT NULL,"
     " since DOUBLE PRECISION NOT NULL, until DOUBLE PRECISION NOT NULL,"
-    " suspended_by TEXT NOT NULL DEFAULT '', again DOUBLE PRECISION NOT NULL DEFAULT 0,"
+    " suspended_by TEXT NOT NULL DEFAULT '', again DOUBLE PRECISION NOT NULL DEFAULT 0, cleared BYTEA,"
     " PRIMARY KEY(order_id, sae)){clustered}",
     "CREATE INDEX IF NOT EXISTS holding_until ON holding(until)",
     "CREATE INDEX IF NOT EXISTS holding_epoch ON holding(epoch) WHERE sealed IS NOT NULL",
