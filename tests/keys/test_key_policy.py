@@ -382,3 +382,12 @@ def test_a_fallback_ends_where_one_link_does_not_allow_it() -> None:
     assert [choice.profile.name for choice in both.choices] == ["qkd", "hybrid"]
     no_hybrid = replace(POLICY, denies=(Denial(id="no-hybrid", reason="r", links=("m",), profiles=("hybrid",)),))
     assert decide_all(_rules(no_hybrid), (ASK, two), NOW).exhaustion.mode is ExhaustionMode.FAIL
+
+
+def test_a_fallback_ends_where_one_link_does_not_give_what_is_demanded() -> None:
+    """Only a demand that the profile itself does not meet is an error of the request."""
+    two = Ask(master_sae="a1", slave_saes=("b2",), link="m", regions=frozenset({"eu"}))
+    strong = replace(two, labels=at_least(Strength.INFORMATION_THEORETIC))
+    assert [one.profile.name for one in decide_all(_rules(), (ASK, strong), NOW).choices] == ["qkd"]
+    with pytest.raises(DemandUnmet):
+        decide_all(_rules(), (replace(ASK, profile="pqc"), strong), NOW)

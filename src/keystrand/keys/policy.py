@@ -56,11 +56,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     route: RouteType | None = None
     max_age_s: float | None = None
 
-    @property
-    def bits(self) -> int:
-        """How many bits of key it is about: what a quota counts."""
-        return self.number * self.size
-
     def __str__(self) -> str:
         return f"{self.master_sae} with {', '.join(self.slave_saes)}"
 
@@ -155,10 +150,10 @@ def decide_all(rules: PolicyRules, asks: Sequence[Ask], now: float) -> Permit:
         try:
             for ask in asks[1:]:
                 decide(rules, replace(ask, profile=choice.profile.name), now)
-        except PolicyDenied:
+        except (PolicyDenied, DemandUnmet):
             if not choices:
                 raise
-            break  # the chain of fallbacks ends where one of the links does not allow it
+            break  # the chain of fallbacks ends where one of the links does not allow it, or not what is demanded
         choices.append(choice)
     return _permit_of(permit, tuple(choices))
 
