@@ -70,14 +70,36 @@ def test_what_was_not_delivered_is_given_back() -> None:
     quotas = Quotas(_rules(Quota(id="q", sae="*", burst_bits=100, bits_per_s=1, burst_requests=2, requests_per_s=1)))
     for _ in range(2):
         quotas.take("a", 100, 0)
-        quotas.refund("a", 100, 0)
-        quotas.refund("a", 100, 0)
+        quotas.settle("a", taken=100, cut=0, now=0)
+        quotas.settle("a", taken=100, cut=0, now=0)
     with pytest.raises(QuotaExceeded, match="requests"):
         quotas.take("a", 100, 0)
     quotas.take("a", 100, 1)
     with pytest.raises(QuotaExceeded, match="bits"):
         quotas.take("a", 100, 2)
-    quotas.refund("stranger", 100, 2)
+    quotas.settle("stranger", taken=100, cut=0, now=2)
+
+
+def test_what_was_cut_beyond_is_owed() -> None:
+    """A bucket from which more was cut stands below zero: nothing is left, and the wait is as much longer."""
+    quotas = Quotas(_rules(BITS))
+    quotas.take("app-1", 600, 0)
+    quotas.settle("app-1", taken=600, cut=1200, now=0)
+    with pytest.raises(QuotaExceeded, match="has 0 bits left") as caught:
+        quotas.take("app-1", 300, 0)
+    assert caught.value.retry_after_s == pytest.approx(50)
+    quotas.take("app-1", 300, 50.1)
+
+
+def test_a_further_try_is_no_further_request() -> None:
+    """Bits are counted for every try, the request once."""
+    quotas = Quotas(_rules(Quota(id="q", sae="*", burst_bits=100, bits_per_s=1, burst_requests=1, requests_per_s=1)))
+    quotas.take("a", 0, 0)
+    quotas.take("a", 60, 0, requests=0)
+    with pytest.raises(QuotaExceeded, match="bits"):
+        quotas.take("a", 60, 0, requests=0)
+    with pytest.raises(QuotaExceeded, match="requests"):
+        quotas.take("a", 0, 0)
 
 
 def test_giving_back_twice_fills_nothing_beyond_the_bucket() -> None:
@@ -85,7 +107,7 @@ def test_giving_back_twice_fills_nothing_beyond_the_bucket() -> None:
     quotas = Quotas(_rules(BITS))
     quotas.take("app-1", 500, 0)
     for _ in range(3):
-        quotas.refund("app-1", 500, 0)
+        quotas.settle("app-1", taken=500, cut=0, now=0)
     quotas.take("app-1", 1000, 0)
     with pytest.raises(QuotaExceeded):
         quotas.take("app-1", 8, 0)
@@ -130,7 +152,7 @@ def test_nobody_gets_more_than_burst_and_rate_allow(steps: list[tuple[float, int
             now += error.retry_after_s + 1e-6
             quotas.take("app-1", bits, now)
         if failed:
-            quotas.refund("app-1", bits, now)
+            quotas.settle("app-1", taken=bits, cut=0, now=now)
         else:
             kept += bits
         assert kept <= 1000 + 10 * now + 1e-3

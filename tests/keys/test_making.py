@@ -87,6 +87,7 @@ def test_one_strand_is_handed_out_as_it_is(wish: Wish) -> None:
 def test_every_strand_and_every_word_counts(wish: Wish, data: st.DataObject) -> None:
     """Of several strands, another bit in any, another order of two, or another word of the order: other keys."""
     assume(len(wish.sources) > 1)
+    assume(wish.size >= 64)  # shorter ones may be the same by chance
     contents = bits_for(wish)
     keys = made(wish, materials(wish, contents))
     at = data.draw(st.integers(0, len(contents) - 1))

@@ -15,6 +15,10 @@ STRAND_OCTETS = 32
 """What each strand of a combined key gives, whatever the key's size: 256 bits, the strength of the combiner."""
 
 
+PAD_TAG_OCTETS = 32
+"""Behind the one-time pad of keys that are sealed: the one-time key of its tag (RFC 8439, 2.5)."""
+
+
 class Material(Struct, frozen=True, kw_only=True):
     """The bytes of one strand, and what its blocks say of them. `epoch`: the number of the last block it is from."""
 
@@ -29,6 +33,11 @@ class Material(Struct, frozen=True, kw_only=True):
 def octets_needed(count: int, size: int, strands: int) -> int:
     """Return how many bytes each of `strands` gives for `count` keys of `size` bits: the keys, or a secret for each."""
     return count * (size // 8 if strands == 1 else STRAND_OCTETS)
+
+
+def pad_octets(count: int, size: int) -> int:
+    """Return how many bytes seal `count` keys of `size` bits: a one-time pad, and the one-time key of its tag."""
+    return count * size // 8 + PAD_TAG_OCTETS
 
 
 def strands_of(materials: Sequence[Material]) -> tuple[Strand, ...]:

@@ -1,5 +1,7 @@
 """Quotas: token buckets in bits and in requests, one of each per SAE. Sans-I/O: the time is an argument.
 
+Bits are those of the pools, whatever they become: they are what runs out. Whoever issues keys takes what he is about to
+cut, and settles by what was cut: a bucket from which more was cut stands below zero and refills from there.
 A bucket begins full and refills with time, never beyond its size. A clock that is set back costs nobody anything: the
 bucket goes on from there; one that is set forward fills it at most. A restart begins with full buckets. Only SAEs that
 were authenticated and that a quota names have buckets, so their number is bounded by the configuration.
@@ -52,27 +54,27 @@ class Quotas:
         self._rules = rules
         self._accounts: dict[str, _Account] = {}
 
-    def take(self, sae: str, bits: int, now: float) -> None:
-        """Count a request of `sae` for `bits` of key. Raises `QuotaExceeded`, and counts nothing, beyond its quota."""
+    def take(self, sae: str, bits: int, now: float, *, requests: int = 1) -> None:
+        """Count `requests` and `bits` of `sae`. Raises `QuotaExceeded`, and counts nothing, beyond its quota."""
         account = self._account(sae, now)
         if account is None:
             return
-        asked = ((account.requests, 1, "requests"), (account.bits, bits, "bits"))
+        asked = ((account.requests, requests, "requests"), (account.bits, bits, "bits"))
         for bucket, tokens, unit in asked:
             if bucket is not None:
                 bucket.refill(now)
-                if tokens > bucket.level:
+                if tokens > max(0.0, bucket.level):
                     raise self._exceeded(sae, account.quota, bucket, tokens, unit)
         for bucket, tokens, _ in asked:
             if bucket is not None:
                 bucket.level -= tokens
 
-    def refund(self, sae: str, bits: int, now: float) -> None:
-        """Give back the bits of a request that got no key. The request itself stays counted: it was work as well."""
+    def settle(self, sae: str, *, taken: int, cut: int, now: float) -> None:
+        """Count the bits that were `cut` where `taken` were counted. Requests stay counted: they were work as well."""
         account = self._accounts.get(sae)
         if account is not None and account.bits is not None:
             account.bits.refill(now)
-            account.bits.level = min(account.bits.size, account.bits.level + bits)
+            account.bits.level = min(account.bits.size, account.bits.level + taken - cut)
 
     def adopt(self, rules: PolicyRules) -> None:
         """Go on under another policy. What an SAE has used stays used, as far as its new bucket is large enough."""
@@ -104,7 +106,7 @@ class Quotas:
             message = f"{place} asks for {tokens} {unit}, and its quota holds {bucket.size:.0f} at most"
             return QuotaExceeded(message, hint="ask for fewer or shorter keys at once", retry_after_s=None)
         wait_s = bucket.wait_s(tokens)
-        message = f"{place} has {bucket.level:.0f} {unit} left of its quota and asks for {tokens}"
+        message = f"{place} has {max(0.0, bucket.level):.0f} {unit} left of its quota and asks for {tokens}"
         return QuotaExceeded(message, hint=f"try again in {wait_s:.1f} s", retry_after_s=wait_s)
 
 

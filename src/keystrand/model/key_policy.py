@@ -160,7 +160,7 @@ class RegionException(_Entry, frozen=True, kw_only=True):
 
 
 class Quota(_Entry, frozen=True, kw_only=True):
-    """How much each SAE may take: a bucket of `burst_*` that refills at `*_per_s`. Bits, requests, or both."""
+    """How much each SAE may take: a bucket of `burst_*` that refills at `*_per_s`. Bits of pools, requests, or both."""
 
     id: Identifier
     sae: SaePattern

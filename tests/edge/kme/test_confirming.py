@@ -18,14 +18,14 @@ from tests.edge.kme.two_kmes import LABEL, Network, add_block, in_loop, peer, ru
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme import confirming
-from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad, unseal
+from keystrand.edge.kme.assigning import seal_with_pad, unseal
 from keystrand.edge.kme.denials import Sparing
 from keystrand.edge.kme.messages import CONFIRM_URL, BlockTag, Confirm, Order, StrandPieces
 from keystrand.edge.kme.ordering import new_order_id
 from keystrand.edge.pki import Kind
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS, Fresh
 from keystrand.formats import etsi014
-from keystrand.keys.making import Origin
+from keystrand.keys.making import PAD_TAG_OCTETS, Origin
 from keystrand.model.errors import NoKeyAvailable
 from keystrand.model.key import SourceKind, Strength
 

@@ -11,11 +11,11 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Network, in_loop, running
 
-from keystrand.edge.kme.assigning import PAD_TAG_OCTETS
 from keystrand.edge.kme.messages import ASSIGN_URL, NOTICES_URL
 from keystrand.edge.kme.ordering import KeysBurned
 from keystrand.edge.store import peers
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS
+from keystrand.keys.making import PAD_TAG_OCTETS
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable
 
 BLOCK = 512

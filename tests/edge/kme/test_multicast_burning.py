@@ -1,12 +1,10 @@
 """One key for SAEs at several KMEs costs its bytes before any KME is asked, and holds no link up."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -14,16 +12,14 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Network, in_loop, running, until
 
-from keystrand.edge.kme.assigning import PAD_TAG_OCTETS
 from keystrand.edge.kme.messages import ASSIGN_URL, HELLO_URL
 from keystrand.edge.kme.multicast import NotEverywhere
 from keystrand.edge.kme.ordering import KeysBurned, new_order_id
 from keystrand.edge.store import fencing, peers
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.pools import CONFIRMATION_OCTETS
-from keystrand.keys.rules import BUILT_IN
+from keystrand.keys.making import PAD_TAG_OCTETS
 from keystrand.model.errors import PeerUnavailable
-from keystrand.model.key_policy import Quota
 
 BLOCK = 512
 PAD = 32 + PAD_TAG_OCTETS
@@ -268,46 +264,3 @@ async def test_orders_of_one_link_and_of_both_at_once(tmp_path: Path) -> None:
         assert len({one.keys.reveal() for one in got}) == 60
         assert not await net.a.rows("SELECT 1 FROM block WHERE block_id IN (?, ?)", first, other)
         assert net.a.actions().count("burn") == 0
-
-
-def limit(net: Network, bits: int) -> None:
-    """Let every SAE of the first KME have `bits`, once."""
-    quota = Quota(id="q", sae="*", burst_bits=bits, bits_per_s=0.001)
-    grants = net.a.entity.grants
-    grants.stage(msgspec.structs.replace(BUILT_IN.policy, quotas=(quota,)), "policy.toml")
-    grants.activate()
-
-
-async def get(net: Network, number: int, **asked: Any) -> str:
-    """Return what a Get key of the first SAE comes to: nothing, or why not."""
-    status, answer = await net.a.served("sae-a", "sae-b/enc_keys", {"number": number, "size": 256, **asked})
-    return "" if status == 200 else json.dumps(answer)
-
-
-@in_loop
-async def test_what_was_burned_is_not_given_back(tmp_path: Path) -> None:
-    """A quota counts the pads too, and an order that came to nothing; what cost no bytes it gives back."""
-    both = {"additional_slave_SAE_IDs": ["sae-c"]}
-    async with running(tmp_path, names="abc") as net:
-        await filled(net)
-        limit(net, 4 * 256)
-        net.a.wires["ac"].faults[ASSIGN_URL] = [Fault.REQUEST_LOST]
-        assert "cannot be reached" in await get(net, 1, **both)
-        assert "try again" in await get(net, 3)
-        net.a.wires["ab"].faults[ASSIGN_URL] = [Fault.UNREACHED]
-        assert "cannot be reached" in await get(net, 2)
-        await net.trusted()
-        assert not await get(net, 1, **both)
-        assert "try again" in await get(net, 1)
-
-
-@in_loop
-async def test_what_the_other_end_refuses_is_not_given_back(tmp_path: Path) -> None:
-    """A denial burns what was cut, so it counts."""
-    async with running(tmp_path) as net:
-        await net.fill(BLOCK)
-        limit(net, 256)
-        net.b.judge = lambda _: "not for this pair"
-        assert await get(net, 1)
-        net.b.judge = lambda _: ""
-        assert "try again" in await get(net, 1)

@@ -262,11 +262,12 @@ class Kme:
 
 
 async def add_block(
-    kme: Kme, link: str, master: str, content: bytes, block_id: str, label: Strength = LABEL
+    kme: Kme, link: str, master: str, content: bytes, block_id: str, label: Strength = LABEL,
+    source: SourceKind = SourceKind.QKD,
 ) -> bool:  # fmt: skip
     """Bring raw key to one end of a link."""
     new = NewBlock(
-        block_id=block_id, link=link, source=SourceKind.QKD, master=master, key_bits=Secret(content), qber=0.01,
+        block_id=block_id, link=link, source=source, master=master, key_bits=Secret(content), qber=0.01,
         label=label, confirm_by=kme.clock.now + LIFE_S, until=kme.clock.now + LIFE_S,
     )  # fmt: skip
 
@@ -305,19 +306,23 @@ class Network:
 
         await until(all_trust)
 
-    async def fill(self, octets: int, *, link: str = "ab", master: str = "a", label: Strength = LABEL) -> str:
+    async def fill(
+        self, octets: int, *, link: str = "ab", master: str = "a", label: Strength = LABEL,
+        source: SourceKind = SourceKind.QKD,
+    ) -> str:  # fmt: skip
         """Bring a block of `octets` usable bytes to both ends, confirmed; return its ID."""
         content = os.urandom(CONFIRMATION_OCTETS + octets)
         block_id = str(uuid.uuid4())
         self.material[block_id] = content[CONFIRMATION_OCTETS:]
         other = self.c if link == "ac" else self.b
-        assert await add_block(other, link, master, content, block_id, label)
-        assert await add_block(self.a, link, master, content, block_id, label)
+        assert await add_block(other, link, master, content, block_id, label, source)
+        assert await add_block(self.a, link, master, content, block_id, label, source)
         owner = self.a if master == "a" else other
         owner.peerings[link].block_came()
 
         async def ready() -> bool:
-            return bool(await owner.rows("SELECT 1 FROM block WHERE block_id = ? AND ready = 1", block_id))
+            rows = await owner.rows("SELECT 1 FROM block WHERE block_id = ? AND ready = 1", block_id)
+            return bool(rows) and source in owner.links[link].offered
 
         await until(ready)
         return block_id

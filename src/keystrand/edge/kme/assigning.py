@@ -28,13 +28,10 @@ from keystrand.edge.tls import Peer
 from keystrand.formats.etsi014 import bad_request, base64_of, octets_of
 from keystrand.keys.allocation import Piece
 from keystrand.keys.lifecycle import KeyEvent
-from keystrand.keys.making import Material, Origin, make, octets_needed, origin_of
+from keystrand.keys.making import PAD_TAG_OCTETS, Material, Origin, make, octets_needed, origin_of, pad_octets
 from keystrand.keys.witness import Standing, StoreMark
 from keystrand.model.errors import PeerUnavailable, PolicyDenied
 from keystrand.model.key import SourceKind, Strength
-
-PAD_TAG_OCTETS = 32
-"""Behind the one-time pad: the one-time key of its tag (RFC 8439, 2.5)."""
 
 _MAY_TELL = frozenset((
     KeyEvent.VOID, KeyEvent.REVOKE, KeyEvent.COMPROMISE, KeyEvent.DESTROY, KeyEvent.SUSPEND, KeyEvent.RESUME,
@@ -228,7 +225,7 @@ def _fault_of(order: Order, here: tuple[str, ...]) -> str:
     """Return what is wrong with an order in itself; empty where nothing is."""
     sources = {strand.source for strand in order.strands}
     if order.sealed:
-        octets = order.count * order.size // 8 + PAD_TAG_OCTETS
+        octets = pad_octets(order.count, order.size)
     else:
         octets = octets_needed(order.count, order.size, len(order.strands))
     lengths = [sum(length for _, _, length in strand.pieces) for strand in order.strands]

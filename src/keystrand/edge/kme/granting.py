@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from msgspec import UNSET, Struct
 
-from keystrand.edge.kme.channel import InDoubt
 from keystrand.edge.kme.config import LinkEnd
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.ordering import Ask, Issued, KeysBurned, StrandNeed
@@ -21,7 +20,7 @@ from keystrand.keys.fallback import Change, Exhausted, Fallbacks, Stock, Supply
 from keystrand.keys.policy import Choice, DemandUnmet, Permit
 from keystrand.keys.quota import Quotas
 from keystrand.keys.rules import PolicyRules
-from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PolicyDenied
+from keystrand.model.errors import InvalidInput, NoKeyAvailable, PolicyDenied
 from keystrand.model.key import RouteType
 from keystrand.model.key_policy import CryptoProfile, KeyPolicy
 
@@ -38,11 +37,6 @@ class Wanted(Struct, frozen=True, kw_only=True):
     slaves: tuple[tuple[str, str], ...]
     size: int
     request: KeyRequest
-
-    @property
-    def bits(self) -> int:
-        """How many bits of key it is about."""
-        return self.request.number * self.size
 
 
 Issue = Callable[[Link, Ask], Awaitable[Issued]]
@@ -98,8 +92,7 @@ class Grants:
         demands = parse_demands(wanted.request.extension_mandatory)
         wishes = joined(demands, parse_wishes(wanted.request.extension_optional))
         permits = self._permits(link, wanted, demands, wishes)
-        sae, bits = wanted.peer.identity.id, wanted.bits * (1 + _pads(link, wanted))
-        self._quotas.take(sae, bits, self._clock())
+        self._quotas.take(wanted.peer.identity.id, 0, self._clock())
         try:
             for permit in permits[:-1]:
                 try:
@@ -110,14 +103,8 @@ class Grants:
                     continue
             return await self._supply(link, permits[-1], wanted)
         except PoolTooSmall as short:
-            self._quotas.refund(sae, bits, self._clock())
             if names := _named(demands):
                 raise refuse_unmet(names) from short
-            raise
-        except (KeysBurned, InDoubt):
-            raise  # those bits are gone, as if they had been delivered
-        except KeystrandError:
-            self._quotas.refund(sae, bits, self._clock())
             raise
 
     def _permits(
@@ -177,11 +164,23 @@ class Grants:
             course = self.fallbacks.course(link.id, permit, self._clock())
             link.stocked.clear()
             try:
-                issued = await self._issue(link, self._ask(link, course.choice, wanted))
+                issued = await self._counted(link, self._ask(link, course.choice, wanted))
             except PoolTooSmall as short:
                 await self._exhausted(link, permit, course.choice, short)
             else:
                 return issued, course.instead_of
+
+    async def _counted(self, link: Link, ask: Ask) -> Issued:
+        """Issue keys under the quota of who asks: all that is cut for them counts, whatever becomes of it."""
+        octets = _octets(link, ask)
+        self._quotas.take(ask.master, 8 * octets, self._clock(), requests=0)
+        try:
+            return await self._issue(link, ask)
+        except asyncio.CancelledError:
+            ask.cost.octets = max(ask.cost.octets, octets)  # what is given up may yet be cut
+            raise
+        finally:
+            self._quotas.settle(ask.master, taken=8 * octets, cut=8 * ask.cost.octets, now=self._clock())
 
     async def _exhausted(self, link: Link, permit: Permit, choice: Choice, short: PoolTooSmall) -> None:
         """Return where another try makes sense, after waiting for it. Raises `short` where not."""
@@ -238,9 +237,10 @@ class Grants:
             self._changed(change)
 
 
-def _pads(link: Link, wanted: Wanted) -> int:
-    """Return how many further links the keys travel on, each under a pad as long as they are."""
-    return len({kme for _, kme in wanted.slaves} - {link.kme, link.peer_kme})
+def _octets(link: Link, ask: Ask) -> int:
+    """Return how many bytes of pools an order takes: those of its strands, and a pad for each further link."""
+    further = {kme for _, kme in ask.slaves} - {link.kme, link.peer_kme}
+    return ask.octets * len(ask.needs) + ask.pad_octets * len(further)
 
 
 def _named(demands: Demands) -> list[str]:

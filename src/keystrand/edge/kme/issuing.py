@@ -188,8 +188,9 @@ class Issuer:
         try:
             await committed
         except KeystrandError as error:
+            burned = KeysBurned(error.message) if isinstance(error, NoKeyAvailable) else error
             for one in orders:
-                self._carry_out(one, one.happen(OrderEvent.FAILED), error)
+                self._carry_out(one, one.happen(OrderEvent.FAILED), burned)
             return
         for one in orders:
             answer = OrderAction.ANSWER in one.happen(OrderEvent.COMMITTED)
@@ -283,6 +284,7 @@ async def cut_order(link: Link, one: Pending) -> None:
             stock = link.stock(need.source)
             cuts, content = await stock.take(ask.octets, need.demand, at_most=PIECES // 2)
             one.cuts[need.source] = cuts
+            ask.cost.octets += ask.octets
             one.pools[need.source] = await stock.known_pool()
             materials.append(material(need.source, cuts, content))
     except BaseException:
@@ -301,6 +303,7 @@ def give_back(link: Link, one: Pending) -> None:
     """Give back what the keys of an order were cut from, of which nobody was told."""
     for source, cuts in one.cuts.items():
         link.stock(source).give_back(cuts)
+        one.ask.cost.octets -= one.ask.octets
     one.cuts = {}
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import Struct
 
-from keystrand.edge.kme.assigning import PAD_TAG_OCTETS, seal_with_pad
+from keystrand.edge.kme.assigning import seal_with_pad
 from keystrand.edge.kme.issuing import Issuer, cut_order, delivery, give_back, swallow
 from keystrand.edge.kme.links import Link
 from keystrand.edge.kme.messages import PIECES, Assign, AssignAnswer, Order, Verdict
@@ -136,6 +136,7 @@ class Multicast:
         except BaseException:
             for pool, pad in one.pads:
                 self._peerings[pool.link].link.stock(pool.source).give_back(pad)
+                one.ask.cost.octets -= one.ask.pad_octets
             one.pads = []
             give_back(course.first.link, one)
             raise
@@ -147,8 +148,9 @@ class Multicast:
         stock = link.stock(SourceKind.QKD)
         demand = Demand(labels=at_least(one.origin.label))
         pool = await stock.known_pool()
-        cuts, pad = await stock.take(len(one.keys) + PAD_TAG_OCTETS, demand, at_most=PIECES // 2)
+        cuts, pad = await stock.take(one.ask.pad_octets, demand, at_most=PIECES // 2)
         one.pads.append((pool, cuts))
+        one.ask.cost.octets += one.ask.pad_octets
         with pad:
             return seal_with_pad(one.keys, pad, one.message({SourceKind.QKD: cuts}))
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.kme.messages import Order, StrandPieces
@@ -12,7 +12,7 @@ from keystrand.edge.store.pools import Pool
 from keystrand.edge.tls import Peer
 from keystrand.keys.allocation import Cut, Demand
 from keystrand.keys.contract import INDEX_DIGITS, OrderAction, OrderEvent, OrderState, key_ids_of, step
-from keystrand.keys.making import Origin, octets_needed
+from keystrand.keys.making import Origin, octets_needed, pad_octets
 from keystrand.model.errors import NoKeyAvailable
 from keystrand.model.key import SourceKind
 
@@ -30,8 +30,17 @@ class StrandNeed(Struct, frozen=True, kw_only=True):
     demand: Demand
 
 
+class Cost(Struct, kw_only=True):
+    """What one Get key has cost the pools so far: bytes that were cut and not given back, whatever became of them."""
+
+    octets: int = 0
+
+
 class Ask(Struct, frozen=True, kw_only=True):
-    """A Get key that policy has permitted: `count` keys of `size` bits for `slaves` (SAE and its KME) by `needs`."""
+    """A Get key that policy has permitted: `count` keys of `size` bits for `slaves` (SAE and its KME) by `needs`.
+
+    `cost` grows with every byte that is cut for it.
+    """
 
     peer: Peer
     link: str
@@ -40,6 +49,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     size: int
     needs: tuple[StrandNeed, ...]
     profile: str
+    cost: Cost = field(default_factory=Cost)
 
     @property
     def master(self) -> str:
@@ -50,6 +60,11 @@ class Ask(Struct, frozen=True, kw_only=True):
     def octets(self) -> int:
         """How many bytes each strand must give."""
         return octets_needed(self.count, self.size, len(self.needs))
+
+    @property
+    def pad_octets(self) -> int:
+        """How many bytes each further link must give for the keys to travel on it."""
+        return pad_octets(self.count, self.size)
 
 
 class Issued(Struct, frozen=True, kw_only=True):
