@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.edge.kme.two_kmes import RETENTION_S, WAIT_S, Kme, Network, in_loop, peer, running, until
 
-from keystrand.edge.kme import entity
+from keystrand.edge.kme import assigning, entity
 from keystrand.edge.kme.messages import Assign, Notice, Notices, Order, StrandPieces, Verdict
 from keystrand.edge.kme.ordering import Issued, new_order_id
 from keystrand.edge.kme.transport import Sent
@@ -272,6 +272,35 @@ async def test_only_a_kme_that_holds_an_order_may_end_it(tmp_path: Path) -> None
         await verdicts(net, one)
         await tell(net, Notice(order_id=one.order_id, event=KeyEvent.REVOKE), kme="c")
         assert await net.b.states(one.order_id) == {"sae-b": "active"}
+
+
+@in_loop
+async def test_voids_without_end_hold_up_no_revocation(tmp_path: Path) -> None:
+    """The slave KME has heard of so many orders that never came that it hears of no more: a revocation it hears."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assigning, "_UNKNOWN", 3)
+        async with running(tmp_path) as net:
+            await net.fill(BLOCK)
+            got = await net.a.issue("sae-b")
+            revoked = got.key_ids[0][:-INDEX_DIGITS]
+
+            async def tell(tx: Transaction) -> None:
+                for _ in range(5):
+                    await peers.tell(tx, new_order_id(0), "b", KeyEvent.VOID, tx.now + RETENTION_S)
+
+            await net.a.store.committer.do(tell)
+            net.a.peerings["ab"].news()
+
+            async def refused() -> bool:
+                return any(len(body.get("notices", ())) == 5 for _, body in net.a.wires["ab"].said)
+
+            await until(refused)
+            await net.a.store.committer.do(
+                lambda tx: peers.tell(tx, revoked, "b", KeyEvent.REVOKE, tx.now + RETENTION_S)
+            )  # fmt: skip
+            net.a.peerings["ab"].news()
+            await net.b.void(revoked)
+            assert len(await net.a.rows("SELECT 1 FROM outbox WHERE event = 'void'")) == 5
 
 
 @in_loop

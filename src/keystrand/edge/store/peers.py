@@ -130,10 +130,14 @@ async def tell(tx: Transaction, order_id: str, kme: str, event: KeyEvent, until:
 
 
 async def untold(session: Session, kme: str, *, at_most: int) -> tuple[Notice, ...]:
-    """Return what `kme` must still be told."""
-    rows = await session.rows(
-        "SELECT order_id, event FROM outbox WHERE kme = ? ORDER BY order_id LIMIT ?", kme, at_most
-    )
+    """Return what `kme` must still be told next: what was done on purpose, as a revocation, and only then the voids.
+
+    Voids may be many, and a KME that has not heard of their orders follows so many of them and no more for a while.
+    """
+    for which in ("event <> 'void'", "event = 'void'"):
+        sql = f"SELECT order_id, event FROM outbox WHERE kme = ? AND {which} ORDER BY order_id LIMIT ?"  # noqa: S608  # constants
+        if rows := await session.rows(sql, kme, at_most):
+            break
     return tuple(Notice(order_id, kme, KeyEvent(event)) for order_id, event in rows)
 
 

@@ -67,6 +67,7 @@ TABLES = (
     # what peers must still be told
     "CREATE TABLE IF NOT EXISTS outbox(order_id TEXT NOT NULL, kme TEXT NOT NULL, event TEXT NOT NULL,"
     " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, kme)){clustered}",
+    "CREATE INDEX IF NOT EXISTS outbox_first ON outbox(kme, order_id) WHERE event <> 'void'",
     # orders for several KMEs that are under way: where their writer ends first, those KMEs are told that they are void
     "CREATE TABLE IF NOT EXISTS under_way(order_id TEXT NOT NULL, kme TEXT NOT NULL, writer TEXT NOT NULL,"
     " until DOUBLE PRECISION NOT NULL, PRIMARY KEY(order_id, kme)){clustered}",
