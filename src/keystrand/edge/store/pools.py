@@ -4,11 +4,8 @@ A block is written once and never again; what moves is its cursor, forward only,
 out. Both ends check it: an order that names bytes below the cursor is refused whatever the other side believes.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from keystrand.crypto.labels import STORE_BLOCK, bound
-from keystrand.crypto.secret import Secret
 from keystrand.edge.store.blocks import (
     CONFIRMATION_OCTETS,
     LANE,
@@ -28,6 +25,7 @@ from keystrand.edge.store.blocks import (
 )  # fmt: skip
 from keystrand.edge.store.committer import Transaction
 from keystrand.edge.store.keyring import SealBroken, Sealer
+from keystrand.edge.store.opened import OpenedBlocks
 from keystrand.edge.store.session import Session
 from keystrand.keys.allocation import Demand, Lane, Piece
 from keystrand.model.errors import InvalidInput, StoreFailure
@@ -40,19 +38,16 @@ __all__ = [
 
 _NAMED = 64
 """How many blocks that cannot be used are looked for: who asked plans anew with what it hears of."""
-_OPENED = 64
-"""How many blocks are kept open: every link and direction works on one or two."""
 MOST_BLOCKS = 1 << 16
 """How many blocks a pool holds, however short they are."""
 _MANY = 100
 
 
-class Pools:
+class Pools(OpenedBlocks):
     """The pools of one store. `sealer` opens and seals under the epochs' data keys."""
 
     def __init__(self, sealer: Sealer, store_id: str) -> None:
-        self._sealer, self._store_id = sealer, store_id
-        self._opened: OrderedDict[str, Secret] = OrderedDict()
+        super().__init__(sealer, store_id)
         self._pools: dict[tuple[str, SourceKind, str], Pool] = {}
         self._marked_spent: frozenset[int] = frozenset()
         """Epochs that the latest marking named: batch after batch uses the same, and a mark stays."""
@@ -145,10 +140,6 @@ class Pools:
         row = await tx.row("UPDATE pool SET next_no = next_no + 1 WHERE id = ? RETURNING next_no", pool.id)
         tx.writes += 1
         return int(row[0]) if row else 0
-
-    def _place(self, block_id: str, label: str, qber: float) -> bytes:
-        # a number that compares equal reads equal: SQLite knows no negative zero
-        return bound(STORE_BLOCK, self._store_id, block_id, label, repr(qber + 0.0))
 
     async def offered(self, session: Session, link: str, master: str) -> dict[SourceKind, Strength]:
         """Return the label of what each source of a link has in stock; of several the one that came last."""
@@ -349,60 +340,3 @@ class Pools:
         await tx.run_many("UPDATE block_seal SET sealed = ? WHERE block_id = ?", [(new, name) for name, new in moved])
         await tx.run_many("UPDATE block SET epoch = ? WHERE block_id = ?", [(epoch, name) for name, _ in moved])
         return len(rows)
-
-    async def content(self, session: Session, block_id: str) -> Secret:
-        """Return the bytes of a block, opened once and kept for a while. Raises `BlockGone` or `StoreFailure`."""
-        opened = self._opened.get(block_id)
-        while opened is None:
-            epoch, sealed, place, used = await self._sealed(session, block_id)
-            try:
-                # somebody else may have opened it meanwhile
-                opened = self._opened.get(block_id) or self._sealer.open(epoch, sealed, place)
-            except StoreFailure as error:
-                # or sealed it under a later epoch, and this one has ended
-                if (await self._sealed(session, block_id))[0] == epoch:
-                    raise (BlockDamaged(block_id) if isinstance(error, SealBroken) else error) from None
-                continue
-            opened.zeroise_first(used)
-            self._opened[block_id] = opened
-            if len(self._opened) > _OPENED:
-                self._opened.popitem(last=False)[1].zeroise()
-        self._opened.move_to_end(block_id)
-        return opened
-
-    async def piece(self, session: Session, block_id: str, piece: Piece) -> memoryview:
-        """Return bytes of a block, to be copied at once. Raises as `content`; also where they were used and cleared."""
-        opened = await self.content(session, block_id)
-        if piece.offset < opened.cleared:
-            raise BlockGone(block_id)
-        return opened.view()[piece.offset : piece.end]
-
-    async def _sealed(self, session: Session, name: str) -> tuple[int, bytes, bytes, int]:
-        """Return a block's epoch, what is sealed, for which place, and its first bytes used. Raises `BlockGone`."""
-        sql = (
-            "SELECT epoch, sealed, label, qber, ready * cursor FROM block JOIN block_seal USING (block_id)"
-            " WHERE block_id = ?"
-        )
-        row = await session.row(sql, name)
-        if row is None:
-            raise BlockGone(name)
-        return row[0], row[1], self._place(name, row[2], row[3]), row[4]
-
-    async def forget_gone(self, session: Session) -> None:
-        """Clear from memory what other processes have used or destroyed."""
-        for name in tuple(self._opened):
-            row = await session.row("SELECT ready * cursor FROM block WHERE block_id = ?", name)
-            if row is None:
-                self.forget(name)
-            else:
-                self._forget_used(name, row[0])
-
-    def _forget_used(self, name: str, cursor: int) -> None:
-        """Clear from memory the bytes of a block below its cursor: whoever was given them has a copy."""
-        if opened := self._opened.get(name):
-            opened.zeroise_first(cursor)
-
-    def forget(self, block_id: str) -> None:
-        """Clear a block's bytes from memory."""
-        if opened := self._opened.pop(block_id, None):
-            opened.zeroise()
