@@ -55,53 +55,30 @@ def show(
     emit(output, key_rows(found, brief=output is Output.TABLE), value=found)
 
 
-def _happen(word: str, key_id: str, access: tuple[object, ...], why: str, output: Output, *, dry_run: bool) -> None:
-    from keystrand.app.keys import change_keys
-    from keystrand.app.kme import OperatorAccess
-    from keystrand.formats.wording import counted
+def _add(word: str, told: str) -> None:
+    """Add the command `word`, which lets something happen to keys; `told` is its help."""
 
-    rows = change_keys(OperatorAccess(*access), key_id, word, why, dry_run=dry_run)  # type: ignore[arg-type]  # four options
-    emit(output, rows)
-    changed = "would change" if dry_run else "changed"
-    say(f"{counted(len({row['key_ID'] for row in rows}), 'key')} {changed}: all keys of one request share one fate")
-    if rows and not dry_run:
-        say("the entity at the other end is told, and follows")
+    @app.command(word, help=told)
+    def command(
+        key_id: KeyIdArgument, kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, why: WhyOption,
+        output: OutputOption = Output.TABLE, *, dry_run: DryRunOption = False,
+    ) -> None:  # fmt: skip
+        from keystrand.app.keys import change_keys
+        from keystrand.app.kme import OperatorAccess
+        from keystrand.formats.wording import counted
 
-
-@app.command()
-def revoke(
-    key_id: KeyIdArgument, kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, why: WhyOption,
-    output: OutputOption = Output.TABLE, *, dry_run: DryRunOption = False,
-) -> None:  # fmt: skip
-    """Revoke a key, and those of the same request, at both ends: it is never handed out again."""
-    _happen("revoke", key_id, (kme, ca, cert, key), why, output, dry_run=dry_run)
+        rows = change_keys(OperatorAccess(kme, ca, cert, key), key_id, word, why, dry_run=dry_run)
+        emit(output, rows)
+        changed = "would change" if dry_run else "changed"
+        say(f"{counted(len({row['key_ID'] for row in rows}), 'key')} {changed}: all keys of one request share one fate")
+        if rows and not dry_run:
+            say("the entity at the other end is told, and follows")
 
 
-@app.command()
-def suspend(
-    key_id: KeyIdArgument, kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, why: WhyOption,
-    output: OutputOption = Output.TABLE, *, dry_run: DryRunOption = False,
-) -> None:  # fmt: skip
-    """Suspend a key, and those of the same request, at both ends: not handed out until it is resumed."""
-    _happen("suspend", key_id, (kme, ca, cert, key), why, output, dry_run=dry_run)
-
-
-@app.command()
-def resume(
-    key_id: KeyIdArgument, kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, why: WhyOption,
-    output: OutputOption = Output.TABLE, *, dry_run: DryRunOption = False,
-) -> None:  # fmt: skip
-    """Let a suspended key, and those of the same request, be handed out again."""
-    _happen("resume", key_id, (kme, ca, cert, key), why, output, dry_run=dry_run)
-
-
-@app.command()
-def compromise(
-    key_id: KeyIdArgument, kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, why: WhyOption,
-    output: OutputOption = Output.TABLE, *, dry_run: DryRunOption = False,
-) -> None:  # fmt: skip
-    """Mark a key, and those of the same request, as compromised at both ends: never handed out again."""
-    _happen("compromise", key_id, (kme, ca, cert, key), why, output, dry_run=dry_run)
+_add("revoke", "Revoke a key, and those of the same request, at both ends: it is never handed out again.")
+_add("suspend", "Suspend a key, and those of the same request, at both ends: not handed out until it is resumed.")
+_add("resume", "Let a suspended key, and those of the same request, be handed out again.")
+_add("compromise", "Mark a key, and those of the same request, as compromised at both ends: never handed out again.")
 
 
 @app.command()
