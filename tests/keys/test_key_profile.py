@@ -1,4 +1,4 @@
-"""Profiles: what they may say of themselves, and which blocks they take."""
+"""Profiles: what they may say of themselves, and which links may carry them."""
 
 from itertools import product
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystrand.keys.profile import LabelMismatch, judge_block, regions_equal
+from keystrand.keys.profile import regions_equal
 from keystrand.model.key import CEILING, SourceKind, Strand, Strength
 from keystrand.model.key_policy import CryptoProfile, Exhaustion, ExhaustionMode, Quota, RotationRule
 
@@ -15,29 +15,11 @@ QKD, PQC = STRANDS[0], next(strand for strand in STRANDS if strand.source is Sou
 HYBRID = CryptoProfile(name="hybrid", strands=(QKD, PQC), result=Strength.POST_QUANTUM, regions=("eu",))
 
 
-@given(st.sampled_from(STRANDS), st.integers(0, 1))
-def test_a_block_is_taken_only_under_the_label_declared(block: Strand, place: int) -> None:
-    """Of all labels there are, one: neither a weaker nor a stronger one, nor that of the other strand."""
-    if block == HYBRID.strands[place]:
-        judge_block(HYBRID, place, block, {"eu"})
-    else:
-        with pytest.raises(LabelMismatch, match=f"delivers {block}") as caught:
-            judge_block(HYBRID, place, block, {"eu"})
-        assert caught.value.exit_code == 12
-        assert "declare" in caught.value.hint
-
-
 @given(st.sets(st.sampled_from(("eu", "ch", "uk")), max_size=2), st.sets(st.sampled_from(("eu", "ch", "uk"))))
 def test_regions_are_equal_as_sets(declared: set[str], carried: set[str]) -> None:
     """In any order, and no tag more or less."""
     profile = CryptoProfile(name="p", strands=(QKD,), result=QKD.strength, regions=tuple(declared))
     assert regions_equal(profile, carried) == (declared == carried)
-
-
-def test_a_block_from_another_region_is_refused() -> None:
-    """With the tags of both and the next step."""
-    with pytest.raises(LabelMismatch, match=r"eu.*no region"):
-        judge_block(HYBRID, 0, QKD, ())
 
 
 def test_a_label_names_every_strand() -> None:

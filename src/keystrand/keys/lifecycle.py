@@ -41,11 +41,6 @@ def step(state: S, event: KeyEvent) -> S:
     return LIFECYCLE.step(state, event)
 
 
-def deliverable(state: S) -> bool:
-    """Return whether the bytes of a key in `state` may leave for the first time."""
-    return (state, KeyEvent.DELIVER) in LIFECYCLE.rows
-
-
 E = KeyEvent
 LIFECYCLE = Table(
     name="key",
