@@ -52,35 +52,20 @@ def stage(
     _show(output, stage_policy(access, file, time.time(), dry_run=dry_run), dry_run=dry_run)
 
 
-@app.command()
-def activate(
-    kme: KmeOption,
-    ca: CaOption,
-    cert: CertOption,
-    key: KeyOption,
-    output: OutputOption = Output.TABLE,
-    *,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Put the staged policy in force: the next request obeys it."""
-    from keystrand.app.kme import OperatorAccess, activate_policy
+def _add(word: str, told: str) -> None:
+    """Add the command `word`, which puts another policy in force; `told` is its help."""
 
-    _show(output, activate_policy(OperatorAccess(kme, ca, cert, key), dry_run=dry_run), dry_run=dry_run)
-    say(_UNTIL_RESTART)
+    @app.command(word, help=told)
+    def command(
+        kme: KmeOption, ca: CaOption, cert: CertOption, key: KeyOption, output: OutputOption = Output.TABLE, *,
+        dry_run: DryRunOption = False,
+    ) -> None:  # fmt: skip
+        from keystrand.app.kme import OperatorAccess, activate_policy, roll_back_policy
+
+        change = activate_policy if word == "activate" else roll_back_policy
+        _show(output, change(OperatorAccess(kme, ca, cert, key), dry_run=dry_run), dry_run=dry_run)
+        say(_UNTIL_RESTART)
 
 
-@app.command()
-def rollback(
-    kme: KmeOption,
-    ca: CaOption,
-    cert: CertOption,
-    key: KeyOption,
-    output: OutputOption = Output.TABLE,
-    *,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Put the policy before this one in force again."""
-    from keystrand.app.kme import OperatorAccess, roll_back_policy
-
-    _show(output, roll_back_policy(OperatorAccess(kme, ca, cert, key), dry_run=dry_run), dry_run=dry_run)
-    say(_UNTIL_RESTART)
+_add("activate", "Put the staged policy in force: the next request obeys it.")
+_add("rollback", "Put the policy before this one in force again.")
