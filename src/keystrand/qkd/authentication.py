@@ -1,10 +1,11 @@
 """Authentication of the public channel by one-time Poly1305 keys: information-theoretic, and paid for in key.
 
 Each message takes a fresh r and s, 256 bits of key that is used for nothing else, so no cipher and no assumption is
-left in it. For truly uniform keys a changed message of L octets is accepted with probability at most
-8 ceil(L / 16) / 2^106 (D. Bernstein, "The Poly1305-AES message-authentication code", FSE 2005; one-time keys: RFC 8439,
-2.5). L counts context, header and the longer of the two messages. Key that is only epsilon-close to uniform adds its
-epsilon. The pool takes one attempt a key and then closes, so the bounds of the messages add up and no more.
+left in it. Bound as commonly cited, its derivation not checked here. For truly uniform keys a changed message of L
+octets is accepted with probability at most 8 ceil(L / 16) / 2^106 (D. Bernstein, "The Poly1305-AES message-
+authentication code", FSE 2005; one-time keys: RFC 8439, 2.5). L counts context, header and the longer of the two
+messages. Key that is only epsilon-close to uniform adds its epsilon. The pool takes one attempt a key and then
+closes, so the bounds of the messages add up and no more.
 
 Each direction has its own half of the key: both ends may speak at once and never share a mask. The header, which the
 tag covers, holds the sequence number and how many messages of the peer were accepted before: with the order kept in

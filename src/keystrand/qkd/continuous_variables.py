@@ -1,15 +1,13 @@
 """Secret key rate of continuous-variable QKD: Gaussian-modulated coherent states (GG02), reverse reconciliation.
 
 Asymptotic rate against collective attacks with a trusted receiver: J. Lodewyck et al., Phys. Rev. A 76, 042305
-(2007) for homodyne; heterodyne form of S. Fossier et al., J. Phys. B 42, 114014 (2009; citation unchecked).
-Finite size: A. Leverrier,
-F. Grosshans, P. Grangier, Phys. Rev. A 81, 062343 (2010). Variances are in shot-noise units.
+(2007) for homodyne; heterodyne form of S. Fossier et al., J. Phys. B 42, 114014 (2009; citation unchecked). Finite
+size: A. Leverrier, F. Grosshans, P. Grangier, Phys. Rev. A 81, 062343 (2010). Variances are in shot-noise units.
 
 Caveats. The correction for finite size is for collective attacks and Gaussian estimates, is no composable proof, and
-its leading constant 7 is taken for homodyne and heterodyne alike, which is unchecked for heterodyne. No
-published row of finite size was compared with. Excess noise has
-
-two parts, since one that is constant at the channel's input gives a link without a longest distance.
+its leading constant 7 is taken for homodyne and heterodyne alike, which is unchecked for heterodyne. No published row
+of finite size was compared with. Excess noise has two parts, since one that is constant at the channel's input gives
+a link without a longest distance.
 """
 
 from typing import Annotated, Literal, NamedTuple

@@ -5,8 +5,9 @@ key distribution with entangled photon sources", Phys. Rev. A 76, 012307 (2007).
 and need not be trusted; the paper's lambda is half of the mean number of pairs of a pulse.
 
 The price of a sifted bit is what Eve may know of it: by the errors in both bases (BBM92), or by the CHSH value alone
-(A. Acin et al., Phys. Rev. Lett. 98, 230501 (2007)). The second says nothing of devices here: half of the photons are
-lost, so the pairs that arrive are taken for a fair sample. No rate of this module is device-independent.
+(A. Acin et al., Phys. Rev. Lett. 98, 230501 (2007)); both meet the known thresholds. No published rate was compared
+with. The second says nothing of devices here: half of the photons are lost, so the pairs that arrive are taken for a
+fair sample. No rate of this module is device-independent.
 """
 
 from typing import Annotated

@@ -59,7 +59,7 @@ def error_bound(key_bits: int, input_bits: int, largest: float = 1.0) -> float:
 def amplify(keys: Bits, seed: Bits | SeedSpectrum, output_bits: int) -> Bits:
     """Return the shortened keys: shape (n,) gives (m,), shape (b, n) gives (b, m), m = `output_bits`.
 
-    Four keys share a transform where the bound allows it (to about n = 2^21), else two: give keys in such groups.
+    Four keys share a transform where the bound allows it (to about n = 2^20), else two: give keys in such groups.
     Raises `ValueError` for wrong lengths or elements other than 0 and 1; `RoundingDoubt` instead of an unsure bit.
     """
     _check_bits(keys, "key", dimensions=(1, 2))

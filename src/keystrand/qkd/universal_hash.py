@@ -6,6 +6,7 @@ most k points r (polynomial hashing: R. Taylor, B. den Boer, T. Johansson et al.
 Quantum Technology 9, 8 (2022)). The last t bits agree only where the difference is one of fewer than 2 p / 2^t + 1
 values. So the tags of different keys agree with probability at most k (2^(1 - t) + 1/p), whatever the keys, when r is
 uniform and drawn after both keys are fixed. A tag sent in clear tells at most t bits: count them as disclosed.
+The count of values is derived here, and tested over every point of a small field.
 """
 
 PRIME = 2**127 - 1
