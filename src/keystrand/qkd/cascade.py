@@ -1,0 +1,97 @@
+"""Cascade error correction: what both parties must agree on before the first parity is sent.
+
+Brassard and Salvail (Eurocrypt 1993), with blocks of powers of two, reuse of every parity already known, and the block
+sizes of Martinez-Mateo et al. (arXiv:1407.3257). A pass puts the frame's bits in an order of its own and
+cuts them into blocks; a block is halved down to one wrong bit. Nodes are numbered as in a heap over the ordered frame
+of n bits: 1 is the whole frame, the children of `node` are 2 node and 2 node + 1, the bit at place i is n + i.
+"""
+
+import math
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+Bits = npt.NDArray[np.uint8]
+
+PASSES = 14  # the first ones find nearly all errors; the late ones bring wrong frames below one in a thousand
+TAG_MODULUS = 2**61 - 1  # a Mersenne prime: tags are polynomials over this field
+TAG_BITS = 61
+_WORD_BYTES = 7  # 56 bits: below the modulus
+
+
+class CascadePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The block size of each pass, and the public seed of the orders. Both parties hold the same plan.
+
+    The seed is no secret, but it must be drawn after the last pulse was received: whoever knows the orders before
+    could place errors where they cancel.
+    """
+
+    frame_bits: Annotated[int, Meta(ge=16, le=2**24)]
+    block_bits: Annotated[tuple[Annotated[int, Meta(ge=2)], ...], Meta(min_length=1, max_length=32)]
+    seed: Annotated[int, Meta(ge=0, lt=2**64)]
+
+    def __post_init__(self) -> None:
+        sizes = (self.frame_bits, *self.block_bits)
+        if any(size < 2 or size & (size - 1) for size in sizes):
+            raise ValueError("frame and blocks must be powers of two")
+        if not self.block_bits or max(self.block_bits) > self.frame_bits // 2:
+            raise ValueError("every pass needs at least two blocks")
+
+
+def plan_for(qber: float, frame_bits: int, seed: int, passes: int = PASSES) -> CascadePlan:
+    """Return the plan for an expected error ratio `qber`, 0..1/2; ValueError outside, or if the frame is no power of 2.
+
+    Block sizes: arXiv:1407.3257, the eighth of its variants: 2^ceil(a), 2^ceil((a + 12) / 2) where
+    a = log2(1/qber) - 1/2, then 4096, then half the frame. The estimate only sets the cost: a wrong one corrects all
+    the same, or is noticed.
+    """
+    if not 0.0 <= qber <= 0.5:
+        raise ValueError(f"an error ratio of {qber} is not within 0 and 1/2")
+    half = frame_bits // 2
+    exponent = math.log2(1.0 / max(qber, 1.0 / max(frame_bits, 2))) - 0.5  # below one error a frame nothing changes
+    sizes = [2 ** math.ceil(exponent), 2 ** math.ceil((exponent + 12.0) / 2.0), 4096] + [half] * passes
+    return CascadePlan(frame_bits=frame_bits, block_bits=tuple(min(k, half) for k in sizes[:passes]), seed=seed)
+
+
+def orders(plan: CascadePlan) -> npt.NDArray[np.int32]:
+    """Return the order of the bits in each pass, int32 of shape (passes, frame bits); the first pass keeps the frame's.
+
+    Sorts by the output of splitmix64 (Steele, Lea, Flood 2014), so that every release and machine finds the same order.
+    """
+    n, passes = plan.frame_bits, len(plan.block_bits)
+    counter = np.arange(1, passes * n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(plan.seed)
+    mixed = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    order = np.argsort(mixed.reshape(passes, n), axis=1, kind="stable").astype(np.int32)
+    order[0] = np.arange(n, dtype=np.int32)
+    return order
+
+
+def as_frames(plan: CascadePlan, frames: npt.ArrayLike) -> Bits:
+    """Return a copy of `frames` as uint8 of shape (frames, frame bits); ValueError where they are no such bits."""
+    made = np.atleast_2d(np.array(frames))
+    if made.ndim != 2 or made.shape[1] != plan.frame_bits or not len(made):
+        raise ValueError(f"frames have shape {made.shape}; the plan wants (frames, {plan.frame_bits})")
+    if not np.isin(made, (0, 1)).all():
+        raise ValueError("a frame holds bits, 0 or 1")
+    return np.ascontiguousarray(made, dtype=np.uint8)
+
+
+def tag(frame: Bits, point: int) -> int:
+    """Return the frame's check value: a polynomial with the frame as coefficients, at the randomly drawn `point`.
+
+    Two frames of n bits that differ have the same tag for at most ceil(n / 56) of the 2^61 - 1 points. The point is
+    drawn uniformly for each frame after correction has ended, and may then be public. ValueError for a point outside.
+    """
+    if not 0 <= point < TAG_MODULUS:
+        raise ValueError("the point of a tag lies in 0..2^61-2")
+    packed = np.packbits(frame).tobytes()
+    value = 0
+    for start in range(0, len(packed), _WORD_BYTES):
+        word = int.from_bytes(packed[start : start + _WORD_BYTES], "big")
+        value = (value + word) * point % TAG_MODULUS
+    return value
