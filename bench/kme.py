@@ -157,10 +157,10 @@ class _Bench:
         return anew if load.uses_up else partial(self._sample, labs.enter_context(self._lab(name, *command)), load)
 
     def _stock_for(self, load: Load) -> int:
-        """Return more keys than the load can use up: three times its goal."""
+        """Return more keys than the load can use up: six times its goal."""
         goals = [figure.at_least for figure in load.figures if figure.at_least]
         per_s = max(goals, default=1000.0)
-        return int(3 * per_s * self._choice.seconds * (self._choice.repeats + 1))
+        return int(6 * per_s * self._choice.seconds * (self._choice.repeats + 1))
 
     def _sample(self, lab: Lab, load: Load, *more: str) -> Sample:
         """Put `lab` under `load` once. What went wrong is told; of ours it is counted too."""
