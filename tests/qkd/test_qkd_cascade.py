@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.qkd.cascade import TAG_BITS, TAG_MODULUS, Bits, CascadePlan, orders, plan_for, tag
+from keystrand.qkd.cascade import TAG_BITS, Bits, CascadePlan, orders, plan_for, tag
 from keystrand.qkd.cascade_party import Alice, Bob, Corrected, reconcile
 from keystrand.qkd.decoy import binary_entropy
+from keystrand.qkd.universal_hash import PRIME, collision_probability
 
 Query = tuple[int, int]
 ANY = settings(deadline=None)  # the first example compiles
@@ -272,14 +273,15 @@ def test_messages_out_of_place_are_refused() -> None:
         bob.results([1], [1])
 
 
-@given(st.integers(0, TAG_MODULUS - 1), st.integers(1, 200))
-def test_tag_is_the_polynomial_it_says(point: int, n: int) -> None:
-    """Against the plain sum of powers, over words of 56 bits."""
-    bits = np.random.default_rng(n).integers(0, 2, n, dtype=np.uint8)
-    packed = np.packbits(bits).tobytes()
-    words = [int.from_bytes(packed[i : i + 7], "big") for i in range(0, len(packed), 7)]
-    expected = sum(word * pow(point, len(words) - i, TAG_MODULUS) for i, word in enumerate(words)) % TAG_MODULUS
-    assert tag(bits, point) == expected
+@given(st.integers(0, 2**32), st.integers(0, 255))
+def test_frames_that_differ_have_other_tags(seed: int, at: int) -> None:
+    """One wrong bit is seen at a uniform point; the claimed probability is that of the hash."""
+    chance = np.random.default_rng(seed)
+    bits, point = chance.integers(0, 2, 256, dtype=np.uint8), int.from_bytes(chance.bytes(16)) % PRIME
+    wrong = bits.copy()
+    wrong[at] ^= 1
+    assert tag(bits, point) != tag(wrong, point)
+    assert collision_probability(1 << 16, TAG_BITS) < 2**-53
 
 
 def test_orders_are_permutations_and_never_change() -> None:

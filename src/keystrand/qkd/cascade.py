@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from keystrand.qkd import universal_hash
+
 Bits = npt.NDArray[np.uint8]
 
 PASSES = 14  # the first ones find nearly all errors; the late ones bring wrong frames below one in a thousand
-TAG_MODULUS = 2**61 - 1  # a Mersenne prime: tags are polynomials over this field
-TAG_BITS = 61
-_WORD_BYTES = 7  # 56 bits: below the modulus
+TAG_BITS = 64
+"""Of a frame's check value: two frames of 65,536 bits that differ agree in it with probability below 2^-53."""
 
 
 class CascadePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,16 +83,8 @@ def as_frames(plan: CascadePlan, frames: npt.ArrayLike) -> Bits:
 
 
 def tag(frame: Bits, point: int) -> int:
-    """Return the frame's check value: a polynomial with the frame as coefficients, at the randomly drawn `point`.
+    """Return the frame's check value at the randomly drawn `point`; see `universal_hash` for its bound and errors.
 
-    Two frames of n bits that differ have the same tag for at most ceil(n / 56) of the 2^61 - 1 points. The point is
-    drawn uniformly for each frame after correction has ended, and may then be public. ValueError for a point outside.
+    The point is drawn uniformly for each frame after correction has ended, and may then be public.
     """
-    if not 0 <= point < TAG_MODULUS:
-        raise ValueError("the point of a tag lies in 0..2^61-2")
-    packed = np.packbits(frame).tobytes()
-    value = 0
-    for start in range(0, len(packed), _WORD_BYTES):
-        word = int.from_bytes(packed[start : start + _WORD_BYTES], "big")
-        value = (value + word) * point % TAG_MODULUS
-    return value
+    return universal_hash.tag(np.packbits(frame).tobytes(), frame.size, point, TAG_BITS)
