@@ -27,6 +27,8 @@ _GREETING_S = 3.0
 """How long after a start requests wait for the first word with the other end: milliseconds, if it is there."""
 _DOUBT_S = 0.5
 """How long requests wait for the next word with another end that has left something unanswered."""
+_ONCE_MORE_S = 0.3
+"""How long each waits later on: the other end is greeted five times a second, so one that is back serves the first."""
 
 
 class Stock:
@@ -203,7 +205,8 @@ class Link:
         """Return once the link may be used: that takes a moment after a start, or a doubt. Raises `PeerUnavailable`."""
         if not self.trusted and not self.greeted.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._patient_until_s):
+                once_more_s = asyncio.get_running_loop().time() + _ONCE_MORE_S
+                async with asyncio.timeout_at(max(self._patient_until_s, once_more_s)):
                     await self.greeted.wait()
         if not self.trusted:
             raise PeerUnavailable(self.trouble)
