@@ -1,0 +1,103 @@
+"""`keystrand qkd`: what quantum links could give, and what they gave."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+_Hardware = Annotated[
+    str, typer.Option("--hardware", metavar="NAME", help="Photon-counting hardware: avalanche or nanowire (assumed).")
+]
+_Attenuation = Annotated[float, typer.Option("--db-per-km", metavar="DB", help="Attenuation of the fibre.")]
+_Connectors = Annotated[int, typer.Option("--connectors", metavar="N", help="Connectors on the way, 0.3 dB each.")]
+
+
+@app.command()
+def compare(
+    distance: Annotated[
+        str, typer.Option("--distance", metavar="KM", help="START:STOP or START:STOP:STEP, in km.")
+    ] = "0:400",
+    db_per_km: _Attenuation = 0.2,
+    connectors: _Connectors = 2,
+    hardware: _Hardware = "nanowire",
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, or .png.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Compare all protocols over distance with what no protocol can exceed: secret bits a pulse, modelled."""
+    from keystrand.app import qkd_rates
+
+    span, path, made = (
+        qkd_rates.distances(distance),
+        qkd_rates.fibre(db_per_km, connectors),
+        qkd_rates.hardware(hardware),
+    )
+    value = qkd_rates.compare_value(span, path, made)
+    if plot is not None:
+        from keystrand.edge.pictures import write_chart
+
+        write_chart(plot, qkd_rates.compare_chart(span, path, made))
+        say(f"wrote {plot}")
+    emit(output, _short(value["rows"]) if output is Output.TABLE else value["rows"], value=value)
+    say(f"models, not measurements, with {made.name} ({made.source})")
+
+
+@app.command()
+def rate(
+    distance: Annotated[float | None, typer.Option("--distance", metavar="KM", help="Fibre between the users.")] = None,
+    loss_db: Annotated[
+        float | None, typer.Option("--loss-db", metavar="DB", help="Loss, instead of a distance.")
+    ] = None,
+    db_per_km: _Attenuation = 0.2,
+    connectors: _Connectors = 2,
+    hardware: _Hardware = "nanowire",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say what each protocol gives at one distance or loss, and what limits it."""
+    from keystrand.app import qkd_rates
+    from keystrand.model.errors import InvalidInput
+
+    if (distance is None) == (loss_db is None):
+        raise InvalidInput("give either --distance or --loss-db", hint="for instance --distance 50")
+    path, made = qkd_rates.fibre(db_per_km, connectors), qkd_rates.hardware(hardware)
+    lost = loss_db if loss_db is not None else qkd_rates.loss_of(path, distance or 0.0)
+    rows = qkd_rates.rate_rows(lost, made)
+    words = qkd_rates.limiting_words(lost, made)
+    value = {"simulated": True, "loss_db": lost, "hardware": made, "bb84_limited_by": words, "rows": rows}
+    brief = ("name", "bits_per_pulse", "bits_per_s", "share_of_limit")
+    emit(
+        output,
+        _short([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows,
+        value=value,
+    )
+    say(f"at {lost:.2f} dB, decoy-state BB84 is limited by: {words}")
+    say(f"models, not measurements, with {made.name} ({made.source})")
+
+
+@app.command()
+def budget(
+    folder: EstateArgument = Path(),
+    segment: Annotated[str, typer.Option("--segment", metavar="ID", help="Only this segment.  [default: all]")] = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the loss budget of the estate's segments: what is lost, what is to spare, what limits each link."""
+    from keystrand.app import qkd_rates
+    from keystrand.app.estate import open_estate
+
+    rows = qkd_rates.budget_rows(open_estate(folder), segment)
+    brief = ("segment", "length_km", "loss_db", "loss_basis", "to_spare_db", "qber", "bits_per_s", "demand_bits_per_s",
+             "covers_demand", "limited_by")  # fmt: skip
+    emit(output, _short([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows)
+    say(f"models, not measurements: {rows[0]['model']}, with {rows[0]['hardware']}" if rows else "no segment")
+
+
+def _short(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with three figures a number, for a person."""
+    return [{key: _figures(value) for key, value in row.items()} for row in rows]
+
+
+def _figures(value: Any) -> Any:
+    return f"{value:.3g}" if isinstance(value, float) else value
