@@ -1,0 +1,150 @@
+"""One link of the network twin over a span of time: its states step by step, and the blocks of key it makes of them.
+
+Time is cut into steps of equal length, and so many steps make a block, as a device gathers detections before it
+distils. The key of a block is the finite-key length of its counts, drawn or expected, less the authentication it costs.
+A block in which the link was down for good part still gives what its counts allow: the bounds see to that.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from keystrand.qkd import finite_one_decoy, finite_two_decoys
+from keystrand.qkd.bb84_link import Bb84Link
+from keystrand.qkd.decoy import Values, binary_entropy
+from keystrand.qkd.finite import Counts, Security
+from keystrand.qkd.response import Response
+from keystrand.qkd.sifted import Sifted, sifted
+
+Steps = NDArray[np.int32]
+
+
+class Distillation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a device makes key of its detections. `authentication_bits` is what a block's messages cost in key."""
+
+    block_steps: int = 10
+    correction_efficiency: float = 1.05
+    authentication_bits: int = 16_384
+    security: Security = Security()
+
+    def __post_init__(self) -> None:
+        if self.block_steps < 1:
+            raise ValueError("a block has at least one step")
+        if not 1 <= self.correction_efficiency <= 2 or self.authentication_bits < 0:
+            raise ValueError(
+                "correction efficiency lies between 1 and 2, and authentication costs no less than nothing"
+            )
+
+
+class LinkState(NamedTuple):
+    """What a link is for some time: its parameters, and the response where it is not the link's own."""
+
+    link: Bb84Link
+    response: Response | None = None
+
+
+class LinkHistory(NamedTuple):
+    """`states[steps[t]]` holds in step t, for the share `live[t]` of it; the rest of the step nothing is counted."""
+
+    states: Sequence[LinkState]
+    steps: Steps
+    live: Values
+    step_s: float
+
+
+class Blocks(NamedTuple):
+    """One entry a block, oldest first: when it was complete, its counts (blocks, intensities), secret bits, and
+    what the device shows beside them. Ratios are NaN where nothing was detected."""
+
+    at_s: Values
+    counts: Counts
+    pulses: Values
+    key_bits: NDArray[np.int64]
+    double_ratio: Values
+    ones_ratio: Values
+
+    @property
+    def qber(self) -> Values:
+        """Return the error ratio of the key basis, NaN where nothing was sifted."""
+        return _share(self.counts.key_errors.sum(axis=1), self.counts.key.sum(axis=1))
+
+    @property
+    def test_qber(self) -> Values:
+        """Return the error ratio of the test basis, NaN where nothing was sifted."""
+        return _share(self.counts.test_errors.sum(axis=1), self.counts.test.sum(axis=1))
+
+
+def blocks(history: LinkHistory, distillation: Distillation, rng: np.random.Generator | None = None) -> Blocks:
+    """Return the blocks of a history, steps that fill no whole block left out.
+
+    Counts are drawn with `rng`, or the expected ones without: then blocks of one state are computed once.
+    """
+    size = distillation.block_steps
+    count = history.steps.size // size
+    index = history.steps[: count * size].reshape(count, size)
+    live = history.live[: count * size].reshape(count, size)
+    whole, back = _distinct(index, live) if rng is None else (np.arange(count), np.arange(count))
+    made = _distilled(history, distillation, index[whole], live[whole], rng)
+    at_s = np.arange(1.0, count + 1.0) * (size * history.step_s)
+    counts = Counts(*(x[back] for x in made.counts))
+    pulses, bits, doubles, ones = made.pulses[back], made.key_bits[back], made.double_ratio[back], made.ones_ratio[back]
+    return Blocks(at_s, counts, pulses, bits, doubles, ones)
+
+
+def _distinct(index: Steps, live: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which blocks to compute, and for each block which of those it equals: steady blocks of a state are one."""
+    steady = (index == index[:, :1]).all(axis=1) & (live == 1.0).all(axis=1)
+    code = np.where(steady, index[:, 0].astype(np.int64), -1 - np.arange(index.shape[0]))
+    _, first, back = np.unique(code, return_index=True, return_inverse=True)
+    return first, back
+
+
+def _distilled(
+    history: LinkHistory, distillation: Distillation, index: Steps, live: Values, rng: np.random.Generator | None
+) -> Blocks:
+    """Return the given blocks, without their time."""
+    link = history.states[0].link
+    shown = [sifted(state.link, state.response) for state in history.states]
+    weights = live * link.transmitter.pulse_rate_hz * history.step_s
+    expected = [_summed(index, weights, np.array([getattr(one, name) for one in shown])) for name in Counts._fields]
+    counts = Counts(*expected) if rng is None else _drawn(Counts(*expected), rng)
+    leak = distillation.correction_efficiency * _leak(counts)
+    module = finite_one_decoy if len(link.transmitter.intensities) == 2 else finite_two_decoys
+    length = module.key_length(counts, link.transmitter.source, leak, distillation.security).length_bits
+    bits = np.maximum(length - distillation.authentication_bits, 0.0).astype(np.int64)
+    doubles, ones = (_mean(index, weights, shown, name) for name in ("double_ratio", "ones_ratio"))
+    return Blocks(np.empty(0), counts, weights.sum(axis=1), bits, doubles, ones)
+
+
+def _summed(index: Steps, weights: Values, each: Values) -> Values:
+    """Return the sum over a block's steps of what each state gives a pulse; shape (blocks, intensities)."""
+    return np.asarray(np.einsum("bs,bsk->bk", weights, each[index]))
+
+
+def _mean(index: Steps, weights: Values, shown: Sequence[Sifted], name: str) -> Values:
+    """Return the mean of a ratio over a block's clicks."""
+    clicks = np.array([one.clicks for one in shown])[index] * weights
+    ratio = np.array([getattr(one, name) for one in shown])[index]
+    return _share((clicks * ratio).sum(axis=1), clicks.sum(axis=1))
+
+
+def _drawn(expected: Counts, rng: np.random.Generator) -> Counts:
+    """Return counts as they would happen. Detections are rare among pulses, so they are Poisson; errors binomial."""
+    made = []
+    for total, wrong in ((expected.key, expected.key_errors), (expected.test, expected.test_errors)):
+        clicks = rng.poisson(total)
+        made += [clicks, rng.binomial(clicks, np.clip(_share(wrong, total, 0.0), 0.0, 1.0))]
+    return Counts(*(x.astype(np.float64) for x in made))
+
+
+def _leak(counts: Counts) -> Values:
+    """Return the fewest bits that correct a block: n h(E)."""
+    sifted_bits = counts.key.sum(axis=1)
+    return np.asarray(sifted_bits * binary_entropy(_share(counts.key_errors.sum(axis=1), sifted_bits, 0.0)))
+
+
+def _share(part: Values, whole: Values, empty: float = np.nan) -> Values:
+    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), empty))
