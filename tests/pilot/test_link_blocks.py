@@ -4,10 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from keystrand.pilot.link_blocks import Distillation, LinkHistory, LinkState, blocks
+from keystrand.pilot.link_blocks import LinkHistory, LinkState, blocks
 from keystrand.qkd import decoy
 from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.decoy import Values
+from keystrand.qkd.distillation import Distillation, secret_rate_bits_per_s
 from keystrand.qkd.finite import Security
 from keystrand.qkd.sifted import sifted
 
@@ -35,15 +36,15 @@ def changed(**more: float) -> Bb84Link:
 
 def test_blocks_are_counted_in_time() -> None:
     """Every block ends on its step; steps that fill none are left out."""
-    made = blocks(history(LINK), Distillation(block_steps=50))
+    made = blocks(history(LINK), Distillation(block_s=3000))
     assert made.at_s.tolist() == [3000.0, 6000.0]
     assert np.allclose(made.pulses, 50 * 60 * 1e9)
 
 
 def test_drawn_blocks_scatter_about_the_expected_ones() -> None:
     """Key of many drawn blocks has the mean of the expected block within its own spread."""
-    expected = blocks(history(LINK), Distillation(block_steps=1))
-    drawn = blocks(history(LINK), Distillation(block_steps=1), np.random.default_rng(5))
+    expected = blocks(history(LINK), Distillation(block_s=60))
+    drawn = blocks(history(LINK), Distillation(block_s=60), np.random.default_rng(5))
     assert len(set(expected.key_bits)) == 1
     assert len(set(drawn.key_bits)) > 1
     error = drawn.key_bits.std() / np.sqrt(STEPS)
@@ -88,7 +89,7 @@ def test_long_blocks_come_near_the_asymptotic_rate() -> None:
         receiver=msgspec.structs.replace(LINK.receiver, dead_time_s=0.0, afterpulse_ratio=0.0),
         transmitter=msgspec.structs.replace(LINK.transmitter, pulse_rate_hz=1e11),
     )
-    distillation = Distillation(block_steps=STEPS, authentication_bits=0, security=Security(secrecy=1e-9))
+    distillation = Distillation(block_s=STEPS * 60, authentication_bits=0, security=Security(secrecy=1e-9))
     made = blocks(history(link), distillation)
     shown = sifted(link)
     mu, share = np.array(link.transmitter.intensities), np.array(link.transmitter.probabilities)
@@ -109,9 +110,15 @@ def test_long_blocks_come_near_the_asymptotic_rate() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"block_steps": 0}, {"correction_efficiency": 0.9}, {"correction_efficiency": 3}, {"authentication_bits": -1}],
+    [{"block_s": 0}, {"correction_efficiency": 0.9}, {"correction_efficiency": 3}, {"authentication_bits": -1}],
 )
 def test_distillation_that_cannot_be(changes: dict[str, float]) -> None:
     """Each is refused when it is read."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(changes, Distillation)
+
+
+def test_the_rate_of_a_link_is_that_of_its_blocks() -> None:
+    """One place for the arithmetic: a steady history gives what the rate says."""
+    made = blocks(history(LINK), Distillation())
+    assert made.key_bits[0] / 600 == pytest.approx(secret_rate_bits_per_s(LINK, Distillation()))

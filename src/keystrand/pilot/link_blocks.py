@@ -9,34 +9,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from keystrand.qkd import finite_one_decoy, finite_two_decoys
 from keystrand.qkd.bb84_link import Bb84Link
-from keystrand.qkd.decoy import Values, binary_entropy
-from keystrand.qkd.finite import Counts, Security
+from keystrand.qkd.decoy import Values
+from keystrand.qkd.distillation import Distillation, secret_bits
+from keystrand.qkd.finite import Counts
 from keystrand.qkd.response import Response
 from keystrand.qkd.sifted import Sifted, sifted
 
 Steps = NDArray[np.int32]
-
-
-class Distillation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a device makes key of its detections. `authentication_bits` is what a block's messages cost in key."""
-
-    block_steps: int = 10
-    correction_efficiency: float = 1.05
-    authentication_bits: int = 16_384
-    security: Security = Security()
-
-    def __post_init__(self) -> None:
-        if self.block_steps < 1:
-            raise ValueError("a block has at least one step")
-        if not 1 <= self.correction_efficiency <= 2 or self.authentication_bits < 0:
-            raise ValueError(
-                "correction efficiency lies between 1 and 2, and authentication costs no less than nothing"
-            )
 
 
 class LinkState(NamedTuple):
@@ -82,7 +64,7 @@ def blocks(history: LinkHistory, distillation: Distillation, rng: np.random.Gene
 
     Counts are drawn with `rng`, or the expected ones without: then blocks of one state are computed once.
     """
-    size = distillation.block_steps
+    size = block_steps(history.step_s, distillation)
     count = history.steps.size // size
     index = history.steps[: count * size].reshape(count, size)
     live = history.live[: count * size].reshape(count, size)
@@ -92,6 +74,11 @@ def blocks(history: LinkHistory, distillation: Distillation, rng: np.random.Gene
     counts = Counts(*(x[back] for x in made.counts))
     pulses, bits, doubles, ones = made.pulses[back], made.key_bits[back], made.double_ratio[back], made.ones_ratio[back]
     return Blocks(at_s, counts, pulses, bits, doubles, ones)
+
+
+def block_steps(step_s: float, distillation: Distillation) -> int:
+    """Return how many steps make a block: the time of a block, to the nearest step, at least one."""
+    return max(1, round(distillation.block_s / step_s))
 
 
 def _distinct(index: Steps, live: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -111,10 +98,7 @@ def _distilled(
     weights = live * link.transmitter.pulse_rate_hz * history.step_s
     expected = [_summed(index, weights, np.array([getattr(one, name) for one in shown])) for name in Counts._fields]
     counts = Counts(*expected) if rng is None else _drawn(Counts(*expected), rng)
-    leak = distillation.correction_efficiency * _leak(counts)
-    module = finite_one_decoy if len(link.transmitter.intensities) == 2 else finite_two_decoys
-    length = module.key_length(counts, link.transmitter.source, leak, distillation.security).length_bits
-    bits = np.maximum(length - distillation.authentication_bits, 0.0).astype(np.int64)
+    bits = secret_bits(counts, link.transmitter, distillation)
     doubles, ones = (_mean(index, weights, shown, name) for name in ("double_ratio", "ones_ratio"))
     return Blocks(np.empty(0), counts, weights.sum(axis=1), bits, doubles, ones)
 
@@ -138,12 +122,6 @@ def _drawn(expected: Counts, rng: np.random.Generator) -> Counts:
         clicks = rng.poisson(total)
         made += [clicks, rng.binomial(clicks, np.clip(_share(wrong, total, 0.0), 0.0, 1.0))]
     return Counts(*(x.astype(np.float64) for x in made))
-
-
-def _leak(counts: Counts) -> Values:
-    """Return the fewest bits that correct a block: n h(E)."""
-    sifted_bits = counts.key.sum(axis=1)
-    return np.asarray(sifted_bits * binary_entropy(_share(counts.key_errors.sum(axis=1), sifted_bits, 0.0)))
 
 
 def _share(part: Values, whole: Values, empty: float = np.nan) -> Values:
