@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keystrand.edge import pictures
@@ -97,3 +98,91 @@ def test_a_mistake_is_named(typed: Typed, words: tuple[str, ...], said: str) -> 
     assert said in told.err
     assert "hint: " in told.err
     assert told.out == ""
+
+
+DEVICE = Path(__file__).parents[2] / "examples" / "quantum" / "device.toml"
+
+
+def _telemetry(folder: Path, count: int = 12) -> Path:
+    """Write a series of rates and error ratios as CSV, and return its path."""
+    rng = np.random.default_rng(2)
+    lines = ["link,at_s,interval_s,sifted_rate_bits_per_s,qber,up"]
+    lines += [f"a-b,{60 * n + 60},60,{9e5 + 300 * rng.standard_normal()},{0.021 + 2e-5 * rng.standard_normal()},yes"
+              for n in range(count)]  # fmt: skip
+    path = folder / "telemetry.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_calibrate_fits_a_vendors_table(typed: Typed, tmp_path: Path) -> None:
+    """Loss and misalignment with their uncertainty; the rest is said to be as given; a rate is predicted."""
+    told = typed(
+        "qkd",
+        "calibrate",
+        str(DEVICE),
+        str(_telemetry(tmp_path)),
+        "--predict-db",
+        "20",
+        "--hold-out",
+        "0.25",
+        "-o",
+        "json",
+    ).json
+    rows = {row["parameter"]: row for row in told["parameters"]}
+    assert [row["fitted"] for row in rows.values()] == [True, True, False, False]
+    assert 11 < rows["loss_db"]["value"] < 17
+    assert rows["loss_db"]["sigma"] < 0.01
+    assert told["explained"] is True
+    assert told["fitted_reports"] == 9
+    assert {row["channel"] for row in told["foretold"]} == {"sifted", "qber"}
+    (there,) = told["predictions"]
+    assert there["low"] < there["secret_bits_per_s"] < there["high"]
+
+
+def _edited(folder: Path, old: str, new: str) -> Path:
+    path = _telemetry(folder)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (",60,", ",nan,", "telemetry.csv:2"),
+        ("0.02", "0.nan", "qber"),
+        (",0.02", ",1.52", "qber"),
+        ("qber", "error_rate", "unknown columns: 'error_rate'"),
+        (",yes", ",perhaps", "up"),
+        ("a-b,120", "b-c,120", "several links"),
+        ("a-b,120", "a-b,60", "order of time"),
+        (",60,9", ",-60,9", "interval_s"),
+    ],
+)
+def test_telemetry_that_cannot_be(typed: Typed, tmp_path: Path, old: str, new: str, said: str) -> None:
+    """With file, line and field; nothing is fitted."""
+    told = typed("qkd", "calibrate", str(DEVICE), str(_edited(tmp_path, old, new)))
+    assert told.code == 2
+    assert said in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "link,at_s,interval_s\n", '{"link": "a", "at_s": NaN}\n', "{broken\n", '{"at_s": 1}\n']
+)
+def test_files_that_are_no_telemetry(typed: Typed, tmp_path: Path, text: str) -> None:
+    """Empty, only a header, NaN in JSON, broken JSON, and a report of no link."""
+    path = tmp_path / "t"
+    path.write_text(text)
+    told = typed("qkd", "calibrate", str(DEVICE), str(path))
+    assert told.code == 2
+    assert "hint: " in told.err
+
+
+def test_calibrate_options_out_of_range(typed: Typed, tmp_path: Path) -> None:
+    """Nothing is held out beyond nine tenths, and no rate predicted at no loss."""
+    path = str(_telemetry(tmp_path))
+    assert typed("qkd", "calibrate", str(DEVICE), path, "--hold-out", "1").code == 2
+    assert typed("qkd", "calibrate", str(DEVICE), path, "--predict-db", "-3").code == 2
+    assert typed("qkd", "calibrate", str(DEVICE), str(tmp_path / "none")).code == 2

@@ -101,3 +101,35 @@ def _short(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _figures(value: Any) -> Any:
     return f"{value:.3g}" if isinstance(value, float) else value
+
+
+@app.command()
+def calibrate(
+    device: Annotated[Path, typer.Argument(metavar="DEVICE.toml", help="What is known of the device.")],
+    telemetry: Annotated[Path, typer.Argument(metavar="TELEMETRY", help="Its reports: JSON lines or CSV.")],
+    predict_db: Annotated[
+        list[float] | None,
+        typer.Option("--predict-db", metavar="DB", help="Predict the rate at this loss; repeatable."),
+    ] = None,
+    hold_out: Annotated[float, typer.Option("--hold-out", metavar="RATIO", help="Foretell this last part.")] = 0.0,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Fit a link's model to its telemetry, with uncertainty, and say when the model does not explain it."""
+    from keystrand.app.qkd_calibrate import calibrate as fitted
+
+    value = fitted(device, telemetry, predict_db=tuple(predict_db or ()), hold_out=hold_out)
+    emit(output, _short(value["parameters"]) if output is Output.TABLE else value["parameters"], value=value)
+    for row in value["foretold"]:
+        say(f"{row['channel']}: {row['coverage_of_90']:.0%} of later reports within their 90 % interval")
+    for row in value["predictions"]:
+        say(
+            f"at {row['loss_db']:g} dB: {row['secret_bits_per_s']:.4g} bit/s, "
+            f"90 % within {row['low']:.4g} to {row['high']:.4g}"
+        )
+    say(
+        "the model explains the series"
+        if value["explained"]
+        else "THE MODEL DOES NOT EXPLAIN THE SERIES; do not plan with it"
+    )
+    for reason in value["reasons"]:
+        say(f"  {reason}")

@@ -1,4 +1,4 @@
-"""From the counts of a block to its secret bits, as a device distils them: finite key, error correction, authentication.
+"""From a block's counts to its secret bits, as a device distils: finite key, error correction, authentication.
 
 The two-party session does this with bits; here it is arithmetic on counts, for plans, twins and fits.
 """
@@ -31,9 +31,9 @@ class Distillation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def key_length(counts: Counts, transmitter: Transmitter, distillation: Distillation) -> KeyLength:
     """Return the finite key of blocks of `counts` (..., intensities), its leak estimated as f n h(E)."""
-    module = finite_one_decoy if len(transmitter.intensities) == 2 else finite_two_decoys
+    bounded = finite_one_decoy.key_length if len(transmitter.intensities) == 2 else finite_two_decoys.key_length
     leak = distillation.correction_efficiency * least_leak(counts)
-    return module.key_length(counts, transmitter.source, leak, distillation.security)
+    return bounded(counts, transmitter.source, leak, distillation.security)
 
 
 def secret_bits(counts: Counts, transmitter: Transmitter, distillation: Distillation) -> NDArray[np.int64]:
