@@ -85,6 +85,7 @@ _EXTRAS = (
     ("uvloop", "fast", "a faster event loop for the KME"),
     ("asyncpg", "postgres", "the key store in PostgreSQL"),
     ("pkcs11", "hsm", "the master key in a PKCS#11 token"),
+    ("ray", "ray", "sweeps on a Ray cluster"),
 )
 
 
