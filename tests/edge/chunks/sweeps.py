@@ -1,5 +1,7 @@
-"""A sweep that tests start in a process of its own: its words are a folder and an engine."""
+"""A sweep that tests start in a process of its own: its words are a folder, an engine and an address."""
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,11 +25,20 @@ def quickly(number: int, seed: np.random.SeedSequence) -> tuple[int, float]:
     return number, float(np.random.default_rng(seed).normal())
 
 
+def unlucky(number: int, _seed: np.random.SeedSequence) -> int:
+    """Fail on 2, be killed on 3, and tell where the others are done."""
+    if number == 2:
+        raise ValueError("two")
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
 def main() -> None:
     """Run the sweep and say after each chunk how many are done."""
-    folder, engine = sys.argv[1:]
+    folder, engine, *address = sys.argv[1:]
     results = map_chunks(
-        slowly, CHUNKS, engine=engine_named(engine, 2), seed=SEED, checkpoint=Path(folder),
+        slowly, CHUNKS, engine=engine_named(engine, 2, *address), seed=SEED, checkpoint=Path(folder),
         progress=lambda done, _total: print(done, flush=True),  # noqa: T201  # its test reads it
     )  # fmt: skip
     print(results, flush=True)  # noqa: T201  # as above

@@ -1,5 +1,6 @@
 """A sweep that ends early goes on where it was, and a checkpoint of another sweep is left alone."""
 
+import fcntl
 import os
 import random
 import signal
@@ -250,6 +251,28 @@ def test_a_folder_is_for_one_sweep_at_a_time(tmp_path: Path) -> None:
     assert sweep(tmp_path, progress=intrude) == WHOLE
 
 
+def test_a_folder_that_cannot_be_locked_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems lock no folders: the error says so."""
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreFailure, match="cannot be locked: No locks available"):
+        sweep(tmp_path)
+    assert content(tmp_path) == {}
+
+
+def test_half_written_files_are_no_hindrance(tmp_path: Path) -> None:
+    """What a kill in the middle of writing left is never read, and removed."""
+    sweep(tmp_path, part=Part(1, 2))
+    name = chunk_file(tmp_path, 0).name.replace("000000", "000001")
+    for leftover in (f".{name}.new", f".{MANIFEST}.new"):
+        (tmp_path / leftover).write_bytes(b"half")
+    assert sweep(tmp_path) == WHOLE
+    assert len(content(tmp_path)) == len(NUMBERS) + 1
+
+
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result that cannot be written stops the sweep; those before it stay."""
     sweep(tmp_path, part=Part(1, 4))
@@ -337,7 +360,7 @@ def test_a_sweep_killed_at_any_moment_goes_on(tmp_path: Path, engine: str) -> No
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("engine", ["inline", "pool"])
+@pytest.mark.parametrize("engine", ["inline", "pool", "ray"])
 def test_an_interrupt_ends_a_sweep_cleanly(tmp_path: Path, engine: str) -> None:
     """Ctrl-C reaches the whole group; only the parent speaks, all end, and the finished chunks stay."""
     with started(tmp_path, engine) as run:

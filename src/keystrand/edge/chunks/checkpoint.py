@@ -116,11 +116,11 @@ def _locked(folder: Path) -> int:
         raise StoreFailure(f"{folder} cannot be used as a checkpoint: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        raise StoreFailure(
-            f"{folder} is in use by another sweep that runs now", hint="wait for it, stop it, or give another folder"
-        ) from None
+        busy = isinstance(error, BlockingIOError)
+        why = "is in use by another sweep that runs now" if busy else f"cannot be locked: {error.strerror}"
+        raise StoreFailure(f"{folder} {why}", hint="wait for it, stop it, or give another folder") from error
     return descriptor
 
 

@@ -1,17 +1,22 @@
 """Engine: a Ray cluster, the one at an address or one started on this machine for the sweep (extra `ray`)."""
 
 import os
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from keystrand.edge.chunks.task import Function, Outcome, Task, WorkerLost, compute
 from keystrand.model.errors import InvalidInput, MissingInput, PeerUnavailable
 
-_ASIDE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
-"""What a cluster that we start is told where the user says nothing: it reports to nobody, and works for nobody else
-(Ray listens on every address of the machine)."""
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
+"""What Ray is told where the user says nothing: a cluster that we start reports to nobody, and the errors of tasks that
+nobody waits for any more, those of a sweep that has stopped, are not printed."""
+_PRIVATE = 0o077
+"""File mode bits taken away while Ray starts. It listens on every address of the machine, and whoever reads the token
+that it writes into the home folder may have it run anything."""
 _QUEUED_PER_CPU = 2
 """A task under way and one that waits beside it, so that no core waits for the network."""
 
@@ -30,8 +35,7 @@ class RayCluster:
 
     def run(self, function: Function, tasks: Sequence[Task]) -> Generator[list[Outcome], None, None]:
         """Yield what came of the tasks. Raises `WorkerLost`, and `PeerUnavailable` where there is no cluster."""
-        ray = _ray()
-        with _joined(ray, self.address, self.workers):
+        with joined(self.address, self.workers) as ray:
             cpus = int(ray.cluster_resources().get("CPU", 1))
             yield from _run(ray, function, iter(tasks), self.workers or max(1, cpus) * _QUEUED_PER_CPU)
 
@@ -74,25 +78,46 @@ def _ray() -> Any:
 
 
 @contextmanager
-def _joined(ray: Any, address: str, workers: int) -> Iterator[None]:
+def joined(address: str = "", workers: int = 0) -> Iterator[Any]:
+    """Yield Ray with a cluster to work on, and leave that again: the one at `address`, or one of `workers` cores here.
+
+    Sweeps inside use it. Raises `MissingInput` where Ray is not installed, and `PeerUnavailable`.
+    """
+    ray = _ray()
     if ray.is_initialized():
-        yield
+        _see_that_same(ray.get_runtime_context().gcs_address, address)
+        yield ray
         return
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    own = {} if address else {"num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
     try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            for name, value in _ASIDE.items():
-                os.environ.setdefault(name, value)
-            cpus = workers or len(os.sched_getaffinity(0))
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        with _surroundings():
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"no Ray cluster at {address}" if address else "Ray does not start on this machine"
-        raise PeerUnavailable(
-            f"{where}: {error}", hint="ask `ray status --address ADDRESS` about the cluster"
-        ) from error
+        raise PeerUnavailable(f"{where}: {error}", hint="`ray status --address ADDRESS` tells of a cluster") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """Set what a cluster of this machine starts with; its workers find the modules that this process finds."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    mask, paths = os.umask(_PRIVATE), os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     try:
         yield
     finally:
-        ray.shutdown()
+        os.umask(mask)
+        if paths is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = paths
+
+
+def _see_that_same(joined_address: str, address: str) -> None:
+    if address not in ("", "auto", joined_address):
+        raise InvalidInput(f"this process works on the Ray cluster at {joined_address}, so not at {address}")

@@ -1,1 +1,0 @@
-"""A Ray cluster that a sweep starts for itself, and one that is not there."""
