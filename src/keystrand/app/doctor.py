@@ -85,7 +85,7 @@ _EXTRAS = (
     ("uvloop", "fast", "a faster event loop for the KME"),
     ("asyncpg", "postgres", "the key store in PostgreSQL"),
     ("pkcs11", "hsm", "the master key in a PKCS#11 token"),
-    ("png", "resvg_py", "charts as PNG"),
+    ("resvg_py", "png", "charts as PNG"),
     ("ray", "ray", "sweeps on a Ray cluster"),
 )
 
