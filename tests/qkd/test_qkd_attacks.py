@@ -295,7 +295,7 @@ def test_every_attack_says_what_tells_and_what_hides() -> None:
         (SourceFlaw, {"intensity_factor": (1.0,)}),
     ],
 )
-def test_attacks_that_cannot_be(kind: type, fields: dict[str, object]) -> None:
+def test_attacks_that_cannot_be(kind: type[msgspec.Struct], fields: dict[str, object]) -> None:
     """Ranges and names are checked where attacks are read."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"type": kind.__struct_config__.tag, **fields}, kind)

@@ -49,8 +49,8 @@ def figures(believed: Bb84Link, sent: Bb84Link, response: Response, distillation
         gains=(made.key + made.test) / sent.transmitter.probabilities,
         sifted_rate_bits_per_s=pulses * _kept(made),
         secret_rate_bits_per_s=bits / distillation.block_s,
-        double_ratio=made.double_ratio,
-        ones_ratio=made.ones_ratio,
+        double_ratio=float(made.double_ratio),
+        ones_ratio=float(made.ones_ratio),
     )
 
 

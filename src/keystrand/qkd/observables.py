@@ -62,7 +62,7 @@ def drawn(link: Bb84Link, response: Response, pulses: int, rng: np.random.Genera
     choice = np.array(sender.probabilities)[:, None, None, None] * basis_ratios(link)[:, :, None] / 2
     choice = np.broadcast_to(choice, (len(sender.intensities), 2, 2, 2))
     chance = choice[..., None] * cells(response, sender.intensities)
-    live = round(pulses * (1.0 - sifted(link, response).clicks * link.dead_slots))
+    live = round(pulses * (1.0 - float(sifted(link, response).clicks) * link.dead_slots))
     clicks = rng.multinomial(live, _with_rest(chance.ravel()))[:-1].reshape(chance.shape)
     after = rng.binomial(clicks.sum(), link.receiver.afterpulse_ratio)
     stray = rng.multinomial(after, _whole(choice.ravel())).reshape(choice.shape)
