@@ -42,7 +42,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 
 
 class Fitted(Struct, frozen=True, kw_only=True):
-    """The value a fit found; where no value in its range gives the row, `reached` is False and the nearer end is used."""
+    """The value a fit found; `reached` is False where none in its range gives the row, and the nearer end is used."""
 
     parameter: str
     row: str
