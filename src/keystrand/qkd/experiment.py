@@ -12,6 +12,7 @@ from keystrand.qkd.experiment_models import (
     EndlessBb84,
     FiniteBb84,
     Gaussian,
+    IndependentBb84,
     Model,
     Value,
     quantities,
@@ -66,6 +67,7 @@ class Experiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     row: Annotated[tuple[Measured, ...], Meta(min_length=1)]
     assumed: str = ""
     finite_bb84: FiniteBb84 | None = None
+    independent_bb84: IndependentBb84 | None = None
     endless_bb84: EndlessBb84 | None = None
     gaussian: Gaussian | None = None
     cascade: CascadeFrames | None = None
@@ -78,7 +80,7 @@ class Experiment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return next((one for one in self._models() if one is not None), None)
 
     def _models(self) -> tuple[Model | None, ...]:
-        return self.finite_bb84, self.endless_bb84, self.gaussian, self.cascade, self.capacity
+        return self.finite_bb84, self.independent_bb84, self.endless_bb84, self.gaussian, self.cascade, self.capacity
 
     def __post_init__(self) -> None:
         if sum(one is not None for one in self._models()) > 1:

@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 from keystrand.model.link import LinkParameters
 from keystrand.model.units import DecibelsPerKm
-from keystrand.qkd import cascade, decoy
+from keystrand.qkd import cascade, decoy, finite_independent
 from keystrand.qkd import continuous_variables as cv
 from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.cascade_party import reconcile
@@ -24,6 +24,8 @@ from keystrand.qkd.planned_key import Block, Planned, expected, planned
 
 _REACH_STEP_KM = 0.01
 _MOST_KM = 600.0
+_MOST_DB = 90.0
+_REACH_STEP_DB = 0.2
 
 Value = float | tuple[float, ...]
 """What a parameter is set to."""
@@ -35,6 +37,17 @@ class FiniteBb84(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     link: Bb84Link
     block: Block = Block()
     optimised: tuple[Choice, ...] = ()
+
+
+class IndependentBb84(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Finite keys of a two-decoy BB84 link if all pulses are alike and independent (`finite_independent`)."""
+
+    link: Bb84Link
+    block: Block = Block()
+
+    def __post_init__(self) -> None:
+        if len(self.link.transmitter.intensities) != 3:
+            raise ValueError("this model needs three intensities")
 
 
 class EndlessBb84(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +79,7 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     code_rate: Annotated[float, Meta(gt=0, lt=1)]
 
 
-Model = FiniteBb84 | EndlessBb84 | Gaussian | CascadeFrames | Capacity
+Model = FiniteBb84 | IndependentBb84 | EndlessBb84 | Gaussian | CascadeFrames | Capacity
 M = TypeVar("M", bound=Struct)
 
 
@@ -76,7 +89,17 @@ def _plan(model: FiniteBb84) -> Planned:
     return planned(model.link, model.block)
 
 
-def _background(model: FiniteBb84) -> float:
+def _reach_db(model: FiniteBb84) -> float:
+    """Return the largest loss with key, to 0.2 dB, found by halving; 0 where there is none."""
+    low, high = 0.0, _MOST_DB
+    while high - low > _REACH_STEP_DB:
+        middle = (low + high) / 2
+        keyed = float(_plan(with_values(model, {"link.channel_loss_db": middle})).rate_bits_per_s) > 0
+        low, high = (middle, high) if keyed else (low, middle)
+    return low
+
+
+def _background(model: FiniteBb84 | IndependentBb84) -> float:
     """Return the clicks a gate that no photon of this pulse made: dark counts, background, afterpulses."""
     link = model.link
     after = link.receiver.afterpulse_ratio / (1 + link.receiver.afterpulse_ratio)
@@ -112,6 +135,13 @@ QUANTITIES: dict[type[Struct], dict[str, Callable[[Any], float]]] = {
         "sifted_rate_bits_per_s": lambda m: float(_plan(m).sifted_bits_per_s),
         "key_qber": lambda m: float(_plan(m).key_qber),
         "test_qber": lambda m: float(_plan(m).test_qber),
+        "background_yield": _background,
+        "reach_db": _reach_db,
+    },
+    IndependentBb84: {
+        "secret_key_rate_bits_per_s": lambda m: finite_independent.rate_bits_per_s(m.link, m.block),
+        "key_qber": lambda m: float(planned(m.link, m.block).key_qber),
+        "test_qber": lambda m: float(planned(m.link, m.block).test_qber),
         "background_yield": _background,
     },
     EndlessBb84: {

@@ -45,9 +45,10 @@ def optimise(link: Bb84Link, block: Block, free: Collection[Choice] = CHOICES, s
     start = planned(link, block)
     ranges, start_point = _box(link, free)
     sides = np.array(ranges).T
+    sought = _with_fixed_secrecy(block)
 
     def lost(points: Values, /) -> Any:  # one value a column, which the stubs of SciPy do not know of
-        found = planned(link, block, setting=_setting(link, free, points.T))
+        found = planned(link, sought, setting=_setting(link, free, points.T))
         return -(found.sum.balance_bits - block.authentication_bits) / block.block_bits * found.sifted_bits_per_s
 
     found = differential_evolution(
@@ -58,6 +59,19 @@ def optimise(link: Bb84Link, block: Block, free: Collection[Choice] = CHOICES, s
     after = planned(best, block)
     kept = float(after.rate_bits_per_s) < float(start.rate_bits_per_s) or _no_key_closer(start, after)
     return Optimised(link, start, start) if kept else Optimised(best, start, after)
+
+
+def _with_fixed_secrecy(block: Block) -> Block:
+    """Return the block with one secrecy for all points of the search: that of a key of a tenth of its bits.
+
+    A key's length enters its secrecy by its logarithm only, and would have to be found anew for each point. The
+    result is judged with the secrecy that was asked for.
+    """
+    security = block.security
+    if not security.per_key_bit:
+        return block
+    whole = min(security.secrecy * block.block_bits / 10, 0.5)
+    return msgspec.structs.replace(block, security=msgspec.structs.replace(security, secrecy=whole, per_key_bit=False))
 
 
 def _no_key_closer(start: Planned, after: Planned) -> bool:
