@@ -22,6 +22,9 @@ from keystrand.qkd.planned_key import Block, expected
 SHARES = 15.0
 """Into how many the secrecy is divided: 13 ends of intervals, smoothing, privacy amplification."""
 
+MOST_TRIALS = 1e15
+"""Beyond so many, the inverse of the binomial tail is no longer exact in float64, and errs to the unsafe side."""
+
 
 class Yields(NamedTuple):
     """Of pulses in the key basis: yields of no photon and of one (at least), and the phase error of one (at most)."""
@@ -34,13 +37,14 @@ class Yields(NamedTuple):
 def interval(successes: ArrayLike, trials: ArrayLike, epsilon: float) -> tuple[Values, Values]:
     """Return the ends beyond which the probability of success lies with at most `epsilon` each; Clopper-Pearson.
 
-    Where the numbers are beyond what the inverse can do, the end that says nothing: 0 or 1.
+    For more than `MOST_TRIALS`, the ends that say nothing: 0 and 1.
     """
     n, all_ = (np.asarray(x, dtype=np.float64) for x in (successes, trials))
     rest = np.maximum(all_ - n, 0.0)
-    low = np.where(n > 0, betaincinv(np.maximum(n, 1e-300), rest + 1, epsilon), 0.0)
-    high = np.where(rest > 0, betainccinv(n + 1, np.maximum(rest, 1e-300), epsilon), 1.0)
-    return np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)
+    known = all_ <= MOST_TRIALS
+    low = np.where(known & (n > 0), betaincinv(np.where(n > 0, n, 1.0), rest + 1, epsilon), 0.0)
+    high = np.where(known & (rest > 0), betainccinv(n + 1, np.where(rest > 0, rest, 1.0), epsilon), 1.0)
+    return low, high
 
 
 def bounds(counts: Counts, sent: tuple[Values, Values], source: Source, epsilon: float) -> Yields:
