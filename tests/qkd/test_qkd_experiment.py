@@ -137,6 +137,24 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, old: str, new: str, said
     assert all(one.line > 0 for one in caught.value.problems)
 
 
+def test_a_fit_that_a_row_does_not_allow_is_refused(tmp_path: Path) -> None:
+    """Each may be possible alone; together they ask for a decoy stronger than its signal."""
+    text = text_of("gys-2004").replace(
+        "tolerance = 0.0007", 'tolerance = 0.0007\nat = { "link.signal_intensity" = 0.2 }'
+    )
+    text += '[[fit]]\nparameter = "link.decoy_intensity"\nrow = "reach-vacuum-and-weak"\nlow = 0.01\nhigh = 0.3\n'
+    with pytest.raises(InvalidInput, match="the decoy intensity must be below"):
+        qkd_validate.validations([opened(tmp_path, text)])
+
+
+@pytest.mark.parametrize(("old", "new"), [("16384", "16383"), ("frames = 40", "frames = 9999")])
+def test_frames_that_cannot_be_drawn_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    """No power of two, or more than memory holds."""
+    with pytest.raises(InvalidInput) as caught:
+        opened(tmp_path, text_of("cascade-2014").replace(old, new, 1))
+    assert any("power of two" in one.message or "at most" in one.message for one in caught.value.problems)
+
+
 def test_a_row_without_a_model_needs_a_reason(tmp_path: Path) -> None:
     """A figure nobody can compute is context, and says why."""
     text = text_of("hasegawa-2007").replace("context =", "tolerance = 0.1\nquantity =")

@@ -29,8 +29,21 @@ def open_experiments(path: Path | None) -> tuple[Experiment, ...]:
 
 
 def validations(experiments: Sequence[Experiment]) -> tuple[Validation, ...]:
-    """Return every experiment with the models' values and verdicts."""
-    return tuple(map(validate, experiments))
+    """Return every experiment with the models' values and verdicts.
+
+    Raises `InvalidInput` where a fitted value and a row's own parameters do not go together.
+    """
+    return tuple(map(_validated, experiments))
+
+
+def _validated(experiment: Experiment) -> Validation:
+    try:
+        return validate(experiment)
+    except ValueError as error:
+        raise InvalidInput(
+            f"the experiment {experiment.id} cannot be: {error}",
+            hint="a fit must stay where every row's own parameters allow it: set its low and high closer",
+        ) from error
 
 
 def rows(results: Sequence[Validation]) -> list[Row]:

@@ -26,6 +26,8 @@ _REACH_STEP_KM = 0.01
 _MOST_KM = 600.0
 _MOST_DB = 90.0
 _REACH_STEP_DB = 0.2
+_MOST_BITS = 2**24
+"""Of all frames: they are drawn at once, at nine bytes a bit."""
 
 Value = float | tuple[float, ...]
 """What a parameter is set to."""
@@ -71,6 +73,12 @@ class CascadeFrames(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     frames: Annotated[int, Meta(ge=1, le=10_000)]
     qber: Annotated[float, Meta(gt=0, le=0.5)]
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 1
+
+    def __post_init__(self) -> None:
+        if self.frame_bits & (self.frame_bits - 1):
+            raise ValueError("the bits of a frame must be a power of two")
+        if self.frame_bits * self.frames > _MOST_BITS:
+            raise ValueError(f"all frames together may have {_MOST_BITS:,} bits at most")
 
 
 class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
