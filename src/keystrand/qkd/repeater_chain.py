@@ -9,7 +9,8 @@ that bunch; neither paper was compared with. Waiting times: maximum of geometric
 (3 - 2 p) / (p (2 - p)) as in O. A. Collins et al., Phys. Rev. Lett. 98, 060502 (2007) (unchecked).
 """
 
-from typing import Annotated, Literal, NamedTuple
+from enum import StrEnum
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -32,6 +33,35 @@ _Share = Annotated[float, Meta(gt=0, le=1)]
 _Fidelity = Annotated[float, Meta(ge=0.25, le=1)]
 
 
+class Scheme(StrEnum):
+    """How a station heralds a pair: by one photon of each memory, or by one photon of either."""
+
+    TWO_PHOTON = "two-photon"
+    SINGLE_CLICK = "single-click"
+
+
+class Noise(StrEnum):
+    """What a memory does to its qubit: any flip, or phase flips only."""
+
+    DEPOLARISING = "depolarising"
+    DEPHASING = "dephasing"
+
+
+class Order(StrEnum):
+    """When links are joined: when all are there, by doubling, or one after the other, each at once."""
+
+    TOGETHER = "together"
+    NESTED = "nested"
+    SEQUENTIAL = "sequential"
+
+
+class Method(StrEnum):
+    """How two pairs become one better pair."""
+
+    BBPSSW = "bbpssw"
+    DEJMPS = "dejmps"
+
+
 class ElementaryLink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a segment makes a pair.
 
@@ -41,7 +71,7 @@ class ElementaryLink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     share a round, on so many modes.
     """
 
-    scheme: Literal["two-photon", "single-click"]
+    scheme: Scheme
     efficiency: _Share
     dark_count: Annotated[float, Meta(ge=0, le=0.1)] = 0.0
     bright_share: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
@@ -58,16 +88,15 @@ class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     coherence_s: Annotated[float, Meta(gt=0, le=1e9)]
-    noise: Literal["depolarising", "dephasing"] = "depolarising"
+    noise: Noise = Noise.DEPOLARISING
     cutoff_s: Annotated[float, Meta(gt=0, le=1e9)] | None = None
 
 
 class Swap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When links are joined, and how well. `together`: when all are there; `nested`: by doubling; `sequential`: one
-    after the other, joined at once. `success` is 1/2 at most for linear optics; `kept` is left by gates and readout.
-    """
+    """When links are joined, and how well: `success` is 1/2 at most for linear optics, `kept` is what gates and
+    readout leave of a pair."""
 
-    order: Literal["together", "nested", "sequential"] = "together"
+    order: Order = Order.TOGETHER
     success: _Share = 1.0
     kept: Ratio = 1.0
 
@@ -75,7 +104,7 @@ class Swap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Purification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One round of purification at each of `levels`: 0 for elementary links, k after k doublings."""
 
-    method: Literal["bbpssw", "dejmps"] = "dejmps"
+    method: Method = Method.DEJMPS
     levels: tuple[Annotated[int, Meta(ge=0, le=4)], ...] = (0,)
 
 
@@ -90,12 +119,12 @@ class RepeaterChain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     purification: Purification | None = None
 
     def __post_init__(self) -> None:
-        if self.swap.order == "nested" and self.segments & (self.segments - 1):
+        if self.swap.order is Order.NESTED and self.segments & (self.segments - 1):
             raise ValueError("nested swapping needs 1, 2, 4, 8 or 16 segments")
         levels = self.purification.levels if self.purification else ()
         if len(set(levels)) < len(levels):
             raise ValueError("each level of purification is named once")
-        most = self.segments.bit_length() - 1 if self.swap.order == "nested" else 0
+        most = self.segments.bit_length() - 1 if self.swap.order is Order.NESTED else 0
         if any(level > most for level in levels):
             raise ValueError(f"this chain can purify at levels 0 to {most}; others need nested swapping")
         if not float(loss_db(self.fibre)) > 0:
@@ -124,7 +153,7 @@ def arm_efficiency(chain: RepeaterChain) -> float:
 def heralded(chain: RepeaterChain) -> Heralded:
     """Return one try of one segment on one set of modes, before anything waits."""
     link, eta = chain.link, arm_efficiency(chain)
-    made = _single_click(link, eta) if link.scheme == "single-click" else _two_photon(link, eta)
+    made = _single_click(link, eta) if link.scheme is Scheme.SINGLE_CLICK else _two_photon(link, eta)
     success = made.sum()
     state = made / success if success > 0 else np.full(4, 0.25)
     each = (4.0 * link.source_fidelity - 1.0) / 3.0  # w of a memory with its photon; the station joins two of them
@@ -155,12 +184,12 @@ def fresh_link(chain: RepeaterChain) -> Values:
 def waited(chain: RepeaterChain, state: Values, seconds: Values | float) -> Values:
     """Return pairs after so many seconds in memory."""
     kept = np.exp(-np.asarray(seconds, dtype=np.float64) / chain.memory.coherence_s)
-    return dephased(state, kept) if chain.memory.noise == "dephasing" else depolarised(state, kept)
+    return dephased(state, kept) if chain.memory.noise is Noise.DEPHASING else depolarised(state, kept)
 
 
 def modes(chain: RepeaterChain) -> int:
     """Return the optical modes that a round may use in each segment: the bound holds for each of them."""
-    each = 2 if chain.link.scheme == "two-photon" else 1
+    each = 2 if chain.link.scheme is Scheme.TWO_PHOTON else 1
     copies = 2 ** len(chain.purification.levels) if chain.purification else 1
     return each * chain.link.parallel_tries * copies
 
@@ -191,19 +220,19 @@ def expected(chain: RepeaterChain) -> Expected | None:
     z, news = float(np.exp(-step / chain.memory.coherence_s)), swap_news_s(chain, n)
     if n == 1:
         return Expected(step / p, 1.0)
-    if chain.swap.order == "sequential":
+    if chain.swap.order is Order.SEQUENTIAL:
         sure = chain.memory.cutoff_s is None and chain.swap.success == 1
         return Expected(n * step / p + news, (p * z / (1 - (1 - p) * z)) ** (n - 1)) if sure else None
     if n == 2:
         return _two_segments(chain, p, z)
-    if chain.swap.order == "nested" or chain.memory.cutoff_s is not None:
+    if chain.swap.order is Order.NESTED or chain.memory.cutoff_s is not None:
         return None
     return Expected((step * expected_rounds(p, n) + news) / chain.swap.success ** (n - 1), None)
 
 
 def swap_news_s(chain: RepeaterChain, segments: int) -> float:
     """Return how long the results of swaps are on their way until both ends of `segments` joined ones have them all."""
-    return span_s(chain, segments / 2.0 if chain.swap.order == "nested" and segments > 1 else segments - 1.0)
+    return span_s(chain, segments / 2.0 if chain.swap.order is Order.NESTED and segments > 1 else segments - 1.0)
 
 
 def _two_segments(chain: RepeaterChain, p: float, z: float) -> Expected:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from keystrand.qkd.bell_states import bbpssw, dejmps, swapped
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.repeater_chain import (
+    Method,
+    Order,
     RepeaterChain,
     fresh_link,
     round_s,
@@ -25,8 +27,8 @@ from keystrand.qkd.repeater_chain import (
 
 LEAST_SUCCESS = 1e-12
 """Of a round: below, waiting times leave what a float counts exactly, and no pair is ever seen."""
-MOST_RESTARTS = 20_000
-"""Of any part of the chain, for any of the pairs."""
+MOST_RESTARTS = 1000
+"""Of any part of the chain, for any of the pairs: a simulation that takes longer is refused, not awaited."""
 
 
 class Pairs(NamedTuple):
@@ -55,9 +57,9 @@ def simulate(chain: RepeaterChain, pairs: int, rng: np.random.Generator) -> Pair
         raise ValueError("at least one pair must be simulated")
     if round_success(chain) < LEAST_SUCCESS:
         raise ValueError(f"a round succeeds less than once in {1 / LEAST_SUCCESS:.0e}: nothing would ever arrive")
-    if chain.swap.order == "nested":
+    if chain.swap.order is Order.NESTED:
         return _nested(chain, chain.segments.bit_length() - 1, rng, pairs)
-    join = _sequence if chain.swap.order == "sequential" else _together
+    join = _sequence if chain.swap.order is Order.SEQUENTIAL else _together
     return _until_good(partial(join, chain, rng), pairs)
 
 
@@ -156,7 +158,7 @@ def _purified(
     plan = chain.purification
     if plan is None or level not in plan.levels:
         return make(count)
-    both_left = dejmps if plan.method == "dejmps" else bbpssw
+    both_left = dejmps if plan.method is Method.DEJMPS else bbpssw
     news = span_s(chain, 2**level)
 
     def attempt(size: int) -> _Tried:
