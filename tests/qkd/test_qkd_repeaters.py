@@ -211,7 +211,7 @@ def test_nesting_meets_a_slow_obvious_simulation(levels: tuple[int, ...]) -> Non
     )
     fast = simulate(made, 20_000, np.random.default_rng(3))
     one_by_one = SlowChain(made, np.random.default_rng(4))
-    slow = [one_by_one.pair(2) for _ in range(40)]
+    slow = [one_by_one.pair(2) for _ in range(100)]
     for quick, obvious in (
         (fast.seconds, np.array([t for t, _ in slow])),
         (bell.fidelity(fast.states), np.array([s[0] for _, s in slow])),

@@ -27,8 +27,11 @@ from keystrand.qkd.repeater_chain import (
 
 LEAST_SUCCESS = 1e-12
 """Of a round: below, waiting times leave what a float counts exactly, and no pair is ever seen."""
-MOST_RESTARTS = 1000
-"""Of any part of the chain, for any of the pairs: a simulation that takes longer is refused, not awaited."""
+MOST_ATTEMPTS = 200
+"""At any part of the chain for each of its pairs, beyond the first `LEAST_ATTEMPTS`: what takes more is refused."""
+LEAST_ATTEMPTS = 100_000
+BATCH = 1 << 18
+"""Attempts drawn at once, which bounds the memory taken."""
 
 
 class Pairs(NamedTuple):
@@ -64,16 +67,26 @@ def simulate(chain: RepeaterChain, pairs: int, rng: np.random.Generator) -> Pair
 
 
 def _until_good(attempt: Callable[[int], _Tried], count: int) -> Pairs:
-    """Return `count` good pairs; the time of failed attempts is counted to the pair that comes after them."""
-    seconds, states, open_ = np.zeros(count), np.empty((count, 4)), np.arange(count)
-    for _ in range(MOST_RESTARTS):
-        made, good = attempt(open_.size)
-        seconds[open_] += made.seconds
-        states[open_[good]] = made.states[good]
-        open_ = open_[~good]
-        if not open_.size:
-            return Pairs(seconds, states)
-    raise ValueError(f"a pair failed {MOST_RESTARTS} times: the cutoff is too short, or swaps succeed too rarely")
+    """Return `count` good pairs; the time of failed attempts is counted to the pair that comes after them.
+
+    Attempts are alike and follow one another, so what is drawn beyond the last pair needed is dropped unseen.
+    """
+    seconds, states, good, found, tried = [], [], [], 0, 0
+    while found < count:
+        if tried >= MOST_ATTEMPTS * count + LEAST_ATTEMPTS:
+            raise ValueError(
+                f"{tried} attempts gave {found} pairs: the cutoff is too short, or swaps succeed too rarely"
+            )
+        share = (found + 1) / (tried + 2)
+        made = attempt(min(int(1.05 * (count - found) / share) + 16, BATCH))
+        seconds.append(made.pairs.seconds)
+        states.append(made.pairs.states[made.good])
+        good.append(made.good)
+        found, tried = found + len(states[-1]), tried + made.good.size
+    ends = np.flatnonzero(np.concatenate(good))[:count]
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lasted = np.add.reduceat(np.concatenate(seconds)[: ends[-1] + 1], starts)
+    return Pairs(lasted, np.concatenate(states)[:count])
 
 
 def _rounds(chain: RepeaterChain, rng: np.random.Generator, count: int) -> Pairs:
