@@ -25,10 +25,11 @@ ALICE, KNOWN, ASKED, QUEUED = 2, 4, 8, 16
 # what there is of a tree
 CLOSED, HALVES, FILLED = 0, 1, 2
 # places in the state of one frame: passes opened, height of the agenda, parities asked for, bits corrected, Alice's
-# parity of the whole frame, whether the parities awaited are those of a pass's blocks, how many searches may ask in
-# one round trip, whether Alice's parities are in the trees already, round trips
-PASSES, HEIGHT, ASKED_BITS, CORRECTED, TOTAL, OPENING, LIMIT, HERE, ROUNDS = range(9)
+# parity of the whole frame, how many searches may ask in one round trip, whether Alice's parities are in the trees
+# already, round trips, and after how many of them a pass no longer waits for the last searches of those before
+PASSES, HEIGHT, ASKED_BITS, CORRECTED, TOTAL, LIMIT, HERE, ROUNDS, PATIENCE = range(9)
 STATE_SIZE = 9
+FEW = 8  # searches; fewer do not fill a round trip
 
 
 def _compiled(function: Function) -> Function:
@@ -138,18 +139,18 @@ def _correct(at: int, bits: Bytes, trees: Bytes, places: Index, tops: Index, age
 
 @_compiled
 def _open_pass(
-    bits: Bytes, trees: Bytes, orders: Index, halves: Bytes, tops: Index, state: State, queries: Index
+    bits: Bytes, trees: Bytes, orders: Index, halves: Bytes, tops: Index, state: State, queries: Index, count: int
 ) -> int:
     """Ask for the blocks of the next pass, all but the last where the frame's parity, known by then, gives it."""
     p = state[PASSES]
-    if p == trees.shape[0]:
-        return 0
+    if p == len(tops):
+        return count
     open_tree(bits, orders[p], halves[p], tops[p], trees[p])
-    count = tops[p] - (1 if p > 0 else 0)
-    for i in range(count):
-        queries[i] = p * 2 * bits.size + tops[p] + i
-    state[PASSES], state[OPENING] = p + 1, 1
-    return int(count)
+    for node in range(tops[p], 2 * tops[p] - (1 if p > 0 else 0)):
+        queries[count] = p * 2 * bits.size + node
+        count += 1
+    state[PASSES] = p + 1
+    return count
 
 
 @_compiled
@@ -167,8 +168,9 @@ def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects tha
     """Correct what is known, and write queries of at most LIMIT searches; return how many, 0 at the end.
 
     With limit 1 the order is the sequential one; with a limit as large as `queries` every search goes one step.
-    The blocks of a new pass are asked for together in either case. Sequential and with Alice HERE, a search goes on to
-    its end at once: that is what it would do after the answer.
+    The blocks of a new pass are asked for together in either case, when all searches have ended; or when they are few
+    and took long, as long as its blocks are smaller than half the frame. Sequential and with Alice HERE, a search goes
+    on to its end at once: that is what it would do after the answer.
     """
     n, count = bits.size, 0
     through = state[HERE] != 0 and state[LIMIT] == 1
@@ -195,8 +197,9 @@ def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects tha
             tree[2 * node] |= ASKED
             queries[count] = p * 2 * n + 2 * node
             count += 1
-    if count == 0:
-        count = _open_pass(bits, trees, orders, halves, tops, state, queries)
+    p = state[PASSES]
+    if count == 0 or (count < FEW and state[ROUNDS] >= state[PATIENCE] and p < len(tops) and tops[p] > 2):
+        count = _open_pass(bits, trees, orders, halves, tops, state, queries, count)
     state[ASKED_BITS] += count
     state[ROUNDS] += 1 if count else 0
     return count
@@ -238,21 +241,23 @@ def _learn_node(p: int, node: int, parity: int, trees: Bytes, agenda: Index, sta
 
 @_compiled
 def learn(trees: Bytes, tops: Index, agenda: Index, state: State, queries: Index, parities: Bytes) -> None:
-    """Take Alice's parities of as many queries, and with each that of its sibling, which follows from it."""
-    width, seen, p = trees.shape[1], 0, state[PASSES] - 1
+    """Take Alice's parities of as many queries, and with each what follows from it: the parity of the sibling.
+
+    From all blocks of the first pass follows that of the frame, and then from all blocks but one that of the last.
+    """
+    width, seen = trees.shape[1], 0
     for i in range(len(parities)):
-        q, node = queries[i] // width, queries[i] % width
-        parent = trees[q, node >> 1]
-        _learn_node(q, node, parities[i], trees, agenda, state)
-        if state[OPENING] == 0:
-            _learn_node(q, node + 1, ((parent >> 1) & 1) ^ parities[i], trees, agenda, state)
-        seen ^= parities[i]
-    if state[OPENING] != 0:
+        p, node = queries[i] // width, queries[i] % width
+        parent = trees[p, node >> 1]
+        _learn_node(p, node, parities[i], trees, agenda, state)
+        if node >= 2 * tops[p]:
+            _learn_node(p, node + 1, ((parent >> 1) & 1) ^ parities[i], trees, agenda, state)
+            continue
+        seen = parities[i] ^ (0 if node == tops[p] else seen)
         if p == 0:
             state[TOTAL] = seen
-        else:
-            _learn_node(p, 2 * tops[p] - 1, state[TOTAL] ^ seen, trees, agenda, state)
-        state[OPENING] = 0
+        elif node == 2 * tops[p] - 2:
+            _learn_node(p, node + 1, state[TOTAL] ^ seen, trees, agenda, state)
 
 
 @_compiled
