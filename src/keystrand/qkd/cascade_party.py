@@ -19,7 +19,7 @@ Counts = npt.NDArray[np.int64]
 
 PATIENCE = 140
 """Round trips after which a batched frame opens its third pass though some searches go on: a long chain of them is cut
-short for some 50 parities more. Measured so that frames of 65,536 bits end within 200 round trips."""
+short for some 50 parities more. Measured so that hardly a frame of 65,536 bits in 200 takes more than 200."""
 
 
 class Corrected(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class Bob:
     """The party that corrects. Repeat `take(answer(ask()))` until `ask` returns no query, then compare tags.
 
     Sequential, each frame asks for one parity a round trip: the least leak, thousands of round trips. Batched, each
-    search of a frame goes one step: 2 % more leak, below 200 round trips, with a plan made for it.
+    search of a frame goes one step: 2 % more leak, some 150 round trips with a plan made for it.
     """
 
     def __init__(self, plan: CascadePlan, frames: npt.ArrayLike, *, batched: bool = False) -> None:
