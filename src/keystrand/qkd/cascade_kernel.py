@@ -154,6 +154,19 @@ def _open_pass(
 
 
 @_compiled
+def _descend(tree: Bytes, node: int, through: bool, state: State) -> int:  # noqa: FBT001 (compiled code has no keywords)
+    """Return the lowest node with an odd number of errors that is known below `node`; through, the bit itself."""
+    while 2 * node < len(tree) and (through or tree[2 * node] & KNOWN != 0):
+        if tree[2 * node] & KNOWN == 0:
+            tree[2 * node] |= KNOWN
+            tree[2 * node + 1] |= KNOWN
+            state[ASKED_BITS] += 1
+            state[ROUNDS] += 1
+        node = 2 * node if _odd(tree[2 * node]) else 2 * node + 1
+    return node
+
+
+@_compiled
 def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects that hold them)
     bits: Bytes,
     trees: Bytes,
@@ -167,30 +180,21 @@ def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects tha
 ) -> int:
     """Correct what is known, and write queries of at most LIMIT searches; return how many, 0 at the end.
 
-    With limit 1 the order is the sequential one; with a limit as large as `queries` every search goes one step.
-    The blocks of a new pass are asked for together in either case, when all searches have ended; or when they are few
-    and took long, as long as its blocks are smaller than half the frame. Sequential and with Alice HERE, a search goes
-    on to its end at once: that is what it would do after the answer.
+    With limit 1 the order is the sequential one; with a limit as large as `queries` every search goes one step. A new
+    pass asks for its blocks together when all searches have ended; or when they are few and took long, if its blocks
+    are smaller than half the frame. Sequential with Alice HERE, a search goes on as it would after the answer.
     """
-    n, count = bits.size, 0
-    through = state[HERE] != 0 and state[LIMIT] == 1
+    n, count, through = bits.size, 0, state[HERE] != 0 and state[LIMIT] == 1
     while state[HEIGHT] > 0 and count < state[LIMIT]:
         state[HEIGHT] -= 1
         item = agenda[state[HEIGHT]]
-        p, node = item // (2 * n), item % (2 * n)
-        tree = trees[p]
+        p, node, tree = item // (2 * n), item % (2 * n), trees[item // (2 * n)]
         tree[node] &= 255 - QUEUED
         if not _odd(tree[node]) or state[CORRECTED] >= n:
             continue
         if tree[1] == HALVES:
             _fill(bits, orders[p], tops[p], tree)
-        while node < n and (through or tree[2 * node] & KNOWN != 0):
-            if tree[2 * node] & KNOWN == 0:
-                tree[2 * node] |= KNOWN
-                tree[2 * node + 1] |= KNOWN
-                state[ASKED_BITS] += 1
-                state[ROUNDS] += 1
-            node = 2 * node if _odd(tree[2 * node]) else 2 * node + 1
+        node = _descend(tree, node, through, state)
         if node >= n:
             _correct(orders[p, node - n], bits, trees, places, tops, agenda, state)
         elif tree[2 * node] & ASKED == 0:
