@@ -121,12 +121,14 @@ def _report(made: NetworkRun, n: int, feed: Feed, path: Path, stop: threading.Ev
     """Append each report when it is due, until the feed is over; return how many."""
     begin, count = time.monotonic(), 0
     first = made.blocks[n].at_s[0] if made.blocks[n].at_s.size else 0.0
-    for report in telemetry(made, n):
-        due = begin + (report.at_s - first) / feed.speed
-        while time.monotonic() < due:
-            if stop.wait(min(_LOOK_S, max(due - time.monotonic(), 0.0))) or time.monotonic() - begin > feed.seconds:
-                return count
-        with open_for_append(path) as file:
+    with open_for_append(path) as file:
+        for report in telemetry(made, n):
+            due = begin + (report.at_s - first) / feed.speed
+            while time.monotonic() < due:
+                waited = stop.wait(min(_LOOK_S, max(due - time.monotonic(), 0.0)))
+                if waited or time.monotonic() - begin > feed.seconds:
+                    return count
             file.write(telemetry_lines([report]))
-        count += 1
+            file.flush()
+            count += 1
     return count
