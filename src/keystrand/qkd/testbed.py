@@ -1,6 +1,6 @@
 """A quantum-internet testbed in one call: a repeater chain simulated, used for keys, checked, explained in words."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -104,10 +104,6 @@ def run(chain: TestbedChain, *, pairs: int, seed: int) -> TestbedResult:
     rng = np.random.default_rng(seed)
     made = simulate(chain, pairs, rng)
     mean, seconds, service = made.states.mean(axis=0), float(made.seconds.sum()), chain.service
-    seen = measure(made.states, service.settings, rng)
-    n = seen.alice_key.size
-    check = chsh_check(seen.chsh_pairs, seen.chsh_unequal, service.risk)
-    key = pair_key(seen, expected_leak_bits(n, seen.key_errors, service.correction_efficiency), service.security)
     rate, closed, wrong = pairs / seconds, expected(chain), error_ratios(mean)
     kept = rate * service.settings.key_share
     return TestbedResult(
@@ -124,24 +120,35 @@ def run(chain: TestbedChain, *, pairs: int, seed: int) -> TestbedResult:
         fidelity=float(fidelity(mean)),
         fidelity_error=_error(fidelity(made.states)),
         werner=float(werner_parameter(mean)),
-        qber_z=seen.key_errors / n if n else None,
-        qber_x=seen.test_errors / seen.tested if seen.tested else None,
-        chsh_value=check.value,
-        chsh_error=check.standard_error,
-        chsh_lower=check.lower,
-        chsh_upper=check.upper,
-        chsh_verdict=check.verdict,
         state_qber_z=float(wrong.z),
         state_qber_x=float(wrong.x),
         state_chsh_value=float(chsh_value(mean)),
         secret_bits_per_s=kept * float(secret_fraction(mean, service.correction_efficiency)),
         chsh_priced_bits_per_s=kept * float(secret_fraction(mean, service.correction_efficiency, by_chsh=True)),
-        finite_key_bits=key.length_bits,
-        finite_key_bits_per_s=key.length_bits / seconds,
         bound_bits_per_s=bound_bits_per_s(chain),
         limited_by=limited_by(chain, made),
         limits=(LIMITS, DEVICE_LIMITS),
+        **_measured(service, made, seconds, rng),
     )
+
+
+def _measured(service: Service, made: Pairs, seconds: float, rng: np.random.Generator) -> dict[str, Any]:
+    """Return what both ends see when they measure the pairs: error ratios, the CHSH check, the finite key."""
+    seen = measure(made.states, service.settings, rng)
+    n = seen.alice_key.size
+    check = chsh_check(seen.chsh_pairs, seen.chsh_unequal, service.risk)
+    key = pair_key(seen, expected_leak_bits(n, seen.key_errors, service.correction_efficiency), service.security)
+    return {
+        "qber_z": seen.key_errors / n if n else None,
+        "qber_x": seen.test_errors / seen.tested if seen.tested else None,
+        "chsh_value": check.value,
+        "chsh_error": check.standard_error,
+        "chsh_lower": check.lower,
+        "chsh_upper": check.upper,
+        "chsh_verdict": check.verdict,
+        "finite_key_bits": key.length_bits,
+        "finite_key_bits_per_s": key.length_bits / seconds,
+    }
 
 
 def limited_by(chain: TestbedChain, made: Pairs) -> str:
