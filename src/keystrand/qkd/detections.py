@@ -3,6 +3,7 @@
 Alice knows what she sent in every slot; her record here covers the slots Bob announced. Slots count pulses from 0.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,3 +41,23 @@ class Run(NamedTuple):
     bob: Received
     pulses: int
     sent_pulses: Tally
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return runs that follow each other as one; at least one is needed."""
+    sent, received = [run.alice for run in runs], [run.bob for run in runs]
+    return Run(
+        Sent(
+            np.concatenate([one.slot for one in sent]),
+            np.concatenate([one.intensity for one in sent]),
+            np.concatenate([one.basis for one in sent]),
+            np.concatenate([one.bit for one in sent]),
+        ),
+        Received(
+            np.concatenate([one.slot for one in received]),
+            np.concatenate([one.basis for one in received]),
+            np.concatenate([one.outcome for one in received]),
+        ),
+        sum(run.pulses for run in runs),
+        np.asarray(sum(run.sent_pulses for run in runs)),
+    )

@@ -1,10 +1,10 @@
 """Timing jitter of detectors against the gate window: what falls into the pulse's own gate, and what into others.
 
 A detection is noted with an error: a Gaussian part, and an exponential tail behind it, in which a share of the
-detections lies (carriers that diffuse before the avalanche starts). A Gaussian alone is excluded by the data of E.
-Diamanti, H. Takesue, C. Langrock, M. M. Fejer, Y. Yamamoto, Opt. Express 14, 13073 (2006), where the tail sets the
-errors at high clock rates; known from a second source, the paper was not at hand. The density is
-(1 - s) N(0, sigma) + s N(0, sigma) * Exp(tau), the second term the exponentially modified Gaussian.
+detections lies (carriers that diffuse before the avalanche starts). A Gaussian alone does not explain the errors of E.
+Diamanti, H. Takesue, C. Langrock, M. M. Fejer, Y. Yamamoto, Opt. Express 14, 13073 (2006), at 1 GHz: said by a second
+source; of the paper itself only the abstract was seen. The density is (1 - s) N(0, sigma) + s N(0, sigma) * Exp(tau),
+the second term the exponentially modified Gaussian.
 """
 
 from typing import Annotated, NamedTuple
