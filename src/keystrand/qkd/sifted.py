@@ -1,17 +1,14 @@
 """What a link sifts a pulse, expected: detections and errors by intensity and basis, dead time and afterpulses in it.
 
-Dead time blinds both detectors together and is non-paralysable: the receiver is live for 1 / (1 + clicks a pulse x
-dead pulses) of the time. An afterpulse falls on whatever pulse comes, so it follows the intensities' probabilities
-and is wrong half of the time; its dead time counts like any other. Both are the means of what the photon engines draw.
+The sums of the law that the photon engines draw from; its dead time and afterpulses are those of `expected`.
 """
 
 from typing import NamedTuple
 
-import numpy as np
-
-from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, basis_ratios
+from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link
 from keystrand.qkd.decoy import Values
-from keystrand.qkd.response import DOUBLE, Response, cells, honest
+from keystrand.qkd.expected import clicks, wrong_weights
+from keystrand.qkd.response import DOUBLE, Response, honest
 
 
 class Sifted(NamedTuple):
@@ -32,30 +29,18 @@ class Sifted(NamedTuple):
 
 def sifted(link: Bb84Link, response: Response | None = None) -> Sifted:
     """Return what `link` sifts a pulse, with its own response or what an attack makes of it."""
-    table = cells(honest(link) if response is None else response, link.transmitter.intensities)
-    sent = np.array(link.transmitter.probabilities)
-    # by intensity, bases and outcome right, wrong, double; Alice's bits are even
-    right = (table[..., 0, 0] + table[..., 1, 1]) / 2
-    wrong = (table[..., 0, 1] + table[..., 1, 0]) / 2
-    double = table[..., DOUBLE].sum(axis=3) / 2
-    click = right + wrong + double
-    weights = sent[:, None, None] * basis_ratios(link)
-    primary = float((weights * click).sum())
-    after = primary * link.receiver.afterpulse_ratio
-    total = primary + after
-    live = 1.0 / (1.0 + total * link.dead_slots)
-    both = np.stack([weights[:, b, b] * (click[:, b, b] + after) for b in (KEY, TEST)])
-    errors = np.stack([weights[:, b, b] * (wrong + double / 2)[:, b, b] for b in (KEY, TEST)])
-    errors += np.stack([weights[:, b, b] * after / 2 for b in (KEY, TEST)])
-    kept = float(both.sum())
-    ones = table[..., 1].sum(axis=3) / 2 + double / 2
-    ones_kept = sum(float((weights[:, b, b] * (ones[:, b, b] + after / 2)).sum()) for b in (KEY, TEST))
+    made = clicks(link, honest(link) if response is None else response)
+    wrong = (made * wrong_weights(len(made))).sum(axis=(3, 4))
+    ones = made[..., 1].sum(axis=3) + made[..., DOUBLE].sum(axis=3) / 2
+    whole, total = made.sum(axis=(3, 4)), float(made.sum())
+    kept = float(sum(whole[:, b, b].sum() for b in (KEY, TEST)))
+    ones_kept = float(sum(ones[:, b, b].sum() for b in (KEY, TEST)))
     return Sifted(
-        key=live * both[KEY],
-        key_errors=live * errors[KEY],
-        test=live * both[TEST],
-        test_errors=live * errors[TEST],
-        clicks=live * total,
-        double_ratio=float((weights * double).sum()) / total if total > 0 else 0.0,
+        key=whole[:, KEY, KEY],
+        key_errors=wrong[:, KEY, KEY],
+        test=whole[:, TEST, TEST],
+        test_errors=wrong[:, TEST, TEST],
+        clicks=total,
+        double_ratio=float(made[..., DOUBLE].sum()) / total if total > 0 else 0.0,
         ones_ratio=ones_kept / kept if kept > 0 else 0.5,
     )
