@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.qkd import sifting
-from keystrand.qkd.bb84_link import KEY, TEST
+from keystrand.qkd import finite_two_decoys, pulse_engine, sifting
+from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, Receiver, Transmitter
+from keystrand.qkd.cascade import plan_for
+from keystrand.qkd.cascade_party import reconcile
 from keystrand.qkd.detections import Received, Sent
-from keystrand.qkd.response import DOUBLE
+from keystrand.qkd.finite import Security
+from keystrand.qkd.response import DOUBLE, honest
+from keystrand.qkd.sifted import sifted
 from keystrand.qkd.sifting import Reply
 
 INTENSITIES = 3
@@ -156,3 +160,38 @@ def test_double_clicks_are_wrong_half_of_the_time() -> None:
     _, answer = sifting.reply(sent, sifting.announce(received))
     _, tested = sifting.sift(received, answer, coins(received), INTENSITIES)
     assert tested.errors.sum() == pytest.approx(tested.detections.sum() / 2, abs=400)
+
+
+LINK = Bb84Link(
+    transmitter=Transmitter(
+        pulse_rate_hz=1e9, intensities=(0.5, 0.1, 0.001), probabilities=(0.5, 0.3, 0.2), key_basis_ratio=0.5
+    ),
+    receiver=Receiver(efficiency=0.3, dark_count_ratio=1e-6, misalignment=0.01, key_basis_ratio=0.5, dead_time_s=2e-8),
+    channel_loss_db=3.0,
+)
+
+
+def test_from_photons_to_a_secret_key() -> None:
+    """Drawn, sifted, corrected and counted: what was counted is what the model sifts, and key is left."""
+    pulses = 40_000_000
+    run = pulse_engine.run(LINK, honest(LINK), pulses, 12)
+    alice, answer = sifting.reply(run.alice, sifting.announce(run.bob))
+    bob, tested = sifting.sift(run.bob, answer, coins(run.bob), INTENSITIES)
+    size = 65_536
+    frames = bob.bits.size // size
+    whole = slice(0, frames * size)
+    mine, theirs = (one.bits[whole].reshape(frames, size) for one in (bob, alice))
+    results, _ = reconcile(plan_for(0.0105, size, 3), theirs, mine, list(range(1, frames + 1)))
+    corrected = np.concatenate([one.bits for one in results if one.bits is not None])
+    assert np.array_equal(corrected, alice.bits[whole])
+    marks = bob.intensity[whole]
+    errors = sifting.by_intensity(marks, INTENSITIES, corrected ^ bob.bits[whole])
+    made = sifting.counts(sifting.by_intensity(marks, INTENSITIES), errors, tested)
+    model, share = sifted(LINK), frames * size / bob.bits.size
+    for counted, expected in (
+        (made.key, model.key * pulses * share), (made.key_errors, model.key_errors * pulses * share),
+        (made.test, model.test * pulses), (made.test_errors, model.test_errors * pulses),
+    ):  # fmt: skip
+        assert np.all(np.abs(counted - expected) < 5 * np.sqrt(expected + 1))
+    leak = sum(one.leak_bits for one in results)
+    assert finite_two_decoys.key_length(made, LINK.transmitter.source, leak, Security()).length_bits > 0

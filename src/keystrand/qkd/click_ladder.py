@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keystrand.qkd.click_law import Afterpulsing
-from keystrand.qkd.compiled import compiled
+from keystrand.qkd.compiled import compiled, inlined
 from keystrand.qkd.counter_random import Words, ratio
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.detections import Marks, Received, Sent, Slots
@@ -41,7 +41,7 @@ def ladder(parts: Values, guided: int) -> Ladder:
     return Ladder(ends, guide.astype(np.int64), np.uint64(shift))
 
 
-@compiled
+@inlined
 def entry(steps: Ladder, random_word: np.uint64) -> int:
     """Return the entry of a word that lies below the end of the guided ones."""
     found = int(steps.guide[random_word >> steps.shift])
@@ -51,7 +51,7 @@ def entry(steps: Ladder, random_word: np.uint64) -> int:
     return found
 
 
-@compiled
+@inlined
 def afterpulse_delay(random_word: np.uint64, follows: Afterpulsing) -> int:
     """Return in which live slot after the dead time, from 0, an afterpulse comes; -1 for none."""
     if follows.ratio == 0.0:

@@ -11,3 +11,8 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(function: Function) -> Function:
     """Compile on the first call and keep the machine code on disk; exact arithmetic, no fast-math."""
     return cast("Function", njit(cache=True)(function))
+
+
+def inlined(function: Function) -> Function:
+    """Compile as part of whatever kernel calls it: for steps of a few instructions, where a call costs more."""
+    return cast("Function", njit(cache=True, forceinline=True)(function))

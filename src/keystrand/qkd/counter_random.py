@@ -7,7 +7,7 @@ full below. For simulation only: anybody can work out a stream from a few of its
 import numpy as np
 from numpy.typing import NDArray
 
-from keystrand.qkd.compiled import compiled
+from keystrand.qkd.compiled import compiled, inlined
 
 Words = NDArray[np.uint64]
 
@@ -17,7 +17,7 @@ _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _ONE, _S11 = np.uint64(1), np.uint64(11)
 
 
-@compiled
+@inlined
 def word(key: np.uint64, number: int) -> np.uint64:
     """Return word `number` (from 0) of the stream `key`, 64 bits."""
     z = key + (np.uint64(number) + _ONE) * _STEP
@@ -37,7 +37,7 @@ def fill(key: np.uint64, first: int, words: Words, size: int) -> None:
         words[i] = z ^ (z >> _S31)
 
 
-@compiled
+@inlined
 def ratio(random_word: np.uint64) -> float:
     """Return a number in [0, 1), a multiple of 2^-53, from a word."""
     return np.float64(random_word >> _S11) * 2.0**-53

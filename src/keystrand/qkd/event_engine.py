@@ -23,7 +23,7 @@ from keystrand.qkd.click_ladder import (
     ladder,
 )
 from keystrand.qkd.click_law import Afterpulsing, afterpulsing, probabilities
-from keystrand.qkd.compiled import compiled
+from keystrand.qkd.compiled import compiled, inlined
 from keystrand.qkd.counter_random import Words, keys, ratio, word
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.detections import Marks, Run, Slots, Tally
@@ -108,7 +108,7 @@ def _inverse_log(ratio: float) -> float:
     return 1.0 / float(np.log1p(-ratio)) if ratio < 1 else 0.0
 
 
-@compiled
+@inlined
 def _skip(random_word: np.uint64, inverse_log: float) -> int:
     """Return how many live slots go by before a primary click: geometric, from 0."""
     drawn = np.log(1.0 - ratio(random_word)) * inverse_log  # the difference is exact

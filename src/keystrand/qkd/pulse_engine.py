@@ -22,7 +22,7 @@ from keystrand.qkd.click_ladder import (
     ladder,
 )
 from keystrand.qkd.click_law import Afterpulsing, afterpulsing, probabilities
-from keystrand.qkd.compiled import compiled
+from keystrand.qkd.compiled import compiled, inlined
 from keystrand.qkd.counter_random import Words, fill, keys, word
 from keystrand.qkd.detections import Marks, Run, Slots, Tally
 from keystrand.qkd.response import Response
@@ -123,7 +123,7 @@ def _count_quiet(words: Words, class_ends: Words, found: int, size: int, sent: T
     sent[class_ends.size] += size - before
 
 
-@compiled
+@inlined
 def _resolve(start: int, words: Words, hits: Tally, law: _Law, state: Tally, made: _Made) -> None:
     """Go through the pulses of a block that would click a live receiver, and write the clicks that come of it."""
     for i in hits:
@@ -138,7 +138,7 @@ def _resolve(start: int, words: Words, hits: Tally, law: _Law, state: Tally, mad
     _afterpulse(start, start + words.size, words, law, state, made)
 
 
-@compiled
+@inlined
 def _afterpulse(start: int, before: int, words: Words, law: _Law, state: Tally, made: _Made) -> None:
     """Write the pending afterpulse if it comes before the slot `before`: its pulse is the quiet one of its slot."""
     slot = state[_PENDING]
@@ -151,7 +151,7 @@ def _afterpulse(start: int, before: int, words: Words, law: _Law, state: Tally, 
     _write(slot, (found - law.click_cells) * OUTCOMES + bit, law.follows.dead_slots, state, made)
 
 
-@compiled
+@inlined
 def _write(slot: int, code: int, dead_slots: int, state: Tally, made: _Made) -> None:
     made.slots[state[_WRITTEN]], made.codes[state[_WRITTEN]] = slot, code
     state[_WRITTEN] += 1
