@@ -16,7 +16,7 @@ from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.click_law import probabilities
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.detections import Run
-from keystrand.qkd.response import Response, honest
+from keystrand.qkd.response import Response, honest, photon_response
 
 ENGINES = (pulse_engine, event_engine)
 WHOLE, GOLDEN = 2**64, 0x9E3779B97F4A7C15
@@ -195,9 +195,9 @@ def clicked(run: Run) -> Values:
     return np.bincount(np.ravel_multi_index(cell, shape), minlength=int(np.prod(shape))).reshape(shape).astype(float)
 
 
-def chance(made: Bb84Link, run: Run, weights: Values) -> float:
+def chance(made: Bb84Link, run: Run, weights: Values, changed: Response | None = None) -> float:
     """Return the p-value of the chi-square of weighted clicks against the closed form of mean and covariance."""
-    response = honest(made)
+    response = honest(made) if changed is None else changed
     off = np.tensordot(weights, clicked(run) - run.pulses * expected.clicks(made, response), axes=5)
     spread = run.pulses * expected.covariance(made, response, weights)
     return float(chi2.sf(off @ np.linalg.solve(spread, off), len(weights)))
@@ -290,6 +290,20 @@ def test_every_cell_has_its_share(engine: ModuleType) -> None:
     often = np.flatnonzero(mean * run.pulses > 50)
     assert often.size > 60
     assert chance(made, run, np.eye(mean.size)[often].reshape(-1, 3, 2, 2, 2, 3)) > 1e-3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_changed_response_is_what_is_drawn(engine: ModuleType) -> None:
+    """Unequal detectors and blocked single photons, as attacks make them: the cells are those, not the link's."""
+    changed = photon_response([0.4, 0.1], 0.05, (1e-3, 1e-4))
+    changed.table[..., 1] /= 4
+    run = engine.run(HARD, changed, 2_000_000, 9)
+    assert chance(HARD, run, by_intensity(3), changed) > 1e-3
+    by_outcome = np.zeros((3, 3, 2, 2, 2, 3))
+    for y in range(3):
+        by_outcome[y, ..., y] = 1
+    assert chance(HARD, run, by_outcome, changed) > 1e-3
+    assert chance(HARD, run, by_intensity(3)) < 1e-6
 
 
 def test_both_engines_draw_from_one_law() -> None:

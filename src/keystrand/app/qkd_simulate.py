@@ -139,8 +139,8 @@ def _pulses(link: Bb84Link, seconds: float) -> int:
         raise InvalidInput(f"a run of {seconds:g} s cannot be", hint="give a time above 0, in seconds")
     pulses = round(seconds * link.transmitter.pulse_rate_hz)
     clicks = float(expected.clicks(link, honest(link)).sum()) * pulses
-    if clicks > MOST_CLICKS or pulses >= 2**60:
-        most = seconds * min(MOST_CLICKS / max(clicks, 1.0), 2.0**60 / pulses)
+    if clicks > MOST_CLICKS or pulses >= 2**53:
+        most = seconds * min(MOST_CLICKS / max(clicks, 1.0), 2.0**53 / pulses)
         raise InvalidInput(
             f"{seconds:g} s of this link are {clicks:.3g} clicks; a run has at most {MOST_CLICKS:g}",
             hint=f"simulate at most {most:.3g} s at once",

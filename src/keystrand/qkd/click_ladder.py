@@ -64,9 +64,8 @@ def afterpulse_delay(random_word: np.uint64, follows: Afterpulsing) -> int:
 
 def as_records(slot: Slots, code: Marks) -> tuple[Sent, Received]:
     """Return both ends' records of clicks with these codes."""
-    columns = np.empty((5, code.size), dtype=np.uint8)
-    _decode(code, *columns)
-    intensity, alice, bob, bit, outcome = columns
+    intensity, alice, bob, bit, outcome = (np.empty(code.size, dtype=np.uint8) for _ in range(5))
+    _decode(code, intensity, alice, bob, bit, outcome)
     return Sent(slot, intensity, alice, bit), Received(slot.copy(), bob, outcome)
 
 
