@@ -31,6 +31,7 @@ def _commands(page: Path) -> list[tuple[list[str], int]]:
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typed one after the other beside a copy of the example, each command ends as the page says."""
     shutil.copytree(ROOT / "examples" / "regional-bank", tmp_path / "regional-bank")
+    shutil.copytree(ROOT / "examples" / "quantum", tmp_path / "quantum")
     monkeypatch.chdir(tmp_path)
     for words, code in _commands(page):
         assert words[0] == "keystrand", f"{page.name}: only our own command can be tried: {words}"

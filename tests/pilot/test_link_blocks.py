@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from keystrand.pilot.link_blocks import LinkHistory, LinkState, blocks
+from keystrand.pilot.link_blocks import Condition, LinkHistory, blocks
 from keystrand.qkd import decoy
 from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.decoy import Values
@@ -26,7 +26,7 @@ def history(*links: Bb84Link, index: int | Values = 0, live: float | Values = 1.
     """Return a history of `STEPS` minutes."""
     every = np.ones(STEPS)
     steps = np.asarray(index * every, np.int32)
-    return LinkHistory(states=[LinkState(link) for link in links], steps=steps, live=live * every, step_s=60.0)
+    return LinkHistory(states=[Condition(link) for link in links], steps=steps, live=live * every, step_s=60.0)
 
 
 def changed(**more: float) -> Bb84Link:

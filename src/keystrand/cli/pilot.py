@@ -1,7 +1,7 @@
 """`keystrand pilot`: prove it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,3 +25,84 @@ def run(
     report = run_pilot(open_estate(folder), out, pilot, as_of=day(as_of), stage=say)
     emit(output, scorecard_rows(report), value=report)
     say(f"wrote {out}/pilot.json")
+
+
+NetworkArgument = Annotated[Path, typer.Argument(metavar="NETWORK.toml", help="The network, as declared.")]
+_Days = Annotated[float, typer.Option("--days", metavar="DAYS", help="How long.")]
+_Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")]
+
+
+@app.command()
+def network(
+    file: NetworkArgument,
+    days: _Days = 365.0,
+    seed: _Seed = 1,
+    expected: Annotated[bool, typer.Option("--expected", help="Means instead of drawn counts: no scatter.")] = False,
+    telemetry: Annotated[
+        Path | None, typer.Option("--telemetry", metavar="FILE", help="Write every report of every link: JSON lines.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run a network of quantum links for days or years: faults, attacks, key stores, demands. Simulated."""
+    from keystrand.app.network import load_network, network_value, run_network, write_telemetry
+
+    made = run_network(load_network(file), days=days, seed=seed, drawn=not expected)
+    value = network_value(made, days=days, seed=seed, drawn=not expected)
+    if telemetry is not None:
+        say(f"wrote {write_telemetry(made, telemetry)} reports to {telemetry}")
+    emit(output, [_brief(row) for row in value["links"]], value=value)
+    for one in value["demands"]:
+        route = f"seen by {', '.join(one.trusted_nodes)}" if one.trusted_nodes else "no node between"
+        say(
+            f"{one.demand}: {one.served_ratio:.4%} served, {one.rerouted_ratio:.2%} by another route, longest shortage "
+            f"{one.longest_shortage_s / 60:.0f} min; {route if one.routes else 'NO ROUTE'}"
+        )
+    say("simulated: models with the hardware declared, not measurements")
+
+
+def _brief(row: Any) -> dict[str, Any]:
+    """Return what a person looks for first."""
+    return {
+        "link": row.link,
+        "up": f"{row.up_ratio:.3%}",
+        "kbit_per_s": f"{row.secret_key_rate_bits_per_s / 1e3:.4g}",
+        "qber": "" if row.qber is None else f"{row.qber:.2%}",
+        "faults": row.faults,
+        "blocks_without_key": row.blocks_without_key,
+        "lowest_store_mbit": f"{row.lowest_store_bits / 1e6:.4g}",
+    }
+
+
+@app.command()
+def feed(
+    file: NetworkArgument,
+    link: Annotated[str, typer.Option("--link", metavar="ID", help="Which link to play.")],
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="A new folder for all it makes.")],
+    days: _Days = 1.0,
+    seed: _Seed = 1,
+    speed: Annotated[
+        float, typer.Option("--speed", metavar="X", help="Seconds of the link in one of the clock.")
+    ] = 1.0,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="End after so long.")] = 1e9,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Feed two live key management entities what a link of the network makes, until SIGTERM; prints `ready`.
+
+    DIR/telemetry.jsonl grows by a report a block. The keys are simulated and protect nothing.
+    """
+    import signal
+    from threading import Event
+
+    from keystrand.app.network import Feed, feed_pair, load_network, run_network
+
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def ready(about: dict[str, Any]) -> None:
+        say(f"feeding {link}: entities at {' and '.join(about['kmes'])}; certificates in {about['folder']}/pki")
+        typer.echo("ready")
+
+    made = run_network(load_network(file), days=days, seed=seed)
+    told = feed_pair(made, Feed(link, speed, seconds), folder, stop, ready)
+    emit(output, [told], value=told)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
+from keystrand.cli.qkd_optimise import optimise
+from keystrand.cli.qkd_validate import validate
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -133,3 +135,7 @@ def calibrate(
     )
     for reason in value["reasons"]:
         say(f"  {reason}")
+
+
+app.command()(validate)
+app.command()(optimise)

@@ -13,7 +13,7 @@ _NAMES: tuple[tuple[type[inspect.Type] | tuple[type[inspect.Type], ...], str], .
     (inspect.BoolType, "true or false"),
     (inspect.IntType, "a whole number"),
     (inspect.FloatType, "a number"),
-    ((inspect.StrType, inspect.EnumType), "a text"),
+    ((inspect.StrType, inspect.EnumType, inspect.LiteralType), "a text"),
     (inspect.DateType, "a date"),
     ((inspect.VarTupleType, inspect.ListType, inspect.TupleType), "a list"),
 )
@@ -68,7 +68,7 @@ def _expected(kind: inspect.Type) -> str:
             name += _range(kind)
         case inspect.StrType():
             name += _size(kind.min_length, kind.max_length, " characters")
-        case inspect.EnumType():
+        case inspect.EnumType() | inspect.LiteralType():
             name = f"one of: {', '.join(_choices(kind))}"
         case inspect.DateType():
             name += " as YYYY-MM-DD"
@@ -85,7 +85,12 @@ def _told(kind: inspect.Type) -> str:
 
 
 def _choices(kind: inspect.Type) -> list[str]:
-    return [str(member.value) for member in kind.cls] if isinstance(kind, inspect.EnumType) else []
+    match kind:
+        case inspect.EnumType(cls=members):
+            return [str(member.value) for member in members]
+        case inspect.LiteralType(values=values):
+            return [str(value) for value in values]
+    return []
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
@@ -121,7 +126,7 @@ def _text_fault(raw: Any, kind: inspect.Type) -> str:
     if not isinstance(raw, str):
         return ""
     match kind:
-        case inspect.EnumType():
+        case inspect.EnumType() | inspect.LiteralType():
             return f"{_short(repr(raw))} is not one of the choices"
         case inspect.DateType():
             return f"{_short(repr(raw))} is not a date"

@@ -16,12 +16,12 @@ from keystrand.qkd.decoy import Values
 from keystrand.qkd.distillation import Distillation, secret_bits
 from keystrand.qkd.finite import Counts
 from keystrand.qkd.response import Response
-from keystrand.qkd.sifted import Sifted, sifted
+from keystrand.qkd.sifted import Sifted, sifted, sifted_each
 
 Steps = NDArray[np.int32]
 
 
-class LinkState(NamedTuple):
+class Condition(NamedTuple):
     """What a link is for some time: its parameters, and the response where it is not the link's own."""
 
     link: Bb84Link
@@ -31,7 +31,7 @@ class LinkState(NamedTuple):
 class LinkHistory(NamedTuple):
     """`states[steps[t]]` holds in step t, for the share `live[t]` of it; the rest of the step nothing is counted."""
 
-    states: Sequence[LinkState]
+    states: Sequence[Condition]
     steps: Steps
     live: Values
     step_s: float
@@ -94,9 +94,9 @@ def _distilled(
 ) -> Blocks:
     """Return the given blocks, without their time."""
     link = history.states[0].link
-    shown = [sifted(state.link, state.response) for state in history.states]
+    shown = _shown(history.states)
     weights = live * link.transmitter.pulse_rate_hz * history.step_s
-    expected = [_summed(index, weights, np.array([getattr(one, name) for one in shown])) for name in Counts._fields]
+    expected = [_summed(index, weights, getattr(shown, name)) for name in Counts._fields]
     counts = Counts(*expected) if rng is None else _drawn(Counts(*expected), rng)
     bits = secret_bits(counts, link.transmitter, distillation)
     doubles, ones = (_mean(index, weights, shown, name) for name in ("double_ratio", "ones_ratio"))
@@ -108,10 +108,19 @@ def _summed(index: Steps, weights: Values, each: Values) -> Values:
     return np.asarray(np.einsum("bs,bsk->bk", weights, each[index]))
 
 
-def _mean(index: Steps, weights: Values, shown: Sequence[Sifted], name: str) -> Values:
+def _shown(states: Sequence[Condition]) -> Sifted:
+    """Return what each state sifts a pulse; those under attack one by one, from their responses."""
+    made = sifted_each([one.link for one in states])
+    for place, one in enumerate(states):
+        if one.response is not None:
+            for whole, part in zip(made, sifted(one.link, one.response), strict=True):
+                whole[place] = part
+    return made
+
+
+def _mean(index: Steps, weights: Values, shown: Sifted, name: str) -> Values:
     """Return the mean of a ratio over a block's clicks."""
-    clicks = np.array([one.clicks for one in shown])[index] * weights
-    ratio = np.array([getattr(one, name) for one in shown])[index]
+    clicks, ratio = shown.clicks[index] * weights, getattr(shown, name)[index]
     return _share((clicks * ratio).sum(axis=1), clicks.sum(axis=1))
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ from keystrand.edge.kme.messages import BLOCKS_URL, Block, BlockAnswer
 from keystrand.edge.pki import Credentials
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable
 from keystrand.model.key import Strength
+from keystrand.pilot.series_twin import BlockTwin
 from keystrand.pilot.twin import KeyBlock, LinkEvent, LinkTwin
 
 LABEL = Strength.SIMULATED
@@ -97,11 +99,16 @@ class TwinSource:
         qber: float,
         block_bits: int | None = None,
         label: Strength = LABEL,
+        twin: Callable[[int, float], BlockTwin] | None = None,
     ) -> None:
-        """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range."""
+        """Prepare; nothing is pushed before `start`. Raises `InvalidInput` for a rate or block size out of range.
+
+        `twin` makes what is played from the bits of a block and the monotonic time of the start; by default a link with
+        that rate and error ratio for ever.
+        """
         demand_possible(bits_per_s, block_bits)
         bits = _usual_block_bits(bits_per_s) if block_bits is None else block_bits
-        self._link, self._label = link, label
+        self._link, self._label, self._twin = link, label, twin or self._steady
         self._rate_bits_per_s, self._qber, self._block_bits = bits_per_s, qber, bits
         self._kmes = tuple(end.kme_id for end in ends)
         self._channels = {e.kme_id: Channel(e.url, e.credentials, kme_id=e.kme_id, timeout_s=_TIMEOUT_S) for e in ends}
@@ -170,10 +177,7 @@ class TwinSource:
     # Working
 
     def _run(self) -> None:
-        twin = LinkTwin(
-            secret_bits_per_s=self._rate_bits_per_s, qber=self._qber, block_bits=self._block_bits,
-            now_s=time.monotonic(),
-        )  # fmt: skip
+        twin = self._twin(self._block_bits, time.monotonic())
         while not self._stopped.is_set():
             self._wake.clear()
             while self._events:
@@ -182,6 +186,10 @@ class TwinSource:
             due = twin.next_due_s()
             pause_s = None if due is None else max(0.0, due - time.monotonic())
             self._wake.wait(pause_s if delivered or pause_s is None else max(pause_s, _RETRY_S))
+
+    def _steady(self, block_bits: int, now_s: float) -> BlockTwin:
+        rate, qber = self._rate_bits_per_s, self._qber
+        return LinkTwin(secret_bits_per_s=rate, qber=qber, block_bits=block_bits, now_s=now_s)
 
     def _deliver_due(self, blocks: tuple[KeyBlock, ...]) -> bool:
         """Deliver the latest of `blocks`: older ones are lost, as in a device whose buffer ran over."""

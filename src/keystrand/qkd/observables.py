@@ -1,0 +1,169 @@
+"""What a device reports of an interval: counts drawn as they would happen, and nothing that it could not know.
+
+The truth (faults, attacks) enters only by the link's parameters, its response and the light on the receiver. Detections
+are drawn without pulses, one multinomial over all that can happen to a pulse. Dead time takes its mean share of the
+pulses; its small ordering effect between clicks is in the photon engines only. A down link reports no counts.
+"""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from keystrand.model.telemetry import IntensityCounts, LinkTelemetry
+from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, Transmitter, basis_ratios
+from keystrand.qkd.distillation import Distillation, secret_bits
+from keystrand.qkd.faults import LinkState
+from keystrand.qkd.finite import Counts
+from keystrand.qkd.response import DOUBLE, Response, cells
+from keystrand.qkd.sifted import sifted
+
+_Integers = NDArray[np.int64]
+
+
+class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device reports of `link`. The figures of current and of noise are assumed, not of a real device.
+
+    A click draws `click_charge_c`; light of the receiver's entrance gives `responsivity_a_per_w`. Noise is normal.
+    Without a `distillation` no secret rate is reported.
+    """
+
+    link: Annotated[str, Meta(min_length=1, max_length=200)]
+    distillation: Distillation | None = None
+    counts: bool = True
+    doubles: bool = True
+    current: bool = False
+    temperature: bool = True
+    loss: bool = True
+    click_charge_c: Annotated[float, Meta(ge=0, le=1e-6)] = 1.6e-13
+    responsivity_a_per_w: Annotated[float, Meta(ge=0, le=10)] = 0.8
+    current_noise_a: Annotated[float, Meta(ge=0, le=1)] = 1e-9
+    temperature_noise_k: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    loss_noise_db: Annotated[float, Meta(ge=0, le=10)] = 0.02
+
+
+class Drawn(NamedTuple):
+    """Counts of an interval, by intensity (sent, key, ... strongest first), and of all detections together."""
+
+    sent: _Integers
+    key: _Integers
+    key_errors: _Integers
+    test: _Integers
+    test_errors: _Integers
+    clicks: int
+    doubles: int
+    ones: int
+
+
+def drawn(link: Bb84Link, response: Response, pulses: int, rng: np.random.Generator) -> Drawn:
+    """Return the counts of `pulses` pulses; random in every figure, the same for the same generator's state."""
+    sender = link.transmitter
+    choice = np.array(sender.probabilities)[:, None, None, None] * basis_ratios(link)[:, :, None] / 2
+    choice = np.broadcast_to(choice, (len(sender.intensities), 2, 2, 2))
+    chance = choice[..., None] * cells(response, sender.intensities)
+    live = round(pulses * (1.0 - float(sifted(link, response).clicks) * link.dead_slots))
+    clicks = rng.multinomial(live, _with_rest(chance.ravel()))[:-1].reshape(chance.shape)
+    after = rng.binomial(clicks.sum(), link.receiver.afterpulse_ratio)
+    stray = rng.multinomial(after, _whole(choice.ravel())).reshape(choice.shape)
+    tossed = rng.binomial(clicks[..., DOUBLE] + stray, 0.5)
+    ones = clicks[..., 1] + tossed
+    zeros = clicks[..., 0] + clicks[..., DOUBLE] + stray - tossed
+    wrong = ones[..., 0] + zeros[..., 1]
+    both = (ones + zeros).sum(axis=3)
+    sent = rng.multinomial(pulses, _whole(np.array(sender.probabilities)))
+    return Drawn(
+        sent=np.maximum(sent, both[:, KEY, KEY] + both[:, TEST, TEST]),
+        key=both[:, KEY, KEY],
+        key_errors=wrong[:, KEY, KEY],
+        test=both[:, TEST, TEST],
+        test_errors=wrong[:, TEST, TEST],
+        clicks=int(both.sum()),
+        doubles=int(clicks[..., DOUBLE].sum()),
+        ones=int(ones[:, KEY, KEY].sum() + ones[:, TEST, TEST].sum()),
+    )
+
+
+def telemetry(
+    device: Device,
+    state: LinkState,
+    at_s: float,
+    interval_s: float,
+    rng: np.random.Generator,
+    *,
+    response: Response | None = None,
+    light_w: float = 0.0,
+    believed: Transmitter | None = None,
+) -> LinkTelemetry:
+    """Return the report of the interval that ends at `at_s`, in which `state` held.
+
+    `response` is an attack's on this state's link, None without one; `light_w` is light on the receiver that is no
+    signal; `believed` is the transmitter as Alice knows it, where it differs. The secret rate is that of the interval's
+    counts as one block.
+    """
+    warm = state.temperature_c + rng.normal(0, device.temperature_noise_k) if device.temperature else None
+    if not state.up:
+        return LinkTelemetry(
+            link=device.link,
+            at_s=at_s,
+            interval_s=interval_s,
+            up=False,
+            secret_key_rate_bits_per_s=0.0,
+            sifted_rate_bits_per_s=0.0,
+            temperature_c=warm,
+        )
+    link, sender = state.link, believed or state.link.transmitter
+    made = drawn(link, state.response(response), round(link.transmitter.pulse_rate_hz * interval_s), rng)
+    current = device.click_charge_c * made.clicks / interval_s + device.responsivity_a_per_w * light_w
+    kept = int(made.key.sum() + made.test.sum())
+    return LinkTelemetry(
+        link=device.link,
+        at_s=at_s,
+        interval_s=interval_s,
+        secret_key_rate_bits_per_s=_secret_rate(device, state, sender, made, interval_s),
+        sifted_rate_bits_per_s=kept / interval_s,
+        qber=_share(made.key_errors.sum(), made.key.sum()),
+        test_qber=_share(made.test_errors.sum(), made.test.sum()),
+        channel_loss_db=_noisy(link.channel_loss_db, device.loss_noise_db, rng) if device.loss else None,
+        counts=_counts(sender, made) if device.counts else (),
+        double_click_ratio=_share(made.doubles, made.clicks) if device.doubles else None,
+        ones_ratio=_share(made.ones, kept),
+        receiver_current_a=_noisy(current, device.current_noise_a, rng) if device.current else None,
+        temperature_c=warm,
+    )
+
+
+def _secret_rate(device: Device, state: LinkState, sender: Transmitter, made: Drawn, interval_s: float) -> float | None:
+    if not state.distilling:
+        return 0.0
+    if device.distillation is None:
+        return None
+    counts = Counts(*(one.astype(np.float64) for one in (made.key, made.key_errors, made.test, made.test_errors)))
+    return float(secret_bits(counts, sender, device.distillation)) / interval_s
+
+
+def _noisy(level: float, noise: float, rng: np.random.Generator) -> float:
+    """Return a level, never below 0, as an instrument shows it."""
+    return max(level + float(rng.normal(0, noise)), 0.0)
+
+
+def _counts(sender: Transmitter, made: Drawn) -> tuple[IntensityCounts, ...]:
+    rows = zip(sender.intensities, made.sent, made.key, made.key_errors, made.test, made.test_errors, strict=True)
+    return tuple(
+        IntensityCounts(intensity=mu, sent=int(sent), key=int(k), key_errors=int(ke), test=int(t), test_errors=int(te))
+        for mu, sent, k, ke, t, te in rows
+    )
+
+
+def _share(part: int | np.int64, whole: int | np.int64) -> float | None:
+    return float(part / whole) if whole > 0 else None
+
+
+def _with_rest(chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities with the rest to 1 last."""
+    return _whole(np.append(chance, max(1.0 - float(chance.sum()), 0.0)))
+
+
+def _whole(chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities with the sum 1, rounding taken out."""
+    return np.asarray(chance / chance.sum())
