@@ -85,7 +85,7 @@ def ladder(parts: Values, guided: int) -> Ladder:
 @compiled
 def entry(steps: Ladder, random_word: np.uint64) -> int:
     """Return the entry of a word that lies below the end of the guided ones."""
-    found = steps.guide[random_word >> steps.shift]
+    found = int(steps.guide[random_word >> steps.shift])
     last = steps.ends.size - 1
     while found < last and random_word >= steps.ends[found]:
         found += 1
@@ -95,14 +95,25 @@ def entry(steps: Ladder, random_word: np.uint64) -> int:
 @compiled
 def afterpulse_delay(random_word: np.uint64, follows: Afterpulsing) -> int:
     """Return in which live slot after the dead time, from 0, an afterpulse comes; -1 for none."""
+    if follows.ratio == 0.0:
+        return -1
     drawn = ratio(random_word)
     if drawn >= follows.ratio:
         return -1
-    return np.int64(np.floor(-follows.decay_slots * np.log1p(-drawn / follows.ratio)))
+    return int(-follows.decay_slots * np.log1p(-drawn / follows.ratio))
 
 
 def as_records(slot: Slots, code: Marks) -> tuple[Sent, Received]:
     """Return both ends' records of clicks with these codes."""
-    places = np.indices((code.max(initial=0) // CODES_OF_CLASS // 2 + 1, 2, 2, 2, OUTCOMES), dtype=np.uint8)
-    intensity, alice, bob, bit, outcome = places.reshape(5, -1)
-    return Sent(slot, intensity[code], alice[code], bit[code]), Received(slot.copy(), bob[code], outcome[code])
+    columns = np.empty((5, code.size), dtype=np.uint8)
+    _decode(code, *columns)
+    intensity, alice, bob, bit, outcome = columns
+    return Sent(slot, intensity, alice, bit), Received(slot.copy(), bob, outcome)
+
+
+@compiled
+def _decode(code: Marks, intensity: Marks, alice: Marks, bob: Marks, bit: Marks, outcome: Marks) -> None:
+    for i in range(code.size):
+        cell = code[i] // OUTCOMES
+        outcome[i] = code[i] - OUTCOMES * cell
+        bit[i], bob[i], alice[i], intensity[i] = cell & 1, (cell >> 1) & 1, (cell >> 2) & 1, cell >> 3

@@ -47,4 +47,4 @@ def keys(seed: int, streams: int) -> Words:
     """Return the keys of `streams` streams of one seed. Raises ValueError for a seed beyond 0 to 2^63 - 1."""
     if not 0 <= seed < 2**63:
         raise ValueError("a seed is a whole number from 0 to 2^63 - 1")
-    return np.random.SeedSequence(seed).generate_state(streams, np.uint64)
+    return np.asarray(np.random.SeedSequence(seed).generate_state(streams, np.uint64), dtype=np.uint64)

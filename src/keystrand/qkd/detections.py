@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Slots = NDArray[np.int64]
 Marks = NDArray[np.uint8]
+Tally = NDArray[np.int64]
 
 
 class Sent(NamedTuple):
@@ -38,4 +39,4 @@ class Run(NamedTuple):
     alice: Sent
     bob: Received
     pulses: int
-    sent_pulses: NDArray[np.int64]
+    sent_pulses: Tally

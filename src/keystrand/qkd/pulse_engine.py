@@ -9,7 +9,6 @@ kept; of the others, it is counted how many had which intensity and basis. See `
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.click_law import (
@@ -27,14 +26,15 @@ from keystrand.qkd.click_law import (
 )
 from keystrand.qkd.compiled import compiled
 from keystrand.qkd.counter_random import Words, fill, keys, word
-from keystrand.qkd.detections import Marks, Run, Slots
+from keystrand.qkd.detections import Marks, Run, Slots, Tally
 from keystrand.qkd.response import Response
 
 BLOCK = 1024
 """Pulses drawn together: their words stay in the fastest memory."""
 _HELD = 1 << 18
 """Clicks that one call of the kernel has room for."""
-_BLIND_UNTIL, _PENDING = 0, 1
+_BLIND_UNTIL, _PENDING, _WRITTEN = range(3)
+"""State: the last blind slot so far, the slot of the pending afterpulse (-1: none), clicks written by this call."""
 
 
 class _Law(NamedTuple):
@@ -45,6 +45,14 @@ class _Law(NamedTuple):
     keys: Words
 
 
+class _Made(NamedTuple):
+    """What the kernels write: pulses sent by class, and slot and code of each click."""
+
+    sent: Tally
+    slots: Slots
+    codes: Marks
+
+
 class PulseEngine:
     """Draws a link's pulses, from slot 0 on. Raises ValueError for a response or a seed that cannot be."""
 
@@ -53,7 +61,7 @@ class PulseEngine:
         steps = ladder(np.concatenate([click, quiet]), click.size)
         ends = steps.ends[click.size + QUIET_OF_CLASS - 1 :: QUIET_OF_CLASS][:-1].copy()
         self._law = _Law(steps, click.size, ends, afterpulsing(link), keys(seed, 3))
-        self._state = np.array([-1, -1], dtype=np.int64)
+        self._state = np.array([-1, -1, 0], dtype=np.int64)
         self._classes = click.size // CODES_OF_CLASS
         self._slot = 0
 
@@ -66,7 +74,8 @@ class PulseEngine:
         slots, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint8)]
         while self._slot < stop:
             slot, code = np.empty(_HELD, dtype=np.int64), np.empty(_HELD, dtype=np.uint8)
-            self._slot, clicks = _draw(self._slot, stop, self._law, self._state, sent, slot, code)
+            self._slot = _draw(self._slot, stop, self._law, self._state, _Made(sent, slot, code))
+            clicks = self._state[_WRITTEN]
             slots.append(slot[:clicks])
             codes.append(code[:clicks])
         records = as_records(np.concatenate(slots), np.concatenate(codes))
@@ -79,24 +88,22 @@ def run(link: Bb84Link, response: Response, pulses: int, seed: int) -> Run:
 
 
 @compiled
-def _draw(
-    start: int, stop: int, law: _Law, state: NDArray[np.int64], sent: NDArray[np.int64], slots: Slots, codes: Marks
-) -> tuple[int, int]:
-    """Draw from `start` to `stop`, or as far as there is room; return the next slot and the clicks written."""
+def _draw(start: int, stop: int, law: _Law, state: Tally, made: _Made) -> int:
+    """Draw from `start` to `stop`, or as far as there is room; return the next slot."""
     words, hits = np.empty(BLOCK, dtype=np.uint64), np.empty(BLOCK, dtype=np.int64)
-    written = 0
-    while start < stop and slots.size - written >= BLOCK:
+    state[_WRITTEN] = 0
+    while start < stop and made.slots.size - state[_WRITTEN] >= BLOCK:
         size = min(BLOCK, stop - start)
         fill(law.keys[0], start, words, size)
         found = _hits(words, law.steps.ends[law.click_cells - 1], hits, size)
-        _count_quiet(words, law.class_ends, found, size, sent)
-        written = _resolve(start, size, words, hits[:found], law, state, sent, slots, codes, written)
+        _count_quiet(words, law.class_ends, found, size, made.sent)
+        _resolve(start, words[:size], hits[:found], law, state, made)
         start += size
-    return start, written
+    return start
 
 
 @compiled
-def _hits(words: Words, below: np.uint64, hits: NDArray[np.int64], size: int) -> int:
+def _hits(words: Words, below: np.uint64, hits: Tally, size: int) -> int:
     """Write the places of words below `below`, and return their number."""
     found = 0
     for i in range(size):
@@ -106,7 +113,7 @@ def _hits(words: Words, below: np.uint64, hits: NDArray[np.int64], size: int) ->
 
 
 @compiled
-def _count_quiet(words: Words, class_ends: Words, found: int, size: int, sent: NDArray[np.int64]) -> None:
+def _count_quiet(words: Words, class_ends: Words, found: int, size: int, sent: Tally) -> None:
     """Add the quiet pulses of each class to `sent`; `found` words lie below the quiet ones."""
     before = found
     for j in range(class_ends.size):
@@ -119,39 +126,35 @@ def _count_quiet(words: Words, class_ends: Words, found: int, size: int, sent: N
 
 
 @compiled
-def _resolve(start, size, words, hits, law, state, sent, slots, codes, written):  # type: ignore[no-untyped-def]
-    """Go through the pulses of a block that would click a live receiver; write the clicks that come of it."""
-    blind_until, pending = state[_BLIND_UNTIL], state[_PENDING]
+def _resolve(start: int, words: Words, hits: Tally, law: _Law, state: Tally, made: _Made) -> None:
+    """Go through the pulses of a block that would click a live receiver, and write the clicks that come of it."""
     for i in hits:
-        code = entry(law.steps, words[i])
-        sent[code // CODES_OF_CLASS] += 1
-        if 0 <= pending < start + i:
-            codes[written] = _afterpulse_code(law, words[pending - start], pending)
-            slots[written] = pending
-            written += 1
-            blind_until, pending = pending + law.follows.dead_slots, -1
-        if start + i <= blind_until:
-            continue
-        slots[written], codes[written] = start + i, code
-        written += 1
-        blind_until, pending = start + i + law.follows.dead_slots, -1
-        delay = afterpulse_delay(word(law.keys[1], start + i), law.follows)
-        if delay >= 0:
-            pending = blind_until + 1 + delay
-    if 0 <= pending < start + size:
-        codes[written] = _afterpulse_code(law, words[pending - start], pending)
-        slots[written] = pending
-        written += 1
-        blind_until, pending = pending + law.follows.dead_slots, -1
-    state[_BLIND_UNTIL], state[_PENDING] = blind_until, pending
-    return written
+        slot, code = start + i, entry(law.steps, words[i])
+        made.sent[code // CODES_OF_CLASS] += 1
+        _afterpulse(start, slot, words, law, state, made)
+        if slot > state[_BLIND_UNTIL]:
+            _write(slot, code, law.follows.dead_slots, state, made)
+            delay = afterpulse_delay(word(law.keys[1], slot), law.follows)
+            if delay >= 0:
+                state[_PENDING] = state[_BLIND_UNTIL] + 1 + delay
+    _afterpulse(start, start + words.size, words, law, state, made)
 
 
 @compiled
-def _afterpulse_code(law: _Law, random_word: np.uint64, slot: int) -> int:
-    """Return the code of an afterpulse: the pulse is the quiet one of that slot, the bit a fair one."""
+def _afterpulse(start: int, before: int, words: Words, law: _Law, state: Tally, made: _Made) -> None:
+    """Write the pending afterpulse if it comes before the slot `before`: its pulse is the quiet one of its slot."""
+    slot = state[_PENDING]
+    if not 0 <= slot < before:
+        return
     last, found = law.steps.ends.size - 1, law.click_cells
-    while found < last and random_word >= law.steps.ends[found]:
+    while found < last and words[slot - start] >= law.steps.ends[found]:
         found += 1
-    bit = np.int64(word(law.keys[2], slot) >> np.uint64(63))
-    return (found - law.click_cells) * OUTCOMES + bit
+    bit = int(word(law.keys[2], slot) >> np.uint64(63))
+    _write(slot, (found - law.click_cells) * OUTCOMES + bit, law.follows.dead_slots, state, made)
+
+
+@compiled
+def _write(slot: int, code: int, dead_slots: int, state: Tally, made: _Made) -> None:
+    made.slots[state[_WRITTEN]], made.codes[state[_WRITTEN]] = slot, code
+    state[_WRITTEN] += 1
+    state[_BLIND_UNTIL], state[_PENDING] = slot + dead_slots, -1

@@ -12,15 +12,13 @@ checked, whatever it holds; each step is one compiled pass. Importing this modul
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from keystrand.qkd.bb84_link import KEY, TEST
 from keystrand.qkd.compiled import compiled
-from keystrand.qkd.detections import Marks, Received, Sent, Slots
+from keystrand.qkd.detections import Marks, Received, Sent, Slots, Tally
 from keystrand.qkd.finite import Counts
 from keystrand.qkd.response import DOUBLE
-
-Tally = NDArray[np.int64]
 
 
 class Announcement(NamedTuple):
