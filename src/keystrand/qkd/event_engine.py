@@ -13,18 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.qkd.bb84_link import Bb84Link
-from keystrand.qkd.click_law import (
+from keystrand.qkd.click_ladder import (
     CODES_OF_CLASS,
     OUTCOMES,
-    Afterpulsing,
     Ladder,
     afterpulse_delay,
-    afterpulsing,
     as_records,
     entry,
     ladder,
-    probabilities,
 )
+from keystrand.qkd.click_law import Afterpulsing, afterpulsing, probabilities
 from keystrand.qkd.compiled import compiled
 from keystrand.qkd.counter_random import Words, keys, ratio, word
 from keystrand.qkd.decoy import Values
@@ -57,7 +55,7 @@ class EventEngine:
         clicks, quiets = (ladder(_normal(part), part.size) for part in (click, quiet))
         self._law = _Law(clicks, quiets, _inverse_log(float(click.sum())), afterpulsing(link), keys(seed, 3))
         self._state = np.array([0, 0, -1, 0], dtype=np.int64)
-        self._state[_BEFORE_PRIMARY] = _skip(word(self._law.keys[0], -1), self._law.inverse_log)
+        self._state[_BEFORE_PRIMARY] = _skip(np.uint64(word(self._law.keys[0], -1)), self._law.inverse_log)
         self._seed, self._slot = seed, 0
 
     def advance(self, pulses: int) -> Run:

@@ -11,19 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.qkd.bb84_link import Bb84Link
-from keystrand.qkd.click_law import (
+from keystrand.qkd.click_ladder import (
     CODES_OF_CLASS,
     OUTCOMES,
     QUIET_OF_CLASS,
-    Afterpulsing,
     Ladder,
     afterpulse_delay,
-    afterpulsing,
     as_records,
     entry,
     ladder,
-    probabilities,
 )
+from keystrand.qkd.click_law import Afterpulsing, afterpulsing, probabilities
 from keystrand.qkd.compiled import compiled
 from keystrand.qkd.counter_random import Words, fill, keys, word
 from keystrand.qkd.detections import Marks, Run, Slots, Tally
