@@ -55,8 +55,8 @@ class Receiver(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `efficiency` is that of optics and detector together; `dark_count_ratio` the probability of a dark click of *one*
     detector in a gate; `misalignment` the share of photons that leave by the wrong port. After a click both detectors
-    are blind for `dead_time_s`; with `afterpulse_ratio` a click is followed by one more, `afterpulse_decay_s` after the
-    dead time on average (exponential), that says nothing about the bit.
+    are blind for `dead_time_s`; with `afterpulse_ratio` a click by light or dark count is followed by one more,
+    `afterpulse_decay_s` after the dead time on average (exponential), that says nothing about the bit; see `click_law`.
     """
 
     efficiency: Ratio

@@ -3,6 +3,7 @@
 Alice knows what she sent in every slot; her record here covers the slots Bob announced. Slots count pulses from 0.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Slots = NDArray[np.int64]
 Marks = NDArray[np.uint8]
+Tally = NDArray[np.int64]
 
 
 class Sent(NamedTuple):
@@ -38,4 +40,24 @@ class Run(NamedTuple):
     alice: Sent
     bob: Received
     pulses: int
-    sent_pulses: NDArray[np.int64]
+    sent_pulses: Tally
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return runs that follow each other as one; at least one is needed."""
+    sent, received = [run.alice for run in runs], [run.bob for run in runs]
+    return Run(
+        Sent(
+            np.concatenate([one.slot for one in sent]),
+            np.concatenate([one.intensity for one in sent]),
+            np.concatenate([one.basis for one in sent]),
+            np.concatenate([one.bit for one in sent]),
+        ),
+        Received(
+            np.concatenate([one.slot for one in received]),
+            np.concatenate([one.basis for one in received]),
+            np.concatenate([one.outcome for one in received]),
+        ),
+        sum(run.pulses for run in runs),
+        np.asarray(sum(run.sent_pulses for run in runs)),
+    )

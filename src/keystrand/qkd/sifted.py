@@ -2,7 +2,9 @@
 
 Dead time blinds both detectors together and is non-paralysable: the receiver is live for 1 / (1 + clicks a pulse x
 dead pulses) of the time. An afterpulse falls on whatever pulse comes, so it follows the intensities' probabilities
-and is wrong half of the time; its dead time counts like any other. Both are the means of what the photon engines draw.
+and is wrong half of the time; its dead time counts like any other. This is what the photon engines draw, but for the
+afterpulses that another click forestalls: about the gain times the decay in slots of them. `expected` is exact, for one
+link at a time.
 """
 
 from collections.abc import Sequence
