@@ -8,6 +8,7 @@ import typer
 from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
 from keystrand.cli.qkd_optimise import optimise
 from keystrand.cli.qkd_repeater import repeater
+from keystrand.cli.qkd_simulate import simulate
 from keystrand.cli.qkd_validate import validate
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -141,3 +142,4 @@ def calibrate(
 app.command()(validate)
 app.command()(optimise)
 app.command()(repeater)
+app.command()(simulate)
