@@ -106,3 +106,49 @@ def feed(
     made = run_network(load_network(file), days=days, seed=seed)
     told = feed_pair(made, Feed(link, speed, seconds), folder, stop, ready)
     emit(output, [told], value=told)
+
+
+@app.command()
+def sweep(
+    file: NetworkArgument,
+    days: _Days = 365.0,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", help="How many lives of the network.")] = 20,
+    seed: _Seed = 1,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="inline, pool, pool:WORKERS, ray or ray:ADDRESS.")
+    ] = "pool",
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="DIR", help="Keep finished runs here, and go on from them.")
+    ] = None,
+    part: Annotated[str, typer.Option("--part", metavar="I/N", help="Do one of N parts of the sweep.")] = "1/1",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run a network many times: how its demands fare, and how bad it gets. Resumable; on one machine or many."""
+    from keystrand.app.network import load_network
+    from keystrand.app.network_sweep import SweepOptions, sweep_rows
+    from keystrand.app.network_sweep import sweep as swept
+    from keystrand.cli.progress import progress_bar
+
+    number, parts = _part(part)
+    options = SweepOptions(engine=engine, checkpoint=checkpoint, part=number, parts=parts)
+    with progress_bar("runs") as progress:
+        lives = swept(load_network(file), days=days, runs=runs, seed=seed, options=options, progress=progress)
+    rows = sweep_rows(lives) if lives else []
+    emit(
+        output, [_rounded(row) for row in rows] if output is Output.TABLE else rows, value={"runs": lives, "rows": rows}
+    )
+    say(f"{len(lives)} runs of {days:g} days, simulated; seed {seed}")
+
+
+def _part(words: str) -> tuple[int, int]:
+    """Return what "1/3" says. Raises `InvalidInput`."""
+    from keystrand.model.errors import InvalidInput
+
+    number, _, parts = words.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and len(words) < 20):
+        raise InvalidInput(f"{words!r} is no part of a sweep", hint="write 1/3 for the first of three")
+    return int(number), int(parts)
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()}

@@ -59,9 +59,10 @@ class DemandSummary(Struct, frozen=True, kw_only=True):
     simulated: bool = True
 
 
-def run(network: Network, duration_s: float, *, seed: int, drawn: bool = True) -> NetworkRun:
+def run(network: Network, duration_s: float, *, seed: int | np.random.SeedSequence, drawn: bool = True) -> NetworkRun:
     """Return a run of `duration_s`. The same seed gives the same run. Raises ValueError as `history` does."""
-    happened, counting = np.random.SeedSequence(seed).spawn(2)
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    happened, counting = root.spawn(2)
     told = history(network, duration_s, np.random.default_rng(happened))
     rngs = [np.random.default_rng(one) for one in counting.spawn(len(network.link))]
     made = tuple(
