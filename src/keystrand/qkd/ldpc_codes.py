@@ -1,0 +1,177 @@
+"""Quasi-cyclic LDPC codes of our own making, one for each leak; nothing is stored but the degrees.
+
+A small graph of 800 columns is grown edge by edge (progressive edge growth: Hu, Eleftheriou, Arnold, IEEE Trans. Inf.
+Theory 51, 386 (2005)), then each edge becomes a cyclic shift of `lift` bits, chosen so that no cycle of length 4 is
+left. Bit z of row r takes part in the bit (z + shift) mod lift of each column the row meets. The degrees are those of
+Elkouss, Leverrier, Alleaume, Boutros (ISIT 2009, arXiv:0901.2140), Table I; between two of its rates the node counts
+are mixed in proportion, which is our choice and no published design. Checks all get nearly the same degree.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Index = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+COLUMNS = 800
+ROW_STEP = 8  # codes come in steps of 1 % of leak
+MIN_ROWS, MAX_ROWS = 80, 480  # leaks of 10 % to 60 %; the published degrees end at 50 %
+
+# leak, 1 - rate, to the share of edges at bits of each degree
+EDGE_SHARES: dict[float, dict[int, float]] = {
+    0.10: {2: 0.07689, 3: 0.28096, 5: 0.08933, 9: 0.19620, 12: 0.30631, 21: 0.05031},
+    0.15: {2: 0.04528, 3: 0.20537, 4: 0.05878, 5: 0.094274, 6: 0.08454, 7: 0.01176, 9: 0.05137, 21: 0.50015},
+    0.20: {2: 0.09420, 3: 0.18088, 6: 0.11972, 7: 0.08550, 8: 0.09816, 17: 0.07194, 26: 0.34960},
+    0.25: {2: 0.10805, 3: 0.09511, 4: 0.01449, 5: 0.13764, 6: 0.10667, 7: 0.05288, 28: 0.01107, 31: 0.47408},
+    0.30: {
+        **{2: 0.05343, 3: 0.29406, 6: 0.00896, 9: 0.15571, 12: 0.12189, 25: 0.19872, 46: 0.09572},
+        **{62: 0.02741, 65: 0.04056, 73: 0.00354},
+    },
+    0.35: {
+        **{2: 0.10451, 3: 0.15652, 4: 0.08057, 5: 0.00056, 9: 0.12151, 13: 0.10485, 15: 0.10719},
+        **{21: 0.00771, 51: 0.31656},
+    },
+    0.40: {2: 0.11040, 3: 0.20804, 8: 0.14163, 9: 0.14858, 26: 0.14438, 27: 0.08909, 46: 0.00748, 71: 0.15038},
+    0.45: {2: 0.16880, 3: 0.20994, 6: 0.18095, 15: 0.03846, 16: 0.02635, 18: 0.23454, 19: 0.05815, 31: 0.08280},
+    0.50: {
+        **{2: 0.14438, 3: 0.19026, 4: 0.01836, 5: 0.00233, 6: 0.04697, 8: 0.053943, 9: 0.05590, 10: 0.01290},
+        **{11: 0.00162, 14: 0.06159, 15: 0.13115, 17: 0.01481, 47: 0.00879, 49: 0.00650, 55: 0.00210},
+        **{56: 0.00099, 57: 0.11178, 58: 0.06238, 59: 0.05094, 66: 0.02230},
+    },
+}
+
+
+class Code(NamedTuple):
+    """A code by its edges in the order of rows: those of row r are `start[r]` to `start[r + 1]`.
+
+    `untainted` are columns of which no two meet in one row, the ones to puncture first (Elkouss, Martinez-Mateo,
+    Martin, IEEE Wireless Commun. Lett. 1, 585 (2012)).
+    """
+
+    lift: int
+    start: Index
+    column: Index
+    shift: Index
+    untainted: Index
+
+    @property
+    def checks(self) -> int:
+        """Return the length of a syndrome in bits."""
+        return (self.start.size - 1) * self.lift
+
+
+class _Chance:
+    """Splitmix64 (Steele, Lea, Flood 2014): the same choices with every release and on every machine."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def below(self, bound: int) -> int:
+        """Return a whole number in 0..bound - 1; its bias, below 2^-50 here, does no harm."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        mixed = ((self._state ^ (self._state >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        return (mixed ^ (mixed >> 31)) % bound
+
+
+@functools.lru_cache(maxsize=64)
+def code(rows: int, lift: int, seed: int = 1) -> Code:
+    """Return the code with `rows` x `lift` checks on 800 x `lift` bits; ValueError outside the sizes made here."""
+    if not MIN_ROWS <= rows <= MAX_ROWS or not 2 <= lift <= 2**14:
+        raise ValueError(f"codes have {MIN_ROWS} to {MAX_ROWS} rows and a lift of 2 to 2^14, not {rows} and {lift}")
+    chance = _Chance(seed)
+    columns = grow(degrees(rows), rows, chance.below)
+    shifts = _lifted(columns, rows, lift, chance)
+    row = np.concatenate(columns)
+    column = np.repeat(np.arange(COLUMNS), [len(met) for met in columns])
+    order = np.lexsort((column, row))
+    start = np.searchsorted(row[order], np.arange(rows + 1))
+    made = (start, column[order], np.concatenate(shifts)[order], _untainted(columns))
+    return Code(lift, *(np.asarray(part, dtype=np.int32) for part in made))
+
+
+def degrees(rows: int) -> list[int]:
+    """Return the degree of each of the 800 columns in rising order: the table's, mixed between its two next leaks."""
+    leaks = sorted(EDGE_SHARES)
+    leak = min(max(rows / COLUMNS, leaks[0]), leaks[-1])
+    low = max(known for known in leaks if known <= leak)
+    high = min(known for known in leaks if known >= leak)
+    weight = (leak - low) / (high - low) if high > low else 0.0
+    wanted: dict[int, float] = {}
+    for known, share in ((low, 1.0 - weight), (high, weight)):
+        nodes = {degree: edges / degree for degree, edges in EDGE_SHARES[known].items()}
+        for degree, part in nodes.items():
+            wanted[degree] = wanted.get(degree, 0.0) + COLUMNS * share * part / sum(nodes.values())
+    count = {degree: int(part) for degree, part in wanted.items()}
+    by_rest = sorted(wanted, key=lambda degree: (count[degree] - wanted[degree], degree))
+    for degree in by_rest[: COLUMNS - sum(count.values())]:
+        count[degree] += 1
+    return [degree for degree in sorted(count) for _ in range(count[degree])]
+
+
+def grow(wanted: list[int], rows: int, below: Callable[[int], int]) -> list[list[int]]:
+    """Return for each column the rows it meets: each new edge goes as far from the column as the graph allows."""
+    near: Flags = np.eye(rows, dtype=np.bool_)  # rows that meet in a column
+    row_degree = np.zeros(rows, dtype=np.int64)
+    columns = []
+    for degree in wanted:
+        met: list[int] = []
+        for _ in range(degree):
+            free = np.flatnonzero(_farthest(near, met))
+            lightest = free[row_degree[free] == row_degree[free].min()]
+            row = int(lightest[below(lightest.size)])
+            near[row, met] = near[met, row] = True
+            row_degree[row] += 1
+            met.append(row)
+        columns.append(met)
+    return columns
+
+
+def _farthest(near: Flags, met: list[int]) -> Flags:
+    """Return the rows reached last from those in `met`, or never."""
+    seen = np.zeros(len(near), dtype=np.bool_)
+    seen[met] = True
+    front = seen
+    while front.any():
+        reached = seen | near[front].any(axis=0)
+        if reached.all():
+            break
+        front, seen = reached & ~seen, reached
+    return np.asarray(~seen)
+
+
+def _lifted(columns: list[list[int]], rows: int, lift: int, chance: _Chance) -> list[list[int]]:
+    """Return a shift for each edge so that no two columns repeat the difference of shifts between two rows.
+
+    The columns of highest degree are the hardest to place and come first. Raises ValueError if a lift is too small.
+    """
+    taken: dict[int, set[int]] = {}
+    shifts: list[list[int]] = [[] for _ in columns]
+    for j in sorted(range(len(columns)), key=lambda column: -len(columns[column])):
+        for k, row in enumerate(columns[j]):
+            earlier = list(zip(columns[j][:k], shifts[j], strict=True))
+            barred = {(s - d) % lift for other, s in earlier for d in taken.get(other * rows + row, ())}
+            allowed = [s for s in range(lift) if s not in barred]
+            if not allowed:
+                raise ValueError(f"a lift of {lift} leaves cycles of length 4 with {rows} rows")
+            shift = allowed[chance.below(len(allowed))]
+            for other, s in earlier:
+                taken.setdefault(other * rows + row, set()).add((s - shift) % lift)
+                taken.setdefault(row * rows + other, set()).add((shift - s) % lift)
+            shifts[j].append(shift)
+    return shifts
+
+
+def _untainted(columns: list[list[int]]) -> list[int]:
+    """Return columns no two of which share a row, taken in the order of rising degree."""
+    used: set[int] = set()
+    found = []
+    for j, met in enumerate(columns):
+        if used.isdisjoint(met):
+            used.update(met)
+            found.append(j)
+    return found
