@@ -94,11 +94,11 @@ def _random(seed: int, start: int, count: int) -> npt.NDArray[np.uint64]:
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
 
 
-def as_frames(plan: CascadePlan, frames: npt.ArrayLike) -> Bits:
+def as_frames(frame_bits: int, frames: npt.ArrayLike) -> Bits:
     """Return a copy of `frames` as uint8 of shape (frames, frame bits); ValueError where they are no such bits."""
     made = np.atleast_2d(np.array(frames))
-    if made.ndim != 2 or made.shape[1] != plan.frame_bits or not len(made):
-        raise ValueError(f"frames have shape {made.shape}; the plan wants (frames, {plan.frame_bits})")
+    if made.ndim != 2 or made.shape[1] != frame_bits or not len(made):
+        raise ValueError(f"frames have shape {made.shape}; the plan wants (frames, {frame_bits})")
     if not is_bits(made):
         raise ValueError("a frame holds bits, 0 or 1")
     return np.ascontiguousarray(made, dtype=np.uint8)

@@ -18,7 +18,7 @@ Index = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
 COLUMNS = 800
-ROW_STEP = 8  # codes come in steps of 1 % of leak
+ROW_STEP = 4  # codes come in steps of 0.5 % of leak
 MIN_ROWS, MAX_ROWS = 80, 480  # leaks of 10 % to 60 %; the published degrees end at 50 %
 
 # leak, 1 - rate, to the share of edges at bits of each degree
