@@ -26,12 +26,12 @@ from keystrand.qkd.ldpc_codes import COLUMNS, MAX_ROWS, MIN_ROWS, ROW_STEP, Code
 
 Places = npt.NDArray[np.int32]
 
-FRAME_COLUMNS = 760  # of 800; the other 5 % are for the rate
+FRAME_COLUMNS = 776  # of 800; the other 3 % are for the rate
 MIN_LIFT = 128  # below, some of the codes cannot be free of cycles of length 4
 RESERVE = 0.04  # of h(qber) a bit: by so much the leak may grow in rounds before a frame is given up
-STEP = 0.01  # of h(qber) a bit: what one round reveals
-START = 1.09  # first leak over h(qber) of a very long frame
-SPREAD = 1.5  # and by how many standard deviations of the frame's own entropy it exceeds that
+STEP = 0.005  # of h(qber) a bit: what one round reveals
+START = 1.093  # first leak over h(qber) of a very long frame
+SPREAD = 1.0  # and by how many standard deviations of the frame's own entropy it exceeds that
 LEAST_QBER = 1e-4  # a prior of certainty would leave nothing to correct
 
 
@@ -84,7 +84,7 @@ def plan_for(qber: float, frame_bits: int, *, efficiency: float | None = None) -
     """Return the plan for an expected error ratio `qber`; ValueError outside 0..1/2 or where no code is long enough.
 
     The first leak is `efficiency` x h(qber) a bit, by default what nearly every frame is decoded with. Below about
-    1.1 % the smallest code leaks more than that, above about 12 % none leaks enough. A frame shorter than 97,280 bits
+    1.1 % the smallest code leaks more than that, above about 12 % none leaks enough. A frame shorter than 99,328 bits
     takes the smallest lift all the same, with more of it shortened, and leaks more.
     """
     if not 0.0 <= qber <= 0.5:
