@@ -19,7 +19,7 @@ Requests = npt.NDArray[np.int32]
 
 FIRST_ITERATIONS = 80  # a frame with one or two per cent to spare takes 25 to 60
 MORE_ITERATIONS = 40  # after a round of reveals; what was found before is kept
-CERTAIN = np.float32(40.0)  # log-likelihood ratio of a bit both know; the decoder tells nothing above 17
+CERTAIN = np.float32(40.0)  # log-likelihood ratio, in bits, of what both know; the decoder tells nothing above 24.5
 
 
 class Alice:
@@ -43,7 +43,12 @@ class Alice:
     @property
     def disclosed_bits(self) -> Counts:
         """Return for each frame what is leaked if Bob asks no more: see `ldpc` for the account."""
-        return np.array([self._plan.disclosed_bits(r + 1, v) for r, v in zip(self._rounds, self._revealed, strict=True)])
+        return np.array(
+            [
+                self._plan.disclosed_bits(r + 1, v)
+                for r, v in zip(self._rounds.tolist(), self._revealed.tolist(), strict=True)
+            ]
+        )
 
     def syndromes(self) -> Bits:
         """Return the syndromes of all frames; sent a second time they tell nothing new."""
@@ -149,7 +154,7 @@ class _Attempt:
 
     def __init__(self, plan: LdpcPlan, frame: Bits, theirs: Bits) -> None:
         self._plan, code = plan, code_of(plan)
-        prior = np.full(COLUMNS * plan.lift, np.log((1.0 - plan.qber) / plan.qber), dtype=np.float32)
+        prior = np.full(COLUMNS * plan.lift, np.log2((1.0 - plan.qber) / plan.qber), dtype=np.float32)
         prior[layout(plan).punctured], prior[layout(plan).shortened] = 0.0, CERTAIN
         self.rounds, self._revealed = 0, 0
         self._errors: Bits | None = None
