@@ -22,14 +22,15 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from keystrand.qkd.decoy import binary_entropy
-from keystrand.qkd.ldpc_codes import COLUMNS, MAX_ROWS, MIN_ROWS, ROW_STEP, Code, code
+from keystrand.qkd.ldpc_codes import COLUMNS, MAX_ROWS, MIN_ROWS, ROW_STEP, Code, code, untainted
 
 Places = npt.NDArray[np.int32]
 
-FRAME_COLUMNS = 776  # of 800; the other 3 % are for the rate
-MIN_LIFT = 128  # below, some of the codes cannot be free of cycles of length 4
-RESERVE = 0.04  # of h(qber) a bit: by so much the leak may grow in rounds before a frame is given up
+MIN_LIFT = 64  # enough for every code to be free of cycles of length 4
+MIN_FRAME_BITS = 2**15  # shorter frames would be mostly shortened bits; Cascade serves them better
+RESERVE, RESERVE_SPREAD = 0.02, 3.0  # by so much, and so many deviations, it may grow before a frame is given up
 STEP = 0.005  # of h(qber) a bit: what one round reveals
+MAX_ROUNDS = 16
 START = 1.093  # first leak over h(qber) of a very long frame
 SPREAD = 1.0  # and by how many standard deviations of the frame's own entropy it exceeds that
 LEAST_QBER = 1e-4  # a prior of certainty would leave nothing to correct
@@ -38,7 +39,7 @@ LEAST_QBER = 1e-4  # a prior of certainty would leave nothing to correct
 class LdpcPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The code, and how the frame lies on it. Both parties hold the same plan; nothing in it is secret."""
 
-    frame_bits: Annotated[int, Meta(ge=1, le=2**24)]
+    frame_bits: Annotated[int, Meta(ge=MIN_FRAME_BITS, le=2**23)]
     rows: Annotated[int, Meta(ge=MIN_ROWS, le=MAX_ROWS)]
     lift: Annotated[int, Meta(ge=MIN_LIFT, le=2**14)]
     punctured_bits: Annotated[int, Meta(ge=0)]
@@ -48,7 +49,7 @@ class LdpcPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if not 0.0 < self.qber < 0.5:
             raise ValueError(f"an error ratio of {self.qber} is not within 0 and 1/2")
-        if self.frame_bits < 1 or self.punctured_bits < 0 or self.step_bits < 1 or self.shortened_bits < 0:
+        if self.frame_bits < MIN_FRAME_BITS or self.punctured_bits < 0 or self.step_bits < 1 or self.shortened_bits < 0:
             raise ValueError(f"frame and punctured bits do not fit on {COLUMNS * self.lift} bits of the code")
 
     @property
@@ -84,35 +85,48 @@ def plan_for(qber: float, frame_bits: int, *, efficiency: float | None = None) -
     """Return the plan for an expected error ratio `qber`; ValueError outside 0..1/2 or where no code is long enough.
 
     The first leak is `efficiency` x h(qber) a bit, by default what nearly every frame is decoded with. Below about
-    1.1 % the smallest code leaks more than that, above about 12 % none leaks enough. A frame shorter than 99,328 bits
+    1.1 % the smallest code leaks more than that, above about 12 % none leaks enough. A frame shorter than 51,200 bits
     takes the smallest lift all the same, with more of it shortened, and leaks more.
     """
     if not 0.0 <= qber <= 0.5:
         raise ValueError(f"an error ratio of {qber} is not within 0 and 1/2")
-    if not 1 <= frame_bits <= 2**23:
-        raise ValueError(f"a frame has 1 to 2^23 bits, not {frame_bits}")
+    if not MIN_FRAME_BITS <= frame_bits <= 2**23:
+        raise ValueError(f"a frame has {MIN_FRAME_BITS} to 2^23 bits, not {frame_bits}")
     q = max(qber, LEAST_QBER)
     entropy = frame_bits * float(binary_entropy(q))
-    ratio = _start(q, frame_bits) if efficiency is None else efficiency
+    deviation = _deviation(q, frame_bits)
+    ratio = START + SPREAD * deviation if efficiency is None else efficiency
+    need = (ratio + RESERVE + RESERVE_SPREAD * deviation) * entropy
     if not 1.0 <= ratio <= 2.0:
         raise ValueError(f"an efficiency of {ratio} is not within 1 and 2")
-    lift = max(MIN_LIFT, -(-frame_bits // FRAME_COLUMNS))
-    rows = max(MIN_ROWS, ROW_STEP * math.ceil((ratio + RESERVE) * entropy / lift / ROW_STEP))
-    if rows > MAX_ROWS:
-        raise ValueError(f"no code is strong enough for an error ratio of {qber} at {ratio:.2f} h")
-    room = min(COLUMNS * lift - frame_bits, lift * code(rows, lift).untainted.size)
-    punctured = min(rows * lift - math.ceil(ratio * entropy), room)
-    step = math.ceil(STEP * entropy)
+    lift = max(MIN_LIFT, -(-frame_bits // COLUMNS))
+    while frame_bits + (punctured := _punctured(need, math.ceil(ratio * entropy), lift)) > COLUMNS * lift:
+        lift += 1
+    rows = _rows(need, lift)
+    step = max(math.ceil(STEP * entropy), -(-punctured // MAX_ROUNDS))
     return LdpcPlan(
         frame_bits=frame_bits, rows=rows, lift=lift, punctured_bits=punctured, step_bits=step, qber=min(q, 0.4999)
     )
 
 
-def _start(qber: float, frame_bits: int) -> float:
-    """Return the first leak over h(qber): the number of errors in a frame varies, the more the shorter it is."""
-    slope = math.log2((1.0 - qber) / qber) if qber < 0.5 else 0.0
-    deviation = slope * math.sqrt(qber * (1.0 - qber) / frame_bits) / float(binary_entropy(qber))
-    return min(START + SPREAD * deviation, 2.0)
+def _rows(need: float, lift: int) -> int:
+    """Return the rows of the weakest code whose syndrome has `need` bits."""
+    rows = max(MIN_ROWS, ROW_STEP * math.ceil(need / lift / ROW_STEP))
+    if rows > MAX_ROWS:
+        raise ValueError(f"no code is strong enough: a syndrome of {need:.0f} bits for {COLUMNS * lift}")
+    return rows
+
+
+def _punctured(need: float, first: int, lift: int) -> int:
+    """Return how many bits must be punctured for a first leak of `first`, at most half of what can be."""
+    rows = _rows(need, lift)
+    return min(rows * lift - first, lift * len(untainted(rows)) // 2)
+
+
+def _deviation(qber: float, frame_bits: int) -> float:
+    """Return the deviation of a frame's own entropy over its mean: the number of errors varies from frame to frame."""
+    slope = math.log2((1.0 - qber) / qber)
+    return slope * math.sqrt(qber * (1.0 - qber) / frame_bits) / float(binary_entropy(qber))
 
 
 def code_of(plan: LdpcPlan) -> Code:

@@ -18,7 +18,7 @@ Index = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
 COLUMNS = 800
-ROW_STEP = 4  # codes come in steps of 0.5 % of leak
+ROW_STEP = 2  # codes come in steps of 0.25 % of leak
 MIN_ROWS, MAX_ROWS = 80, 480  # leaks of 10 % to 60 %; the published degrees end at 50 %
 
 
@@ -77,20 +77,37 @@ class _Chance:
         return (mixed ^ (mixed >> 31)) % bound
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def code(rows: int, lift: int, seed: int = 1) -> Code:
     """Return the code with `rows` x `lift` checks on 800 x `lift` bits; ValueError outside the sizes made here."""
     if not MIN_ROWS <= rows <= MAX_ROWS or not 2 <= lift <= 2**14:
         raise ValueError(f"codes have {MIN_ROWS} to {MAX_ROWS} rows and a lift of 2 to 2^14, not {rows} and {lift}")
-    chance = _Chance(seed)
-    columns = grow(degrees(rows), rows, chance.below)
-    shifts = _lifted(columns, rows, lift, chance)
+    columns = graph(rows, seed)
+    shifts = _lifted(columns, rows, lift, _Chance(seed))
     row = np.concatenate(columns)
     column = np.repeat(np.arange(COLUMNS), [len(met) for met in columns])
     order = np.lexsort((column, row))
     start = np.searchsorted(row[order], np.arange(rows + 1))
-    made = (start, column[order], np.concatenate(shifts)[order], _untainted(columns))
+    made = (start, column[order], np.concatenate(shifts)[order], untainted(rows, seed))
     return Code(lift, *(np.asarray(part, dtype=np.int32) for part in made))
+
+
+@functools.lru_cache(maxsize=256)
+def graph(rows: int, seed: int = 1) -> list[list[int]]:
+    """Return for each of the 800 columns of the small graph the rows it meets."""
+    return grow(degrees(rows), rows, _Chance(seed).below)
+
+
+@functools.lru_cache(maxsize=256)
+def untainted(rows: int, seed: int = 1) -> list[int]:
+    """Return columns no two of which share a row, taken in the order of rising degree."""
+    used: set[int] = set()
+    found = []
+    for j, met in enumerate(graph(rows, seed)):
+        if used.isdisjoint(met):
+            used.update(met)
+            found.append(j)
+    return found
 
 
 def degrees(rows: int) -> list[int]:
@@ -163,14 +180,3 @@ def _lifted(columns: list[list[int]], rows: int, lift: int, chance: _Chance) -> 
                 taken.setdefault(row * rows + other, set()).add((shift - s) % lift)
             shifts[j].append(shift)
     return shifts
-
-
-def _untainted(columns: list[list[int]]) -> list[int]:
-    """Return columns no two of which share a row, taken in the order of rising degree."""
-    used: set[int] = set()
-    found = []
-    for j, met in enumerate(columns):
-        if used.isdisjoint(met):
-            used.update(met)
-            found.append(j)
-    return found

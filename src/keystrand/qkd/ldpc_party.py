@@ -111,12 +111,12 @@ class Bob:
         return np.array([(i, work.rounds) for i, work in open_], dtype=np.int32).reshape(-1, 2)
 
     def take(self, revealed: npt.ArrayLike) -> None:
-        """Take the bits asked for last and decode again; ValueError if they are not as many bits."""
+        """Take the bits asked for last and decode again; ValueError if they are not as many bits, or come twice."""
         given, sizes = np.asarray(revealed), [work.next_bits for work in self._awaited]
-        if given.shape != (sum(sizes),) or not np.isin(given, (0, 1)).all():
+        if not sizes or given.shape != (sum(sizes),) or not np.isin(given, (0, 1)).all():
             raise ValueError(f"{sum(sizes)} bits, each 0 or 1, were asked for")
         parts = np.split(given.astype(np.uint8), np.cumsum(sizes)[:-1])
-        for work, part in zip(self._awaited, parts, strict=bool(self._awaited)):
+        for work, part in zip(self._awaited, parts, strict=True):
             work.learn(part)
         self._awaited = []
 
