@@ -84,9 +84,10 @@ class Layout(msgspec.Struct, frozen=True):
 def plan_for(qber: float, frame_bits: int, *, efficiency: float | None = None) -> LdpcPlan:
     """Return the plan for an expected error ratio `qber`; ValueError outside 0..1/2 or where no code is long enough.
 
-    The first leak is `efficiency` x h(qber) a bit, by default what nearly every frame is decoded with. Below about
-    1.1 % the smallest code leaks more than that, above about 12 % none leaks enough. A frame shorter than 51,200 bits
-    takes the smallest lift all the same, with more of it shortened, and leaks more.
+    The first leak is `efficiency` x h(qber) a bit, by default what nearly every frame is decoded with; a lower one
+    costs time, as most frames then need rounds. Below about 1.1 % the smallest code leaks more than that, above about
+    12 % none leaks enough. A frame shorter than 51,200 bits takes the smallest lift all the same, with more of it
+    shortened, and leaks more.
     """
     if not 0.0 <= qber <= 0.5:
         raise ValueError(f"an error ratio of {qber} is not within 0 and 1/2")
