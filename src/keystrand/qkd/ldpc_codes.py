@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from keystrand.qkd.cascade import random_words
+
 Index = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
@@ -68,18 +70,13 @@ class Code(NamedTuple):
         return (self.start.size - 1) * self.lift
 
 
-class _Chance:
-    """Splitmix64 (Steele, Lea, Flood 2014): the same choices with every release and on every machine."""
+def _chooser(seed: int, draws: int) -> Callable[[int], int]:
+    """Return a function that draws from 0..bound - 1, `draws` times at most, the same on every machine.
 
-    def __init__(self, seed: int) -> None:
-        self._state = seed
-
-    def below(self, bound: int) -> int:
-        """Return a whole number in 0..bound - 1; its bias, below 2^-50 here, does no harm."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & (2**64 - 1)
-        mixed = ((self._state ^ (self._state >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-        return (mixed ^ (mixed >> 31)) % bound
+    Its bias, below 2^-50 here, does no harm.
+    """
+    words = iter(random_words(seed, 0, draws).tolist())
+    return lambda bound: int(next(words) % bound)
 
 
 @functools.lru_cache(maxsize=32)
@@ -88,7 +85,7 @@ def code(rows: int, lift: int, seed: int = 1) -> Code:
     if not MIN_ROWS <= rows <= MAX_ROWS or not 2 <= lift <= 2**14:
         raise ValueError(f"codes have {MIN_ROWS} to {MAX_ROWS} rows and a lift of 2 to 2^14, not {rows} and {lift}")
     columns = graph(rows, seed)
-    shifts = _lifted(columns, rows, lift, _Chance(seed))
+    shifts = _lifted(columns, rows, lift, _chooser(seed, sum(degrees(rows))))
     row = np.concatenate(columns)
     column = np.repeat(np.arange(COLUMNS), [len(met) for met in columns])
     order = np.lexsort((column, row))
@@ -100,7 +97,8 @@ def code(rows: int, lift: int, seed: int = 1) -> Code:
 @functools.lru_cache(maxsize=256)
 def graph(rows: int, seed: int = 1) -> list[list[int]]:
     """Return for each of the 800 columns of the small graph the rows it meets."""
-    return grow(degrees(rows), rows, _Chance(seed).below)
+    wanted = degrees(rows)
+    return grow(wanted, rows, _chooser(seed, sum(wanted)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,7 +163,7 @@ def _farthest(near: Flags, met: list[int]) -> Flags:
     return np.asarray(~seen)
 
 
-def _lifted(columns: list[list[int]], rows: int, lift: int, chance: _Chance) -> list[list[int]]:
+def _lifted(columns: list[list[int]], rows: int, lift: int, below: Callable[[int], int]) -> list[list[int]]:
     """Return a shift for each edge so that no two columns repeat the difference of shifts between two rows.
 
     The columns of highest degree are the hardest to place and come first. Raises ValueError if a lift is too small.
@@ -179,7 +177,7 @@ def _lifted(columns: list[list[int]], rows: int, lift: int, chance: _Chance) -> 
             allowed = [s for s in range(lift) if s not in barred]
             if not allowed:
                 raise ValueError(f"a lift of {lift} leaves cycles of length 4 with {rows} rows")
-            shift = allowed[chance.below(len(allowed))]
+            shift = allowed[below(len(allowed))]
             for other, s in earlier:
                 taken.setdefault(other * rows + row, set()).add((s - shift) % lift)
                 taken.setdefault(row * rows + other, set()).add((shift - s) % lift)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keystrand.qkd import ldpc_kernel as kernel
-from keystrand.qkd.cascade import TAG_BITS, Bits, as_frames, tag
+from keystrand.qkd.cascade import TAG_BITS, Bits, as_frames, is_bits, tag
 from keystrand.qkd.cascade_party import Corrected
 from keystrand.qkd.ldpc import LdpcPlan, code_of, layout
 from keystrand.qkd.ldpc_codes import COLUMNS
@@ -33,7 +33,7 @@ class Alice:
         self._frames = as_frames(plan.frame_bits, frames)
         filled = np.asarray(fill)
         wanted = (len(self._frames), plan.punctured_bits)
-        if filled.shape != wanted or not np.isin(filled, (0, 1)).all():
+        if filled.shape != wanted or not is_bits(filled):
             raise ValueError(f"the fill is bits of shape {wanted}, one for each punctured place")
         self._words = np.stack([_laid(plan, frame) for frame in self._frames])
         self._words[:, self._places.punctured] = filled
@@ -94,7 +94,7 @@ class Bob:
     def start(self, syndromes: npt.ArrayLike) -> None:
         """Take Alice's syndromes and decode; ValueError if they are no bits of the plan's shape, or come twice."""
         given, wanted = np.asarray(syndromes), (len(self._frames), self._plan.syndrome_bits)
-        if given.shape != wanted or not np.isin(given, (0, 1)).all():
+        if given.shape != wanted or not is_bits(given):
             raise ValueError(f"syndromes are bits of shape {wanted}, not {given.shape}")
         if self._work:
             raise ValueError("the syndromes were taken before")
@@ -113,7 +113,7 @@ class Bob:
     def take(self, revealed: npt.ArrayLike) -> None:
         """Take the bits asked for last and decode again; ValueError if they are not as many bits, or come twice."""
         given, sizes = np.asarray(revealed), [work.next_bits for work in self._awaited]
-        if not sizes or given.shape != (sum(sizes),) or not np.isin(given, (0, 1)).all():
+        if not sizes or given.shape != (sum(sizes),) or not is_bits(given):
             raise ValueError(f"{sum(sizes)} bits, each 0 or 1, were asked for")
         parts = np.split(given.astype(np.uint8), np.cumsum(sizes)[:-1])
         for work, part in zip(self._awaited, parts, strict=True):
