@@ -30,7 +30,7 @@ MIN_LIFT = 64  # enough for every code to be free of cycles of length 4
 MIN_FRAME_BITS = 2**15  # shorter frames would be mostly shortened bits; Cascade serves them better
 RESERVE, RESERVE_SPREAD = 0.02, 3.0  # by so much, and so many deviations, it may grow before a frame is given up
 STEP = 0.005  # of h(qber) a bit: what one round reveals
-MAX_ROUNDS = 16
+MAX_ROUNDS = 16  # round trips at most, whatever the reserve; steps grow instead
 START = 1.093  # first leak over h(qber) of a very long frame
 SPREAD = 1.0  # and by how many standard deviations of the frame's own entropy it exceeds that
 LEAST_QBER = 1e-4  # a prior of certainty would leave nothing to correct
@@ -87,7 +87,8 @@ def plan_for(qber: float, frame_bits: int, *, efficiency: float | None = None) -
     The first leak is `efficiency` x h(qber) a bit, by default what nearly every frame is decoded with; a lower one
     costs time, as most frames then need rounds. Below about 1.1 % the smallest code leaks more than that, above about
     12 % none leaks enough. A frame shorter than 51,200 bits takes the smallest lift all the same, with more of it
-    shortened, and leaks more.
+    shortened, and leaks more. An estimate some 3 % of itself too low still does, with rounds; where it may be worse,
+    give the plan a higher `qber`, as a frame given up is lost.
     """
     if not 0.0 <= qber <= 0.5:
         raise ValueError(f"an error ratio of {qber} is not within 0 and 1/2")
