@@ -77,16 +77,16 @@ def orders(plan: CascadePlan) -> Order:
     order[0] = np.arange(n, dtype=np.int32)
     for p in range(1, len(order)):
         if p > 1 and plan.block_bits[p] == n // 2:
-            words = _random(plan.seed, p * n, n // 128 + 2).astype("<u8")
+            words = random_words(plan.seed, p * n, n // 128 + 2).astype("<u8")
             swap = np.unpackbits(words[1:].view(np.uint8))[: n // 2].astype(np.bool_)
             one, other = order[1, : n // 2], np.roll(order[1, n // 2 :], int(words[0] % (n // 2)))
             order[p] = np.concatenate([np.where(swap, other, one), np.where(swap, one, other)])
         else:
-            order[p] = np.argsort(_random(plan.seed, p * n, n))  # no two are equal
+            order[p] = np.argsort(random_words(plan.seed, p * n, n))  # no two are equal
     return order
 
 
-def _random(seed: int, start: int, count: int) -> npt.NDArray[np.uint64]:
+def random_words(seed: int, start: int, count: int) -> npt.NDArray[np.uint64]:
     """Return outputs `start` + 1 .. `start` + `count` of splitmix64 (Steele, Lea, Flood 2014) from `seed`."""
     counter = np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     mixed = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -94,11 +94,11 @@ def _random(seed: int, start: int, count: int) -> npt.NDArray[np.uint64]:
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
 
 
-def as_frames(plan: CascadePlan, frames: npt.ArrayLike) -> Bits:
+def as_frames(frame_bits: int, frames: npt.ArrayLike) -> Bits:
     """Return a copy of `frames` as uint8 of shape (frames, frame bits); ValueError where they are no such bits."""
     made = np.atleast_2d(np.array(frames))
-    if made.ndim != 2 or made.shape[1] != plan.frame_bits or not len(made):
-        raise ValueError(f"frames have shape {made.shape}; the plan wants (frames, {plan.frame_bits})")
+    if made.ndim != 2 or made.shape[1] != frame_bits or not len(made):
+        raise ValueError(f"frames have shape {made.shape}; the plan wants (frames, {frame_bits})")
     if not is_bits(made):
         raise ValueError("a frame holds bits, 0 or 1")
     return np.ascontiguousarray(made, dtype=np.uint8)

@@ -34,7 +34,7 @@ class Alice:
     """The party whose bits count. Answers queries, and keeps her own account of the parities she gave away."""
 
     def __init__(self, plan: CascadePlan, frames: npt.ArrayLike) -> None:
-        self._frames = as_frames(plan, frames)
+        self._frames = as_frames(plan.frame_bits, frames)
         self._layout = _layout(plan)
         self._trees = np.zeros((len(self._frames), *self._layout.order.shape[:1], 2 * plan.frame_bits), dtype=np.uint8)
         self._given = np.zeros(len(self._frames), dtype=np.int64)
@@ -69,7 +69,7 @@ class Bob:
     """
 
     def __init__(self, plan: CascadePlan, frames: npt.ArrayLike, *, batched: bool = False) -> None:
-        self._frames = as_frames(plan, frames)
+        self._frames = as_frames(plan.frame_bits, frames)
         self._work = _Workspace(plan, len(self._frames), batched=batched)
         self._awaited = np.zeros(len(self._frames), dtype=np.int64)
         self.rounds = 0
@@ -118,7 +118,7 @@ def reconcile(
     Frame by frame the same parities, in the same order, as the parties exchange. The round trips are those of the
     slowest frame, as all frames are in flight at once.
     """
-    theirs, frames = as_frames(plan, alice), as_frames(plan, bob)
+    theirs, frames = as_frames(plan.frame_bits, alice), as_frames(plan.frame_bits, bob)
     if theirs.shape != frames.shape:
         raise ValueError(f"{len(theirs)} frames of Alice, {len(frames)} of Bob")
     work = _Workspace(plan, 1, batched=batched)
