@@ -5,17 +5,16 @@ every trusted node on the way sees the key. Demands are served in their order, e
 by step; what no route can carry in a step is short, and is not made up for later.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from keystrand.qkd.compiled import compiled
 from keystrand.qkd.decoy import Values
 
 Route = tuple[int, ...]
-Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class Flow(NamedTuple):
@@ -89,12 +88,7 @@ def _packed(by_demand: Sequence[Sequence[Route]], links: int) -> tuple[NDArray[n
     return table, np.cumsum([0, *map(len, by_demand)]).astype(np.int64)
 
 
-def _compiled(function: Function) -> Function:
-    """Compile on the first call and keep the machine code on disk; the wrapper keeps the types of the function."""
-    return cast("Function", njit(cache=True)(function))
-
-
-@_compiled
+@compiled
 def _carry(left: float, route: NDArray[np.int64], store: Values, spent: Values, passable: NDArray[np.bool_]) -> float:
     """Send what all links of `route` can carry, at most `left` bits; return how much that was."""
     for link in route:
@@ -108,7 +102,7 @@ def _carry(left: float, route: NDArray[np.int64], store: Values, spent: Values, 
     return left
 
 
-@_compiled
+@compiled
 def _run(
     made: Values,
     capacity: Values,

@@ -8,17 +8,14 @@ A pass of two blocks needs no tree until an error is searched for in it: the par
 `tree[1]`, the whole frame, which nobody asks for, tells how much of a tree there is.
 """
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from keystrand.qkd.compiled import compiled
 
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int32]
 State = npt.NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., object])
 
 # marks of a node
 ALICE, KNOWN, ASKED, QUEUED = 2, 4, 8, 16
@@ -32,12 +29,7 @@ STATE_SIZE = 9
 FEW = 8  # searches; fewer do not fill a round trip
 
 
-def _compiled(function: Function) -> Function:
-    """Compile on the first call and keep the machine code on disk; the wrapper keeps the types of the function."""
-    return cast("Function", njit(cache=True)(function))
-
-
-@_compiled
+@compiled
 def _fill(bits: Bytes, order: Index, top: int, tree: Bytes) -> None:
     """Fill `tree` (2n) with the parities of `bits` in `order`, from the leaves up to the children of the blocks."""
     n = bits.size
@@ -53,7 +45,7 @@ def _fill(bits: Bytes, order: Index, top: int, tree: Bytes) -> None:
     tree[1] = FILLED
 
 
-@_compiled
+@compiled
 def open_tree(bits: Bytes, order: Index, half: Bytes, top: int, tree: Bytes) -> None:
     """Write the parities of the blocks, of two blocks without the tree below; `half` is 1 for the bits of block 0."""
     if top > 2:
@@ -68,7 +60,7 @@ def open_tree(bits: Bytes, order: Index, half: Bytes, top: int, tree: Bytes) -> 
     tree[1], tree[2], tree[3] = HALVES, first, first ^ whole
 
 
-@_compiled
+@compiled
 def answer(
     frames: Bytes,
     trees: Bytes,
@@ -102,12 +94,12 @@ def answer(
     return parities
 
 
-@_compiled
+@compiled
 def _odd(mark: int) -> bool:
     return (mark ^ (mark >> 1)) & 1 != 0 and mark & KNOWN != 0
 
 
-@_compiled
+@compiled
 def _push(tree: Bytes, node: int, item: int, agenda: Index, state: State) -> None:
     """Put a node on the agenda, once: so the agenda never holds more than there are nodes."""
     if tree[node] & QUEUED == 0:
@@ -116,7 +108,7 @@ def _push(tree: Bytes, node: int, item: int, agenda: Index, state: State) -> Non
         state[HEIGHT] += 1
 
 
-@_compiled
+@compiled
 def _correct(at: int, bits: Bytes, trees: Bytes, places: Index, tops: Index, agenda: Index, state: State) -> None:
     """Flip one bit; in every pass the lowest known node that now holds an odd number of errors comes on the agenda.
 
@@ -137,7 +129,7 @@ def _correct(at: int, bits: Bytes, trees: Bytes, places: Index, tops: Index, age
             _push(tree, lowest, p * 2 * n + lowest, agenda, state)
 
 
-@_compiled
+@compiled
 def _open_pass(
     bits: Bytes, trees: Bytes, orders: Index, halves: Bytes, tops: Index, state: State, queries: Index, count: int
 ) -> int:
@@ -153,7 +145,7 @@ def _open_pass(
     return count
 
 
-@_compiled
+@compiled
 def _descend(tree: Bytes, node: int, through: bool, state: State) -> int:  # noqa: FBT001 (compiled code has no keywords)
     """Return the lowest node with an odd number of errors that is known below `node`; through, the bit itself."""
     while 2 * node < len(tree) and (through or tree[2 * node] & KNOWN != 0):
@@ -166,7 +158,7 @@ def _descend(tree: Bytes, node: int, through: bool, state: State) -> int:  # noq
     return node
 
 
-@_compiled
+@compiled
 def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects that hold them)
     bits: Bytes,
     trees: Bytes,
@@ -209,7 +201,7 @@ def seek(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects tha
     return count
 
 
-@_compiled
+@compiled
 def seek_all(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects that hold them)
     frames: Bytes,
     trees: Bytes,
@@ -236,14 +228,14 @@ def seek_all(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects
     return named
 
 
-@_compiled
+@compiled
 def _learn_node(p: int, node: int, parity: int, trees: Bytes, agenda: Index, state: State) -> None:
     trees[p, node] = (trees[p, node] & (255 - ALICE)) | (parity << 1) | KNOWN
     if _odd(trees[p, node]):
         _push(trees[p], node, p * trees.shape[1] + node, agenda, state)
 
 
-@_compiled
+@compiled
 def learn(trees: Bytes, tops: Index, agenda: Index, state: State, queries: Index, parities: Bytes) -> None:
     """Take Alice's parities of as many queries, and with each what follows from it: the parity of the sibling.
 
@@ -264,7 +256,7 @@ def learn(trees: Bytes, tops: Index, agenda: Index, state: State, queries: Index
             _learn_node(p, node + 1, state[TOTAL] ^ seen, trees, agenda, state)
 
 
-@_compiled
+@compiled
 def learn_all(
     trees: Bytes, tops: Index, agendas: Index, states: State, queries: Index, parities: Bytes, counts: State
 ) -> None:
@@ -276,7 +268,7 @@ def learn_all(
             at += counts[f]
 
 
-@_compiled
+@compiled
 def run(  # noqa: PLR0913, PLR0917 (compiled code takes arrays, not objects that hold them)
     bits: Bytes,
     trees: Bytes,

@@ -6,19 +6,15 @@ bits of the float, fitted here (relative error 8e-5, absolute 9e-5); sums may be
 another processor. Nothing rests on this: a decoded frame must satisfy every check, exactly, and its tag must agree.
 """
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from keystrand.qkd.compiled import vectorised
 from keystrand.qkd.ldpc_codes import Code
 
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
-Function = TypeVar("Function", bound=Callable[..., object])
 
 F = np.float32
 SIGN = np.int32(-(2**31))
@@ -27,12 +23,7 @@ LARGEST = F(24.5)  # a message above this is as good as certain: float32 tells 1
 SMALLEST_HALF, SMALLEST_REST = F(1e-7), F(1.2e-7)
 
 
-def _vectorised(function: Function) -> Function:
-    """Compile with reordered sums and no checks for division by zero, without which loops become no vectors."""
-    return cast("Function", njit(cache=True, fastmath=True, error_model="numpy")(function))
-
-
-@_vectorised
+@vectorised
 def _fold(sums: Bytes, bits: Bytes, start: int, shift: int) -> None:
     """Add the bits of one column, turned by `shift`, to the parities of one row."""
     lift = sums.size
@@ -42,7 +33,7 @@ def _fold(sums: Bytes, bits: Bytes, start: int, shift: int) -> None:
         sums[lift - shift + z] ^= bits[start + z]
 
 
-@_vectorised
+@vectorised
 def _syndrome(first: Index, column: Index, shift: Index, bits: Bytes, out: Bytes) -> None:
     rows = first.size - 1
     lift = out.size // rows
@@ -52,7 +43,7 @@ def _syndrome(first: Index, column: Index, shift: Index, bits: Bytes, out: Bytes
             _fold(out[r * lift : (r + 1) * lift], bits, column[e] * lift, shift[e])
 
 
-@_vectorised
+@vectorised
 def _take_in(total: Floats, messages: Floats, inward: Floats, halves: Floats, product: Floats) -> None:
     """Take the check's own last message off each bit's total x, and multiply the product by (1 - 2^-x) / (1 + 2^-x).
 
@@ -72,7 +63,7 @@ def _take_in(total: Floats, messages: Floats, inward: Floats, halves: Floats, pr
         product[z] *= signed
 
 
-@_vectorised
+@vectorised
 def _give_out(product: Floats, inward: Floats, halves: Floats, messages: Floats, total: Floats) -> None:
     """Send each bit what the product of the others, a = product / half, says, and add it to the bit's total.
 
@@ -92,13 +83,13 @@ def _give_out(product: Floats, inward: Floats, halves: Floats, messages: Floats,
         total[z] = inward[z] + value
 
 
-@_vectorised
+@vectorised
 def _signs(parity: Floats, totals: Floats) -> None:
     for z in range(parity.size):
         parity[z] = parity[z] if totals[z] >= F(0.0) else -parity[z]
 
 
-@_vectorised
+@vectorised
 def _satisfied(first: Index, column: Index, shift: Index, signs: Floats, totals: Floats, work: Floats) -> bool:
     """Return whether the hard decisions have the syndrome wanted; ends at the first row that does not."""
     lift = work.shape[1]
@@ -114,7 +105,7 @@ def _satisfied(first: Index, column: Index, shift: Index, signs: Floats, totals:
     return True
 
 
-@_vectorised
+@vectorised
 def _layer(column: Index, shift: Index, product: Floats, totals: Floats, messages: Floats, work: Floats) -> None:
     """Work off one row: its edges' columns, shifts and messages; `product` comes in as the signs wanted."""
     degree, lift = messages.shape
@@ -130,7 +121,7 @@ def _layer(column: Index, shift: Index, product: Floats, totals: Floats, message
         _give_out(product[a:], inward[a:], halves[a:], messages[k, a:], totals[base:b])
 
 
-@_vectorised
+@vectorised
 def _decode(
     first: Index,
     column: Index,
