@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from keystrand.model.telemetry import LinkTelemetry
-from keystrand.operate.link_charts import ONE_A_YEAR, Budget, Columns, Values, charts, columns, threshold
+from keystrand.operate.link_charts import ONE_A_YEAR, YEAR_S, Budget, Columns, Values, charts, columns, threshold
 
 CERTAIN = 5.0
 """Standard deviations beyond which a figure of the changed stretch has moved."""
@@ -98,7 +98,9 @@ _BLINDING_NO_MONITOR = Unseen(
 _BLINDING_NO_DOUBLES = Unseen(
     "blinding", "neither detector current nor double clicks are reported; QBER and gains stay"
 )
-_SPLITTING_NO_COUNTS = Unseen("photon-number splitting", "no counts by intensity are reported; QBER and rate stay")
+_SPLITTING_NO_COUNTS = Unseen(
+    "photon-number splitting", "no counts by intensity are reported: QBER stays, the rate falls as by a little loss"
+)
 
 
 def unseen(reports: Sequence[LinkTelemetry]) -> tuple[Unseen, ...]:
@@ -136,7 +138,7 @@ def classify(
     height = threshold(budget, float(np.median(made.interval_s)), len(drawn))
     alarmed = {name: chart for name, chart in drawn.items() if chart.highest > height}
     if not alarmed:
-        return _still(made, first, planned=len(kept) < len(reports))
+        return _still(made, first, budget, planned=len(kept) < len(reports))
     at = min(chart.first_above(height) for chart in alarmed.values())
     # the chart that sees the first change best sets the stretch: later ones may be its end, or another event
     clearest = max(alarmed.values(), key=lambda one: max(one.up[at : at + 2].max(), one.down[at : at + 2].max()))
@@ -178,18 +180,37 @@ def _down(made: Columns, first: int) -> Verdict:
     return Verdict(kind=kind, why=why, also=also, charts=("up",), since_s=since_s, alarm_at_s=at_s)
 
 
-def _still(made: Columns, first: int, *, planned: bool) -> Verdict:
+def _still(made: Columns, first: int, budget: Budget, *, planned: bool) -> Verdict:
     """Judge a series without an alarm: quiet, unless the counts are right and no key comes of them."""
-    usual, now = made.secret_rate[:first], made.secret_rate[first:]
-    dry = np.flatnonzero(now == 0)
-    if dry.size and np.nanmedian(usual) > 0 and np.isfinite(usual).any():
-        start = float(made.at_s[first + dry[0]])
+    dry = _dry(made, first, budget)
+    if dry is not None:
         also = ("post-processing at a stop", "a pool without authentication keys")
         why = "no secret key, though the counts are as before"
-        return Verdict(kind=Kind.CLASSICAL_OUTAGE, why=why, also=also, charts=("key",), alarm_at_s=start)
+        at_s = float(made.at_s[first + dry])
+        return Verdict(kind=Kind.CLASSICAL_OUTAGE, why=why, also=also, charts=("key",), alarm_at_s=at_s)
     if planned:
         return Verdict(kind=Kind.PLANNED, why="nothing changed outside of announced work")
     return Verdict(kind=Kind.QUIET, why="no chart left its limits")
+
+
+def _dry(made: Columns, first: int, budget: Budget) -> int | None:
+    """Return the first report without key that is not chance, None if there is none.
+
+    A link that always made plenty cannot make none by chance. One that is on the edge can: there a run of reports
+    without key must be rarer than the budget, taking the baseline's share of them as their probability.
+    """
+    usual, empty = made.secret_rate[:first], made.secret_rate[first:] == 0
+    usual = usual[np.isfinite(usual)]
+    if not usual.size or not empty.any():
+        return None
+    if usual.mean() > (CERTAIN + 1) * usual.std():
+        return int(np.argmax(empty))
+    chance = (np.count_nonzero(usual == 0) + 1) / (usual.size + 2)
+    a_year = YEAR_S / float(np.median(made.interval_s))
+    run = int(np.ceil(np.log(budget.false_alarms_per_year / a_year) / np.log(chance)))
+    runs = np.convolve(empty, np.ones(run), mode="valid") if run <= empty.size else np.zeros(0)
+    whole = np.flatnonzero(runs > run - 0.5)
+    return int(whole[0]) + run - 1 if whole.size else None
 
 
 def _seen(made: Columns, old: slice, new: slice) -> Mapping[str, Moved]:
@@ -337,7 +358,7 @@ def _share(part: Values, whole: Values, old: slice, new: slice) -> Moved:
     (p0, w0), (p1, w1) = _sums(part, whole, old), _sums(part, whole, new)
     if min(w0, w1) <= 0:
         return Moved(np.nan, np.nan, np.nan)
-    angles = [np.arcsin(np.sqrt((p + 0.375) / (w + 0.75))) for p, w in ((p0, w0), (p1, w1))]
+    angles = [np.arcsin(np.sqrt((p + 0.25) / (w + 0.5))) for p, w in ((p0, w0), (p1, w1))]
     return Moved(p0 / w0, p1 / w1, 2 * float(angles[1] - angles[0]) / np.sqrt(1 / (w0 + 0.5) + 1 / (w1 + 0.5)))
 
 

@@ -1,9 +1,9 @@
 """Attacks on a link as transforms of its response: what they do to each pulse, what they leave to see, what Eve learns.
 
-Every attack is frozen data with `apply(link, response) -> Response`; `fraction` is the share of pulses it acts on: at
-0 nothing changes. The table holds all that Alice and Bob can count. What Eve knows is not in it: `eve_share` says
-that, as an estimate from above of the share of sifted key bits known to her before privacy amplification.
-`TELLS` names the observables that move, `HIDES` those that do not.
+Every attack is frozen data with `apply(link, response) -> Response`. `fraction` is the share of pulses it acts on, and
+with 0 nothing changes. The table holds all that Alice and Bob can count. What Eve knows is not in it: `eve_share` says
+that, as an estimate from above of the share of sifted key bits known to her before privacy amplification. `TELLS` names
+the observables that move, `HIDES` those that do not.
 
 Intercept-resend acts on what is sent, splitting on the photon number, time-shift on which detector clicks: they act on
 different indices of the table, so they commute wherever both are linear in it. `combined` applies in the order given.

@@ -5,8 +5,10 @@ are drawn without pulses, one multinomial over all that can happen to a pulse. D
 pulses; its small ordering effect between clicks is in the photon engines only. A down link reports no counts.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
@@ -101,7 +103,6 @@ def telemetry(
     signal; `believed` is the transmitter as Alice knows it, where it differs. The secret rate is that of the interval's
     counts as one block.
     """
-    warm = state.temperature_c + rng.normal(0, device.temperature_noise_k) if device.temperature else None
     if not state.up:
         return LinkTelemetry(
             link=device.link,
@@ -110,36 +111,51 @@ def telemetry(
             up=False,
             secret_key_rate_bits_per_s=0.0,
             sifted_rate_bits_per_s=0.0,
-            temperature_c=warm,
+            temperature_c=_warmth(device, state, rng),
         )
     link, sender = state.link, believed or state.link.transmitter
     made = drawn(link, state.response(response), round(link.transmitter.pulse_rate_hz * interval_s), rng)
     current = device.click_charge_c * made.clicks / interval_s + device.responsivity_a_per_w * light_w
     kept = int(made.key.sum() + made.test.sum())
-    return LinkTelemetry(
+    report = LinkTelemetry(
         link=device.link,
         at_s=at_s,
         interval_s=interval_s,
-        secret_key_rate_bits_per_s=_secret_rate(device, state, sender, made, interval_s),
+        secret_key_rate_bits_per_s=None if state.distilling else 0.0,
         sifted_rate_bits_per_s=kept / interval_s,
         qber=_share(made.key_errors.sum(), made.key.sum()),
         test_qber=_share(made.test_errors.sum(), made.test.sum()),
         channel_loss_db=_noisy(link.channel_loss_db, device.loss_noise_db, rng) if device.loss else None,
-        counts=_counts(sender, made) if device.counts else (),
+        counts=_counts(sender, made),
         double_click_ratio=_share(made.doubles, made.clicks) if device.doubles else None,
         ones_ratio=_share(made.ones, kept),
         receiver_current_a=_noisy(current, device.current_noise_a, rng) if device.current else None,
-        temperature_c=warm,
+        temperature_c=_warmth(device, state, rng),
     )
+    if device.distillation is not None:
+        (report,) = distilled([report], sender, device.distillation)
+    return report if device.counts else msgspec.structs.replace(report, counts=())
 
 
-def _secret_rate(device: Device, state: LinkState, sender: Transmitter, made: Drawn, interval_s: float) -> float | None:
-    if not state.distilling:
-        return 0.0
-    if device.distillation is None:
-        return None
-    counts = Counts(*(one.astype(np.float64) for one in (made.key, made.key_errors, made.test, made.test_errors)))
-    return float(secret_bits(counts, sender, device.distillation)) / interval_s
+def distilled(reports: Sequence[LinkTelemetry], sender: Transmitter, distillation: Distillation) -> list[LinkTelemetry]:
+    """Return the reports with the secret rate of their counts, each interval a block, where there is none yet.
+
+    All at once, which is many times faster than one by one.
+    """
+    open_ = [n for n, one in enumerate(reports) if one.counts and one.secret_key_rate_bits_per_s is None]
+    if not open_:
+        return list(reports)
+    names = Counts._fields
+    table = np.array([[[getattr(x, name) for x in reports[n].counts] for n in open_] for name in names], np.float64)
+    bits = secret_bits(Counts(*table), sender, distillation)
+    made = list(reports)
+    for n, length in zip(open_, bits, strict=True):
+        made[n] = msgspec.structs.replace(made[n], secret_key_rate_bits_per_s=float(length) / made[n].interval_s)
+    return made
+
+
+def _warmth(device: Device, state: LinkState, rng: np.random.Generator) -> float | None:
+    return state.temperature_c + float(rng.normal(0, device.temperature_noise_k)) if device.temperature else None
 
 
 def _noisy(level: float, noise: float, rng: np.random.Generator) -> float:
