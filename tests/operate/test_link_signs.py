@@ -238,6 +238,27 @@ def test_without_a_vacuum_intensity_background_is_among_the_causes() -> None:
     assert any("background" in words for words in said.also)
 
 
+def test_a_cut_hides_no_attack() -> None:
+    """Whoever cuts the fibre to cover what follows is named for what follows; a cut and a bend are both said."""
+    cut: list[faults.AnyFault] = [faults.Cut(start_s=START_S, duration_s=600.0)]
+    assert judged([attacks.InterceptResend(fraction=0.2)], cut) is Kind.INTERCEPT_RESEND
+    rng = np.random.default_rng(33)
+    made = reports(random_link(rng), rng, [*cut, faults.FibreBend(start_s=START_S, loss_db=1.0)])
+    said = classify(made[:BASELINE], made[BASELINE:])
+    assert said.kind is Kind.DOWN
+    assert "loss of the fibre" in said.why
+
+
+def test_a_loss_hides_no_attack() -> None:
+    """Errors that the loss does not explain make the change unknown, and intercept-resend is among the causes."""
+    rng = np.random.default_rng(34)
+    bend = faults.FibreBend(start_s=START_S, loss_db=2.0)
+    made = reports(random_link(rng), rng, [bend], [attacks.InterceptResend(fraction=0.1)])
+    said = classify(made[:BASELINE], made[BASELINE:])
+    assert said.kind is Kind.UNKNOWN
+    assert any("intercept-resend" in words for words in said.also)
+
+
 def test_one_basis_attacked_is_said() -> None:
     """Errors in the test basis only."""
     rng = np.random.default_rng(4)

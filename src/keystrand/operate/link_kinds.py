@@ -14,6 +14,8 @@ DECOY_RATIO = 0.02
 """A change of the decoy's share beyond this is none of loss, dead time or background."""
 ONES = 0.003
 QBER = 0.0005
+MORE_ERRORS = 0.002
+LOSS_DB = 0.05
 BLIND_CURRENT = 3.0
 VANISHED = 0.3
 WARM_K = 2.0
@@ -85,7 +87,7 @@ def _receiver_signs(seen: Mapping[str, Moved]) -> Found | None:
 def _background_signs(seen: Mapping[str, Moved]) -> Found | None:
     """Judge warmth and clicks without signal."""
     vacuum, warm = seen.get("vacuum"), seen["temperature"]
-    more = vacuum is not None and vacuum.deviations > CERTAIN and _explained(seen)
+    more = vacuum is not None and vacuum.deviations > CERTAIN and not seen["optics"].up(QBER)
     if warm.up(WARM_K):
         words = f"{warm.after - warm.before:.1f} K warmer" + (", more dark counts" if more else "")
         return Kind.HEAT, words, ("background light at the same time",) if more else ()
@@ -94,15 +96,6 @@ def _background_signs(seen: Mapping[str, Moved]) -> Found | None:
         why = f"clicks without signal {vacuum.factor():.2f} times as often, at the same temperature"
         return Kind.BACKGROUND, why, ("Raman noise of a new classical channel", "stray light", "noisier detectors")
     return None
-
-
-def _explained(seen: Mapping[str, Moved]) -> bool:
-    """Return whether the clicks without signal account for the errors: half of such clicks are wrong."""
-    vacuum, signal, qber = seen["vacuum"], seen["signal"], seen["qber"]
-    if not signal.after > 0:
-        return False
-    expected = (vacuum.after - vacuum.before) * (0.5 - qber.before) / signal.after
-    return qber.after - qber.before < 2 * expected + QBER
 
 
 def _decoy_signs(seen: Mapping[str, Moved]) -> Found | None:
@@ -134,22 +127,31 @@ def _error_signs(seen: Mapping[str, Moved], made: Columns, new: slice) -> Found:
 
 
 def _loss_signs(seen: Mapping[str, Moved]) -> Found:
-    """Judge fewer clicks."""
+    """Judge more or fewer clicks, and what is left over."""
     rate, loss = seen.get("signal", seen["rate"]), seen["loss"]
     if rate.factor() <= 0:
         return Kind.DOWN, "no clicks of signal", ("a cut fibre", "a source that is off")
-    lost_db = -10 * np.log10(rate.factor())
+    lost_db = -10 * float(np.log10(rate.factor()))
     if lost_db > 0 and rate.deviations < -CERTAIN:
-        why = f"gains down by {lost_db:.2f} dB, all intensities alike"
-        if np.isfinite(loss.deviations) and not loss.up(lost_db / 4):
-            return Kind.DETECTOR_DEGRADATION, why + "; the fibre's loss is as before", ("time-shift with equal clicks",)
-        known = "; the fibre's loss rose too" if np.isfinite(loss.deviations) else ""
-        worn = () if known else ("detectors that lose efficiency",)
-        also = ("a tap on the fibre", "ageing connectors", "time-shift with equal clicks", *worn)
-        return Kind.FIBRE_LOSS, why + known, also
-    if loss.up(0.05):
-        return Kind.FIBRE_LOSS, f"loss up by {loss.after - loss.before:.2f} dB, gains as before", ()
+        return _less_light(seen, lost_db)
     if lost_db < 0 and rate.deviations > CERTAIN:
         why = f"gains up by {-lost_db:.2f} dB, which no fault here explains"
         return Kind.UNKNOWN, why, ("a source set too strong, or seeded with light by Eve", "a fibre repaired")
+    if loss.up(LOSS_DB):
+        return Kind.FIBRE_LOSS, f"loss up by {loss.after - loss.before:.2f} dB, gains as before", ()
     return Kind.UNKNOWN, "figures moved in a way that fits no known cause", ()
+
+
+def _less_light(seen: Mapping[str, Moved], lost_db: float) -> Found:
+    """Judge gains that are down by `lost_db`: in the fibre, in the detectors, or with more errors than either makes."""
+    loss = seen["loss"]
+    why = f"gains down by {lost_db:.2f} dB, all intensities alike"
+    if "optics" in seen and seen["optics"].up(MORE_ERRORS):
+        why += f", and {seen['optics'].after - seen['optics'].before:.2%} more errors than that explains"
+        return Kind.UNKNOWN, why, ("intercept-resend behind a loss", "a fibre that is bent and turned at once")
+    if np.isfinite(loss.deviations) and not loss.up(lost_db / 4):
+        return Kind.DETECTOR_DEGRADATION, why + "; the fibre's loss is as before", ("time-shift with equal clicks",)
+    known = np.isfinite(loss.deviations)
+    worn = () if known else ("detectors that lose efficiency",)
+    also = ("a tap on the fibre", "ageing connectors", "time-shift with equal clicks", *worn)
+    return Kind.FIBRE_LOSS, why + ("; the fibre's loss rose too" if known else ""), also

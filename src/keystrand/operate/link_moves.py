@@ -43,6 +43,7 @@ def moves(made: Columns, old: slice, new: slice) -> Mapping[str, Moved]:
     }
     if made.detected.size and made.clear_vacuum:
         found["vacuum"] = _share(made.detected[:, -1], made.sent[:, -1], old, new)
+        found["optics"] = _optics(made, old, new)
     if made.detected.shape[1] > 1:
         found["signal"], found["decoy"] = _net(made, old, new)
     return found
@@ -108,6 +109,23 @@ def _net(made: Columns, old: slice, new: slice) -> tuple[Moved, Moved]:
     expected, factor = d0 * s1 / s0, s1 / s0
     spread = np.sqrt(wide[1][1] + factor**2 * wide[0][1] + d0**2 * (wide[1][0] + factor**2 * wide[0][0]) / s0**2)
     return signal, Moved(float(d0), float(d1), float((d1 - expected) / spread))
+
+
+def _optics(made: Columns, old: slice, new: slice) -> Moved:
+    """Return the error ratio of the clicks that are signal: half of those without signal are wrong, and taken out."""
+    found = []
+    for part in (old, new):
+        sent, clicks = made.sent[part].sum(axis=0), made.detected[part].sum(axis=0)
+        floor = clicks[-1] / max(sent[-1], 1.0)
+        errors = np.nansum(made.key_errors[part]) + np.nansum(made.test_errors[part])
+        whole, noise = clicks.sum(), floor * sent.sum()
+        if whole <= noise:
+            return Moved(np.nan, np.nan, np.nan)
+        ratio = (errors - noise / 2) / (whole - noise)
+        wide = errors + (sent.sum() / max(sent[-1], 1.0)) ** 2 * max(clicks[-1], 1.0) / 4
+        found.append((float(ratio), float(wide) / (whole - noise) ** 2))
+    (before, wide0), (after, wide1) = found
+    return Moved(before, after, (after - before) / float(np.sqrt(wide0 + wide1)))
 
 
 def _sums(part: Values, whole: Values, rows: slice) -> tuple[float, float]:

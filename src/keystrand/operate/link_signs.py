@@ -10,12 +10,13 @@ rightly so: such an alarm is a change, not a mistake.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
 from keystrand.model.telemetry import LinkTelemetry
 from keystrand.operate.link_charts import ONE_A_YEAR, YEAR_S, Budget, Columns, charts, columns, threshold
-from keystrand.operate.link_kinds import NEED_VACUUM, Kind, kind_of
+from keystrand.operate.link_kinds import ATTACKS, NEED_VACUUM, Kind, kind_of
 from keystrand.operate.link_moves import CERTAIN, moves
 
 TRIP_C = 38.0
@@ -93,14 +94,26 @@ def classify(
     columns([*baseline, *reports])
     if not kept:
         return Verdict(kind=Kind.PLANNED, why="all reports fall into announced work")
-    made, first = columns([*baseline, *kept]), len(baseline)
-    if not made.up[first:].all():
-        return _down(made, first)
+    lit = [one for one in kept if one.up]
+    said = _judged([*baseline, *lit], len(baseline), budget, planned=len(kept) < len(reports)) if lit else None
+    if len(lit) == len(kept) and said is not None:
+        return said
+    down = _down(columns([*baseline, *kept]), len(baseline))
+    if said is None or said.kind in (Kind.QUIET, Kind.PLANNED):
+        return down
+    if said.kind in ATTACKS:
+        return msgspec.structs.replace(said, why=said.why + "; the link was down as well")
+    return msgspec.structs.replace(down, why=f"{down.why}; while it was up: {said.kind} ({said.why})")
+
+
+def _judged(reports: Sequence[LinkTelemetry], first: int, budget: Budget, *, planned: bool) -> Verdict:
+    """Judge the reports from `first` on of a link that is up in all of them."""
+    made = columns(reports)
     drawn = charts(made, first)
     height = threshold(budget, float(np.median(made.interval_s)), len(drawn))
     alarmed = {name: chart for name, chart in drawn.items() if chart.highest > height}
     if not alarmed:
-        return _still(made, first, budget, planned=len(kept) < len(reports))
+        return _still(made, first, budget, planned=planned)
     at = min(chart.first_above(height) for chart in alarmed.values())
     # the chart that sees the first change best sets the stretch: later ones may be its end, or another event
     clearest = max(alarmed.values(), key=lambda one: max(one.up[at : at + 2].max(), one.down[at : at + 2].max()))
@@ -110,9 +123,13 @@ def classify(
     if not made.clear_vacuum and kind in NEED_VACUUM:
         also = (*also, "background light or noisier detectors: only a vacuum intensity would tell")
     return Verdict(
-        kind=kind, why=why, also=also, charts=tuple(sorted(alarmed)), since_s=float(made.at_s[first + before - 1]),
+        kind=kind,
+        why=why,
+        also=also,
+        charts=tuple(sorted(alarmed)),
+        since_s=float(made.at_s[first + before - 1]),
         alarm_at_s=float(made.at_s[first + at]),
-    )  # fmt: skip
+    )
 
 
 def _down(made: Columns, first: int) -> Verdict:
