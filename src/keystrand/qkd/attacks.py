@@ -308,7 +308,7 @@ class SourceFlaw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 AnyAttack = InterceptResend | PhotonNumberSplitting | BeamSplitting | Blinding | TimeShift | TrojanHorse | SourceFlaw
 
 
-def combined(attacks: Sequence[AnyAttack], link: Bb84Link, response: Response | None = None) -> Response:
+def combined(attacks: Sequence[Attack], link: Bb84Link, response: Response | None = None) -> Response:
     """Return the response under all attacks, applied in the order given to the link's own or to `response`."""
     return reduce(lambda made, one: one.apply(link, made), attacks, honest(link) if response is None else response)
 
