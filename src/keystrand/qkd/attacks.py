@@ -1,9 +1,9 @@
 """Attacks on a link as transforms of its response: what they do to each pulse, what they leave to see, what Eve learns.
 
-Every attack is frozen data with `apply(link, response) -> Response`; `fraction` is the share of pulses it acts on: at
-0 nothing changes. The table holds all that Alice and Bob can count. What Eve knows is not in it: `eve_share` says
-that, as an estimate from above of the share of sifted key bits known to her before privacy amplification.
-`TELLS` names the observables that move, `HIDES` those that do not.
+Every attack is frozen data with `apply(link, response) -> Response`. `fraction` is the share of pulses it acts on, and
+with 0 nothing changes. The table holds all that Alice and Bob can count. What Eve knows is not in it: `eve_share` says
+that, as an estimate from above of the share of sifted key bits known to her before privacy amplification. `TELLS` names
+the observables that move, `HIDES` those that do not.
 
 Intercept-resend acts on what is sent, splitting on the photon number, time-shift on which detector clicks: they act on
 different indices of the table, so they commute wherever both are linear in it. `combined` applies in the order given.
@@ -308,7 +308,7 @@ class SourceFlaw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 AnyAttack = InterceptResend | PhotonNumberSplitting | BeamSplitting | Blinding | TimeShift | TrojanHorse | SourceFlaw
 
 
-def combined(attacks: Sequence[AnyAttack], link: Bb84Link, response: Response | None = None) -> Response:
+def combined(attacks: Sequence[Attack], link: Bb84Link, response: Response | None = None) -> Response:
     """Return the response under all attacks, applied in the order given to the link's own or to `response`."""
     return reduce(lambda made, one: one.apply(link, made), attacks, honest(link) if response is None else response)
 

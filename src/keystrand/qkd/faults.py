@@ -180,7 +180,9 @@ def misassigned(link: Bb84Link, response: Response) -> Response:
 
 
 def _changed(link: Bb84Link, present: Sequence[tuple[AnyFault, float]], at_s: float, rise_k: float) -> Bb84Link:
-    """Return the link with every fault's share of its parameters."""
+    """Return the link with every fault's share of its parameters; without any, to the last bit what it was."""
+    if not present:
+        return link
     receiver = link.receiver
     bends = [one.loss_db * level for one, level in present if isinstance(one, FibreBend)]
     ages = [

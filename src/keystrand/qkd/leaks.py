@@ -22,10 +22,12 @@ def leaked_phase_error(error: ArrayLike, yield_: ArrayLike, photons_out: ArrayLi
     Broadcasts. Decoys are assumed untouched by the attack (same paper, assumption 3).
     """
     e, y = (np.asarray(x, dtype=np.float64) for x in (error, yield_))
-    coin = np.where(y > 0, coin_imbalance(photons_out) / np.where(y > 0, y, 1.0), 0.5)
-    d = np.minimum(coin, 0.5)
+    imbalance = coin_imbalance(photons_out)
+    # all of Eq. (9) as long as the coin's imbalance a click is below 1/2; from there on nothing is known
+    known = (2 * imbalance < y) & (e < 0.5)
+    d = np.where(known, imbalance, 0.0) / np.where(known, y, 1.0)
     raised = e + 4 * d * (1 - d) * (1 - 2 * e) + 4 * (1 - 2 * d) * np.sqrt(d * (1 - d) * e * (1 - e))
-    return np.asarray(np.where((coin >= 0.5) | (e >= 0.5), 0.5, np.minimum(raised, 0.5)))
+    return np.asarray(np.where(known, np.minimum(raised, 0.5), 0.5))
 
 
 def leaky_secret_fraction(link: LinkParameters, loss_db: ArrayLike, photons_out: ArrayLike) -> Values:

@@ -1,23 +1,24 @@
 """What a device reports of an interval: counts drawn as they would happen, and nothing that it could not know.
 
 The truth (faults, attacks) enters only by the link's parameters, its response and the light on the receiver. Detections
-are drawn without pulses, one multinomial over all that can happen to a pulse. Dead time takes its mean share of the
-pulses; its small ordering effect between clicks is in the photon engines only. A down link reports no counts.
+are drawn without pulses (`expected.drawn_clicks`). A down link reports no counts.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from keystrand.model.telemetry import IntensityCounts, LinkTelemetry
-from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, Transmitter, basis_ratios
+from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, Transmitter
 from keystrand.qkd.distillation import Distillation, secret_bits
+from keystrand.qkd.expected import drawn_clicks
 from keystrand.qkd.faults import LinkState
 from keystrand.qkd.finite import Counts
-from keystrand.qkd.response import DOUBLE, Response, cells
-from keystrand.qkd.sifted import sifted
+from keystrand.qkd.response import DOUBLE, Response
 
 _Integers = NDArray[np.int64]
 
@@ -58,20 +59,14 @@ class Drawn(NamedTuple):
 
 def drawn(link: Bb84Link, response: Response, pulses: int, rng: np.random.Generator) -> Drawn:
     """Return the counts of `pulses` pulses; random in every figure, the same for the same generator's state."""
-    sender = link.transmitter
-    choice = np.array(sender.probabilities)[:, None, None, None] * basis_ratios(link)[:, :, None] / 2
-    choice = np.broadcast_to(choice, (len(sender.intensities), 2, 2, 2))
-    chance = choice[..., None] * cells(response, sender.intensities)
-    live = round(pulses * (1.0 - float(sifted(link, response).clicks) * link.dead_slots))
-    clicks = rng.multinomial(live, _with_rest(chance.ravel()))[:-1].reshape(chance.shape)
-    after = rng.binomial(clicks.sum(), link.receiver.afterpulse_ratio)
-    stray = rng.multinomial(after, _whole(choice.ravel())).reshape(choice.shape)
-    tossed = rng.binomial(clicks[..., DOUBLE] + stray, 0.5)
+    clicks = drawn_clicks(link, response, pulses, rng)
+    tossed = rng.binomial(clicks[..., DOUBLE], 0.5)
     ones = clicks[..., 1] + tossed
-    zeros = clicks[..., 0] + clicks[..., DOUBLE] + stray - tossed
+    zeros = clicks[..., 0] + clicks[..., DOUBLE] - tossed
     wrong = ones[..., 0] + zeros[..., 1]
     both = (ones + zeros).sum(axis=3)
-    sent = rng.multinomial(pulses, _whole(np.array(sender.probabilities)))
+    chosen = np.array(link.transmitter.probabilities)
+    sent = rng.multinomial(pulses, chosen / chosen.sum())
     return Drawn(
         sent=np.maximum(sent, both[:, KEY, KEY] + both[:, TEST, TEST]),
         key=both[:, KEY, KEY],
@@ -101,45 +96,53 @@ def telemetry(
     signal; `believed` is the transmitter as Alice knows it, where it differs. The secret rate is that of the interval's
     counts as one block.
     """
-    warm = state.temperature_c + rng.normal(0, device.temperature_noise_k) if device.temperature else None
+    bare = LinkTelemetry(
+        link=device.link, at_s=at_s, interval_s=interval_s, up=state.up, sifted_rate_bits_per_s=0.0,
+        secret_key_rate_bits_per_s=0.0,
+    )  # fmt: skip
     if not state.up:
-        return LinkTelemetry(
-            link=device.link,
-            at_s=at_s,
-            interval_s=interval_s,
-            up=False,
-            secret_key_rate_bits_per_s=0.0,
-            sifted_rate_bits_per_s=0.0,
-            temperature_c=warm,
-        )
+        return msgspec.structs.replace(bare, temperature_c=_warmth(device, state, rng))
     link, sender = state.link, believed or state.link.transmitter
     made = drawn(link, state.response(response), round(link.transmitter.pulse_rate_hz * interval_s), rng)
     current = device.click_charge_c * made.clicks / interval_s + device.responsivity_a_per_w * light_w
     kept = int(made.key.sum() + made.test.sum())
-    return LinkTelemetry(
-        link=device.link,
-        at_s=at_s,
-        interval_s=interval_s,
-        secret_key_rate_bits_per_s=_secret_rate(device, state, sender, made, interval_s),
+    report = msgspec.structs.replace(
+        bare,
+        secret_key_rate_bits_per_s=None if state.distilling else 0.0,
         sifted_rate_bits_per_s=kept / interval_s,
         qber=_share(made.key_errors.sum(), made.key.sum()),
         test_qber=_share(made.test_errors.sum(), made.test.sum()),
         channel_loss_db=_noisy(link.channel_loss_db, device.loss_noise_db, rng) if device.loss else None,
-        counts=_counts(sender, made) if device.counts else (),
+        counts=_counts(sender, made),
         double_click_ratio=_share(made.doubles, made.clicks) if device.doubles else None,
         ones_ratio=_share(made.ones, kept),
         receiver_current_a=_noisy(current, device.current_noise_a, rng) if device.current else None,
-        temperature_c=warm,
+        temperature_c=_warmth(device, state, rng),
     )
+    if device.distillation is not None:
+        (report,) = distilled([report], sender, device.distillation)
+    return report if device.counts else msgspec.structs.replace(report, counts=())
 
 
-def _secret_rate(device: Device, state: LinkState, sender: Transmitter, made: Drawn, interval_s: float) -> float | None:
-    if not state.distilling:
-        return 0.0
-    if device.distillation is None:
-        return None
-    counts = Counts(*(one.astype(np.float64) for one in (made.key, made.key_errors, made.test, made.test_errors)))
-    return float(secret_bits(counts, sender, device.distillation)) / interval_s
+def distilled(reports: Sequence[LinkTelemetry], sender: Transmitter, distillation: Distillation) -> list[LinkTelemetry]:
+    """Return the reports with the secret rate of their counts, each interval a block, where there is none yet.
+
+    All at once, which is many times faster than one by one.
+    """
+    open_ = [n for n, one in enumerate(reports) if one.counts and one.secret_key_rate_bits_per_s is None]
+    if not open_:
+        return list(reports)
+    names = Counts._fields
+    table = np.array([[[getattr(x, name) for x in reports[n].counts] for n in open_] for name in names], np.float64)
+    bits = secret_bits(Counts(*table), sender, distillation)
+    made = list(reports)
+    for n, length in zip(open_, bits, strict=True):
+        made[n] = msgspec.structs.replace(made[n], secret_key_rate_bits_per_s=float(length) / made[n].interval_s)
+    return made
+
+
+def _warmth(device: Device, state: LinkState, rng: np.random.Generator) -> float | None:
+    return state.temperature_c + float(rng.normal(0, device.temperature_noise_k)) if device.temperature else None
 
 
 def _noisy(level: float, noise: float, rng: np.random.Generator) -> float:
@@ -157,13 +160,3 @@ def _counts(sender: Transmitter, made: Drawn) -> tuple[IntensityCounts, ...]:
 
 def _share(part: int | np.int64, whole: int | np.int64) -> float | None:
     return float(part / whole) if whole > 0 else None
-
-
-def _with_rest(chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probabilities with the rest to 1 last."""
-    return _whole(np.append(chance, max(1.0 - float(chance.sum()), 0.0)))
-
-
-def _whole(chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probabilities with the sum 1, rounding taken out."""
-    return np.asarray(chance / chance.sum())
