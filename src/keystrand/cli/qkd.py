@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
+from keystrand.cli.qkd_attacks import attacks, signs
 from keystrand.cli.qkd_optimise import optimise
 from keystrand.cli.qkd_repeater import repeater
 from keystrand.cli.qkd_simulate import simulate
@@ -139,6 +140,8 @@ def calibrate(
         say(f"  {reason}")
 
 
+app.command()(attacks)
+app.command()(signs)
 app.command()(validate)
 app.command()(optimise)
 app.command()(repeater)
