@@ -55,6 +55,20 @@ def test_rate_agrees_with_compare(typed: Typed) -> None:
     assert "dark counts" in far["bb84_limited_by"]
 
 
+def test_classical_light_in_the_fibre_costs_key(typed: Typed) -> None:
+    """Raman noise adds to the darks of every photon counter; against the photons it is worse on long fibre."""
+
+    def bits(*more: str) -> float:
+        return float(typed("qkd", "rate", "--distance", "60", *more, "-o", "json").json["rows"][0]["bits_per_pulse"])
+
+    dark, along, against = bits(), bits("--co-mw", "0.5"), bits("--counter-mw", "0.5")
+    assert dark > along > against > 0
+    assert (
+        "dark counts"
+        in typed("qkd", "rate", "--distance", "60", "--counter-mw", "20", "-o", "json").json["bb84_limited_by"]
+    )
+
+
 def test_budget_of_the_bundled_estate(typed: Typed) -> None:
     """What limits each link, what is to spare, and whether the key demand is met."""
     rows = {row["segment"]: row for row in typed("qkd", "budget", str(ESTATE), "-o", "json").json}
@@ -88,6 +102,9 @@ def test_budget_of_the_bundled_estate(typed: Typed) -> None:
         (("rate", "--distance", "inf"), "cannot be"),
         (("rate", "--loss-db", "0"), "above 0"),
         (("rate", "--loss-db", "nan"), "above 0"),
+        (("rate", "--loss-db", "5", "--co-mw", "1"), "give --distance"),
+        (("rate", "--distance", "5", "--co-mw", "-1"), "powers cannot be"),
+        (("rate", "--distance", "5", "--counter-mw", "nan"), "powers cannot be"),
         (("budget", str(ESTATE), "--segment", "moon"), "no segment is called"),
     ],
 )

@@ -13,6 +13,7 @@ from keystrand.model.link import LinkParameters
 from keystrand.plan.physics import MOST_LOSS_DB, worst_span
 from keystrand.qkd import decoy
 from keystrand.qkd.channel import Fibre, loss_db
+from keystrand.qkd.coexistence import Classical, Gate, raman_yield
 from keystrand.qkd.comparison import HARDWARE, Curve, Hardware, curves, decoy_link, limits
 from keystrand.qkd.parameter_sets import PLANNING_1GHZ
 
@@ -68,6 +69,23 @@ def loss_of(path: Fibre, length_km: float) -> float:
     if not 0 <= length_km <= 10_000:
         raise InvalidInput(f"a distance of {length_km:g} km cannot be", hint="give 0 to 10,000 km")
     return float(loss_db(path, length_km))
+
+
+def lit(made: Hardware, classical: tuple[float, float], path: Fibre, length_km: float) -> Hardware:
+    """Return the hardware with the Raman noise of classical channels in the same fibre added to its dark counts.
+
+    `classical`: launched power in mW along with the photons, and against them. Half of the noise falls on each
+    detector. Raises `InvalidInput` for powers that cannot be.
+    """
+    raw = {"co_propagating_mw": classical[0], "counter_propagating_mw": classical[1]}
+    try:
+        launched = msgspec.convert(raw, Classical)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"these powers cannot be: {error}", hint="give 0 to 10,000 mW; 1 mW is 0 dBm") from error
+    gate = Gate(efficiency=made.receiver_efficiency)
+    added = float(raman_yield(launched, gate, length_km, path.attenuation_db_per_km)) / 2
+    dark = made.dark_count_ratio
+    return msgspec.structs.replace(made, dark_count_ratio=dark + added - dark * added)
 
 
 def compare_rows(span: Distances, path: Fibre, made: Hardware) -> list[dict[str, Any]]:
