@@ -31,7 +31,7 @@ class SessionParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     security: Security = Security()
     epsilon_limit: Epsilon = 1e-8
     frame_bits: Annotated[int, Meta(ge=16, le=2**20)] = 65_536
-    frames_in_flight: Annotated[int, Meta(ge=1, le=1024)] = 32
+    frames_in_flight: Annotated[int, Meta(ge=1, le=1024)] = 64
     batched: bool = True
 
     def __post_init__(self) -> None:
