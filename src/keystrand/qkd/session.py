@@ -4,9 +4,9 @@ Neither end does input or output: `start` and `receive` return the frames to sen
 Sifting, counting of the test basis, reconciliation, verification, the finite key's length, amplification, delivery.
 
 What is promised. Before Bob confirms, nobody has a key. Alice delivers when Bob's confirmation has arrived, Bob when
-Alice's last message has. Where that last message is lost or altered, Alice has delivered and Bob has not, and he
-cannot know (no protocol can spare both ends this): he ends `Aborted` with `in_doubt`, withholds the key and names the
-block, so that it can be discarded at Alice's. In every other case one end aborted means that both have no key.
+Alice's last message has. Where anything but that last message reaches Bob then, or nothing, Alice may have delivered,
+and he cannot know (no protocol spares both ends this): he ends `Aborted` with `in_doubt`, withholds the key and names
+the block, so that it can be discarded at Alice's. In every other case one end aborted means that both have no key.
 """
 
 import contextlib
