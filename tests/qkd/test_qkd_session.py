@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.qkd.session_ends import KEY, PARAMETERS, ends, run_of, talk, with_security
 
-from keystrand.qkd import cascade, event_engine, finite_one_decoy, finite_two_decoys, session_cascade, sifting
+from keystrand.qkd import cascade, event_engine, finite_one_decoy, finite_two_decoys, session_cascade
 from keystrand.qkd.authentication import MessageRefused
 from keystrand.qkd.bb84_link import KEY as KEY_BASIS
 from keystrand.qkd.bb84_link import TEST, Bb84Link, Receiver, Transmitter
@@ -22,7 +23,6 @@ from keystrand.qkd.session_account import Account, EpsilonExceeded, SessionParam
 from keystrand.qkd.session_messages import Abort, Hello, ProtocolFault, decode, encode, unpack
 from keystrand.qkd.session_states import Aborted, Done, NoKey, PeerAborted, PeerLost, Running
 from keystrand.qkd.session_wire import FRAME_OCTETS, Wire, pool
-from tests.qkd.session_ends import KEY, PARAMETERS, ends, run_of, talk, with_security
 
 TWO_DECOYS = Bb84Link(
     transmitter=Transmitter(
@@ -75,6 +75,7 @@ def test_both_ends_hold_the_same_key_and_account(seed: int) -> None:
     assert isinstance(alice.state, Done)
     assert isinstance(bob.state, Done)
     assert alice.state.key == bob.state.key
+    assert repr(alice.state.key) == f"<key of {8 * len(alice.state.key)} bits>"
     assert len(alice.state.key) * 8 == alice.state.account.ledger.delivered_bits > 0
     assert alice.state.authentication == bob.state.authentication
     assert (alice.state.account, alice.state.block) == (bob.state.account, bob.state.block)
@@ -102,7 +103,7 @@ def test_next_session_runs_on_what_the_first_left() -> None:
     """Unused key and refill of one session authenticate the next."""
     first = ends()
     talk(*first)
-    left = [end.state.authentication.reveal() for end in first if isinstance(end.state, Done)]
+    left = [bytes(end.state.authentication) for end in first if isinstance(end.state, Done)]
     alice, bob = ends(key=left[0])
     assert left[0] == left[1]
     talk(alice, bob)
@@ -391,7 +392,7 @@ def test_malformed_bits() -> None:
 def test_bad_arguments() -> None:
     """Authentication key of an odd length and frames of no power of two are refused at once."""
     with pytest.raises(ValueError, match="multiples of 64"):
-        Alice(run_of().alice, PARAMETERS, b"x" * 63, lambda n: bytes(n))
+        Alice(run_of().alice, PARAMETERS, b"x" * 63, bytes)
     with pytest.raises(ValueError, match="power of two"):
         with_security(frame_bits=1000)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from keystrand.crypto.secret import Secret
 from keystrand.edge import photon_records, qkd_key_files
 from keystrand.edge.qkd_channel import SILENCE_S, Connection, Endpoint, connection, converse
 from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable
@@ -128,12 +129,14 @@ def _settled(request: SessionRequest, ended: State) -> SessionResult:
     if not isinstance(ended, Done | NoKey):
         raise PeerUnavailable("the session did not end")
     block, reason = (ended.block.hex(), "") if isinstance(ended, Done) else ("", ended.reason)
-    if isinstance(ended, Done) and len(ended.key):
-        qkd_key_files.write_new_key(request.out, ended.key)
-        ended.key.zeroise()
+    if isinstance(ended, Done) and ended.key:
+        with Secret(ended.key) as key:
+            qkd_key_files.write_new_key(request.out, key)
+        ended.key[:] = bytes(len(ended.key))
     elif isinstance(ended, Done):
         reason = "all of the key made went into the authentication of the next session"
-    qkd_key_files.return_authentication(request.authentication, ended.authentication)
+    with Secret(ended.authentication) as unused:
+        qkd_key_files.return_authentication(request.authentication, unused)
     return SessionResult(end=request.end, block=block, reason=reason, simulated=True, account=ended.account)
 
 

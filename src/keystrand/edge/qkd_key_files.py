@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.files import overwrite, read_bytes, shred, write_atomic
+from keystrand.edge.files import overwrite, read_bytes, shred, sync_folder, write_atomic
 from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure
 from keystrand.qkd.authentication import KEY_OCTETS, AuthenticationKeyExhausted
 
@@ -92,10 +92,12 @@ def write_new_key(path: Path, key: Secret) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
-    except FileExistsError as error:
-        raise InvalidInput(f"{path} exists, and a key is never overwritten", hint="give --out another name") from error
+        linked, temporary = temporary, ""  # from here on it is the key's own file: never shredded
+        Path(linked).unlink()
+        sync_folder(path.parent)
     except OSError as error:
-        raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
-    finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            shred(Path(temporary))
+        if temporary and isinstance(error, FileExistsError):
+            check_new(path)
+        raise StoreFailure(f"{path} could not be written: {error.strerror}") from error

@@ -16,7 +16,6 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
-from keystrand.crypto.secret import Secret
 from keystrand.model.errors import KeystrandError
 from keystrand.qkd import session_cascade, sifting, toeplitz, universal_hash
 from keystrand.qkd.authentication import KEY_OCTETS, AuthenticationKeyExhausted, forgery_bound
@@ -54,7 +53,7 @@ from keystrand.qkd.session_messages import (
     pack,
     unpack,
 )
-from keystrand.qkd.session_states import Aborted, Done, NoKey, PeerAborted, PeerLost, Running, State
+from keystrand.qkd.session_states import Aborted, Done, KeyOctets, NoKey, PeerAborted, PeerLost, Running, State
 from keystrand.qkd.session_wire import Wire, pool
 
 REFILL_BITS = 2 * 8 * KEY_OCTETS
@@ -190,13 +189,13 @@ class _Party:
 
     def _without(self, reason: str) -> NoKey:
         unused, account = self._closed()
-        return NoKey(reason=reason, authentication=Secret(unused), account=account)
+        return NoKey(reason=reason, authentication=KeyOctets(unused), account=account)
 
     def _done(self, key: bytes, refill_bits: int) -> Done:
         self._ledger = msgspec.structs.replace(self._ledger, refill_bits=refill_bits)
         unused, account = self._closed()
         refill, rest = key[: refill_bits // 8], key[refill_bits // 8 :]
-        return Done(block=self._block, key=Secret(rest), authentication=Secret(unused + refill), account=account)
+        return Done(block=self._block, key=KeyOctets(rest), authentication=KeyOctets(unused + refill), account=account)
 
     def _closed(self) -> tuple[bytes, Account]:
         unused, authentication = self._wire.end()

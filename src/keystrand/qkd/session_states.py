@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from keystrand.crypto.secret import Secret
 from keystrand.model.errors import KeystrandError, PeerUnavailable
 from keystrand.qkd.authentication import Ledger
 from keystrand.qkd.session_account import Account
@@ -20,6 +19,13 @@ class PeerAborted(PeerUnavailable):
     default_hint = "correct what the other end complains of, and start both ends again"
 
 
+class KeyOctets(bytearray):
+    """Key, which no message shows by accident; whoever takes it overwrites it."""
+
+    def __repr__(self) -> str:
+        return f"<key of {8 * len(self)} bits>"
+
+
 class Running(Struct, frozen=True, kw_only=True):
     """The session goes on; `step` says what it waits for."""
 
@@ -30,8 +36,8 @@ class Done(Struct, frozen=True, kw_only=True):
     """Both ends hold the same key. `authentication` is for the next session: unused key, then the refill."""
 
     block: bytes
-    key: Secret
-    authentication: Secret
+    key: KeyOctets
+    authentication: KeyOctets
     account: Account
 
 
@@ -39,7 +45,7 @@ class NoKey(Struct, frozen=True, kw_only=True):
     """The block gives no key, both ends know why, and nothing went wrong. `authentication` is what was not used."""
 
     reason: str
-    authentication: Secret
+    authentication: KeyOctets
     account: Account
 
 
