@@ -20,9 +20,8 @@ from keystrand.qkd.finite import Counts, Security
 from keystrand.qkd.response import DOUBLE, honest
 from keystrand.qkd.session import Alice
 from keystrand.qkd.session_account import Account, EpsilonExceeded, SessionParameters, differing, epsilon_budget
-from keystrand.qkd.session_messages import Abort, Hello, ProtocolFault, decode, encode, unpack
 from keystrand.qkd.session_states import Aborted, Done, NoKey, PeerAborted, PeerLost, Running
-from keystrand.qkd.session_wire import FRAME_OCTETS, Wire, pool
+from keystrand.qkd.session_wire import FRAME_OCTETS
 
 TWO_DECOYS = Bb84Link(
     transmitter=Transmitter(
@@ -199,17 +198,6 @@ def test_frames_in_another_order() -> None:
     assert isinstance(alice.state.error, MessageRefused)
 
 
-def test_unknown_version() -> None:
-    """An end that speaks another version is told so, before anything else is read."""
-    alice, _ = ends()
-    peer = Wire(pool(KEY, initiator=False))
-    peer.open(alice.start()[0])
-    answer = alice.receive(peer.seal(Hello(version=2, parameters=msgspec.Raw(b"\x80")))[0])
-    assert isinstance(alice.state, Aborted)
-    assert "version 2" in alice.state.reason
-    assert isinstance(peer.open(answer[0]), Abort)
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -370,23 +358,6 @@ def test_epsilon_by_length_above_the_limit_gives_no_key() -> None:
     assert isinstance(alice.state, NoKey)
     assert "above the limit" in alice.state.reason
     assert isinstance(bob.state, NoKey)
-
-
-@given(st.binary(max_size=60))
-def test_octets_that_are_no_message(octets: bytes) -> None:
-    """Whatever octets arrive, they are a message or a fault of the protocol, and nothing else."""
-    try:
-        message = decode(octets)
-    except ProtocolFault:
-        return
-    assert decode(encode(message)) == message
-
-
-def test_malformed_bits() -> None:
-    """Bits of another number, or set beyond the last, are a fault."""
-    for octets, count in ((b"\xff", 9), (b"\xff\xff", 8), (b"\xff", 7)):
-        with pytest.raises(ProtocolFault):
-            unpack(octets, count)
 
 
 def test_bad_arguments() -> None:

@@ -9,39 +9,26 @@ and he cannot know (no protocol spares both ends this): he ends `Aborted` with `
 the block, so that it can be discarded at Alice's. In every other case one end aborted means that both have no key.
 """
 
-import contextlib
-from collections.abc import Callable, Generator
-from typing import ClassVar
-
-import msgspec
 import numpy as np
 
-from keystrand.model.errors import KeystrandError
-from keystrand.qkd import session_cascade, sifting, toeplitz, universal_hash
-from keystrand.qkd.authentication import KEY_OCTETS, AuthenticationKeyExhausted, forgery_bound
+from keystrand.qkd import session_cascade, sifting, toeplitz
+from keystrand.qkd.authentication import KEY_OCTETS
 from keystrand.qkd.bb84_link import TEST
-from keystrand.qkd.detections import Marks, Received, Sent, Tally
+from keystrand.qkd.detections import Marks, Received, Sent
 from keystrand.qkd.session_account import (
-    Account,
     EpsilonExceeded,
-    KeyLedger,
     SessionParameters,
     counts_of,
-    differing,
-    epsilon_budget,
     key_length,
     with_key,
 )
 from keystrand.qkd.session_cascade import Entropy, Reconciled, random_point
 from keystrand.qkd.session_messages import (
     MOST_DETECTIONS,
-    PROTOCOL_VERSION,
-    Abort,
     Amplify,
     Announce,
     Confirmed,
     Deliver,
-    Hello,
     KeyErrors,
     Message,
     ProtocolFault,
@@ -53,164 +40,13 @@ from keystrand.qkd.session_messages import (
     pack,
     unpack,
 )
-from keystrand.qkd.session_states import Aborted, Done, KeyOctets, NoKey, PeerAborted, PeerLost, Running, State
-from keystrand.qkd.session_wire import Wire, pool
+from keystrand.qkd.session_party import Party, Talk, running, whole
 
 REFILL_BITS = 2 * 8 * KEY_OCTETS
 """Authentication key comes in such portions, half for each direction."""
 
-_Finish = Callable[[], Done | NoKey]
-_Talk = Generator[list[Message], Message, tuple[list[Message], _Finish]]
 
-
-class _Party:
-    """One end. `key` is overwritten if it is a bytearray; `entropy` returns cryptographic randomness, so many octets.
-
-    Raises `ValueError` for authentication key that is no multiple of 64 octets, or a record too long for one session.
-    """
-
-    initiator: ClassVar[bool]
-
-    def __init__(self, parameters: SessionParameters, key: bytes | bytearray, entropy: Entropy) -> None:
-        self.parameters, self.state = parameters, _running("hello")
-        self._entropy = entropy
-        self._wire = Wire(pool(key, initiator=self.initiator))
-        self._kinds = len(parameters.link.transmitter.intensities)
-        self._detections = self._frames = self._failed = self._rounds = 0
-        self._key = self._key_errors = self._test = self._test_errors = (0,) * self._kinds
-        self._ledger = KeyLedger(sifted_bits=0, parity_bits=0, tag_bits=0, told_bits=0, shrink_bits=0, final_bits=0)
-        self._may_end = self._in_doubt = False
-        self._block = b""
-        self._talk = self._conversation()
-
-    def start(self) -> list[bytes]:
-        """Return the first frames to send."""
-        return self._go(lambda: next(self._talk))
-
-    def receive(self, frame: bytes) -> list[bytes]:
-        """Take the peer's next frame and return the frames to send; none once the session is over."""
-        if not isinstance(self.state, Running):
-            return []
-        try:
-            message = self._wire.open(frame)
-        except KeystrandError as error:
-            return self._abort(error)
-        if message is None:
-            return []
-        if isinstance(message, Abort):
-            return self._abort(PeerAborted(f"the other end aborted: {message.reason}"), tell=False)
-        if isinstance(message, Without) and self._may_end:
-            self._talk.close()
-            self.state = self._without(message.reason)
-            return []
-        return self._go(lambda: self._talk.send(message))
-
-    def lost(self, reason: str) -> None:
-        """Note that nothing more will come from the peer."""
-        if isinstance(self.state, Running):
-            self._abort(PeerLost(reason), tell=False)
-
-    def _go(self, step: Callable[[], list[Message]]) -> list[bytes]:
-        finish: _Finish | None = None
-        try:
-            said = step()
-        except StopIteration as end:
-            said, finish = end.value
-        except (KeystrandError, ValueError) as error:
-            known = (
-                error if isinstance(error, KeystrandError) else ProtocolFault(f"what arrived makes no sense: {error}")
-            )
-            return self._abort(known)
-        try:
-            frames = [frame for message in said for frame in self._wire.seal(message)]
-        except AuthenticationKeyExhausted as error:  # what was sealed so far is never sent
-            return self._abort(error, tell=False)
-        if finish is not None:
-            self.state = finish()
-        return frames
-
-    def _abort(self, error: KeystrandError, *, tell: bool = True) -> list[bytes]:
-        frames: list[bytes] = []
-        self._talk.close()
-        if tell and not self._wire.closed:
-            with contextlib.suppress(AuthenticationKeyExhausted):
-                frames = self._wire.seal(Abort(reason=error.message[:1000]))
-        self._wire.close()
-        self.state = Aborted(
-            error=error, in_doubt=self._in_doubt, block=self._block, authentication=self._wire.ledger()
-        )
-        return frames
-
-    def _conversation(self) -> _Talk:
-        raise NotImplementedError
-
-    def _agree(self) -> Generator[list[Message], Message, None]:
-        """Say hello; both ends check that they want the same."""
-        own = msgspec.Raw(msgspec.msgpack.encode(self.parameters))
-        theirs = expect(Hello, (yield [Hello(version=PROTOCOL_VERSION, parameters=own)]))
-        if theirs.version != PROTOCOL_VERSION:
-            raise ProtocolFault(f"the other end speaks version {theirs.version}, this one {PROTOCOL_VERSION}")
-        try:
-            parameters = msgspec.msgpack.decode(theirs.parameters, type=SessionParameters)
-        except msgspec.MsgspecError as error:
-            raise ProtocolFault(f"the other end's parameters cannot be read: {error}") from error
-        if names := differing(self.parameters, parameters):
-            raise ProtocolFault(f"the ends do not have the same {', '.join(names)}")
-
-    def _sifted(self, key: sifting.SiftedKey, detections: int) -> None:
-        counted = sifting.by_intensity(key.intensity, self._kinds)
-        self._key, self._detections = _whole(counted), detections
-        self._ledger = msgspec.structs.replace(
-            self._ledger, sifted_bits=int(key.bits.size), shrink_bits=int(key.bits.size)
-        )
-
-    def _reconciled(self, result: Reconciled) -> None:
-        """Take over the account, with the whole key's tag in it."""
-        self._frames, self._failed, self._rounds = result.frames, result.failed, result.rounds
-        told = result.ledger
-        tag = min(self._tag_bits(), told.sifted_bits - told.leak_bits)
-        self._ledger = with_key(msgspec.structs.replace(told, tag_bits=told.tag_bits + tag), final_bits=0)
-
-    def _tag_bits(self) -> int:
-        return universal_hash.tag_bits_for(self._ledger.sifted_bits, self.parameters.security.correctness)
-
-    def _whole_tag(self, bits: Marks, point: int) -> bytes:
-        return universal_hash.tag(pack(bits), bits.size, point, self._tag_bits()).to_bytes(16, "big")
-
-    def _final_bits(self) -> int:
-        """Return the length both ends find from the same counts, in whole octets."""
-        counts = counts_of(self._key, self._key_errors, self._test, self._test_errors)
-        return int(key_length(self.parameters, counts, self._ledger.leak_bits).length_bits) // 8 * 8
-
-    def _check_epsilon(self, final_bits: int) -> None:
-        """Raise `EpsilonExceeded`, the messages still to come counted at their largest."""
-        ahead = forgery_bound(self._ledger.sifted_bits // 8 + 2**16)
-        epsilon_budget(self.parameters, final_bits, self._wire.forgery + ahead).check()
-
-    def _without(self, reason: str) -> NoKey:
-        unused, account = self._closed()
-        return NoKey(reason=reason, authentication=KeyOctets(unused), account=account)
-
-    def _done(self, key: bytes, refill_bits: int) -> Done:
-        self._ledger = msgspec.structs.replace(self._ledger, refill_bits=refill_bits)
-        unused, account = self._closed()
-        refill, rest = key[: refill_bits // 8], key[refill_bits // 8 :]
-        return Done(block=self._block, key=KeyOctets(rest), authentication=KeyOctets(unused + refill), account=account)
-
-    def _closed(self) -> tuple[bytes, Account]:
-        unused, authentication = self._wire.end()
-        account = Account(
-            detections=self._detections,
-            key=self._key, key_errors=self._key_errors, test=self._test, test_errors=self._test_errors,
-            frames=self._frames, failed_frames=self._failed,
-            rounds=self._rounds, messages=self._wire.messages,
-            ledger=self._ledger, authentication=authentication,
-            epsilon=epsilon_budget(self.parameters, self._ledger.final_bits, self._wire.forgery),
-        )  # fmt: skip
-        return unused, account
-
-
-class Alice(_Party):
+class Alice(Party):
     """The end that sent the pulses, and whose bits count. She is the initiator of the authentication."""
 
     initiator = True
@@ -220,16 +56,16 @@ class Alice(_Party):
         self._record = record
         super().__init__(parameters, key, entropy)
 
-    def _conversation(self) -> _Talk:
+    def _conversation(self) -> Talk:
         yield from self._agree()
-        self.state = _running("announcement")
+        self.state = running("announcement")
         said = expect(Announce, (yield []))
         key, answer, bases = self._sift(said)
-        self.state = _running("test counts")
+        self.state = running("test counts")
         self._take_test(expect(TestCounts, (yield [_reply(answer)])), answer, bases)
         if reason := self._hopeless():
             return [Without(reason=reason)], lambda: self._without(reason)
-        self.state = _running("reconciliation")
+        self.state = running("reconciliation")
         qber = min(sum(self._test_errors) / max(sum(self._test), 1), 0.5)
         result, said_last = yield from session_cascade.alice(key.bits, self.parameters, qber, self._entropy)
         errors = expect(KeyErrors, (yield said_last)).errors
@@ -239,7 +75,7 @@ class Alice(_Party):
         self._reconciled(result)
         return (yield from self._end(key.bits))
 
-    def _end(self, bits: Marks) -> _Talk:
+    def _end(self, bits: Marks) -> Talk:
         """Verify, amplify and deliver, or say why there is no key."""
         length = self._final_bits()
         reason = "" if length else f"the counts prove no key beyond the {self._ledger.leak_bits} bits disclosed"
@@ -249,7 +85,7 @@ class Alice(_Party):
             reason = error.message
         if reason:
             return [Without(reason=reason)], lambda: self._without(reason)
-        self.state = _running("confirmation")
+        self.state = running("confirmation")
         message, key = self._amplified(bits, length)
         self._ledger = with_key(self._ledger, final_bits=length)
         expect(Confirmed, (yield [message]))
@@ -274,7 +110,7 @@ class Alice(_Party):
 
     def _take_test(self, told: TestCounts, answer: sifting.Reply, bases: Marks) -> None:
         in_test = bases[answer.kept == 1] == TEST
-        counted = _whole(sifting.by_intensity(answer.intensity[in_test], self._kinds))
+        counted = whole(sifting.by_intensity(answer.intensity[in_test], self._kinds))
         if told.detections != counted or told.key_bits != self._ledger.sifted_bits:
             raise ProtocolFault("the ends do not agree on how many detections were kept")
         if len(told.errors) != self._kinds or any(e > n for e, n in zip(told.errors, counted, strict=False)):
@@ -295,7 +131,7 @@ class Alice(_Party):
         )
 
 
-class Bob(_Party):
+class Bob(Party):
     """The end that detected, and corrects."""
 
     initiator = False
@@ -307,24 +143,24 @@ class Bob(_Party):
         self._record = record
         super().__init__(parameters, key, entropy)
 
-    def _conversation(self) -> _Talk:
+    def _conversation(self) -> Talk:
         yield from self._agree()
-        self.state = _running("reply")
+        self.state = running("reply")
         slots, bases = sifting.announce(self._record)
         answer = expect(Reply, (yield [Announce(slots=slots.astype("<i8").tobytes(), bases=pack(bases))]))
         key, counts = self._sift(answer)
-        self.state, self._may_end = _running("reconciliation"), True
+        self.state, self._may_end = running("reconciliation"), True
         plan = yield [counts]
         self._may_end = False
         result, said_last = yield from _resumed(session_cascade.bob(key.bits, self.parameters), plan)
         wrong = result.bits ^ key.bits
-        self._key_errors = _whole(sifting.by_intensity(key.intensity, self._kinds, wrong))
+        self._key_errors = whole(sifting.by_intensity(key.intensity, self._kinds, wrong))
         self._reconciled(result)
-        self.state, self._may_end = _running("amplification"), True
+        self.state, self._may_end = running("amplification"), True
         message = expect(Amplify, (yield [*said_last, KeyErrors(errors=self._key_errors)]))
         self._may_end = False
         made = self._amplified(result.bits, message)
-        self.state, self._in_doubt = _running("delivery"), True
+        self.state, self._in_doubt = running("delivery"), True
         refill = expect(Deliver, (yield [Confirmed()])).refill_bits
         if refill > message.length_bits or refill % REFILL_BITS:
             raise ProtocolFault("the refill does not fit the key")
@@ -337,7 +173,7 @@ class Bob(_Party):
         coins = random_bits(self._entropy, sifting.doubles(self._record))
         key, tested = sifting.sift(self._record, answer, coins, self._kinds)
         self._sifted(key, self._record.slot.size)
-        self._test, self._test_errors = _whole(tested.detections), _whole(tested.errors)
+        self._test, self._test_errors = whole(tested.detections), whole(tested.errors)
         counts = TestCounts(detections=self._test, errors=self._test_errors, key_bits=int(key.bits.size))
         return key, counts
 
@@ -381,14 +217,6 @@ def _reply(answer: sifting.Reply) -> Reply:
 def _refill_bits(spent_bits: int, final_bits: int) -> int:
     """Return how much of the key replaces what its messages cost: all of it, or all the key there is."""
     return min(-(-spent_bits // REFILL_BITS), final_bits // REFILL_BITS) * REFILL_BITS
-
-
-def _running(step: str) -> State:
-    return Running(step=step)
-
-
-def _whole(counts: Tally) -> tuple[int, ...]:
-    return tuple(int(n) for n in counts)
 
 
 def _check_size(detections: int) -> None:
