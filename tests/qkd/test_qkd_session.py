@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.qkd.session_ends import KEY, PARAMETERS, ends, run_of, talk, with_security
 
-from keystrand.qkd import cascade, event_engine, finite_one_decoy, finite_two_decoys, session_cascade
+from keystrand.qkd import (
+    cascade,
+    event_engine,
+    finite_one_decoy,
+    finite_two_decoys,
+    session_cascade,
+    session_reconciliation,
+)
 from keystrand.qkd.authentication import MessageRefused
 from keystrand.qkd.bb84_link import KEY as KEY_BASIS
 from keystrand.qkd.bb84_link import TEST, Bb84Link, Receiver, Transmitter
@@ -308,7 +315,7 @@ def test_failed_frames_are_told_and_counted(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_keys_that_differ_after_correction(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bit that correction got wrong unseen is found by the tag of the whole key, and nobody delivers."""
-    true_bob = session_cascade.bob
+    true_bob = session_reconciliation.bob
 
     def wrong_bob(bits: Any, parameters: SessionParameters) -> Generator[Any, Any, Any]:
         result, said = yield from true_bob(bits, parameters)
@@ -316,12 +323,39 @@ def test_keys_that_differ_after_correction(monkeypatch: pytest.MonkeyPatch) -> N
         changed[-1] ^= 1
         return result._replace(bits=changed), said
 
-    monkeypatch.setattr(session_cascade, "bob", wrong_bob)
+    monkeypatch.setattr(session_reconciliation, "bob", wrong_bob)
     alice, bob = ends()
     talk(alice, bob)
     assert no_key(alice.state, bob.state)
     assert isinstance(bob.state, Aborted)
     assert "differ" in bob.state.reason
+
+
+LDPC = with_security(correction="ldpc", frame_bits=2**15)
+
+
+def test_ldpc_takes_a_handful_of_messages() -> None:
+    """The same key at both ends by LDPC codes, with a fraction of the messages, each bit accounted for."""
+    alice, bob = ends(LDPC)
+    talk(alice, bob)
+    assert isinstance(alice.state, Done)
+    assert isinstance(bob.state, Done)
+    assert alice.state.key == bob.state.key
+    assert alice.state.account == bob.state.account
+    account = alice.state.account
+    assert account.key_errors == tuple(known(run_of()).key_errors)
+    assert account.messages <= 16 + 2 * account.rounds <= 50
+    assert account.net_bits > 0
+    assert balances(account, len(alice.state.authentication))
+
+
+@settings(deadline=None, max_examples=10)
+@given(index=st.integers(0, 10), at=st.integers(0), flip=st.integers(1, 255))
+def test_a_flipped_octet_with_ldpc(index: int, at: int, flip: int) -> None:
+    """Nobody has a key after an octet was altered."""
+    alice, bob = ends(LDPC)
+    talk(alice, bob, lambda n, frame: [flipped(frame, at, flip) if n == index else frame])
+    assert no_key(alice.state, bob.state)
 
 
 def test_sequential_mode_discloses_less() -> None:
@@ -366,6 +400,8 @@ def test_bad_arguments() -> None:
         Alice(run_of().alice, PARAMETERS, b"x" * 63, bytes)
     with pytest.raises(ValueError, match="power of two"):
         with_security(frame_bits=1000)
+    with pytest.raises(ValueError, match="at least 32768"):
+        with_security(correction="ldpc")
 
 
 def test_an_ended_session_says_nothing_more() -> None:

@@ -33,9 +33,12 @@ _Correctness = Annotated[float, typer.Option("--correctness", metavar="EPS", hel
 _Limit = Annotated[
     float, typer.Option("--epsilon-limit", metavar="EPS", help="Most all epsilons may add up to; alike.")
 ]
-_FrameBits = Annotated[int, typer.Option("--frame-bits", metavar="N", help="Bits a Cascade frame; alike.")]
+_FrameBits = Annotated[int, typer.Option("--frame-bits", metavar="N", help="Bits corrected as one frame; alike.")]
 _Sequential = Annotated[
     bool, typer.Option("--sequential", help="Fewer disclosed bits, thousands of round trips; alike at both ends.")
+]
+_Ldpc = Annotated[
+    bool, typer.Option("--ldpc", help="Correct by LDPC codes: a few messages, more disclosed; alike at both ends.")
 ]
 _Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the other end.")]
 _Silence = Annotated[float, typer.Option("--silence", metavar="SECONDS", help="Silence after which it is given up.")]
@@ -54,6 +57,7 @@ def session(  # noqa: PLR0913, PLR0917 - Typer reads one option from each parame
     epsilon_limit: _Limit = 1e-8,
     frame_bits: _FrameBits = 65_536,
     sequential: _Sequential = False,
+    ldpc: _Ldpc = False,
     wait: _Wait = 60.0,
     silence: _Silence = 120.0,
     output: OutputOption = Output.TABLE,
@@ -75,6 +79,7 @@ def session(  # noqa: PLR0913, PLR0917 - Typer reads one option from each parame
             "epsilon_limit": epsilon_limit,
             "frame_bits": frame_bits,
             "batched": not sequential,
+            "correction": "ldpc" if ldpc else "cascade",
         },
         authentication_octets=auth_octets,
         wait_s=wait,

@@ -11,7 +11,7 @@ the block, so that it can be discarded at Alice's. In every other case one end a
 
 import numpy as np
 
-from keystrand.qkd import session_cascade, sifting, toeplitz
+from keystrand.qkd import session_reconciliation, sifting, toeplitz
 from keystrand.qkd.authentication import KEY_OCTETS
 from keystrand.qkd.bb84_link import TEST
 from keystrand.qkd.detections import Marks, Received, Sent
@@ -22,7 +22,7 @@ from keystrand.qkd.session_account import (
     key_length,
     with_key,
 )
-from keystrand.qkd.session_cascade import Entropy, Reconciled, random_point
+from keystrand.qkd.session_code import Entropy
 from keystrand.qkd.session_messages import (
     MOST_DETECTIONS,
     Amplify,
@@ -41,6 +41,7 @@ from keystrand.qkd.session_messages import (
     unpack,
 )
 from keystrand.qkd.session_party import Party, Talk, running, whole
+from keystrand.qkd.session_reconciliation import Reconciled, random_point
 
 REFILL_BITS = 2 * 8 * KEY_OCTETS
 """Authentication key comes in such portions, half for each direction."""
@@ -67,7 +68,7 @@ class Alice(Party):
             return [Without(reason=reason)], lambda: self._without(reason)
         self.state = running("reconciliation")
         qber = min(sum(self._test_errors) / max(sum(self._test), 1), 0.5)
-        result, said_last = yield from session_cascade.alice(key.bits, self.parameters, qber, self._entropy)
+        result, said_last = yield from session_reconciliation.alice(key.bits, self.parameters, qber, self._entropy)
         errors = expect(KeyErrors, (yield said_last)).errors
         if len(errors) != self._kinds or any(e > n for e, n in zip(errors, self._key, strict=False)):
             raise ProtocolFault("there cannot be more errors than key bits")
@@ -152,7 +153,7 @@ class Bob(Party):
         self.state, self._may_end = running("reconciliation"), True
         plan = yield [counts]
         self._may_end = False
-        result, said_last = yield from _resumed(session_cascade.bob(key.bits, self.parameters), plan)
+        result, said_last = yield from _resumed(session_reconciliation.bob(key.bits, self.parameters), plan)
         wrong = result.bits ^ key.bits
         self._key_errors = whole(sifting.by_intensity(key.intensity, self._kinds, wrong))
         self._reconciled(result)
@@ -195,7 +196,7 @@ def random_bits(entropy: Entropy, count: int) -> Marks:
     return np.unpackbits(np.frombuffer(entropy(-(-count // 8)), dtype=np.uint8))[:count]
 
 
-def _resumed(talk: session_cascade.Talk, first: Message) -> session_cascade.Talk:
+def _resumed(talk: session_reconciliation.Talk, first: Message) -> session_reconciliation.Talk:
     """Continue `talk`, whose first answer is here already."""
     next(talk)
     said = talk.send(first)

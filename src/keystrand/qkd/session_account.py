@@ -1,6 +1,6 @@
 """What a session agrees on before it starts, and what it accounts for when it ends: key to the bit, and epsilon."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ from keystrand.qkd import finite_one_decoy, finite_two_decoys
 from keystrand.qkd.authentication import Ledger
 from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.finite import Counts, Epsilon, KeyLength, Security
+from keystrand.qkd.ldpc import MIN_FRAME_BITS
 
 
 class EpsilonExceeded(KeystrandError):
@@ -24,6 +25,8 @@ class SessionParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     A session makes one key block of all detections of a run: the statistics of a finite key only gain by size.
     `frames_in_flight` frames of `frame_bits` are corrected together; `batched` saves round trips, see `cascade_party`.
+    LDPC takes a handful of messages instead of hundreds, so less authentication key, discloses more, and calculates
+    longer: for small blocks and long ways.
     """
 
     link: Bb84Link
@@ -33,10 +36,13 @@ class SessionParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     frame_bits: Annotated[int, Meta(ge=16, le=2**20)] = 65_536
     frames_in_flight: Annotated[int, Meta(ge=1, le=1024)] = 64
     batched: bool = True
+    correction: Literal["cascade", "ldpc"] = "cascade"
 
     def __post_init__(self) -> None:
         if self.frame_bits & (self.frame_bits - 1):
             raise ValueError("frame_bits must be a power of two")
+        if self.correction == "ldpc" and self.frame_bits < MIN_FRAME_BITS:
+            raise ValueError(f"frame_bits must be at least {MIN_FRAME_BITS} with LDPC")
         if not self.security.per_key_bit and self.security.secrecy + self.security.correctness > self.epsilon_limit:
             raise ValueError("secrecy and correctness already exceed epsilon_limit")
 
@@ -82,7 +88,7 @@ class KeyLedger(Struct, frozen=True, kw_only=True):
     """Where the bits of the key basis went: sifted = disclosed + amplified away + final; final = refill + delivered.
 
     Disclosed are parities, tags (the frames' and the whole key's) and frames told in clear. A frame never counts for
-    more than the bits it holds. `dropped_bits` is 0: no bit is dropped, see `session_cascade`.
+    more than the bits it holds. `dropped_bits` is 0: no bit is dropped, see `session_reconciliation`.
     """
 
     sifted_bits: int

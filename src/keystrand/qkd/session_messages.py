@@ -73,14 +73,24 @@ class Plan(Struct, frozen=True, kw_only=True, tag="plan", forbid_unknown_fields=
     seed: Annotated[bytes, Meta(min_length=8, max_length=8)]
 
 
+class Syndromes(Struct, frozen=True, kw_only=True, tag="syndromes", forbid_unknown_fields=True):
+    """Alice: the fields of `ldpc.LdpcPlan`, and the syndromes of the next frames."""
+
+    plan: dict[str, int | float]
+    bits: _Packed
+
+
 class Queries(Struct, frozen=True, kw_only=True, tag="queries", forbid_unknown_fields=True):
-    """Bob: the parities he needs next, little-endian int32 of shape (m, 3): frame, pass, node."""
+    """Bob: the parities he needs next, little-endian int32 of shape (m, 3): frame, pass, node.
+
+    With LDPC the frames not decoded yet, of shape (k, 2): frame, round of reveals.
+    """
 
     asked: _Packed
 
 
 class Parities(Struct, frozen=True, kw_only=True, tag="parities", forbid_unknown_fields=True):
-    """Alice: one bit a query."""
+    """Alice: one bit a query; with LDPC the bits of each round asked for."""
 
     bits: _Packed
 
@@ -149,8 +159,8 @@ class Abort(Struct, frozen=True, kw_only=True, tag="abort", forbid_unknown_field
 
 
 Message = (
-    Hello | Announce | Reply | TestCounts | Plan | Queries | Parities | Ended | Tags | Verdict | Clear | KeyErrors
-    | Amplify | Confirmed | Deliver | Without | Abort
+    Hello | Announce | Reply | TestCounts | Plan | Syndromes | Queries | Parities | Ended | Tags | Verdict | Clear
+    | KeyErrors | Amplify | Confirmed | Deliver | Without | Abort
 )  # fmt: skip
 Kind = TypeVar("Kind", bound=Struct)
 

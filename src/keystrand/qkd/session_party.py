@@ -20,7 +20,7 @@ from keystrand.qkd.session_account import (
     key_length,
     with_key,
 )
-from keystrand.qkd.session_cascade import Entropy, Reconciled
+from keystrand.qkd.session_code import Entropy
 from keystrand.qkd.session_messages import (
     PROTOCOL_VERSION,
     Abort,
@@ -31,6 +31,7 @@ from keystrand.qkd.session_messages import (
     expect,
     pack,
 )
+from keystrand.qkd.session_reconciliation import Reconciled
 from keystrand.qkd.session_states import Aborted, Done, KeyOctets, NoKey, PeerAborted, PeerLost, Running, State
 from keystrand.qkd.session_wire import Wire, pool
 
@@ -92,7 +93,7 @@ class Party:
             said = step()
         except StopIteration as end:
             said, finish = end.value
-        except (KeystrandError, ValueError) as error:
+        except (KeystrandError, ValueError, msgspec.MsgspecError) as error:
             known = (
                 error if isinstance(error, KeystrandError) else ProtocolFault(f"what arrived makes no sense: {error}")
             )
