@@ -19,6 +19,7 @@ from keystrand.qkd.session_wire import FRAME_OCTETS
 WAIT_S, SILENCE_S = 10.0, 20.0
 LAST = len(talk(*ends())) - 1
 """Number of the last frame of a session, Alice's delivery."""
+Step = Callable[[str], None]
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -30,32 +31,36 @@ def free_port() -> int:
         return port
 
 
-async def at(party: Any, endpoint: Endpoint, silence_s: float = SILENCE_S) -> State:
+async def at(party: Any, endpoint: Endpoint, silence_s: float = SILENCE_S, on_step: Step | None = None) -> State:
     """Return how one end's session ended."""
     async with connection(endpoint, WAIT_S) as over:
-        return await converse(party, over, silence_s)
+        return await converse(party, over, silence_s, on_step)
 
 
-async def over_wire(wire: Wire, port: int, **given: Any) -> tuple[State, State]:
+async def over_wire(wire: Wire, port: int, on_step: Step | None, **given: Any) -> tuple[State, State]:
     """Return how both ends' sessions ended, Alice listening behind `wire`."""
     alice, bob = ends(**given)
     async with wire.running():
         return await asyncio.gather(
-            at(alice, Endpoint("127.0.0.1", port, listen=True)),
+            at(alice, Endpoint("127.0.0.1", port, listen=True), on_step=on_step),
             at(bob, Endpoint("127.0.0.1", wire.port, listen=False)),
         )
 
 
-def session(change: Change | None = None, delay_s: float = 0.0, **given: Any) -> tuple[Wire, State, State]:
+def session(
+    change: Change | None = None, delay_s: float = 0.0, on_step: Step | None = None, **given: Any
+) -> tuple[Wire, State, State]:
     """Return the wire, and how a session over it ended at both ends."""
     port = free_port()
     wire = Wire(port, change, delay_s)
-    return (wire, *asyncio.run(over_wire(wire, port, **given)))
+    return (wire, *asyncio.run(over_wire(wire, port, on_step, **given)))
 
 
 def test_two_ends_over_a_socket() -> None:
     """Equal keys; every frame was on the wire once."""
-    wire, alice, bob = session()
+    steps: list[str] = []
+    wire, alice, bob = session(on_step=steps.append)
+    assert steps == ["hello", "announcement", "test counts", "reconciliation", "confirmation"]
     assert isinstance(alice, Done)
     assert isinstance(bob, Done)
     assert alice.key == bob.key

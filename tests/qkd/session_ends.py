@@ -20,7 +20,7 @@ LINK = Bb84Link(
     receiver=Receiver(efficiency=0.5, dark_count_ratio=1e-6, misalignment=0.01, key_basis_ratio=0.7),
     channel_loss_db=1.0,
 )
-PULSES = 600_000
+PULSES = 800_000
 PARAMETERS = SessionParameters(
     link=LINK,
     pulses=PULSES,

@@ -58,6 +58,9 @@ def endpoint(listen: str, connect: str) -> Endpoint:
 def run_session(request: SessionRequest, say: Say) -> SessionResult:
     """Run one end to its end, and write the key file where there is key.
 
+    A record makes one key: a second session on it would disclose more of the same bits. Nothing here enforces that,
+    since records are of simulated photons.
+
     Raises `InvalidInput` for files and options, `PeerUnavailable` and its kind where the session was aborted.
     """
     qkd_key_files.check_new(request.out)
@@ -109,17 +112,19 @@ async def _session(request: SessionRequest, parameters: SessionParameters, recor
     say(f"{'listening at' if request.endpoint.listen else 'connecting to'} {where}")
     async with connection(request.endpoint, request.wait_s) as over:
         say(f"{request.end}: {record.slot.size} detections, connected")
-        return await _talk(request, parameters, record, over)
+        return await _talk(request, parameters, record, over, say)
 
 
-async def _talk(request: SessionRequest, parameters: SessionParameters, record: Any, over: Connection) -> State:
+async def _talk(
+    request: SessionRequest, parameters: SessionParameters, record: Any, over: Connection, say: Say
+) -> State:
     end = Alice if request.end == "alice" else Bob
     key = qkd_key_files.take_authentication(request.authentication, request.authentication_octets)
     try:
         party = end(record, parameters, key, secrets.token_bytes)
     except ValueError as error:
         raise InvalidInput(str(error), hint="shorten the run with 'keystrand qkd simulate'") from error
-    return await converse(party, over, request.silence_s)
+    return await converse(party, over, request.silence_s, lambda step: say(f"{request.end}: {step}"))
 
 
 def _settled(request: SessionRequest, ended: State) -> SessionResult:

@@ -5,7 +5,7 @@ within `silence_s` counts as silence, however slowly it drips.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, Protocol
 
@@ -72,11 +72,19 @@ async def connection(endpoint: Endpoint, wait_s: float) -> AsyncIterator[Connect
                 await made.writer.wait_closed()
 
 
-async def converse(party: Party, over: Connection, silence_s: float = SILENCE_S) -> State:
-    """Let `party` talk until its session is over, and return how it ended. Every fault of the channel is a state."""
+async def converse(
+    party: Party, over: Connection, silence_s: float = SILENCE_S, on_step: Callable[[str], None] | None = None
+) -> State:
+    """Let `party` talk until its session is over, and return how it ended. Every fault of the channel is a state.
+
+    `on_step` is told what the session waits for, whenever that changes.
+    """
+    step = ""
     try:
         await _send(over.writer, party.start(), silence_s)
         while isinstance(party.state, Running):
+            if on_step is not None and party.state.step != step:
+                on_step(step := party.state.step)
             async with asyncio.timeout(silence_s):
                 frame = await _frame(over.reader)
             await _send(over.writer, party.receive(frame), silence_s)
