@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.qkd.session_ends import KEY, PARAMETERS, ends, run_of, talk, with_security
+from tests.qkd.session_ends import KEY, PARAMETERS, balances, ends, known, no_key, run_of, talk, with_security
 
 from keystrand.qkd import (
     cascade,
@@ -20,13 +20,12 @@ from keystrand.qkd import (
     session_reconciliation,
 )
 from keystrand.qkd.authentication import MessageRefused
-from keystrand.qkd.bb84_link import KEY as KEY_BASIS
-from keystrand.qkd.bb84_link import TEST, Bb84Link, Receiver, Transmitter
+from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.detections import Received, Run, Sent
-from keystrand.qkd.finite import Counts, Security
-from keystrand.qkd.response import DOUBLE, honest
+from keystrand.qkd.finite import Security
+from keystrand.qkd.response import honest
 from keystrand.qkd.session import Alice
-from keystrand.qkd.session_account import Account, EpsilonExceeded, SessionParameters, differing, epsilon_budget
+from keystrand.qkd.session_account import EpsilonExceeded, SessionParameters, differing, epsilon_budget
 from keystrand.qkd.session_states import Aborted, Done, NoKey, PeerAborted, PeerLost, Running
 from keystrand.qkd.session_wire import FRAME_OCTETS
 
@@ -37,40 +36,6 @@ TWO_DECOYS = Bb84Link(
     receiver=Receiver(efficiency=0.5, dark_count_ratio=1e-6, misalignment=0.01, key_basis_ratio=0.7),
     channel_loss_db=1.0,
 )
-
-
-def no_key(*states: object) -> bool:
-    """Return whether every end was aborted and none holds a key."""
-    return all(isinstance(state, Aborted) for state in states)
-
-
-def balances(account: Account, authentication_octets: int) -> bool:
-    """Return whether every bit of key and of authentication key is accounted for."""
-    key, spent = account.ledger, account.authentication
-    return (
-        key.sifted_bits == key.parity_bits + key.tag_bits + key.told_bits + key.shrink_bits + key.final_bits
-        and key.final_bits == key.refill_bits + key.delivered_bits
-        and min(msgspec.structs.astuple(key)) >= 0
-        and spent.put_in_bits == spent.spent_bits + spent.discarded_bits + spent.left_bits == 8 * len(KEY)
-        and 8 * authentication_octets == spent.left_bits + key.refill_bits
-    )
-
-
-def known(run: Run, coins_seed: int = 2) -> Counts:
-    """Return the counts as somebody sees them who has both records, and Bob's coins for double clicks."""
-    sent, received = run.alice, run.bob
-    double = received.outcome == DOUBLE
-    coins = np.unpackbits(np.frombuffer(np.random.default_rng(coins_seed).bytes(-(-int(double.sum()) // 8)), np.uint8))
-    bits = received.outcome.copy()
-    bits[double] = coins[: double.sum()]
-    kinds = range(run.sent_pulses.shape[0])
-
-    def count(basis: int, *, wrong: bool) -> Any:
-        chosen = (sent.basis == basis) & (received.basis == basis)
-        chosen &= (bits != sent.bit) if wrong else True
-        return np.array([np.sum(chosen & (sent.intensity == k)) for k in kinds], dtype=np.float64)
-
-    return Counts(*(count(basis, wrong=wrong) for basis in (KEY_BASIS, TEST) for wrong in (False, True)))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
