@@ -164,3 +164,25 @@ def test_bound_grows_with_the_message() -> None:
     """An empty message in its header of 25 octets takes two blocks; a megabyte stays below 2^-80."""
     assert forgery_bound(0) == 16 / 2**106
     assert forgery_bound(2**20) < 2**-80
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_unused_key_is_withdrawn_alike(forth: int, back: int) -> None:
+    """After equal use both ends withdraw the same unused key, which serves another session; the ledger balances."""
+    one, two = ends()
+    for _ in range(forth):
+        two.open(one.seal(b"x"))
+    for _ in range(back):
+        one.open(two.seal(b"x"))
+    left = one.withdraw()
+    assert left == two.withdraw()
+    assert len(left) == 64 * (8 - max(forth, back))
+    for end in (one, two):
+        assert balances(end)
+        assert end.ledger().left_bits == 0
+        assert end.ledger().put_in_bits == 8 * (len(KEY) - len(left))
+        with pytest.raises(MessageRefused):
+            end.withdraw()
+    if left:
+        one, two = ends(left)
+        assert two.open(one.seal(b"again")) == b"again"

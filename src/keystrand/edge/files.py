@@ -44,7 +44,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, alone: bool =
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if temporary:
             shred(Path(temporary))
@@ -86,7 +86,8 @@ def open_for_append(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -127,6 +127,19 @@ class AuthenticationPool:
         self.closed = True
         self._discarded += self._sending.discard() + self._receiving.discard()
 
+    def withdraw(self) -> bytes:
+        """Close the pool and return the key that was never used, as `put` takes it: equal at both ends after equal use.
+
+        What one direction has left beyond the other is discarded. The key is no longer among what was put in.
+        """
+        self._refuse_if_closed()
+        forth, back = (self._sending, self._receiving) if self._initiator else (self._receiving, self._sending)
+        both = min(len(forth), len(back))
+        taken = [[bytes(keys.take()) for _ in range(both)] for keys in (forth, back)]
+        self._put_in -= 2 * both
+        self.close()
+        return b"".join(taken[0] + taken[1])
+
     def ledger(self) -> Ledger:
         """Return the account of all key that was ever put in."""
         bits = 8 * KEY_OCTETS
