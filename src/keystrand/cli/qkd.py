@@ -9,6 +9,7 @@ from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
 from keystrand.cli.qkd_attacks import attacks, signs
 from keystrand.cli.qkd_optimise import optimise
 from keystrand.cli.qkd_repeater import repeater
+from keystrand.cli.qkd_session import session
 from keystrand.cli.qkd_simulate import simulate
 from keystrand.cli.qkd_validate import validate
 
@@ -156,3 +157,4 @@ app.command()(validate)
 app.command()(optimise)
 app.command()(repeater)
 app.command()(simulate)
+app.command()(session)

@@ -19,9 +19,11 @@ from keystrand.qkd.session_messages import (
 )
 
 
-def alice(frames: Bits, qber: float, entropy: Entropy, pending: list[Message]) -> AliceTalk:
+def alice(
+    frames: Bits, qber: float, parameters: SessionParameters, entropy: Entropy, pending: list[Message]
+) -> AliceTalk:
     """Say `pending` and the plan, then answer until Bob asks no more. The plan's seed is drawn here, after the run."""
-    plan = plan_for(qber, frames.shape[1], int.from_bytes(entropy(8), "big"))
+    plan = plan_for(qber, frames.shape[1], int.from_bytes(entropy(8), "big"), batched=parameters.batched)
     party, rounds = cascade_party.Alice(plan, frames), 0
     message = yield [*pending, _said(plan)]
     while isinstance(message, Queries):

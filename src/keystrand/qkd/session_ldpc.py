@@ -26,9 +26,11 @@ MOST_QBER = 0.11
 """Above it no key is made by any code, and no plan needs to hold."""
 
 
-def alice(frames: Bits, qber: float, entropy: Entropy, pending: list[Message]) -> AliceTalk:
+def alice(
+    frames: Bits, qber: float, parameters: SessionParameters, entropy: Entropy, pending: list[Message]
+) -> AliceTalk:
     """Say `pending`, plan and syndromes, then reveal until Bob asks no more. The fill of punctured places is drawn."""
-    plan = plan_for(min(qber, MOST_QBER), frames.shape[1])
+    plan = plan_for(min(qber, MOST_QBER), parameters.frame_bits)
     count = len(frames) * plan.punctured_bits
     fill = np.unpackbits(np.frombuffer(entropy(math.ceil(count / 8)), dtype=np.uint8))[:count]
     party, rounds = ldpc_party.Alice(plan, frames, fill.reshape(len(frames), -1)), 0

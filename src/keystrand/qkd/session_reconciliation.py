@@ -81,7 +81,8 @@ def alice(bits: Bits, parameters: SessionParameters, qber: float, entropy: Entro
     """Yield Alice's messages; the result holds her own bits. `qber` is what is expected, from the test basis."""
     told, pending = _Told(bits.size, parameters.frame_bits), list[Message]()
     for frames in _groups(bits, parameters):
-        party, counted, rounds, message = yield from _ALICE[parameters.correction](frames, qber, entropy, pending)
+        talk = _ALICE[parameters.correction](frames, qber, parameters, entropy, pending)
+        party, counted, rounds, message = yield from talk
         told.rounds += rounds
         if expect(Ended, message).parity_bits != counted:
             raise ProtocolFault("the ends do not agree on how many bits were disclosed")
