@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.edge.store.postgres import PostgresServer, running_server
 
 from keystrand.edge.devices.twin_source import SourceEnd, TwinSource

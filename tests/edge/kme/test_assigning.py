@@ -1,14 +1,10 @@
 """The slave's side of the contract: what it assigns, what it refuses whoever asks, and what it hears of later."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.two_kmes import RETENTION_S, WAIT_S, Kme, Network, in_loop, peer, running, until
 
 from keystrand.edge.kme import assigning, entity

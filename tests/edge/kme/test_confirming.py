@@ -1,7 +1,6 @@
 """Key confirmation and the one-time pad: what passes is the same, and what confirms it is never handed out."""
 
 import hashlib
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import LABEL, Network, add_block, in_loop, peer, running, until
 

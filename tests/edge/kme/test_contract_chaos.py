@@ -2,13 +2,9 @@
 
 import asyncio
 import random
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Kme, Network, in_loop, running
 

@@ -1,14 +1,10 @@
 """The work of a link and of a KME goes on: one damaged block, or a moment's fault, ends nothing in silence."""
 
 import asyncio
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.two_kmes import Kme, add_block, in_loop, running, until
 
 from keystrand.crypto.secret import Secret

@@ -1,13 +1,9 @@
 """The master's side of the contract over a wire that loses, delays and repeats: real stores at both ends."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import WAIT_S, Kme, Network, in_loop, running, until
 

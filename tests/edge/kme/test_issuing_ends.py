@@ -1,14 +1,10 @@
 """Orders under way while a KME stops or a block ends: what was committed stays, and nothing else was ever there."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.two_kmes import LIFE_S, Kme, Network, in_loop, running, until
 
 from keystrand.edge.kme.messages import ASSIGN_URL

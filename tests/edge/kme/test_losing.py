@@ -4,15 +4,11 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.two_kmes import Kme, add_block, in_loop, running, until
 
 from keystrand.crypto.secret import Secret

@@ -1,13 +1,9 @@
 """One key for SAEs at several KMEs: the same everywhere, or void everywhere, and no pad twice."""
 
 import base64
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Network, in_loop, running
 

@@ -1,14 +1,10 @@
 """One key for SAEs at several KMEs costs its bytes before any KME is asked, and holds no link up."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault
 from tests.edge.kme.two_kmes import Network, in_loop, running, until
 

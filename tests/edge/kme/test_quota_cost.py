@@ -3,16 +3,12 @@
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.kme.faulty_wire import Fault, Wire
 from tests.edge.kme.two_kmes import Kme, Network, in_loop, running
 

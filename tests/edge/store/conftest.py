@@ -1,13 +1,9 @@
 """The same store on both back-ends: SQLite in a folder, PostgreSQL on a server of the tests' own."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.store.place import Clock, Place, PostgresPlace, SqlitePlace
 from tests.edge.store.postgres import PostgresServer, running_server
 

@@ -1,15 +1,10 @@
 """What the store does by itself: it outlives a moment's fault of the keyring, and never ends in silence."""
 
 import asyncio
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
-
 from tests.edge.store.place import Clock, Place, holding, in_loop, opened, write
 
 from keystrand.edge.store.audit_segment import segments
