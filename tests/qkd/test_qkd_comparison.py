@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystrand.qkd import decoy
+from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.comparison import AVALANCHE, HARDWARE, NANOWIRE, curves, decoy_link, limits
 from keystrand.qkd.decoy import Values
+from keystrand.qkd.optimised_setting import optimise
+from keystrand.qkd.planned_key import Block
 
 LOSS = np.linspace(0.6, 80.0, 160)
 
@@ -54,7 +57,7 @@ def test_the_best_intensity_is_no_worse_than_any_other(loss: float, intensity: f
 def test_better_detectors_reach_farther() -> None:
     """For every discrete protocol."""
     near, far = by_id("avalanche"), by_id("nanowire")
-    for name in ("bb84", "bbm92", "e91", "mdi", "twin-field"):
+    for name in ("bb84", "bb84-finite", "bbm92", "e91", "mdi", "twin-field"):
         assert np.count_nonzero(far[name]) > np.count_nonzero(near[name])
 
 
@@ -63,3 +66,20 @@ def test_losses_without_a_curve(loss: object) -> None:
     """A single number is no list, and no channel is without loss."""
     with pytest.raises(ValueError, match="decibels above 0"):
         curves(AVALANCHE, loss)  # type: ignore[arg-type]  # what a caller must not give
+
+
+def test_finite_blocks_cost_key_and_reach() -> None:
+    """Never above endless keys, and within a few per cent of what an optimiser finds."""
+    made = by_id("nanowire")
+    assert np.all(made["bb84-finite"] <= made["bb84"])
+    assert np.count_nonzero(made["bb84-finite"]) < np.count_nonzero(made["bb84"])
+    receiver = Receiver(
+        efficiency=NANOWIRE.receiver_efficiency,
+        dark_count_ratio=NANOWIRE.dark_count_ratio,
+        misalignment=NANOWIRE.misalignment,
+    )
+    sender = Transmitter(pulse_rate_hz=1e9, intensities=(0.5, 0.1, 0.0), probabilities=(0.7, 0.2, 0.1))
+    link = Bb84Link(transmitter=sender, receiver=receiver, channel_loss_db=20.0)
+    best = optimise(link, Block(block_bits=1e7, correction_efficiency=NANOWIRE.correction_efficiency)).after
+    found = by_id("nanowire", np.array([20.0]))["bb84-finite"][0]
+    assert 0.9 * float(best.bits_per_pulse) < found <= float(best.bits_per_pulse) * 1.001

@@ -5,6 +5,7 @@ ends at once and count as one. Bounds are per optical mode; entangled pairs and 
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import msgspec
@@ -20,11 +21,15 @@ from keystrand.qkd import (
     measurement_device_independent,
     twin_field,
 )
+from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.bounds import single_repeater_bound
 from keystrand.qkd.continuous_variables import ContinuousVariableParameters
 from keystrand.qkd.decoy import Values, repeaterless_bound
 from keystrand.qkd.entangled_pairs import EntangledPairParameters
 from keystrand.qkd.measurement_device_independent import MdiParameters
+from keystrand.qkd.planned_key import MODEL as FINITE_MODEL
+from keystrand.qkd.planned_key import SOURCE as FINITE_SOURCE
+from keystrand.qkd.planned_key import Block, Setting, planned
 from keystrand.qkd.twin_field import TwinFieldParameters
 
 
@@ -74,6 +79,8 @@ COHERENT = ContinuousVariableParameters(
     detection="heterodyne",
 )
 """Assumed hardware of the continuous-variable curves: no photon counting, so nothing of `Hardware` is in it."""
+BLOCK_BITS = 1e7
+"""Sifted bits behind each key of the finite decoy-state curve."""
 CV_SYMBOLS = 1e9
 """Symbols behind the finite continuous-variable curve."""
 
@@ -113,6 +120,7 @@ def curves(hardware: Hardware, loss_db: ArrayLike) -> tuple[Curve, ...]:
         raise ValueError("losses must be a filled list of decibels above 0")
     return (
         _decoy(hardware, loss),
+        _finite(hardware, loss),
         *_pairs(hardware, loss),
         _mdi(hardware, loss),
         _twin(hardware, loss),
@@ -140,6 +148,32 @@ def _decoy(hardware: Hardware, loss: Values) -> Curve:
     link = decoy_link(hardware)
     made = _best(lambda mu: decoy.secret_fraction(link, loss, signal=mu), np.linspace(0.06, 1.2, 115))
     return Curve("bb84", "decoy-state BB84", decoy.MODEL, decoy.SOURCE, "signal intensity", 1, made)
+
+
+def _finite(hardware: Hardware, loss: Values) -> Curve:
+    """Return decoy-state BB84 in blocks, at the best of a grid of settings: some per cent below the very best."""
+    setting = _settings()
+    rate_hz = hardware.pulse_rate_hz
+    sent = Transmitter(pulse_rate_hz=rate_hz, intensities=(0.5, 0.1, 0.0), probabilities=(0.8, 0.1, 0.1))
+    receiver = Receiver(
+        efficiency=hardware.receiver_efficiency,
+        dark_count_ratio=hardware.dark_count_ratio,
+        misalignment=hardware.misalignment,
+    )
+    link = Bb84Link(transmitter=sent, receiver=receiver, channel_loss_db=10.0)
+    block = Block(block_bits=BLOCK_BITS, correction_efficiency=hardware.correction_efficiency)
+    made = np.max(planned(link, block, loss, setting).bits_per_pulse, axis=0)
+    name = f"decoy-state BB84, {BLOCK_BITS / 1e6:g} million bits"
+    return Curve("bb84-finite", name, FINITE_MODEL, FINITE_SOURCE[3], "intensities, their shares, bases", 1, made)
+
+
+def _settings() -> Setting:
+    """Return a grid of settings on a first axis, to be broadcast with losses on the second."""
+    choices = list(product((0.25, 0.4, 0.55), (0.1, 0.2), (0.3, 0.6), (0.6, 0.8, 0.93)))
+    intensities = np.array([[mu, max(mu * weak, 0.03), 0.0] for mu, weak, _, _ in choices])
+    shares = np.array([[signal, (1 - signal) * 0.7, (1 - signal) * 0.3] for _, _, signal, _ in choices])
+    bases = np.array([[basis] for *_, basis in choices])
+    return Setting(intensities[:, None], shares[:, None], bases, bases)
 
 
 def _pairs(hardware: Hardware, loss: Values) -> tuple[Curve, Curve]:
