@@ -169,7 +169,7 @@ def _finite(hardware: Hardware, loss: Values) -> Curve:
 
 def _settings() -> Setting:
     """Return a grid of settings on a first axis, to be broadcast with losses on the second."""
-    choices = list(product((0.25, 0.4, 0.55), (0.1, 0.2), (0.3, 0.6), (0.6, 0.8, 0.93)))
+    choices = list(product((0.35, 0.5), (0.25, 0.5), (0.3, 0.55), (0.6, 0.8, 0.88)))
     intensities = np.array([[mu, max(mu * weak, 0.03), 0.0] for mu, weak, _, _ in choices])
     shares = np.array([[signal, (1 - signal) * 0.7, (1 - signal) * 0.3] for _, _, signal, _ in choices])
     bases = np.array([[basis] for *_, basis in choices])
