@@ -79,8 +79,8 @@ def test_the_same_seed_gives_the_same_records(tmp_path: Path) -> None:
         ("misalignment = 0.01", "misalignment = 0.9", "receiver.misalignment", 15),
         ("efficiency = 0.2", "eficiency = 0.2", "receiver.eficiency", 13),
         ("channel_loss_db = 10.6", "channel_loss_db = nan", "channel_loss_db", 3),
-        ("[0.5, 0.1, 0.001]", "[0.1, 0.5, 0.001]", "transmitter", 6),
-        ("[0.7, 0.2, 0.1]", "[0.7, 0.2, 0.2]", "transmitter", 6),
+        ("[0.41, 0.22, 0.001]", "[0.22, 0.41, 0.001]", "transmitter", 6),
+        ("[0.26, 0.54, 0.2]", "[0.26, 0.54, 0.3]", "transmitter", 6),
     ],
 )
 def test_a_link_that_cannot_be_is_named_by_line_and_field(
