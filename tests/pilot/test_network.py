@@ -103,7 +103,7 @@ def test_a_slow_fault_is_followed_in_pieces() -> None:
     loss = np.array([state.link.channel_loss_db for state in told.states[0]])[told.links[0].steps]
     minutes = np.arange(1440) + 0.5
     expected = 8.0 + 3.0 * np.clip((minutes - 60) / 60, 0, 1) * (minutes < 300)
-    assert np.max(np.abs(loss - expected)) <= 3.0 / 30
+    assert np.max(np.abs(loss - expected)) <= 3.0 / 20
     assert loss[0] == 8.0
     assert loss[200] == 11.0
     assert loss[-1] == 8.0

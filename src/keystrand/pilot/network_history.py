@@ -29,7 +29,7 @@ from keystrand.qkd.faults import (
 )
 
 _Span = tuple[float, float]
-PIECES = 30
+PIECES = 20
 """Into so many pieces a slow beginning or end of a fault is cut."""
 AGEING_S = 86_400.0
 """Connectors age by the day."""
@@ -89,9 +89,11 @@ def _link_history(
     changes = [one for one in faults if not isinstance(one, _STOPS)]
     states, conditions = [LinkState(healthy)], [Condition(healthy)]
     index = np.zeros(edges.size - 1, np.int32)
+    spans = np.array([_span(one) for one in changes]).reshape(-1, 2)
     for first, last in pairwise(_pieces(changes, attacks, edges)):
         middle = float(edges[first] + edges[last]) / 2
-        state = link_at(healthy, changes, middle)
+        there = np.flatnonzero((spans[:, 0] <= middle) & (middle < spans[:, 1]))
+        state = link_at(healthy, [changes[n] for n in there], middle)
         present = [one for one in attacks if _lasting(one)[0] <= middle < _lasting(one)[1]]
         if present or state != states[0]:
             index[first:last] = len(states)
