@@ -203,3 +203,13 @@ def test_calibrate_options_out_of_range(typed: Typed, tmp_path: Path) -> None:
     assert typed("qkd", "calibrate", str(DEVICE), path, "--hold-out", "1").code == 2
     assert typed("qkd", "calibrate", str(DEVICE), path, "--predict-db", "-3").code == 2
     assert typed("qkd", "calibrate", str(DEVICE), str(tmp_path / "none")).code == 2
+
+
+def test_budget_and_the_sum_of_a_block_are_drawn(typed: Typed, tmp_path: Path) -> None:
+    """Each segment with its loss against the reach; each deduction of a block."""
+    budget, block = tmp_path / "b.svg", tmp_path / "o.svg"
+    assert typed("qkd", "budget", str(ESTATE), "--plot", str(budget)).code == 0
+    assert "out of reach" in budget.read_text()
+    link = DEVICE.parent / "planned-link.toml"
+    assert typed("qkd", "optimise", str(link), "--plot", str(block)).code == 0
+    assert all(words in block.read_text() for words in ("single photons", "phase errors", "secret key"))

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from keystrand.edge.toml_files import read_text
+from keystrand.formats.charts_bars import Bar, bar_chart
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
 from keystrand.qkd.bb84_link import Bb84Link
@@ -53,6 +54,35 @@ def value(link: PlannedLink, found: Optimised) -> Row:
         "limited_by": limited_by(found.link, link.block),
         "limits": [one._asdict() for one in limits(found.link, link.block)],
     }
+
+
+def waterfall(found: Optimised) -> str:
+    """Return as an SVG file where the bits of a block go at the best setting, from single photons to secret key."""
+    made, left = found.after.sum, 0.0
+    bars: list[Bar] = []
+    for name, gain in (("vacuum clicks", made.vacuum_bits), ("single photons", made.single_photon_bits)):
+        bars.append(Bar(name, left, left + float(gain), f"+{float(gain):,.0f}"))
+        left += float(gain)
+    costs = (
+        ("phase errors", made.phase_error_bits),
+        ("error correction", made.leak_bits),
+        ("verification", made.verification_bits),
+        ("security parameter", made.privacy_bits),
+        ("authentication", max(float(made.length_bits) - float(found.after.secret_bits), 0.0)),
+    )
+    for name, cost in costs:
+        bits = float(cost)
+        taken = min(bits, left)
+        bars.append(Bar(name, left - taken, left, f"-{bits:,.0f}", "taken"))
+        left -= taken
+    bars.append(Bar("secret key", 0.0, float(found.after.secret_bits), f"{float(found.after.secret_bits):,.0f}"))
+    seconds = float(found.after.block_s)
+    return bar_chart(
+        bars,
+        title="Where the bits of a block go, at the best setting",
+        axis="Bits of the key's basis",
+        notes=(f"A plan with expected counts, not a measurement; a block takes {seconds:.3g} s.",),
+    )
 
 
 def _told(link: Bb84Link, made: Planned) -> Row:

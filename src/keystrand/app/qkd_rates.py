@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from keystrand.app.estate import OpenEstate
+from keystrand.formats.charts_bars import Bar, bar_chart
 from keystrand.formats.charts_curves import Line, curve_chart
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Segment
@@ -197,6 +198,29 @@ def _budget_row(segment: Segment, sites: dict[str, Any], reach: float) -> dict[s
         "model": decoy.MODEL,
         "hardware": PLANNING_1GHZ.name,
     }
+
+
+def budget_chart(rows: list[dict[str, Any]]) -> str:
+    """Return the budget as an SVG file: the loss of each segment's worst span, against the reach of the hardware."""
+    bars = [
+        Bar(
+            row["segment"],
+            0.0,
+            row["loss_db"],
+            f"{row['loss_db']:.1f} dB {row['loss_basis']}, "
+            + (f"{row['to_spare_db']:.1f} to spare" if row["to_spare_db"] > 0 else "out of reach"),
+            "good" if row["to_spare_db"] > 0 else "bad",
+        )
+        for row in rows
+    ]
+    reach = rows[0]["reach_db"] if rows else 0.0
+    return bar_chart(
+        bars,
+        title="Loss budget of the worst span of each segment",
+        axis="Loss, dB",
+        limit=(reach, f"reach {reach:.1f} dB"),
+        notes=(f"Reach by a model with assumed hardware: {PLANNING_1GHZ.name}. An assumed loss wants a measurement.",),
+    )
 
 
 def reach_db(link: LinkParameters) -> float:

@@ -24,6 +24,7 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the result on stdout.")]
 EstateArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds estate.toml.")]
 OutOption = Annotated[Path, typer.Option("--out", metavar="OUT", help="Folder of the run's documents.")]
+PlotOption = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, or .png.")]
 AsOfOption = Annotated[
     str, typer.Option("--as-of", metavar="DATE", help="Day to judge for, YYYY-MM-DD.  [default: today]")
 ]
@@ -117,3 +118,11 @@ def day(text: str) -> Any:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InvalidInput(f"--as-of {text!r} is not a date", hint="write it as YYYY-MM-DD") from error
+
+
+def draw(path: Path, svg: str) -> None:
+    """Write a chart to the file that `--plot` named, and say so."""
+    from keystrand.edge.pictures import write_chart
+
+    write_chart(path, svg)
+    say(f"wrote {path}")

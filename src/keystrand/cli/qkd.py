@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keystrand.cli.output import EstateArgument, Output, OutputOption, emit, say
+from keystrand.cli.output import EstateArgument, Output, OutputOption, PlotOption, draw, emit, say
 from keystrand.cli.qkd_attacks import attacks, signs
 from keystrand.cli.qkd_optimise import optimise
 from keystrand.cli.qkd_repeater import repeater
@@ -30,7 +30,7 @@ def compare(
     db_per_km: _Attenuation = 0.2,
     connectors: _Connectors = 2,
     hardware: _Hardware = "nanowire",
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .svg, or .png.")] = None,
+    plot: PlotOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare all protocols over distance with what no protocol can exceed: secret bits a pulse, modelled."""
@@ -43,10 +43,7 @@ def compare(
     )
     value = qkd_rates.compare_value(span, path, made)
     if plot is not None:
-        from keystrand.edge.pictures import write_chart
-
-        write_chart(plot, qkd_rates.compare_chart(span, path, made))
-        say(f"wrote {plot}")
+        draw(plot, qkd_rates.compare_chart(span, path, made))
     emit(output, _short(value["rows"]) if output is Output.TABLE else value["rows"], value=value)
     say(f"models, not measurements, with {made.name} ({made.source})")
 
@@ -97,6 +94,7 @@ def rate(
 def budget(
     folder: EstateArgument = Path(),
     segment: Annotated[str, typer.Option("--segment", metavar="ID", help="Only this segment.  [default: all]")] = "",
+    plot: PlotOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the loss budget of the estate's segments: what is lost, what is to spare, what limits each link."""
@@ -104,6 +102,8 @@ def budget(
     from keystrand.app.estate import open_estate
 
     rows = qkd_rates.budget_rows(open_estate(folder), segment)
+    if plot is not None:
+        draw(plot, qkd_rates.budget_chart(rows))
     brief = ("segment", "length_km", "loss_db", "loss_basis", "to_spare_db", "qber", "bits_per_s", "demand_bits_per_s",
              "covers_demand", "limited_by")  # fmt: skip
     emit(output, _short([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows)

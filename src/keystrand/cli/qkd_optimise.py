@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keystrand.cli.output import Output, OutputOption, emit, say
+from keystrand.cli.output import Output, OutputOption, PlotOption, draw, emit, say
 
 
 def optimise(
@@ -13,6 +13,7 @@ def optimise(
     loss_db: Annotated[
         float | None, typer.Option("--loss-db", metavar="DB", help="Loss of the channel.  [default: the file's]")
     ] = None,
+    plot: PlotOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Find the intensities, probabilities and basis ratio with most key in finite blocks, and what limits the link."""
@@ -20,6 +21,8 @@ def optimise(
 
     link = qkd_optimise.open_link(file, loss_db)
     found = qkd_optimise.best(link)
+    if plot is not None:
+        draw(plot, qkd_optimise.waterfall(found))
     rows, value = qkd_optimise.rows(link, found), qkd_optimise.value(link, found)
     emit(output, [_brief(row) for row in rows] if output is Output.TABLE else rows, value=value)
     for limit in value["limits"]:
