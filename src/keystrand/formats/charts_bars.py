@@ -1,4 +1,4 @@
-"""Bars with their words in a column beside them, as an SVG file of its own: losses against a reach, a sum that shrinks to its rest."""
+"""Bars with their words in a column, as an SVG file of its own: losses against a reach, a sum and its deductions."""
 
 from collections.abc import Sequence
 from html import escape
