@@ -34,8 +34,9 @@ class IntensityCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class LinkTelemetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One report on a link, of the `interval_s` that ends at `at_s` (seconds from the start of the series).
 
-    `up` is what the device says of itself. `double_click_ratio` is of all clicks, `ones_ratio` the share of 1 among
-    Bob's sifted bits; `receiver_current_a` the mean current of the detectors.
+    `up` is what the device says of itself. `sifted_rate_bits_per_s` is of the basis of the key, as `qber` is.
+    `double_click_ratio` is of all clicks, `ones_ratio` the share of 1 among Bob's sifted bits; `receiver_current_a` the
+    mean current of the detectors.
     """
 
     link: Annotated[str, Meta(min_length=1, max_length=200)]

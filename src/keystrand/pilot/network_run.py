@@ -15,6 +15,7 @@ from keystrand.pilot.key_flow import Flow, Route, flow, routes
 from keystrand.pilot.link_blocks import Blocks, block_steps, blocks
 from keystrand.pilot.network import Demand, Network
 from keystrand.pilot.network_history import NetworkHistory, history
+from keystrand.qkd.bb84_link import Transmitter
 
 
 class NetworkRun(NamedTuple):
@@ -163,17 +164,13 @@ def _between(network: Network, demand: Demand, route: Route) -> tuple[str, ...]:
 def telemetry(made: NetworkRun, n: int) -> Iterator[LinkTelemetry]:
     """Yield what link `n` reports, one report a block, as a real device would: nothing that it could not know."""
     link, one, told, states = made.network.link[n], made.blocks[n], made.history.links[n], made.history.states[n]
-    size = block_steps(told.step_s, made.network.device_of(link).distillation)
-    intensities = made.network.device_of(link).transmitter.intensities
-    shares = np.array(made.network.device_of(link).transmitter.probabilities)
-    interval_s = size * told.step_s
-    warm = np.array([state.temperature_c for state in states])[told.steps[: one.at_s.size * size].reshape(-1, size)]
-    loss = np.array([state.link.channel_loss_db for state in states])[
-        told.steps[: one.at_s.size * size].reshape(-1, size)
-    ]
+    device = made.network.device_of(link)
+    size = block_steps(told.step_s, device.distillation)
+    interval_s, of_block = size * told.step_s, told.steps[: one.at_s.size * size].reshape(-1, size)
+    warm = np.array([state.temperature_c for state in states])[of_block].mean(axis=1)
+    loss = np.array([state.link.channel_loss_db for state in states])[of_block].mean(axis=1)
     qbers, tests = one.qber, one.test_qber
     for at in range(one.at_s.size):
-        counts = np.stack([x[at] for x in one.counts], axis=1).round().astype(int)
         up = bool(one.pulses[at] > 0)
         yield LinkTelemetry(
             link=link.id,
@@ -184,24 +181,23 @@ def telemetry(made: NetworkRun, n: int) -> Iterator[LinkTelemetry]:
             sifted_rate_bits_per_s=float(one.counts.key[at].sum()) / interval_s,
             qber=_known(qbers[at]),
             test_qber=_known(tests[at]),
-            channel_loss_db=float(loss[at].mean()) if up else None,
-            counts=tuple(
-                IntensityCounts(
-                    intensity=mu,
-                    sent=int(one.pulses[at] * p),
-                    key=row[0],
-                    key_errors=row[1],
-                    test=row[2],
-                    test_errors=row[3],
-                )
-                for mu, p, row in zip(intensities, shares, counts.tolist(), strict=True)
-            )
-            if up
-            else (),
+            channel_loss_db=float(loss[at]) if up else None,
+            counts=_counts(one, at, device.transmitter) if up else (),
             double_click_ratio=_known(one.double_ratio[at]),
             ones_ratio=_known(one.ones_ratio[at]),
-            temperature_c=float(warm[at].mean()),
+            temperature_c=float(warm[at]),
         )
+
+
+def _counts(made: Blocks, at: int, sender: Transmitter) -> tuple[IntensityCounts, ...]:
+    """Return the counts of one block by intensity, as whole numbers."""
+    counts = np.stack([each[at] for each in made.counts], axis=1).round().astype(int).tolist()
+    return tuple(
+        IntensityCounts(
+            intensity=mu, sent=int(made.pulses[at] * share), key=key, key_errors=bad, test=test, test_errors=wrong
+        )
+        for mu, share, (key, bad, test, wrong) in zip(sender.intensities, sender.probabilities, counts, strict=True)
+    )
 
 
 def _known(ratio: float) -> float | None:

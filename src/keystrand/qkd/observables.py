@@ -96,10 +96,7 @@ def telemetry(
     signal; `believed` is the transmitter as Alice knows it, where it differs. The secret rate is that of the interval's
     counts as one block.
     """
-    bare = LinkTelemetry(
-        link=device.link, at_s=at_s, interval_s=interval_s, up=state.up, sifted_rate_bits_per_s=0.0,
-        secret_key_rate_bits_per_s=0.0,
-    )  # fmt: skip
+    bare = _bare(device.link, at_s, interval_s, up=state.up)
     if not state.up:
         return msgspec.structs.replace(bare, temperature_c=_warmth(device, state, rng))
     link, sender = state.link, believed or state.link.transmitter
@@ -109,7 +106,7 @@ def telemetry(
     report = msgspec.structs.replace(
         bare,
         secret_key_rate_bits_per_s=None if state.distilling else 0.0,
-        sifted_rate_bits_per_s=kept / interval_s,
+        sifted_rate_bits_per_s=float(made.key.sum()) / interval_s,
         qber=_share(made.key_errors.sum(), made.key.sum()),
         test_qber=_share(made.test_errors.sum(), made.test.sum()),
         channel_loss_db=_noisy(link.channel_loss_db, device.loss_noise_db, rng) if device.loss else None,
@@ -122,6 +119,12 @@ def telemetry(
     if device.distillation is not None:
         (report,) = distilled([report], sender, device.distillation)
     return report if device.counts else msgspec.structs.replace(report, counts=())
+
+
+def _bare(link: str, at_s: float, interval_s: float, *, up: bool) -> LinkTelemetry:
+    return LinkTelemetry(
+        link=link, at_s=at_s, interval_s=interval_s, up=up, sifted_rate_bits_per_s=0.0, secret_key_rate_bits_per_s=0.0
+    )
 
 
 def distilled(reports: Sequence[LinkTelemetry], sender: Transmitter, distillation: Distillation) -> list[LinkTelemetry]:
