@@ -40,6 +40,8 @@ def test_a_sweep_resumes_and_its_engines_agree(typed: Typed, tmp_path: Path) -> 
     again = typed(*words, "--engine", "pool:2", "--checkpoint", folder).json
     assert again == whole
     assert whole["rows"][0]["runs"] == 3
+    assert {row["link"] for row in whole["links"]} == {one["link"] for one in whole["runs"][0]["links"]}
+    assert all(0 <= row["up_worst"] <= row["up_median"] <= 1 for row in whole["links"])
     assert typed(*words[:-2], "--seed", "6", "--engine", "inline", "--checkpoint", folder).code == 2
 
 

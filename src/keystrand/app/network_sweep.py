@@ -95,3 +95,24 @@ def sweep_rows(lives: Sequence[LifeSummary]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def sweep_link_rows(lives: Sequence[LifeSummary]) -> list[dict[str, Any]]:
+    """Return one row a link: its secret key rate and the time it could distil over the runs."""
+    rows = []
+    for n, first in enumerate(lives[0].links):
+        rates = np.array([one.links[n].secret_key_rate_bits_per_s for one in lives])
+        up = np.array([one.links[n].up_ratio for one in lives])
+        rows.append(
+            {
+                "link": first.link,
+                "runs": len(lives),
+                "bits_per_s_median": float(np.median(rates)),
+                "bits_per_s_5th_percentile": float(np.quantile(rates, 0.05)),
+                "bits_per_s_worst": float(rates.min()),
+                "up_median": float(np.median(up)),
+                "up_worst": float(up.min()),
+                "simulated": True,
+            }
+        )
+    return rows

@@ -125,7 +125,7 @@ def sweep(
 ) -> None:
     """Run a network many times: how its demands fare, and how bad it gets. Resumable; on one machine or many."""
     from keystrand.app.network import load_network
-    from keystrand.app.network_sweep import SweepOptions, sweep_rows
+    from keystrand.app.network_sweep import SweepOptions, sweep_link_rows, sweep_rows
     from keystrand.app.network_sweep import sweep as swept
     from keystrand.cli.progress import progress_bar
 
@@ -133,10 +133,10 @@ def sweep(
     options = SweepOptions(engine=engine, checkpoint=checkpoint, part=number, parts=parts)
     with progress_bar("runs") as progress:
         lives = swept(load_network(file), days=days, runs=runs, seed=seed, options=options, progress=progress)
-    rows = sweep_rows(lives) if lives else []
-    emit(
-        output, [_rounded(row) for row in rows] if output is Output.TABLE else rows, value={"runs": lives, "rows": rows}
-    )
+    demands, links = (sweep_rows(lives), sweep_link_rows(lives)) if lives else ([], [])
+    rows = demands or links
+    shown = [_rounded(row) for row in rows] if output is Output.TABLE else rows
+    emit(output, shown, value={"runs": lives, "rows": demands, "links": links})
     say(f"{len(lives)} runs of {days:g} days, simulated; seed {seed}")
 
 
