@@ -79,3 +79,10 @@ def test_a_worker_that_dies_again_and_again_is_told() -> None:
     """Ray tries a lost task again; one that kills each of its workers ends the sweep with its chunk."""
     with pytest.raises(WorkerLost, match="could not compute chunk 1: WorkerCrashedError"):
         map_chunks(sweeps.unlucky, [0, 3], engine=RayCluster(), seed=1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:99999999"])
+def test_an_address_where_nobody_listens_is_told_at_once(address: str) -> None:
+    """Ray itself would try for minutes."""
+    with pytest.raises(PeerUnavailable, match="no Ray cluster at"), joined(address):
+        pass

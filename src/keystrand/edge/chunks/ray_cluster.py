@@ -1,6 +1,7 @@
 """Engine: a Ray cluster, the one at an address or one started on this machine for the sweep (extra `ray`)."""
 
 import os
+import socket
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ nobody waits for any more, those of a sweep that has stopped, are not printed.""
 _PRIVATE = 0o077
 """File mode bits taken away while Ray starts. It listens on every address of the machine, and whoever reads the token
 that it writes into the home folder may have it run anything."""
+_CONNECT_S = 5.0
 _QUEUED_PER_CPU = 2
 """A task under way and one that waits beside it, so that no core waits for the network."""
 
@@ -88,6 +90,7 @@ def joined(address: str = "", workers: int = 0) -> Iterator[Any]:
         _see_that_same(ray.get_runtime_context().gcs_address, address)
         yield ray
         return
+    _see_that_reachable(address)
     own = {} if address else {"num_cpus": workers or len(os.sched_getaffinity(0)), "include_dashboard": False}
     try:
         with _surroundings():
@@ -121,3 +124,15 @@ def _surroundings() -> Iterator[None]:
 def _see_that_same(joined_address: str, address: str) -> None:
     if address not in ("", "auto", joined_address):
         raise InvalidInput(f"this process works on the Ray cluster at {joined_address}, so not at {address}")
+
+
+def _see_that_reachable(address: str) -> None:
+    """Raise `PeerUnavailable` where nobody listens at a HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "auto", or a form that only Ray can judge
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        hint = "`ray status --address ADDRESS` tells of a cluster"
+        raise PeerUnavailable(f"no Ray cluster at {address}: {error}", hint=hint) from error
