@@ -19,6 +19,7 @@ from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.distillation import least_leak
 from keystrand.qkd.finite import Counts, KeyLength, Security, Source
+from keystrand.qkd.response import port_clicks
 
 MODEL = "decoy-state BB84, finite key of expected counts"
 SOURCE = {
@@ -103,8 +104,7 @@ def expected(
     """
     chosen = setting_of(link) if setting is None else setting
     light = chosen.intensities * _arriving(link, loss_db)[..., None]
-    error, quiet = link.receiver.misalignment, np.log1p(-link.dark_ratio) if link.dark_ratio < 1 else -np.inf
-    right, wrong = (-np.expm1(quiet - light * share) for share in (1 - error, error))
+    right, wrong = port_clicks(light, link.receiver.misalignment, link.dark_ratio)
     click = right + wrong - right * wrong
     failed = wrong * (1 - right) + right * wrong / 2  # a double is a random bit
     primary = (chosen.probabilities * click).sum(axis=-1, keepdims=True)

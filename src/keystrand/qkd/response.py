@@ -68,6 +68,18 @@ def photon_response(efficiency: ArrayLike, misalignment: float, dark_ratios: tup
     return Response(table)
 
 
+def port_clicks(light: ArrayLike, wrong_port: ArrayLike, dark_ratio: ArrayLike) -> tuple[Values, Values]:
+    """Return the probabilities that the right and the wrong detector click, `light` being detected photons on average.
+
+    Light that splits over two detectors stays Poisson in each, so they click independently. Broadcasts; exact for the
+    smallest light.
+    """
+    share, dark = np.asarray(wrong_port, dtype=np.float64), np.asarray(dark_ratio, dtype=np.float64)
+    arriving = np.asarray(light, dtype=np.float64)
+    right, wrong = (dark + (1.0 - dark) * -np.expm1(-arriving * part) for part in (1.0 - share, share))
+    return right, wrong
+
+
 def honest(link: Bb84Link) -> Response:
     """Return what the link's own channel and receiver do."""
     return photon_response(link.photon_efficiency, link.receiver.misalignment, (link.dark_ratio, link.dark_ratio))

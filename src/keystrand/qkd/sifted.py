@@ -14,7 +14,7 @@ import numpy as np
 
 from keystrand.qkd.bb84_link import KEY, TEST, Bb84Link, basis_ratios
 from keystrand.qkd.decoy import Values
-from keystrand.qkd.response import DOUBLE, Response, cells, honest
+from keystrand.qkd.response import DOUBLE, Response, cells, honest, port_clicks
 
 
 class Sifted(NamedTuple):
@@ -59,7 +59,7 @@ def sifted(link: Bb84Link, response: Response | None = None) -> Sifted:
 def sifted_each(links: Sequence[Bb84Link]) -> Sifted:
     """Return what each of `links` sifts a pulse by itself, on a first axis; all must choose bases alike.
 
-    In closed form: light that splits over two detectors stays Poisson in each, so they click independently.
+    In closed form, see `response.port_clicks`.
     """
     mu = np.array([one.transmitter.intensities for one in links])
     light = mu * np.array([[one.photon_efficiency] for one in links])
@@ -72,7 +72,7 @@ def sifted_each(links: Sequence[Bb84Link]) -> Sifted:
 
 def _independent(light: Values, dark: Values, wrong_port: Values) -> _Outcomes:
     """Return what two independent detectors show when `wrong_port` of the light leaves by the wrong one."""
-    right, wrong = (1.0 - (1.0 - dark) * np.exp(-light * share) for share in (1.0 - wrong_port, wrong_port))
+    right, wrong = port_clicks(light, wrong_port, dark)
     double = right * wrong
     return _Outcomes(right - double, wrong - double, double, (right + wrong - double) / 2)
 
