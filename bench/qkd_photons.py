@@ -17,6 +17,7 @@ from keystrand.qkd import event_engine, finite_two_decoys, pulse_engine, sifting
 from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.cascade import Bits, plan_for
 from keystrand.qkd.cascade_party import Corrected, reconcile
+from keystrand.qkd.decoy import repeaterless_bound
 from keystrand.qkd.distillation import Distillation
 from keystrand.qkd.finite import Security
 from keystrand.qkd.response import honest
@@ -90,10 +91,18 @@ def chain_rows(repeats: int) -> list[Row]:
     """Return the rows of the whole chain."""
     say("whole chain, source to key")
     made = contest(repeats, chain).ours
+    limit = float(repeaterless_bound(LINK.channel_loss_db)) * LINK.transmitter.pulse_rate_hz
     title = "whole chain, source to secret key, 1 GHz, 50 km"
     return [
         *rate_rows(f"{title}: simulated", "s/s", made, at_least=2.5),
         row(f"{title}: secret key of {CHAIN_S:g} s", figures(made, "key_bits"), "bits", at_least=1),
+        row(
+            f"{title}: secret key rate",
+            [bits / CHAIN_S for bits in figures(made, "key_bits")],
+            "bit/s",
+            peer="PLOB bound",
+            peer_samples=[limit],
+        ),
         row(f"{title}: bits in which the keys of both ends differ", [total(made, "wrong")], "bits", goal=0),
     ]
 

@@ -50,18 +50,24 @@ def say(text: str) -> None:
     sys.stderr.write(f"bench qkd: {text}\n")
 
 
-def contest(repeats: int, ours: Job, rivals: Sequence[Rival] = ()) -> Contest:
-    """Run ours and every rival in turns. A rival that cannot start or fails its first run is left out, and told."""
-    jobs, reasons = {"": _numbered(ours)}, dict[str, list[Figures] | str]()
+def contest(repeats: int, ours: Job, rivals: Sequence[Rival] = (), *, slow: bool = False) -> Contest:
+    """Run ours and every rival in turns. A rival that cannot start or fails its first run is left out, and told.
+
+    `slow` rivals run that once, and ours once after its warm-up: a peer's warm-up of a minute would show nothing.
+    """
+    jobs, tried, reasons = {"": _numbered(ours)}, dict[str, Figures](), dict[str, list[Figures] | str]()
     for rival in rivals:
         try:
             job = _numbered(rival.start())
-            job()
+            tried[rival.name] = job()
         except (Missing, Failed) as error:
             say(f"{rival.name} not available: {error}")
             reasons[rival.name] = str(error)
         else:
             jobs[rival.name] = job
+    if slow:
+        jobs[""]()
+        return Contest([jobs[""]()], {name: reasons.get(name) or [tried[name]] for name in (*tried, *reasons)})
     own, *others = interleaved(repeats, *jobs.values())
     return Contest(own, {**dict(zip(list(jobs)[1:], others, strict=True)), **reasons})
 

@@ -78,3 +78,10 @@ def test_a_published_value_is_met_on_both_sides(*, value: float, met: bool) -> N
     """Too much is as wrong as too little."""
     made = within_row("reach", value, "km", 142.0, 0.1000001)
     assert (made.value, made.met) == (value, met)
+
+
+def test_slow_rivals_run_once_and_ours_after_its_warm_up() -> None:
+    """The first run of ours compiles; a rival's does not."""
+    made = contest(1, _rate(30), [Rival("slow", lambda: _rate(3)), Rival("none", _missing)], slow=True)
+    assert made.ours == [{"rate": 30, "seed": 2}]
+    assert made.rivals == {"slow": [{"rate": 3, "seed": 1}], "none": "no compiler"}
