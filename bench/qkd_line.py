@@ -78,8 +78,8 @@ def _bob(line: socket.socket, qber: float, frames: int, seed: int) -> Shown:
 
 
 def _alice(qber: float, frames: int, seed: int, port: int) -> None:
-    alice = Alice(plan_for(qber, BITS, seed, batched=True), drawn(qber, frames, seed)[0])
     server = socket.create_server(("127.0.0.1", port))
+    alice = Alice(plan_for(qber, BITS, seed, batched=True), drawn(qber, frames, seed)[0])
     while True:  # whoever only looks whether somebody listens says nothing
         line, _ = server.accept()
         with line:
