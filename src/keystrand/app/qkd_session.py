@@ -58,8 +58,9 @@ def endpoint(listen: str, connect: str) -> Endpoint:
 def run_session(request: SessionRequest, say: Say) -> SessionResult:
     """Run one end to its end, and write the key file where there is key.
 
-    A record makes one key: a second session on it would disclose more of the same bits. Nothing here enforces that,
-    since records are of simulated photons.
+    A record makes one key: a second session on it would disclose more of the same bits, which neither counts, and
+    whoever cuts the line can bring that about. So it is used up as soon as both ends have agreed, before any bit of it
+    is disclosed. A copy of it is not noticed.
 
     Raises `InvalidInput` for files and options, `PeerUnavailable` and its kind where the session was aborted.
     """
@@ -96,6 +97,7 @@ def result_value(result: SessionResult) -> dict[str, Any]:
 
 
 def _record(request: SessionRequest) -> tuple[photon_records.RunFacts, Any]:
+    photon_records.check_usable(request.record)
     return (photon_records.read_sent if request.end == "alice" else photon_records.read_received)(request.record)
 
 
@@ -124,7 +126,15 @@ async def _talk(
         party = end(record, parameters, key, secrets.token_bytes)
     except ValueError as error:
         raise InvalidInput(str(error), hint="shorten the run with 'keystrand qkd simulate'") from error
-    return await converse(party, over, request.silence_s, lambda step: say(f"{request.end}: {step}"))
+    steps: list[str] = []
+
+    def on_step(step: str) -> None:
+        if len(steps) == 1:  # hello is over: from here on bits of the record are told, so it serves no other session
+            photon_records.use_up(request.record)
+        steps.append(step)
+        say(f"{request.end}: {step}")
+
+    return await converse(party, over, request.silence_s, on_step)
 
 
 def _settled(request: SessionRequest, ended: State) -> SessionResult:
