@@ -16,6 +16,7 @@ from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable
 from keystrand.qkd.session import Alice, Bob
 from keystrand.qkd.session_account import Account, SessionParameters
 from keystrand.qkd.session_states import Aborted, Done, NoKey, State
+from keystrand.qkd.session_wire import Wire, pool
 
 Say = Callable[[str], None]
 
@@ -112,9 +113,23 @@ def _parameters(request: SessionRequest, facts: photon_records.RunFacts) -> Sess
 async def _session(request: SessionRequest, parameters: SessionParameters, record: Any, say: Say) -> State:
     where = f"{request.endpoint.host}:{request.endpoint.port}"
     say(f"{'listening at' if request.endpoint.listen else 'connecting to'} {where}")
-    async with connection(request.endpoint, request.wait_s) as over:
+    async with connection(request.endpoint, request.wait_s, _knows(request)) as over:
         say(f"{request.end}: {record.slot.size} detections, connected")
         return await _talk(request, parameters, record, over, say)
+
+
+def _knows(request: SessionRequest) -> Callable[[bytes], bool]:
+    """Return what tells the peer's first frame: by key that is only looked at, and only kept where it has come."""
+
+    def knows(frame: bytes) -> bool:
+        key = qkd_key_files.see_authentication(request.authentication, request.authentication_octets)
+        wire = Wire(pool(key, initiator=request.end == "alice"))
+        try:
+            return wire.recognises(frame)
+        finally:
+            wire.close()
+
+    return knows
 
 
 async def _talk(

@@ -45,18 +45,27 @@ def check_authentication(path: Path) -> int:
     return facts.st_size
 
 
+def see_authentication(path: Path, octets: int = 0) -> bytearray:
+    """Return what `take_authentication` would, and take nothing; to recognise the peer by. Raises as it does."""
+    _check_portion(octets)
+    held = check_authentication(path)
+    content = _content(path, path, names=1)
+    _check_enough(path, held, octets)
+    seen = content[: octets or held]
+    content[:] = bytes(len(content))
+    return seen
+
+
 def take_authentication(path: Path, octets: int = 0) -> bytearray:
     """Return the first `octets` of the file (0: all), which no longer holds them when this returns.
 
     Raises as `check_authentication`, and `AuthenticationKeyExhausted` for more than there is. Of two sessions one is
     refused; where the rest cannot be written nothing is taken, and after a crash nobody finds what was.
     """
-    if octets % PORTION_OCTETS or octets < 0:
-        raise InvalidInput(f"{octets} octets are no multiple of {PORTION_OCTETS}", hint=_HINT)
+    _check_portion(octets)
     check_authentication(path)
     with _alone(path) as held:
-        if octets > len(held):
-            raise AuthenticationKeyExhausted(f"{path} holds {len(held)} octets of key, fewer than {octets}", hint=_HINT)
+        _check_enough(path, len(held), octets)
         taken = held[: octets or len(held)]
         if not any(taken):
             raise InvalidInput(f"{path} holds zeros: that is no key", hint=_HINT)
@@ -99,7 +108,7 @@ def _alone(path: Path, *, empty: bool = False) -> Iterator[bytearray]:
         raise StoreFailure(f"key cannot be taken from {path}: {error.strerror}") from error
     content = bytearray()
     try:
-        content = _content(claim, path, empty=empty)
+        content = _content(claim, path, names=2, empty=empty)
         yield content
     finally:
         content[:] = bytes(len(content))
@@ -110,10 +119,20 @@ def _alone(path: Path, *, empty: bool = False) -> Iterator[bytearray]:
                 shred(claim)
 
 
-def _content(claim: Path, path: Path, *, empty: bool) -> bytearray:
+def _check_portion(octets: int) -> None:
+    if octets % PORTION_OCTETS or octets < 0:
+        raise InvalidInput(f"{octets} octets are no multiple of {PORTION_OCTETS}", hint=_HINT)
+
+
+def _check_enough(path: Path, held: int, octets: int) -> None:
+    if octets > held:
+        raise AuthenticationKeyExhausted(f"{path} holds {held} octets of key, fewer than {octets}", hint=_HINT)
+
+
+def _content(claim: Path, path: Path, *, names: int, empty: bool = False) -> bytearray:
     try:
         with os.fdopen(os.open(claim, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _check(path, os.fstat(file.fileno()), names=2, empty=empty)
+            _check(path, os.fstat(file.fileno()), names=names, empty=empty)
             return bytearray(file.read())
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read as a file of its own: {error.strerror}", hint=_HINT) from error
