@@ -308,7 +308,7 @@ def test_why_nobody_answers() -> None:
         async with connection(Endpoint("127.0.0.1", free_port(), listen=False), 0.3):
             raise AssertionError("there was somebody")
 
-    with pytest.raises(PeerUnavailable, match=r"nobody answers at .* within 0.3 s: .*refused|Connect"):
+    with pytest.raises(PeerUnavailable, match=r"nobody answers at .* within 0.3 s: Connection refused$"):
         run(alone())
 
 
@@ -322,7 +322,7 @@ def test_port_in_use() -> None:
             async with connection(Endpoint("127.0.0.1", one.getsockname()[1], listen=True), 5.0):
                 raise AssertionError("there was somebody")
 
-    with pytest.raises(PeerUnavailable, match="cannot listen"):
+    with pytest.raises(PeerUnavailable, match=r"cannot listen at .*: Address already in use$"):
         run(taken())
 
 

@@ -1,6 +1,7 @@
 """One end of a post-processing session between two machines: a photon record in, a key file and its account out."""
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,18 @@ from msgspec import Struct
 from keystrand.crypto.secret import Secret
 from keystrand.edge import photon_records, qkd_key_files
 from keystrand.edge.qkd_channel import SILENCE_S, Connection, Endpoint, connection, converse
-from keystrand.model.errors import InvalidInput, NoKeyAvailable, PeerUnavailable
+from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PeerUnavailable
 from keystrand.qkd.session import Alice, Bob
 from keystrand.qkd.session_account import Account, SessionParameters
-from keystrand.qkd.session_states import Aborted, Done, NoKey, State
+from keystrand.qkd.session_states import Aborted, Done, KeyOctets, NoKey, State
 from keystrand.qkd.session_wire import Wire, pool
 
 Say = Callable[[str], None]
+
+_MOST_ROUNDS = {"cascade": 210, "ldpc": 20}
+"""Of the frames in flight, with plan, tags and verdict: seldom are more needed."""
+_MORE_MESSAGES = 64
+"""Besides: what frames the rest, and long messages in pieces."""
 
 
 class SessionRequest(Struct, frozen=True, kw_only=True):
@@ -112,10 +118,23 @@ def _parameters(request: SessionRequest, facts: photon_records.RunFacts) -> Sess
 
 async def _session(request: SessionRequest, parameters: SessionParameters, record: Any, say: Say) -> State:
     where = f"{request.endpoint.host}:{request.endpoint.port}"
+    held = request.authentication_octets or qkd_key_files.check_authentication(request.authentication)
+    if (wanted := _octets_wanted(parameters, record.slot.size)) > held:
+        say(f"warning: {held} octets of authentication key may not be enough; so long a run can take {wanted}")
     say(f"{'listening at' if request.endpoint.listen else 'connecting to'} {where}")
     async with connection(request.endpoint, request.wait_s, _knows(request)) as over:
         say(f"{request.end}: {record.slot.size} detections, connected")
         return await _talk(request, parameters, record, over, say)
+
+
+def _octets_wanted(parameters: SessionParameters, detections: int) -> int:
+    """Return how much authentication key the messages of a run may take; sequential Cascade is not foretold."""
+    if parameters.correction == "cascade" and not parameters.batched:
+        return 0
+    sent, received = parameters.link.transmitter.key_basis_ratio, parameters.link.receiver.key_basis_ratio
+    frames = math.ceil(detections * sent * received / parameters.frame_bits)
+    rounds = math.ceil(frames / parameters.frames_in_flight) * _MOST_ROUNDS[parameters.correction]
+    return qkd_key_files.PORTION_OCTETS * (rounds + _MORE_MESSAGES)
 
 
 def _knows(request: SessionRequest) -> Callable[[bytes], bool]:
@@ -159,15 +178,26 @@ def _settled(request: SessionRequest, ended: State) -> SessionResult:
     if not isinstance(ended, Done | NoKey):
         raise PeerUnavailable("the session did not end")
     block, reason = (ended.block.hex(), "") if isinstance(ended, Done) else ("", ended.reason)
-    if isinstance(ended, Done) and ended.key:
-        with Secret(ended.key) as key:
-            qkd_key_files.write_new_key(request.out, key)
-        ended.key[:] = bytes(len(ended.key))
-    elif isinstance(ended, Done):
-        reason = "all of the key made went into the authentication of the next session"
-    with Secret(ended.authentication) as unused:
-        qkd_key_files.return_authentication(request.authentication, unused)
+    try:
+        if isinstance(ended, Done) and ended.key:
+            _write_key(request.out, ended.key, block)
+        elif isinstance(ended, Done):
+            reason = "all of the key made went into the authentication of the next session"
+    finally:  # the other end returns its own all the same
+        with Secret(ended.authentication) as unused:
+            ended.authentication[:] = bytes(len(ended.authentication))
+            qkd_key_files.return_authentication(request.authentication, unused)
     return SessionResult(end=request.end, block=block, reason=reason, simulated=True, account=ended.account)
+
+
+def _write_key(path: Path, octets: KeyOctets, block: str) -> None:
+    with Secret(octets) as key:
+        octets[:] = bytes(len(octets))
+        try:
+            qkd_key_files.write_new_key(path, key)
+        except KeystrandError as error:
+            said = f"{error.message}; the other end has the key of block {block}: discard it there"
+            raise type(error)(said, hint=error.hint) from error
 
 
 def _aborted(ended: Aborted) -> Exception:

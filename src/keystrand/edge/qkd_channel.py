@@ -6,6 +6,7 @@ the first frame of each who comes, and talks to the one whose frame it knows. St
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -79,7 +80,7 @@ async def connection(endpoint: Endpoint, wait_s: float, knows: Knows | None = No
             hint="start the other end too, with the same authentication key",
         ) from error
     except OSError as error:
-        raise PeerUnavailable(f"cannot listen at {place}: {error.strerror}", hint="choose a free port") from error
+        raise PeerUnavailable(f"cannot listen at {place}: {_reason(error)}", hint="choose a free port") from error
     try:
         yield made
     finally:
@@ -139,6 +140,11 @@ async def _send(writer: asyncio.StreamWriter, frames: list[bytes], silence_s: fl
         writer.write(len(frame).to_bytes(_LENGTH_OCTETS, "big") + frame)
         async with asyncio.timeout(silence_s):
             await writer.drain()
+
+
+def _reason(error: OSError) -> str:
+    """Return why, in the system's words; asyncio's own repeat the address."""
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
 
 
 def _step(party: Party) -> str:
@@ -212,5 +218,5 @@ async def _connected(endpoint: Endpoint, why: _Why) -> Connection:
         try:
             return Connection(*await asyncio.open_connection(endpoint.host, endpoint.port, limit=FRAME_OCTETS))
         except OSError as error:
-            why.told = f": {error.strerror or error}"
+            why.told = f": {_reason(error)}"
         await asyncio.sleep(_RETRY_S)

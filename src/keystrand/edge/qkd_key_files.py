@@ -1,7 +1,8 @@
 """Authentication key that is used once, and keys that are delivered once: files that only their owner may read.
 
 An authentication file holds raw octets, the same at both ends. A session takes key from its front before it says a
-word, with the connection up at both ends; what a crash interrupts is lost, never used twice. Where a session ends at
+word: who connects with the connection up, who listens once the first frame has come that this key recognises. What a
+crash interrupts is lost, never used twice. Where a session ends at
 one end and aborts at the other, the files differ and the next session's first words are refused: put new key into both.
 
 Whoever changes the file gives it a second name first, which only one can do; then a new file takes the first name, and
