@@ -45,7 +45,11 @@ def test_a_key_that_cannot_be_written_is_told_with_its_block(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("changed", "wanted"),
-    [({}, 64 * (210 * 2 + 64)), ({"correction": "ldpc", "frame_bits": 2**15}, 64 * (20 + 64)), ({"batched": False}, 0)],
+    [
+        ({}, 64 * (210 * 2 + 64)),
+        ({"correction": "ldpc", "frame_bits": 2**15}, 64 * (20 + 64)),
+        ({"batched": False}, 64 * (4096 // 5 * 2 + 64)),
+    ],
 )
 def test_how_much_authentication_key_a_run_takes(changed: dict[str, Any], wanted: int) -> None:
     """By the groups of frames in flight: 100,000 detections are 12 frames of 4,096 bits, 8 of them in flight."""

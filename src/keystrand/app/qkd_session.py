@@ -23,6 +23,8 @@ Say = Callable[[str], None]
 
 _MOST_ROUNDS = {"cascade": 210, "ldpc": 20}
 """Of the frames in flight, with plan, tags and verdict: seldom are more needed."""
+_BITS_A_ROUND = 5
+"""Sequential Cascade asks for one parity of a frame a round: at 4 % of errors it discloses a bit in four."""
 _MORE_MESSAGES = 64
 """Besides: what frames the rest, and long messages in pieces."""
 
@@ -128,13 +130,14 @@ async def _session(request: SessionRequest, parameters: SessionParameters, recor
 
 
 def _octets_wanted(parameters: SessionParameters, detections: int) -> int:
-    """Return how much authentication key the messages of a run may take; sequential Cascade is not foretold."""
-    if parameters.correction == "cascade" and not parameters.batched:
-        return 0
+    """Return how much authentication key the messages of a run may take."""
     sent, received = parameters.link.transmitter.key_basis_ratio, parameters.link.receiver.key_basis_ratio
     frames = math.ceil(detections * sent * received / parameters.frame_bits)
-    rounds = math.ceil(frames / parameters.frames_in_flight) * _MOST_ROUNDS[parameters.correction]
-    return qkd_key_files.PORTION_OCTETS * (rounds + _MORE_MESSAGES)
+    rounds = _MOST_ROUNDS[parameters.correction]
+    if parameters.correction == "cascade" and not parameters.batched:
+        rounds = parameters.frame_bits // _BITS_A_ROUND
+    groups = math.ceil(frames / parameters.frames_in_flight)
+    return qkd_key_files.PORTION_OCTETS * (rounds * groups + _MORE_MESSAGES)
 
 
 def _knows(request: SessionRequest) -> Callable[[bytes], bool]:
