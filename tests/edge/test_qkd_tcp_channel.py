@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -309,6 +310,20 @@ def test_why_nobody_answers() -> None:
             raise AssertionError("there was somebody")
 
     with pytest.raises(PeerUnavailable, match=r"nobody answers at .* within 0.3 s: Connection refused$"):
+        run(alone())
+
+
+def test_nobody_talks_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system takes the very port that is called for our own end, TCP connects it to itself."""
+    port = free_port()
+    own = partial(asyncio.open_connection, local_addr=("127.0.0.1", port))
+
+    async def alone() -> None:
+        async with connection(Endpoint("127.0.0.1", port, listen=False), 0.3):
+            raise AssertionError("there was somebody")
+
+    monkeypatch.setattr(asyncio, "open_connection", own)
+    with pytest.raises(PeerUnavailable, match="nobody answers"):
         run(alone())
 
 

@@ -144,7 +144,8 @@ async def _send(writer: asyncio.StreamWriter, frames: list[bytes], silence_s: fl
 
 def _reason(error: OSError) -> str:
     """Return why, in the system's words; asyncio's own repeat the address."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)  # below 0: a name that is not found
 
 
 def _step(party: Party) -> str:
@@ -216,7 +217,12 @@ async def _connected(endpoint: Endpoint, why: _Why) -> Connection:
     """Return a connection, tried again until there is one."""
     while True:
         try:
-            return Connection(*await asyncio.open_connection(endpoint.host, endpoint.port, limit=FRAME_OCTETS))
+            made = Connection(*await asyncio.open_connection(endpoint.host, endpoint.port, limit=FRAME_OCTETS))
         except OSError as error:
             why.told = f": {_reason(error)}"
+        else:
+            if made.writer.get_extra_info("sockname") != made.writer.get_extra_info("peername"):
+                return made
+            why.told = ": only ourselves"  # a free local port may become our own, and answer
+            made.writer.close()
         await asyncio.sleep(_RETRY_S)
