@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 _TITLE = b"keystrand photon record "
 _DIGEST_BYTES = 32
 _PRIVATE = 0o600
-_HINT = "make the records again with 'keystrand qkd simulate'"
+_HINT = "make the records again with 'keystrand qkd simulate' and another seed"
 
 _Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Row = TypeVar("_Row", Sent, Received)

@@ -6,7 +6,7 @@ from keystrand.model.errors import KeystrandError, PeerUnavailable
 from keystrand.qkd.authentication import Ledger
 from keystrand.qkd.session_account import Account
 
-_AGAIN = "start both ends again, with fresh authentication key and the records of a new run"
+_AGAIN = "start both ends again, with fresh authentication key and the records of a run with another seed"
 
 
 class PeerLost(PeerUnavailable):
