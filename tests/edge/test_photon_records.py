@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keystrand.edge import photon_records as files
 from keystrand.edge.photon_records import RunFacts
-from keystrand.model.errors import InvalidInput, MissingInput, UnsupportedFormat
+from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure, UnsupportedFormat
 from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.detections import Received, Sent
 
@@ -147,6 +147,29 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         files.read_sent(tmp_path / "a")
     assert "no photon record" in caught.value.problems[0].message
+
+
+def test_a_record_is_used_once(tmp_path: Path) -> None:
+    """Used up, it is gone, and where a link led to it, from there too; whoever comes second is refused."""
+    path, link = tmp_path / "folder" / "a", tmp_path / "link"
+    files.write_sent(path, FACTS, sent())
+    link.symlink_to(path)
+    files.check_usable(link)
+    files.use_up(link)
+    assert list(path.parent.iterdir()) == []
+    for gone in (path, link):
+        with pytest.raises(MissingInput, match="does not exist"):
+            files.check_usable(gone)
+        with pytest.raises(StoreFailure, match="no key"):
+            files.use_up(gone)
+
+
+def test_a_record_that_others_read_makes_no_key(tmp_path: Path) -> None:
+    """Whoever reads the record knows the key."""
+    files.write_sent(tmp_path / "a", FACTS, sent())
+    (tmp_path / "a").chmod(0o640)
+    with pytest.raises(InvalidInput, match="others"):
+        files.check_usable(tmp_path / "a")
 
 
 def test_alice_says_what_she_sent() -> None:

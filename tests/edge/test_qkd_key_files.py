@@ -1,7 +1,10 @@
 """Authentication key that cannot be used twice, and keys that are written once, whole and for the owner only."""
 
+import os
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,21 +46,111 @@ def test_more_than_there_is(path: Path) -> None:
     assert path.read_bytes() == KEY
 
 
-def test_a_crash_while_taking_loses_the_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the rest cannot be written, nobody finds the key again under its name, nor does a second session begin."""
+def test_a_full_disk_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rest cannot be written, no key leaves the file, and it serves as before."""
 
     def full(*_: object, **__: object) -> None:
         raise StoreFailure("the disk is full")
 
-    monkeypatch.setattr(files, "write_atomic", full)
-    with pytest.raises(StoreFailure):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_atomic", full)
+        with pytest.raises(StoreFailure):
+            files.take_authentication(path)
+    assert [one.name for one in path.parent.iterdir()] == ["auth"]
+    assert files.take_authentication(path) == KEY
+
+
+STEPS = ["link", "fsync", "replace", "unlink", "pwrite"]
+"""What taking asks of the file system, in `os` by these names or in `Path`."""
+
+
+def killed_while_taking(path: Path, step: str, *, after: bool) -> bool:
+    """Take key in a child that dies at `step`; return whether it came so far."""
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    where: Any = Path if step in {"replace", "unlink"} else os
+    real = getattr(where, step)
+
+    def dying(*given: Any, **named: Any) -> None:
+        if after:
+            real(*given, **named)
+        os._exit(9)
+
+    setattr(where, step, dying)
+    files.take_authentication(path, 64)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_while_taking(path: Path, step: str, after: bool) -> None:  # noqa: FBT001 - a test's parameter
+    """Killed at any step, nobody takes key until what is left is removed, and no octet that was taken comes again.
+
+    The child may have used its key only where it came to return it, so where `auth` begins with the next portion.
+    """
+    assert killed_while_taking(path, step, after=after)
+    claim = path.with_name(".auth.in-use")
+    if claim.exists():
+        with pytest.raises(StoreFailure, match="another session"):
+            files.check_authentication(path)
+        with pytest.raises(StoreFailure, match="another session"):
+            files.take_authentication(path)
+        claim.unlink()
+    gone = path.read_bytes() == KEY[64:]
+    assert gone or path.read_bytes() == KEY
+    assert gone or (step, after) in {
+        ("link", False),
+        ("link", True),
+        ("fsync", False),
+        ("fsync", True),
+        ("replace", False),
+    }
+    assert files.take_authentication(path) == (KEY[64:] if gone else KEY)
+
+
+def test_key_that_stays_elsewhere_is_not_taken(path: Path) -> None:
+    """A link to the key, or a second name of it, would keep what is used up here."""
+    link, name = path.with_name("link"), path.with_name("name")
+    link.symlink_to(path)
+    with pytest.raises(InvalidInput, match="a link"):
+        files.take_authentication(link)
+    name.hardlink_to(path)
+    for one in (path, name):
+        with pytest.raises(InvalidInput, match="second name"):
+            files.check_authentication(one)
+        with pytest.raises(InvalidInput, match="second name"):
+            files.take_authentication(one)
+    name.unlink()
+    assert sorted(one.name for one in path.parent.iterdir()) == ["auth", "link"]
+    assert files.take_authentication(path) == KEY
+
+
+def test_only_what_is_a_file_of_ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe, a folder, zeros, and what another user owns hold no secret."""
+    os.mkfifo(path.with_name("pipe"), 0o600)
+    for other in (path.with_name("pipe"), path.parent):
+        with pytest.raises((InvalidInput, StoreFailure)):
+            files.take_authentication(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(InvalidInput, match="another user"):
+            files.take_authentication(path)
+    path.write_bytes(bytes(128))
+    with pytest.raises(InvalidInput, match="zeros"):
         files.take_authentication(path)
-    with pytest.raises(MissingInput):
-        files.take_authentication(path)
-    path.write_bytes(KEY)
-    path.chmod(0o600)
-    with pytest.raises(StoreFailure, match="killed"):
-        files.take_authentication(path)
+
+
+def test_sessions_that_take_and_return_at_once(path: Path) -> None:
+    """While one returns key another cannot take any, so none that was taken is written back; it waits for its turn."""
+    with files._alone(path):
+        with pytest.raises(StoreFailure, match="another session"):
+            files.take_authentication(path)
+        timer = threading.Thread(target=files.return_authentication, args=(path, Secret(KEY[:64])))
+        timer.start()
+    timer.join()
+    assert path.read_bytes() == KEY + KEY[:64]
+    taken = [bytes(files.take_authentication(path, 64)) for _ in range(4)]
+    assert b"".join(taken) == KEY + KEY[:64]
 
 
 def test_key_comes_back_behind_what_is_there(path: Path) -> None:
@@ -106,5 +199,7 @@ def test_a_key_is_written_once(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_written(tmp_path: Path) -> None:
     """A folder that is a file is a failure of the store."""
     (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidInput, match="nothing can be put into"):
+        files.check_new(tmp_path / "file" / "key")
     with pytest.raises(StoreFailure):
         files.write_new_key(tmp_path / "file" / "key", Secret(b"one"))

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import pytest
 from tests.edge.qkd_wire import Change, Wire
 from tests.qkd.session_ends import PARAMETERS, ends, talk, with_security
 
+from keystrand.edge import qkd_channel
 from keystrand.edge.qkd_channel import Endpoint, connection, converse
 from keystrand.model.errors import PeerUnavailable
 from keystrand.qkd.session_states import Aborted, Done, State
@@ -228,6 +231,102 @@ def test_nobody_there(listen: bool, words: str) -> None:  # noqa: FBT001 - a tes
         run(alone())
 
 
+async def _frame_to(port: int, octets: bytes) -> bytes:
+    """Send a frame where somebody listens; return all that is said until the connection closes."""
+    while True:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            break
+        await asyncio.sleep(0.02)
+    writer.write(octets)
+    said = b"reset"
+    with suppress(OSError):
+        said = await reader.read()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return said
+
+
+STRANGE = [b"", bytes(4), (100).to_bytes(4, "big") + b"x" * 100, b"\xff" * 8, (40).to_bytes(4, "big") + b"x"]
+
+
+def test_strangers_cost_a_listener_nothing() -> None:
+    """Who connects without the key, with noise or silence, hears no word; the peer behind them is let in."""
+    port = free_port()
+
+    async def all_of_them() -> tuple[State, State]:
+        alice, bob = ends()
+        silent = [asyncio.create_task(_frame_to(port, octets)) for octets in [*STRANGE, *[b""] * 20]]
+
+        async def listener() -> State:
+            known = Endpoint("127.0.0.1", port, listen=True)
+            async with connection(known, WAIT_S, alice._wire.recognises) as over:
+                heard = [task.result() for task in silent if task.done()]
+                assert len(heard) >= 9
+                assert set(heard) <= {b"", b"reset"}
+                return await converse(alice, over, SILENCE_S)
+
+        async def late() -> State:
+            for done in islice(asyncio.as_completed(silent), 9):  # three of noise, and of 22 silent ones the first six
+                await done
+            return await at(bob, Endpoint("127.0.0.1", port, listen=False))
+
+        states = await asyncio.gather(listener(), late())
+        assert set(await asyncio.gather(*silent)) <= {b"", b"reset"}
+        return states
+
+    first, second = asyncio.run(all_of_them())
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    assert first.key == second.key
+
+
+def test_too_many_forged_hellos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries are counted in the epsilon, so their number has an end; fewer are told of when nobody came."""
+    noise = (100).to_bytes(4, "big") + b"x" * 100
+
+    async def against(tries: int) -> None:
+        port = free_port()
+        tasks = [asyncio.create_task(_frame_to(port, noise)) for _ in range(tries)]
+        try:
+            async with connection(Endpoint("127.0.0.1", port, listen=True), 1.0, ends()[0]._wire.recognises):
+                raise AssertionError("a stranger was let in")
+        finally:
+            await asyncio.gather(*tasks)
+
+    monkeypatch.setattr(qkd_channel, "MOST_STRANGERS", 5)
+    with pytest.raises(PeerUnavailable, match="5 connected without"):
+        run(against(5))
+    with pytest.raises(PeerUnavailable, match=r"nobody connected.* 4 without our authentication key"):
+        run(against(4))
+
+
+def test_why_nobody_answers() -> None:
+    """A name that cannot be found, or a port nobody listens at, is told with the time that was waited."""
+
+    async def alone() -> None:
+        async with connection(Endpoint("127.0.0.1", free_port(), listen=False), 0.3):
+            raise AssertionError("there was somebody")
+
+    with pytest.raises(PeerUnavailable, match=r"nobody answers at .* within 0.3 s: Connection refused$"):
+        run(alone())
+
+
+def test_nobody_talks_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system takes the very port that is called for our own end, TCP connects it to itself."""
+    port = free_port()
+    own = partial(asyncio.open_connection, local_addr=("127.0.0.1", port))
+
+    async def alone() -> None:
+        async with connection(Endpoint("127.0.0.1", port, listen=False), 0.3):
+            raise AssertionError("there was somebody")
+
+    monkeypatch.setattr(asyncio, "open_connection", own)
+    with pytest.raises(PeerUnavailable, match="nobody answers"):
+        run(alone())
+
+
 def test_port_in_use() -> None:
     """A port that is taken is an error, not a wait."""
 
@@ -238,7 +337,7 @@ def test_port_in_use() -> None:
             async with connection(Endpoint("127.0.0.1", one.getsockname()[1], listen=True), 5.0):
                 raise AssertionError("there was somebody")
 
-    with pytest.raises(PeerUnavailable, match="cannot listen"):
+    with pytest.raises(PeerUnavailable, match=r"cannot listen at .*: Address already in use$"):
         run(taken())
 
 

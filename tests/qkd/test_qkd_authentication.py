@@ -186,3 +186,19 @@ def test_unused_key_is_withdrawn_alike(forth: int, back: int) -> None:
     if left:
         one, two = ends(left)
         assert two.open(one.seal(b"again")) == b"again"
+
+
+def test_a_frame_is_recognised_without_spending_key() -> None:
+    """The peer's next frame and no other, as often as asked; it is opened by the same key after."""
+    one, two = ends()
+    first, second = one.seal(b"first"), one.seal(b"second")
+    before = two.ledger()
+    for _ in range(3):
+        assert two.recognises(first)
+        for other in (second, first[:-1], first + b"\0", b"", bytes(16), bytes(60)):
+            assert not two.recognises(other)
+    assert two.ledger() == before
+    assert not two.recognises(two.seal(b"own"))
+    assert two.open(first) == b"first"
+    two.close()
+    assert not two.recognises(second)

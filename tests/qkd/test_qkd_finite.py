@@ -1,6 +1,7 @@
 """The finite-key bounds against simulated blocks of which the truth is known, and against what cannot be."""
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,38 @@ def test_truth_lies_outside_the_bounds_no_more_often_than_said(model: ModuleType
     found = model.bounds(counts, source, np.full(BLOCKS, 1e-2 / model.SHARES))
     assert np.mean(found.single_photons) > 0.3 * np.mean(single)
     assert np.mean((found.single_photons > single) | (found.phase_error < phase)) <= 1e-2
+
+
+@pytest.mark.parametrize(("model", "source"), CASES)
+def test_every_bound_on_a_count_has_its_share(
+    model: ModuleType, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secrecy is divided by 8 of smoothing, 1 of sampling and one for each bound on a count that moves a result.
+
+    With one decoy, the wrong half of the vacuum's detections is bounded in each basis besides.
+    """
+    real, steps = finite.corrected, np.arange(source.intensities.size)
+    clicks = 1e9 * source.probabilities * -np.expm1(-0.05 * source.intensities - 1e-3)
+    errors = [clicks * ratios for ratios in (0.001 + 0.1 * steps, 0.05 / (1 + 50 * steps))]
+    samples = [Counts(clicks, few, clicks + 1, few + 1) for few in errors]
+
+    def found(counts: Counts, moved: tuple[str, int, int]) -> list[float]:
+        name, side, at = moved
+
+        def corrected(some: Any, *others: Any) -> tuple[Any, Any]:
+            sides = real(some, *others)
+            if some is getattr(counts, name, None):
+                sides[side][..., at] *= (0.9999, 1.0001)[side]
+            return sides
+
+        monkeypatch.setattr(finite, "corrected", corrected)
+        return [float(one) for one in model.bounds(counts, source, np.asarray(1e-10))]
+
+    places = [(name, side, int(at)) for name in Counts._fields for side in (0, 1) for at in steps]
+    still = [found(counts, ("", 0, 0)) for counts in samples]
+    moving = [place for place in places if [found(counts, place) for counts in samples] != still]
+    vacuum = 2 if model is finite_one_decoy else 0
+    assert 8 + 1 + len(moving) + vacuum == model.SHARES
 
 
 def test_bounds_without_allowance_for_chance_are_found_out() -> None:

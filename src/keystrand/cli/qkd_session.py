@@ -18,7 +18,7 @@ class End(StrEnum):
 
 _End = Annotated[End, typer.Argument(help="Alice sent the pulses, Bob detected them.")]
 
-_Record = Annotated[Path, typer.Option("--record", metavar="FILE", help="This end's photon record.")]
+_Record = Annotated[Path, typer.Option("--record", metavar="FILE", help="This end's photon record; it is used up.")]
 _AuthKey = Annotated[
     Path, typer.Option("--auth-key", metavar="FILE", help="Pre-shared authentication key, mode 0600; it is used up.")
 ]

@@ -5,6 +5,7 @@ arrays. The digest finds accidents, not forgers. Records hold what keys are made
 them (mode 0600); and a key made from simulated photons protects nothing.
 """
 
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -14,8 +15,8 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from keystrand.edge.files import read_bytes, write_atomic
-from keystrand.model.errors import InvalidInput, Problem, UnsupportedFormat
+from keystrand.edge.files import read_bytes, shred, write_atomic
+from keystrand.model.errors import InvalidInput, MissingInput, Problem, StoreFailure, UnsupportedFormat
 from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.detections import Received, Sent
 from keystrand.qkd.response import DOUBLE
@@ -24,7 +25,7 @@ FORMAT_VERSION = 1
 _TITLE = b"keystrand photon record "
 _DIGEST_BYTES = 32
 _PRIVATE = 0o600
-_HINT = "make the records again with 'keystrand qkd simulate'"
+_HINT = "make the records again with 'keystrand qkd simulate' and another seed"
 
 _Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Row = TypeVar("_Row", Sent, Received)
@@ -88,6 +89,32 @@ def read_sent(path: Path) -> tuple[RunFacts, Sent]:
 def read_received(path: Path) -> tuple[RunFacts, Received]:
     """Return Bob's record and what it belongs to; raises as `read_sent` does."""
     return _read(path, Received)
+
+
+def check_usable(path: Path) -> None:
+    """Raise `MissingInput`, or `InvalidInput` where others read the record, or it could not be removed once used."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise MissingInput(f"{path} does not exist", hint=f"it may be used up; {_HINT}") from error
+    if mode & 0o077:
+        raise InvalidInput(f"{path} can be read by others than its owner", hint=f"{_HINT}, or chmod 600 it")
+    if not os.access(path.resolve().parent, os.W_OK | os.X_OK):
+        raise InvalidInput(f"{path} makes one key, and could not be removed after", hint="copy it to a folder of yours")
+
+
+def use_up(path: Path) -> None:
+    """Overwrite and remove a record, of two callers for one only. Raises `StoreFailure`, also where it is gone.
+
+    A record makes one key: what correction disclosed of its bits in one session, no other session counts.
+    """
+    record = path.resolve()  # a link to it is not what must go
+    used = record.with_name(f".{record.name}.used")
+    try:
+        record.rename(used)
+        shred(used)
+    except OSError as error:
+        raise StoreFailure(f"{path} could not be used up, so it makes no key: {error.strerror}", hint=_HINT) from error
 
 
 def _write(path: Path, facts: RunFacts, record: Sent | Received) -> None:

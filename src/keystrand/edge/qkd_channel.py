@@ -1,21 +1,30 @@
 """The public channel of a post-processing session: one TCP connection, frames with their length in four octets ahead.
 
 Whatever the peer or the network does, a session ends: every wait has a limit, and a frame that has not arrived whole
-within `silence_s` counts as silence, however slowly it drips.
+within `silence_s` counts as silence, however slowly it drips. The end that connects speaks first: a listener looks at
+the first frame of each who comes, and talks to the one whose frame it knows. Strangers cost it no key.
 """
 
 import asyncio
+import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, Protocol
 
-from keystrand.model.errors import PeerUnavailable
+from keystrand.model.errors import KeystrandError, PeerUnavailable
 from keystrand.qkd.session_states import Running, State
-from keystrand.qkd.session_wire import FRAME_OCTETS
+from keystrand.qkd.session_wire import FIRST_OCTETS, FRAME_OCTETS, MOST_STRANGERS
+
+Knows = Callable[[bytes], bool]
+"""Whether a first frame is the peer's."""
 
 SILENCE_S = 120.0
 """Longer than the other end calculates in one step, compiling for the first time included."""
 _RETRY_S = 0.2
+_FIRST_S = 10.0
+"""A stranger may hold a place so long."""
+_MOST_AT_ONCE = 16
 _LENGTH_OCTETS = 4
 
 
@@ -28,10 +37,11 @@ class Endpoint(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """Both directions of one connection."""
+    """Both directions of one connection, and the frame that has come already."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    first: bytes = b""
 
 
 class Party(Protocol):
@@ -52,17 +62,25 @@ class Party(Protocol):
 
 
 @asynccontextmanager
-async def connection(endpoint: Endpoint, wait_s: float) -> AsyncIterator[Connection]:
-    """Yield the one connection of the session, closed at the end. Raises `PeerUnavailable` after `wait_s` without."""
-    place = f"{endpoint.host}:{endpoint.port}"
+async def connection(endpoint: Endpoint, wait_s: float, knows: Knows | None = None) -> AsyncIterator[Connection]:
+    """Yield the one connection of the session, closed at the end; where this end listens, of the peer that it `knows`.
+
+    Without `knows`, of whoever comes first. Raises `PeerUnavailable` after `wait_s` without.
+    """
+    place, door = f"{endpoint.host}:{endpoint.port}", _Door(knows)
+    why = _Why()
     try:
         async with asyncio.timeout(wait_s):
-            made = await (_accepted(endpoint) if endpoint.listen else _connected(endpoint))
+            made = await (door.accepted(endpoint) if endpoint.listen else _connected(endpoint, why))
     except TimeoutError as error:
         what = "nobody connected to" if endpoint.listen else "nobody answers at"
-        raise PeerUnavailable(f"{what} {place} within {wait_s:g} s", hint="start the other end too") from error
+        seen = f"; {door.strangers} without our authentication key did" if door.strangers else ""
+        raise PeerUnavailable(
+            f"{what} {place} within {wait_s:g} s{seen or why.told}",
+            hint="start the other end too, with the same authentication key",
+        ) from error
     except OSError as error:
-        raise PeerUnavailable(f"cannot listen at {place}: {error.strerror}", hint="choose a free port") from error
+        raise PeerUnavailable(f"cannot listen at {place}: {_reason(error)}", hint="choose a free port") from error
     try:
         yield made
     finally:
@@ -82,12 +100,15 @@ async def converse(
     step = ""
     try:
         await _send(over.writer, party.start(), silence_s)
+        frame = over.first
         while isinstance(party.state, Running):
             if on_step is not None and party.state.step != step:
                 on_step(step := party.state.step)
-            async with asyncio.timeout(silence_s):
-                frame = await _frame(over.reader)
+            if not frame:
+                async with asyncio.timeout(silence_s):
+                    frame = await _frame(over.reader)
             await _send(over.writer, party.receive(frame), silence_s)
+            frame = b""
     except TimeoutError:
         party.lost(f"the other end was silent for {silence_s:g} s, {_step(party)}")
     except asyncio.IncompleteReadError as error:
@@ -104,10 +125,10 @@ class _TooLong(Exception):
     """A length that no frame has."""
 
 
-async def _frame(reader: asyncio.StreamReader) -> bytes:
+async def _frame(reader: asyncio.StreamReader, most: int = FRAME_OCTETS) -> bytes:
     length = int.from_bytes(await reader.readexactly(_LENGTH_OCTETS), "big")
-    if not 0 < length <= FRAME_OCTETS:
-        raise _TooLong(f"a frame of {length} octets was announced; the longest has {FRAME_OCTETS}")
+    if not 0 < length <= most:
+        raise _TooLong(f"a frame of {length} octets was announced; the longest has {most}")
     try:
         return await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:  # the length alone is the beginning of a frame
@@ -121,30 +142,87 @@ async def _send(writer: asyncio.StreamWriter, frames: list[bytes], silence_s: fl
             await writer.drain()
 
 
+def _reason(error: OSError) -> str:
+    """Return why, in the system's words; asyncio's own repeat the address."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)  # below 0: a name that is not found
+
+
 def _step(party: Party) -> str:
     return f"waiting for {party.state.step}" if isinstance(party.state, Running) else "at the end"
 
 
-async def _accepted(endpoint: Endpoint) -> Connection:
-    """Return the first connection; the port is closed at once, so that there is no second."""
-    first: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+class _Door:
+    """Lets one connection in; the port is closed at once, so that there is no second."""
 
-    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if first.done():
-            writer.close()
+    def __init__(self, knows: Knows | None) -> None:
+        self._knows = knows
+        self._waiting = deque[asyncio.StreamWriter]()
+        self.strangers = 0
+
+    async def accepted(self, endpoint: Endpoint) -> Connection:
+        """Return the connection. Raises `OSError`, what `knows` does, `PeerUnavailable` after too many strangers."""
+        self._first: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(self._look, endpoint.host, endpoint.port, limit=FRAME_OCTETS)
+        try:
+            return await self._first
+        finally:
+            server.close()
+            for writer in self._waiting:
+                writer.close()
+
+    async def _look(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._waiting.append(writer)
+        if len(self._waiting) > _MOST_AT_ONCE:
+            self._waiting.popleft().close()  # who says nothing does not keep the peer out
+        frame = await _first_of(reader) if self._knows else b""
+        if writer in self._waiting:
+            self._waiting.remove(writer)
+        try:
+            known = not self._first.done() and (self._knows is None or (bool(frame) and self._judge(frame)))
+        except KeystrandError as error:
+            known = False
+            self._first.set_exception(error)
+        if known:
+            self._first.set_result(Connection(reader, writer, frame))
         else:
-            first.set_result(Connection(reader, writer))
+            writer.close()
 
-    server = await asyncio.start_server(take, endpoint.host, endpoint.port, limit=FRAME_OCTETS)
-    try:
-        return await first
-    finally:
-        server.close()
+    def _judge(self, frame: bytes) -> bool:
+        """Return whether the frame is the peer's; every one that is not counts as a try to forge it."""
+        if self._knows is not None and self._knows(frame):
+            return True
+        self.strangers += 1
+        if self.strangers == MOST_STRANGERS:
+            hint = "find out who connects there, or choose another port"
+            raise PeerUnavailable(f"{MOST_STRANGERS} connected without our authentication key", hint=hint)
+        return False
 
 
-async def _connected(endpoint: Endpoint) -> Connection:
+async def _first_of(reader: asyncio.StreamReader) -> bytes:
+    """Return the first frame of whoever it is, empty where there is none."""
+    with suppress(TimeoutError, asyncio.IncompleteReadError, OSError, _TooLong):
+        async with asyncio.timeout(_FIRST_S):
+            return await _frame(reader, FIRST_OCTETS)
+    return b""
+
+
+class _Why:
+    """Why the latest try to connect failed."""
+
+    told = ""
+
+
+async def _connected(endpoint: Endpoint, why: _Why) -> Connection:
     """Return a connection, tried again until there is one."""
     while True:
-        with suppress(OSError):
-            return Connection(*await asyncio.open_connection(endpoint.host, endpoint.port, limit=FRAME_OCTETS))
+        try:
+            made = Connection(*await asyncio.open_connection(endpoint.host, endpoint.port, limit=FRAME_OCTETS))
+        except OSError as error:
+            why.told = f": {_reason(error)}"
+        else:
+            if made.writer.get_extra_info("sockname") != made.writer.get_extra_info("peername"):
+                return made
+            why.told = ": only ourselves"  # a free local port may become our own, and answer
+            made.writer.close()
         await asyncio.sleep(_RETRY_S)

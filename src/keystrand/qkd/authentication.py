@@ -5,7 +5,7 @@ left in it. Bound as commonly cited, its derivation not checked here. For truly 
 octets is accepted with probability at most 8 ceil(L / 16) / 2^106 (D. Bernstein, "The Poly1305-AES message-
 authentication code", FSE 2005; one-time keys: RFC 8439, 2.5). L counts context, header and the longer of the two
 messages. Key that is only epsilon-close to uniform adds its epsilon. The pool takes one attempt a key and then
-closes, so the bounds of the messages add up and no more.
+closes, so the bounds of the messages add up and no more, but for what `recognises` was asked.
 
 Each direction has its own half of the key: both ends may speak at once and never share a mask. The header, which the
 tag covers, holds the sequence number and how many messages of the peer were accepted before: with the order kept in
@@ -58,6 +58,9 @@ class _OneTimeKeys:
 
     def add(self, material: memoryview) -> None:
         self._keys += [bytearray(material[at : at + KEY_OCTETS]) for at in range(0, len(material), KEY_OCTETS)]
+
+    def first(self) -> bytearray | None:
+        return self._keys[0] if self._keys else None
 
     def take(self) -> bytearray:
         return self._keys.pop(0)
@@ -121,6 +124,17 @@ class AuthenticationPool:
             raise MessageRefused("a message was altered, replayed, reordered or cut: nothing more is accepted")
         self._accepted += 1
         return body[_HEADER.size :]
+
+    def recognises(self, frame: bytes) -> bool:
+        """Return whether `frame` has the tag of the peer's next; nothing is spent.
+
+        So strangers can be told from the peer before any key is at stake. Each call is one more attempt to forge with
+        the same key, and adds its `forgery_bound`: let there be few.
+        """
+        key = self._receiving.first()
+        body, given = frame[:-TAG_OCTETS], frame[-TAG_OCTETS:]
+        text = _prefix(self._context, from_initiator=not self._initiator) + body
+        return key is not None and hmac.compare_digest(Poly1305.generate_tag(key, text), given)
 
     def close(self) -> None:
         """Overwrite the key that is left; nothing is sealed or accepted any more."""

@@ -123,7 +123,7 @@ def corrected(counts: Values, source: Source, epsilon: Values) -> tuple[Values, 
 def gamma(epsilon: ArrayLike, ratio: ArrayLike, tested: ArrayLike, kept: ArrayLike) -> Values:
     """Return by how much the error ratio of `kept` bits may exceed `ratio`, that of `tested` ones; [Lim] Eq. (5).
 
-    `epsilon` is one share of the secrecy (the factor 21^2 or 19^2 is in it); ratio within 0..1, sizes above 0.
+    `epsilon` is one share of the secrecy (the factor 21^2 or 20^2 is in it); ratio within 0..1, sizes above 0.
     """
     b, c, d = (np.asarray(x, dtype=np.float64) for x in (ratio, tested, kept))
     spread = np.maximum(b * (1 - b), np.finfo(np.float64).tiny)

@@ -130,7 +130,8 @@ class Alice(Party):
             return ""
         qber = sum(self._test_errors) / sum(self._test)
         return (
-            f"the counts prove no key: {-float(found.balance_bits):.0f} bits short, QBER {qber:.3f} in the test basis"
+            f"the counts prove no key even before correction: {-float(found.balance_bits):.0f} bits short, "
+            f"QBER {qber:.3f} in the test basis"
         )
 
 

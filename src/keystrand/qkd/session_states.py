@@ -6,17 +6,19 @@ from keystrand.model.errors import KeystrandError, PeerUnavailable
 from keystrand.qkd.authentication import Ledger
 from keystrand.qkd.session_account import Account
 
+_AGAIN = "start both ends again, with fresh authentication key and the records of a run with another seed"
+
 
 class PeerLost(PeerUnavailable):
     """The other end is gone, or silent for too long."""
 
-    default_hint = "look at the other end's message; both ends start again with the authentication key that is left"
+    default_hint = f"look at the other end's message; {_AGAIN}"
 
 
 class PeerAborted(PeerUnavailable):
     """The other end gave up, and said why."""
 
-    default_hint = "correct what the other end complains of, and start both ends again"
+    default_hint = f"correct what the other end complains of; {_AGAIN}"
 
 
 class KeyOctets(bytearray):

@@ -7,6 +7,10 @@ CONTEXT = b"keystrand qkd session 1"
 PIECE_OCTETS = 2**20
 FRAME_OCTETS = PIECE_OCTETS + 64
 """The most a frame has: a piece with its first octet, 16 octets of header and 16 of tag; the rest is to spare."""
+FIRST_OCTETS = 2**16
+"""The most the first frame has: a hello."""
+MOST_STRANGERS = 1000
+"""So many connections a listener looks at before it gives up: each may hold a forged hello."""
 _MORE, _LAST = b"\x01", b"\x00"
 
 
@@ -17,7 +21,7 @@ class Wire:
         self._pool = pool
         self._parts: list[bytes] = []
         self._octets = 0
-        self.forgery = 0.0
+        self.forgery = MOST_STRANGERS * forgery_bound(FIRST_OCTETS, len(CONTEXT))
         self.messages = 0
 
     @property
@@ -53,6 +57,10 @@ class Wire:
         body, self._parts, self._octets = b"".join(self._parts), [], 0
         self.messages += 1
         return decode(body)
+
+    def recognises(self, frame: bytes) -> bool:
+        """Return whether `frame` is the peer's next, without spending key on it."""
+        return self._pool.recognises(frame)
 
     def ledger(self) -> Ledger:
         """Return the account of the authentication key so far."""

@@ -263,6 +263,38 @@ def test_a_folder_that_cannot_be_locked_is_a_clear_error(tmp_path: Path, monkeyp
     assert content(tmp_path) == {}
 
 
+def test_a_folder_that_others_can_change_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can put files there could choose the results: nothing is read or written."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(InvalidInput, match="everybody"):
+        sweep(tmp_path)
+    tmp_path.chmod(0o700)
+    if os.getuid() == 0:
+        os.chown(tmp_path, 12346, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(InvalidInput, match="another user"):
+        sweep(tmp_path)
+    assert content(tmp_path) == {}
+
+
+def test_a_chunk_that_is_no_file_of_its_own_is_refused(tmp_path: Path) -> None:
+    """A link might lead to what never ends, a pipe be waited for; a folder in the way of a new file is named."""
+    sweep(tmp_path, part=Part(1, 2))
+    path = chunk_file(tmp_path, 0)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DocumentMismatch, match="no file of its own"):
+        sweep(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DocumentMismatch, match="no file of its own"):
+        sweep(tmp_path)
+    path.unlink()
+    (tmp_path / f".{path.name}.new").mkdir()
+    with pytest.raises(StoreFailure, match="cannot be removed"):
+        sweep(tmp_path)
+
+
 def test_half_written_files_are_no_hindrance(tmp_path: Path) -> None:
     """What a kill in the middle of writing left is never read, and removed."""
     sweep(tmp_path, part=Part(1, 2))

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -79,6 +80,8 @@ class Checkpoint:
         return int(name[1])
 
     def _result(self, path: Path, index: int) -> bytes | None:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DocumentMismatch(f"{path} is a link or something else, and no file of its own", hint=_OTHER)
         content = read_bytes(path)
         body = content[_DIGEST_BYTES:]
         if sha256(body).digest() != content[:_DIGEST_BYTES]:
@@ -97,8 +100,9 @@ class Checkpoint:
 def opened(folder: Path, sweep: Sweep) -> Iterator[Checkpoint]:
     """Yield the checkpoint in `folder`, new or one of the same sweep, for this process alone.
 
-    Raises `DocumentMismatch` for another sweep's, `UnsupportedFormat`, `InvalidInput` for a folder of other things or
-    an unreadable `sweep.json`, and `StoreFailure` where it cannot be written or another process works in it.
+    Raises `DocumentMismatch` for another sweep's, `UnsupportedFormat`, `InvalidInput` for a folder of other things, one
+    that others can change or an unreadable `sweep.json`, and `StoreFailure` where it cannot be written or another
+    process works in it.
     """
     descriptor = _locked(folder)
     try:
@@ -121,7 +125,18 @@ def _locked(folder: Path) -> int:
         busy = isinstance(error, BlockingIOError)
         why = "is in use by another sweep that runs now" if busy else f"cannot be locked: {error.strerror}"
         raise StoreFailure(f"{folder} {why}", hint="wait for it, stop it, or give another folder") from error
+    if reason := _not_ours(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise InvalidInput(f"{folder} {reason}, who could change results", hint="give a folder of your own")
     return descriptor
+
+
+def _not_ours(facts: os.stat_result) -> str:
+    """Return who else rules over a folder; root may work in another user's, as containers do."""
+    if facts.st_mode & stat.S_IWOTH:
+        return "can be written to by everybody"
+    ours = {os.geteuid(), 0}
+    return "" if facts.st_uid in ours or os.geteuid() == 0 else "belongs to another user"
 
 
 def _claim(folder: Path, sweep: Sweep) -> None:
@@ -132,7 +147,10 @@ def _claim(folder: Path, sweep: Sweep) -> None:
     elif foreign := [one.name for one in folder.iterdir() if not one.name.startswith(".")]:
         raise InvalidInput(f"{folder} has no {MANIFEST} but other files: {foreign[0]}", hint=_OTHER)
     for leftover in (temporary_of(path), *folder.glob(".chunk-*.new")):
-        leftover.unlink(missing_ok=True)
+        try:
+            leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreFailure(f"{leftover} cannot be removed: {error.strerror}", hint="remove it") from error
     if not path.exists():
         write_atomic(path, msgspec.json.format(msgspec.json.encode(sweep)) + b"\n", alone=True)
 
