@@ -118,5 +118,5 @@ def test_a_link_that_is_no_text_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingInput):
         told(str(tmp_path / "none.toml"))
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidInput, match="not text"):
+    with pytest.raises(InvalidInput, match="is no text"):
         told(str(tmp_path / "bad.toml"))

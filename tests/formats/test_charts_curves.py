@@ -60,3 +60,10 @@ def test_nothing_to_draw(line: Line) -> None:
     """Is an error, not an empty picture."""
     with pytest.raises(ValueError, match="nothing to draw"):
         drawn(line)
+
+
+def test_a_value_alone_is_a_dot_and_not_no_key() -> None:
+    """A curve with key at one place only does not say that there is none."""
+    root = drawn(Line("once", [0, 50], [1e-1, 0]), Line("long", [0, 50], [1e-1, 1e-2]))
+    assert len(list(root.iter(f"{SVG}circle"))) == 1
+    assert "once" in [one.text for one in root.iter(f"{SVG}text")]

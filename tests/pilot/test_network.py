@@ -203,3 +203,11 @@ def test_the_bundled_network_is_one() -> None:
     told = msgspec.toml.decode(text, type=Network)
     assert not list(name_faults(told))
     assert all(getattr(told, kind) for kind in ("switch", "demand", "fault", "fault_rate", "outage", "attack"))
+
+
+def test_detectors_that_always_click_still_make_reports() -> None:
+    """No draw sifts more pulses than were sent."""
+    blind = {"efficiency": 1.0, "dark_count_ratio": 1.0, "misalignment": 0.0, "key_basis_ratio": 0.99999}
+    sender = {**DEVICE["transmitter"], "pulse_rate_hz": 1e5, "key_basis_ratio": 0.99999}  # type: ignore[dict-item]  # a table of the device
+    happened = made(0.1, drawn=True, device=[{**DEVICE, "transmitter": sender, "receiver": blind}])
+    assert all(one.counts for one in telemetry(happened, 0))

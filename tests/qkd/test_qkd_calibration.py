@@ -193,3 +193,31 @@ def test_series_that_cannot_be_fitted(broken: Callable[[list[LinkTelemetry]], li
     """Too few, backwards, of two links, or down all the time."""
     with pytest.raises(ValueError, match=said):
         series(broken(reports(1)))
+
+
+def test_a_device_that_repeats_its_figures_does_not_drift() -> None:
+    """Equal reports are no sign of drift, however many."""
+    (one, *_) = reports(1, counts=False, secret=False)
+    same = [msgspec.structs.replace(one, at_s=REPORT_S * (at + 1)) for at in range(60)]
+    assert verdict(fit(series(same), KNOWN, DISTILLATION)).explained
+
+
+def test_later_reports_over_shorter_times_scatter_more() -> None:
+    """Their intervals hold the counting of their own length, not that of the reports that were fitted."""
+    rng, mean = np.random.default_rng(3), expected_counts(true_link(), 1.0)
+    rate, ratio = float(mean.key.sum()), float(mean.key_errors.sum() / mean.key.sum())
+
+    def report(at: int, interval_s: float) -> LinkTelemetry:
+        bits = int(rng.poisson(rate * interval_s))
+        qber = float(rng.binomial(bits, ratio)) / bits
+        return LinkTelemetry(
+            link="a-b",
+            at_s=60.0 * (at + 1),
+            interval_s=interval_s,
+            sifted_rate_bits_per_s=bits / interval_s,
+            qber=qber,
+        )
+
+    both = series([report(at, 50.0 if at < 100 else 0.05) for at in range(200)])
+    told = foretold(fit(both.part(0, 100), KNOWN, DISTILLATION), both.part(100, 200))
+    assert all(0.78 < share < 0.99 for share in told.coverage.values())

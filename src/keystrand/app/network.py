@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from keystrand.edge.devices.twin_source import TwinSource
-from keystrand.edge.files import open_for_append, read_bytes, write_atomic
+from keystrand.edge.files import open_for_append, write_atomic
 from keystrand.edge.kme.pair import start_pair
+from keystrand.edge.toml_files import read_text
 from keystrand.formats.decode import Fault
 from keystrand.formats.telemetry_text import telemetry_lines
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
+from keystrand.pilot.link_blocks import block_steps
 from keystrand.pilot.network import Network, name_faults
 from keystrand.pilot.network_run import NetworkRun, demand_summaries, link_summaries, run, telemetry
 from keystrand.pilot.series_twin import SeriesTwin
@@ -33,10 +35,7 @@ class Feed(NamedTuple):
 
 def load_network(path: Path) -> Network:
     """Read a network. Raises `InvalidInput` with every problem: file, line, field."""
-    try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
+    text = read_text(path, what="the network", hint="examples/quantum/metro-network.toml is a complete one").text
     return read_toml(text, Network, file=str(path), what="the network", further=_wrong_names)
 
 
@@ -88,12 +87,13 @@ def feed_pair(
     not there or a speed that cannot be, `PeerUnavailable` where an entity does not start.
     """
     names = [link.id for link in made.network.link]
-    if feed.link not in names or not feed.speed > 0 or not feed.seconds > 0:
+    if feed.link not in names or not 0 < feed.speed < float("inf") or not feed.seconds > 0:
         raise InvalidInput(
             f"link {feed.link!r} cannot be fed at a speed of {feed.speed:g}", hint=f"the links: {', '.join(names)}"
         )
     n = names.index(feed.link)
-    interval_s = made.network.device_of(made.network.link[n]).distillation.block_s
+    step_s = made.network.step_s
+    interval_s = block_steps(step_s, made.network.device_of(made.network.link[n]).distillation) * step_s
     rate = float(made.blocks[n].key_bits.max(initial=0)) / interval_s * feed.speed
 
     def played(block_bits: int, now_s: float) -> SeriesTwin:

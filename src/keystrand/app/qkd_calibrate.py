@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from keystrand.edge.files import read_bytes
+from keystrand.edge.toml_files import read_text
 from keystrand.formats.telemetry_text import read_telemetry
 from keystrand.formats.toml_input import read_toml
 from keystrand.model.errors import InvalidInput
@@ -38,8 +38,10 @@ def calibrate(
         raise InvalidInput(
             "hold out 0 to 0.9 of the series, and predict at losses above 0 to 200 dB", hint="nothing was fitted"
         )
-    device = read_toml(_text(device_file), CalibratedDevice, file=str(device_file), what="the device")
-    reports = read_telemetry(_text(telemetry_file), file=str(telemetry_file))
+    device = read_toml(
+        read_text(device_file, what="the device").text, CalibratedDevice, file=str(device_file), what="the device"
+    )
+    reports = read_telemetry(read_text(telemetry_file, what="the telemetry").text, file=str(telemetry_file))
     try:
         whole = series(reports)
         kept = max(MIN_REPORTS, whole.at_s.size - round(hold_out * whole.at_s.size))
@@ -49,13 +51,6 @@ def calibrate(
             f"{telemetry_file} cannot be fitted: {error}", hint="docs/howto/calibrate-a-link.md says what a fit needs"
         ) from error
     return _value(made, whole, kept, predict_db)
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
 
 
 def _value(made: Fit, whole: Series, kept: int, predict_db: tuple[float, ...]) -> dict[str, Any]:

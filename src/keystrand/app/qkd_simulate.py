@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keystrand.edge.files import read_bytes
 from keystrand.edge.photon_records import RunFacts, write_received, write_sent
+from keystrand.edge.toml_files import read_text
 from keystrand.formats.toml_input import read_toml
-from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.errors import InvalidInput
 from keystrand.qkd import event_engine, expected, pulse_engine
 from keystrand.qkd.bb84_link import Bb84Link
 from keystrand.qkd.decoy import Values
@@ -31,11 +31,7 @@ ENGINES: dict[str, Callable[[Bb84Link, Response, int], pulse_engine.PulseEngine 
 
 def read_link(path: Path) -> Bb84Link:
     """Return the link in a TOML file. Raises `MissingInput`, or `InvalidInput` with file, line and field."""
-    try:
-        text = read_bytes(path, hint="examples/quantum/link.toml is one to start from").decode("utf-8")
-    except UnicodeDecodeError as error:
-        problem = Problem(message=f"not UTF-8: {error.reason}", file=str(path), hint="save the file as UTF-8")
-        raise InvalidInput(f"the link {path} is not text", problems=(problem,)) from error
+    text = read_text(path, what="the link", hint="examples/quantum/link.toml is one to start from").text
     return read_toml(text, Bb84Link, file=str(path), what=f"the link {path}")
 
 

@@ -107,6 +107,8 @@ def _curve(one: Line, scale: _Scale, ink: str, dash: str, legend_y: float) -> li
         elif parts[-1]:
             parts.append([])
     made = [f'<polyline points="{" ".join(part)}" {look}/>' for part in parts if len(part) > 1]
+    alone = [part[0].split(",") for part in parts if len(part) == 1]
+    made += [f'<circle cx="{x}" cy="{y}" r="3" fill="{ink}"/>' for x, y in alone]
     at = _RIGHT + 24
     swatch = f'<line x1="{at}" y1="{legend_y}" x2="{at + 36}" y2="{legend_y}" {look}/>'
     words = one.label if made else f"{one.label}: no key"

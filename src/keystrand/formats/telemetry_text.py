@@ -23,6 +23,7 @@ _MOST_PROBLEMS = 20
 
 def read_telemetry(text: str, *, file: str) -> tuple[LinkTelemetry, ...]:
     """Return the reports of `text`, in the order of its lines. Raises `InvalidInput` with file, line and field."""
+    text = text.removeprefix("\ufeff")  # spreadsheets put it before UTF-8
     made: list[LinkTelemetry] = []
     problems: list[Problem] = []
     for line, raw in _json_lines(text, file) if text.lstrip().startswith("{") else _csv_lines(text, file):
@@ -68,6 +69,9 @@ def _csv_lines(text: str, file: str) -> Iterable[tuple[int, Any]]:
                 hint=f"columns: {', '.join(_FIELDS)}",
             )
         for row in rows:
+            if extra := row.pop(None, None):  # cells without a header have the name None
+                words = f"more cells than the header: {', '.join(map(repr, extra))}"
+                raise InvalidInput(f"{file} is not valid CSV", problems=(_problem(file, rows.line_num, words, ""),))
             yield rows.line_num, {name: _value(name, cell) for name, cell in row.items() if cell not in ("", None)}
     except csv.Error as error:
         raise InvalidInput(

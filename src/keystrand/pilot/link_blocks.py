@@ -97,7 +97,8 @@ def _distilled(
     shown = _shown(history.states)
     weights = live * link.transmitter.pulse_rate_hz * history.step_s
     expected = [_summed(index, weights, getattr(shown, name)) for name in Counts._fields]
-    counts = Counts(*expected) if rng is None else _drawn(Counts(*expected), rng)
+    sent = np.outer(weights.sum(axis=1), link.transmitter.probabilities)
+    counts = Counts(*expected) if rng is None else _drawn(Counts(*expected), sent, rng)
     bits = secret_bits(counts, link.transmitter, distillation)
     doubles, ones = (_mean(index, weights, shown, name) for name in ("double_ratio", "ones_ratio"))
     return Blocks(np.empty(0), counts, weights.sum(axis=1), bits, doubles, ones)
@@ -124,11 +125,15 @@ def _mean(index: Steps, weights: Values, shown: Sifted, name: str) -> Values:
     return _share((clicks * ratio).sum(axis=1), clicks.sum(axis=1))
 
 
-def _drawn(expected: Counts, rng: np.random.Generator) -> Counts:
-    """Return counts as they would happen. Detections are rare among pulses, so they are Poisson; errors binomial."""
-    made = []
+def _drawn(expected: Counts, sent: Values, rng: np.random.Generator) -> Counts:
+    """Return counts as they would happen: detections binomial among the whole pulses `sent`, errors among those.
+
+    No pulse is sifted in both bases.
+    """
+    made, left, pulses = [], sent, sent.astype(np.int64)
     for total, wrong in ((expected.key, expected.key_errors), (expected.test, expected.test_errors)):
-        clicks = rng.poisson(total)
+        clicks = rng.binomial(pulses, np.clip(_share(total, left, 0.0), 0.0, 1.0))
+        left, pulses = left - total, pulses - clicks
         made += [clicks, rng.binomial(clicks, np.clip(_share(wrong, total, 0.0), 0.0, 1.0))]
     return Counts(*(x.astype(np.float64) for x in made))
 

@@ -107,7 +107,7 @@ def link_summaries(made: NetworkRun) -> list[LinkSummary]:
             faults=len(faults),
             overflow_bits=float(made.flow.overflow[n]),
             spent_bits=float(made.flow.spent[n]),
-            lowest_store_bits=float(made.flow.stored[_filled(one, told.steps.size) :, n].min(initial=np.inf)),
+            lowest_store_bits=float(made.flow.stored[_filled(one, told.step_s) :, n].min(initial=np.inf)),
         )
         for n, (link, one, told, faults) in enumerate(
             zip(made.network.link, made.blocks, made.history.links, made.history.faults, strict=True)
@@ -115,10 +115,10 @@ def link_summaries(made: NetworkRun) -> list[LinkSummary]:
     ]
 
 
-def _filled(made: Blocks, steps: int) -> int:
+def _filled(made: Blocks, step_s: float) -> int:
     """Return the step of the first block with key: before it every store is empty and says nothing."""
     keyed = np.flatnonzero(made.key_bits)
-    return 0 if not keyed.size else int((keyed[0] + 1) * (steps // max(made.key_bits.size, 1))) - 1
+    return 0 if not keyed.size else round(made.at_s[keyed[0]] / step_s) - 1
 
 
 def _mean_qber(made: Blocks) -> float | None:

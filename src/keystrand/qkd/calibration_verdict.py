@@ -11,12 +11,14 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from keystrand.qkd.calibration import Fit, mean_spread, report_interval
-from keystrand.qkd.calibration_series import Series
+from keystrand.qkd.calibration_series import Channel, Series
 from keystrand.qkd.decoy import Values
 
 FALSE_ALARM = 1e-3
 LARGE_SCATTER = 0.1
 """Relative noise of a report beyond which the words say so: the interval of every prediction is as wide."""
+_STEADY = 1e-6
+"""Residuals that differ by less than so many standard deviations are one figure, repeated."""
 _PHYSICAL = {
     "misalignment": (0.0, 0.15, "a misalignment no working receiver has"),
     "dark_count_ratio": (0.0, 1e-3, "more dark counts than any detector for this use has"),
@@ -53,16 +55,17 @@ def foretold(made: Fit, later: Series, coverage: float = 0.9) -> Foretold:
     means, spreads = mean_spread(made, later)
     inside, miss = {}, {}
     for one, fitted, mean, spread in zip(later.channels, made.series.channels, means, spreads, strict=True):
-        noise = one._replace(sigma=_like(fitted.sigma, fitted.values, mean))
+        noise = one._replace(sigma=_like(fitted, one, mean))
         low, high = report_interval(noise, mean, spread, coverage)
         inside[one.name] = float(np.mean((one.values >= low) & (one.values <= high)))
         miss[one.name] = float(np.median(np.abs(one.values / np.where(mean > 0, mean, 1.0) - 1.0)))
     return Foretold(inside, miss)
 
 
-def _like(sigma: Values, values: Values, mean: Values) -> Values:
-    """Return the noise that later reports should have: relative to their mean as it was."""
-    return np.asarray(mean * float(np.mean(sigma)) / max(float(np.mean(values)), 1e-300))
+def _like(fitted: Channel, later: Channel, mean: Values) -> Values:
+    """Return the noise that later reports should have: of their own counting, and beyond it, relative as it was."""
+    beyond = float(np.mean(fitted.sigma**2 - fitted.counting**2) / max(float(np.mean(fitted.values**2)), 1e-300))
+    return np.asarray(np.hypot(later.counting, np.sqrt(max(beyond, 0.0)) * mean))
 
 
 def _drifts(made: Fit) -> list[tuple[float, str]]:
@@ -70,6 +73,8 @@ def _drifts(made: Fit) -> list[tuple[float, str]]:
     tests = []
     for one, residual in zip(made.series.channels, made.residuals, strict=True):
         about, n = residual - residual.mean(), residual.size
+        if np.sum(about**2) < _STEADY**2 * n:
+            continue  # a device that repeats a figure: nothing there drifts
         ratio = float(np.sum(np.diff(residual) ** 2) / max(np.sum(about**2), 1e-300))
         z = (ratio - 2.0) / np.sqrt(4.0 * (n - 2) / (n**2 - 1))
         words = f"{one.name}: the reports drift or jump in a way that no constant parameters give"
