@@ -119,6 +119,17 @@ def test_random_faults_come_as_often_as_they_should() -> None:
     assert lasting.mean() == pytest.approx(600, rel=0.15)
 
 
+def test_a_run_does_not_begin_healthy() -> None:
+    """Faults that last half of the time are there in half of the runs' first steps."""
+    rate = {"fault": {"type": "cut", "start_s": 0}, "per_year": 365.25, "mean_duration_s": 0.69 * DAY}
+    down = [
+        history(network(fault_rate=[rate]), 600.0, np.random.default_rng(seed)).links[0].live[0] == 0
+        for seed in range(200)
+    ]
+    # none has begun with probability exp(-0.69): one half
+    assert abs(sum(down) - 100) < 4 * np.sqrt(50)
+
+
 def test_the_same_seed_gives_the_same_run() -> None:
     """And another one another."""
     rate = {"fault": {"type": "cut", "start_s": 0}, "per_year": 200, "mean_duration_s": 6000}
@@ -172,6 +183,15 @@ LINK = {"id": "ab", "a": "a", "b": "b", "device": "d", "channel_loss_db": 8.0}
         ({"demand": [{"id": "n", "a": "a", "b": "x", "bits_per_s": 1}]}, "no site is called 'x'"),
         ({"demand": [{"id": "n", "a": "a", "b": "a", "bits_per_s": 1}]}, "same site"),
         ({"fault": [fault("cut", 0, 1, "x")]}, "no link is called 'x'"),
+        ({"fault": [fault("fibre-bend", 0, 30, loss_db=1.0)]}, "less than a step"),
+        (
+            {"attack": [{"link": "ab", "start_s": 0, "duration_s": 20, "attack": {"type": "intercept-resend"}}]},
+            "less than a step",
+        ),
+        (
+            {"fault_rate": [{"fault": {"type": "clock-loss", "start_s": 0}, "per_year": 1, "mean_duration_s": 5}]},
+            "less than a step",
+        ),
         ({"outage": [{"site": "x", "start_s": 0, "duration_s": 1}]}, "no site is called 'x'"),
         ({"switch": [{"id": "s", "links": ["ab", "ab"], "dwell_s": 9, "change_s": 1}]}, "more than one switch"),
         ({"switch": [{"id": "s", "links": ["ab", "x"], "dwell_s": 9, "change_s": 1}]}, "no link is called 'x'"),

@@ -13,7 +13,10 @@ from keystrand.model.units import Decibels, Identifier
 from keystrand.qkd.attacks import AnyAttack
 from keystrand.qkd.bb84_link import Bb84Link, Receiver, Transmitter
 from keystrand.qkd.distillation import Distillation
-from keystrand.qkd.faults import AnyFault
+from keystrand.qkd.faults import AnyFault, ClassicalOutage, Cut, Maintenance
+
+STOPS = (Cut, Maintenance, ClassicalOutage)
+"""Faults that leave the link's parameters as they are: nothing is distilled while they last."""
 
 _Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 _Positive = Annotated[float, Meta(gt=0, le=1e12)]
@@ -112,7 +115,7 @@ class LinkAttack(_Noun, frozen=True, kw_only=True):
 
 
 class Network(_Noun, frozen=True, kw_only=True):
-    """The whole of it. `step_s` is the resolution of time."""
+    """The whole of it. `step_s` is the resolution of time: a change of a link must last as long; stops need not."""
 
     name: str
     site: Annotated[tuple[NetworkSite, ...], Meta(min_length=2)]
@@ -161,9 +164,24 @@ def name_faults(network: Network) -> Iterator[NameFault]:
         for at, one in enumerate(getattr(network, name)):
             if one.a == one.b:
                 yield NameFault((name, at, "b"), "both ends are the same site")
+    yield from _too_short(network)
     switched = [link for one in network.switch for link in one.links]
     for link in sorted({one for one in switched if switched.count(one) > 1}):
         yield NameFault(("switch",), f"link {link!r} hangs on more than one switch, or twice on one")
+
+
+def _too_short(network: Network) -> Iterator[NameFault]:
+    """Yield what changes a link for less than a step: it would not be seen. Stops are exact, however short."""
+    said = "{:g} s are less than a step, and would not be seen"
+    hint = f"a step is {network.step_s:g} s: make step_s smaller, or the time longer"
+    lasting = [("fault", n, one.fault, one.fault.duration_s) for n, one in enumerate(network.fault)]
+    lasting += [("fault_rate", n, one.fault, one.mean_duration_s) for n, one in enumerate(network.fault_rate)]
+    for name, at, fault, seconds in lasting:
+        if not isinstance(fault, STOPS) and seconds is not None and seconds < network.step_s:
+            yield NameFault((name, at), said.format(seconds), hint)
+    for at, attack in enumerate(network.attack):
+        if attack.duration_s < network.step_s:
+            yield NameFault(("attack", at), said.format(attack.duration_s), hint)
 
 
 def _twice(kind: str, ids: list[str]) -> Iterator[NameFault]:

@@ -14,17 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keystrand.pilot.link_blocks import Condition, LinkHistory
-from keystrand.pilot.network import LinkAttack, Network, NetworkLink, SiteOutage
+from keystrand.pilot.network import STOPS, LinkAttack, Network, NetworkLink, SiteOutage
 from keystrand.qkd.attacks import combined
 from keystrand.qkd.decoy import Values
 from keystrand.qkd.faults import (
     YEAR_S,
     AnyFault,
-    ClassicalOutage,
     ConnectorAgeing,
-    Cut,
     LinkState,
-    Maintenance,
     link_at,
 )
 
@@ -33,8 +30,6 @@ PIECES = 20
 """Into so many pieces a slow beginning or end of a fault is cut."""
 AGEING_S = 86_400.0
 """Connectors age by the day."""
-_STOPS = (Cut, Maintenance, ClassicalOutage)
-"""They leave the link's parameters as they are: nothing is distilled while they last."""
 
 
 class NetworkHistory(NamedTuple):
@@ -69,9 +64,10 @@ def _faults(network: Network, link: NetworkLink, duration_s: float, rng: np.rand
     made: list[AnyFault] = [one.fault for one in network.fault if one.link == link.id]
     for rate in network.fault_rate:
         if not rate.links or link.id in rate.links:
-            count = rng.poisson(rate.per_year * duration_s / YEAR_S)
-            starts = np.sort(rng.uniform(0.0, duration_s, count))
-            lasting = rng.exponential(rate.mean_duration_s, count)
+            begun, coming = rng.poisson([rate.per_year * span / YEAR_S for span in (rate.mean_duration_s, duration_s)])
+            # what had begun before the run lasts on from its start, and as long again: exponential times forget
+            starts = np.concatenate([np.zeros(begun), np.sort(rng.uniform(0.0, duration_s, coming))])
+            lasting = rng.exponential(rate.mean_duration_s, begun + coming)
             made += [
                 msgspec.structs.replace(rate.fault, start_s=float(at), duration_s=float(length))
                 for at, length in zip(starts, lasting, strict=True)
@@ -85,8 +81,8 @@ def _link_history(
     """Return the distinct conditions of a link, which one holds in each step, how much of it counts, and the states."""
     healthy = network.healthy(link)
     attacks = [one for one in network.attack if one.link == link.id]
-    stops = [one for one in faults if isinstance(one, _STOPS)]
-    changes = [one for one in faults if not isinstance(one, _STOPS)]
+    stops = [one for one in faults if isinstance(one, STOPS)]
+    changes = [one for one in faults if not isinstance(one, STOPS)]
     states, conditions = [LinkState(healthy)], [Condition(healthy)]
     index = np.zeros(edges.size - 1, np.int32)
     spans = np.array([_span(one) for one in changes]).reshape(-1, 2)

@@ -26,6 +26,13 @@ def test_a_cluster_that_is_not_there_is_a_clear_error() -> None:
         map_chunks(sweeps.quickly, [1], engine=RayCluster("nowhere"), seed=1)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:99999999"])
+def test_an_address_where_nobody_listens_is_told_at_once(address: str) -> None:
+    """Ray itself would try for minutes."""
+    with pytest.raises(PeerUnavailable, match="no Ray cluster at"), joined(address):
+        pass
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Return the address of a cluster that we start and join; it ends with this file's tests."""
@@ -79,10 +86,3 @@ def test_a_worker_that_dies_again_and_again_is_told() -> None:
     """Ray tries a lost task again; one that kills each of its workers ends the sweep with its chunk."""
     with pytest.raises(WorkerLost, match="could not compute chunk 1: WorkerCrashedError"):
         map_chunks(sweeps.unlucky, [0, 3], engine=RayCluster(), seed=1)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:99999999"])
-def test_an_address_where_nobody_listens_is_told_at_once(address: str) -> None:
-    """Ray itself would try for minutes."""
-    with pytest.raises(PeerUnavailable, match="no Ray cluster at"), joined(address):
-        pass
