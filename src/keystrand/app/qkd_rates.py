@@ -8,6 +8,7 @@ import numpy as np
 from keystrand.app.estate import OpenEstate
 from keystrand.formats.charts_bars import Bar, bar_chart
 from keystrand.formats.charts_curves import Line, curve_chart
+from keystrand.formats.decode import dotted, faults_of
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Segment
 from keystrand.model.link import LinkParameters
@@ -59,10 +60,8 @@ def hardware(name: str) -> Hardware:
 def fibre(attenuation_db_per_km: float, connectors: int = 2) -> Fibre:
     """Return a fibre of no length yet. Raises `InvalidInput` for an attenuation that no fibre has."""
     raw = {"length_km": 0.0, "attenuation_db_per_km": attenuation_db_per_km, "connectors": connectors}
-    try:
-        return msgspec.convert(raw, Fibre)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"this fibre cannot be: {error}", hint="0.2 dB/km and 2 connectors are usual") from error
+    _demand_possible(raw, Fibre, "this fibre", "0.2 dB/km and 2 connectors are usual")
+    return msgspec.convert(raw, Fibre)
 
 
 def loss_of(path: Fibre, length_km: float) -> float:
@@ -79,10 +78,8 @@ def lit(made: Hardware, classical: tuple[float, float], path: Fibre, length_km: 
     detector. Raises `InvalidInput` for powers that cannot be.
     """
     raw = {"co_propagating_mw": classical[0], "counter_propagating_mw": classical[1]}
-    try:
-        launched = msgspec.convert(raw, Classical)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"these powers cannot be: {error}", hint="give 0 to 10,000 mW; 1 mW is 0 dBm") from error
+    _demand_possible(raw, Classical, "these powers", "give 0 to 10,000 mW; 1 mW is 0 dBm")
+    launched = msgspec.convert(raw, Classical)
     gate = Gate(efficiency=made.receiver_efficiency)
     added = float(raman_yield(launched, gate, length_km, path.attenuation_db_per_km)) / 2
     dark = made.dark_count_ratio
@@ -239,3 +236,10 @@ def _within_reach(lost_db: Any) -> Any:
             hint="give a shorter distance; a channel without any loss has no limit",
         )
     return lost
+
+
+def _demand_possible(raw: dict[str, Any], kind: type, what: str, hint: str) -> None:
+    """Raise `InvalidInput` in words where `raw` is no `kind`."""
+    if faults := list(faults_of(raw, kind)):
+        words = "; ".join(f"{dotted(one.path)}: {one.message}" for one in faults)
+        raise InvalidInput(f"{what} cannot be: {words}", hint=hint)
