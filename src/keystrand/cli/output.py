@@ -126,3 +126,14 @@ def draw(path: Path, svg: str) -> None:
 
     write_chart(path, svg)
     say(f"wrote {path}")
+
+
+def shortened(rows: Sequence[Row], figures: int = 4) -> list[Row]:
+    """Return rows for a person: numbers with so many figures, also those in lists."""
+    return [{key: _shortened(value, figures) for key, value in row.items()} for row in rows]
+
+
+def _shortened(value: Any, figures: int) -> Any:
+    if isinstance(value, list):
+        return [_shortened(one, figures) for one in value]
+    return f"{value:.{figures}g}" if isinstance(value, float) else value

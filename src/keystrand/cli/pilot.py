@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
+from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say, shortened
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -135,7 +135,7 @@ def sweep(
         lives = swept(load_network(file), days=days, runs=runs, seed=seed, options=options, progress=progress)
     demands, links = (sweep_rows(lives), sweep_link_rows(lives)) if lives else ([], [])
     rows = demands or links
-    shown = [_rounded(row) for row in rows] if output is Output.TABLE else rows
+    shown = shortened(rows, 5) if output is Output.TABLE else rows
     emit(output, shown, value={"runs": lives, "rows": demands, "links": links})
     say(f"{len(lives)} runs of {days:g} days, simulated; seed {seed}")
 
@@ -148,7 +148,3 @@ def _part(words: str) -> tuple[int, int]:
     if not (number.isdecimal() and parts.isdecimal() and len(words) < 20):
         raise InvalidInput(f"{words!r} is no part of a sweep", hint="write 1/3 for the first of three")
     return int(number), int(parts)
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()}

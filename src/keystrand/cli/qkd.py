@@ -1,11 +1,11 @@
 """`keystrand qkd`: what quantum links could give, and what they gave."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from keystrand.cli.output import EstateArgument, Output, OutputOption, PlotOption, draw, emit, say
+from keystrand.cli.output import EstateArgument, Output, OutputOption, PlotOption, draw, emit, say, shortened
 from keystrand.cli.qkd_attacks import attacks, signs
 from keystrand.cli.qkd_optimise import optimise
 from keystrand.cli.qkd_repeater import repeater
@@ -44,7 +44,7 @@ def compare(
     value = qkd_rates.compare_value(span, path, made)
     if plot is not None:
         draw(plot, qkd_rates.compare_chart(span, path, made))
-    emit(output, _short(value["rows"]) if output is Output.TABLE else value["rows"], value=value)
+    emit(output, shortened(value["rows"]) if output is Output.TABLE else value["rows"], value=value)
     say(f"models, not measurements, with {made.name} ({made.source})")
 
 
@@ -78,7 +78,7 @@ def rate(
     brief = ("name", "bits_per_pulse", "bits_per_s", "share_of_limit")
     emit(
         output,
-        _short([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows,
+        shortened([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows,
         value=value,
     )
     say(f"at {lost:.2f} dB, decoy-state BB84 is limited by: {words}")
@@ -106,17 +106,8 @@ def budget(
         draw(plot, qkd_rates.budget_chart(rows))
     brief = ("segment", "length_km", "loss_db", "loss_basis", "to_spare_db", "qber", "bits_per_s", "demand_bits_per_s",
              "covers_demand", "limited_by")  # fmt: skip
-    emit(output, _short([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows)
+    emit(output, shortened([{key: row[key] for key in brief} for row in rows]) if output is Output.TABLE else rows)
     say(f"models, not measurements: {rows[0]['model']}, with {rows[0]['hardware']}" if rows else "no segment")
-
-
-def _short(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with three figures a number, for a person."""
-    return [{key: _figures(value) for key, value in row.items()} for row in rows]
-
-
-def _figures(value: Any) -> Any:
-    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 @app.command()
@@ -134,7 +125,7 @@ def calibrate(
     from keystrand.app.qkd_calibrate import calibrate as fitted
 
     value = fitted(device, telemetry, predict_db=tuple(predict_db or ()), hold_out=hold_out)
-    emit(output, _short(value["parameters"]) if output is Output.TABLE else value["parameters"], value=value)
+    emit(output, shortened(value["parameters"]) if output is Output.TABLE else value["parameters"], value=value)
     for row in value["foretold"]:
         say(f"{row['channel']}: {row['coverage_of_90']:.0%} of later reports within their 90 % interval")
     for row in value["predictions"]:

@@ -1,11 +1,11 @@
 """`keystrand qkd optimise`: the best setting of a link in a file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from keystrand.cli.output import Output, OutputOption, PlotOption, draw, emit, say
+from keystrand.cli.output import Output, OutputOption, PlotOption, draw, emit, say, shortened
 
 
 def optimise(
@@ -24,19 +24,9 @@ def optimise(
     if plot is not None:
         draw(plot, qkd_optimise.waterfall(found))
     rows, value = qkd_optimise.rows(link, found), qkd_optimise.value(link, found)
-    emit(output, [_brief(row) for row in rows] if output is Output.TABLE else rows, value=value)
+    emit(output, shortened(rows) if output is Output.TABLE else rows, value=value)
     for limit in value["limits"]:
         factor = f", {limit['factor']:.3g} times" if limit["factor"] is not None else ""
         say(f"without {limit['name']}: {limit['rate_without_bits_per_s']:.4g} bit/s{factor}")
     say(f"limited by: {value['limited_by']}")
     say(f"a plan with expected counts, not a measurement: {value['model']} ({value['source']})")
-
-
-def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: _figures(value) for key, value in row.items()}
-
-
-def _figures(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_figures(one) for one in value]
-    return f"{value:.4g}" if isinstance(value, float) else value

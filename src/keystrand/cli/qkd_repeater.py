@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keystrand.cli.output import Output, OutputOption, emit, say
+from keystrand.cli.output import Output, OutputOption, emit, say, shortened
 
 
 def repeater(
@@ -19,9 +19,7 @@ def repeater(
 
     result = qkd_repeater.run_chain(file, pairs=pairs, seed=seed)
     found = qkd_repeater.rows(result)
-    if output is Output.TABLE:
-        found = [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in found]
-    emit(output, found, value=result)
+    emit(output, shortened(found) if output is Output.TABLE else found, value=result)
     say(f"simulated, not measured: {result.pairs} pairs in {result.seconds:.3g} s of the chain's time, seed {seed}")
     for words in result.limits:
         say(words)

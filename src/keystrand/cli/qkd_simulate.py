@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keystrand.cli.output import Output, OutputOption, emit, say
+from keystrand.cli.output import Output, OutputOption, emit, say, shortened
 from keystrand.cli.progress import progress_bar
 
 
@@ -32,9 +32,5 @@ def simulate(
         say(f"wrote {alice} and {bob}")
     value = qkd_simulate.summary(run, link, seed, engine)
     rows = value["rows"]
-    emit(output, [_short(row) for row in rows] if output is Output.TABLE else rows, value=value)
+    emit(output, shortened(rows) if output is Output.TABLE else rows, value=value)
     say(f"{value['clicks']} clicks of {value['pulses']} pulses; simulated photons, their keys protect nothing")
-
-
-def _short(row: dict[str, object]) -> dict[str, object]:
-    return {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in row.items()}

@@ -1,11 +1,11 @@
 """`keystrand qkd validate`: the models against what was published."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from keystrand.cli.output import Output, OutputOption, emit, say
+from keystrand.cli.output import Output, OutputOption, emit, say, shortened
 
 
 def validate(
@@ -19,12 +19,12 @@ def validate(
 
     results = qkd_validate.validations(qkd_validate.open_experiments(file))
     made = qkd_validate.rows(results)
-    emit(output, [_brief(row) for row in made] if output is Output.TABLE else made, value=qkd_validate.value(results))
+    emit(
+        output,
+        shortened([{key: row[key] for key in _BRIEF} for row in made]) if output is Output.TABLE else made,
+        value=qkd_validate.value(results),
+    )
     say(qkd_validate.summary(results))
 
 
 _BRIEF = ("experiment", "row", "published", "model", "unit", "ratio", "free_parameters", "verdict")
-
-
-def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: f"{row[key]:.4g}" if isinstance(row[key], float) else row[key] for key in _BRIEF}
