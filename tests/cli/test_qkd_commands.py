@@ -186,7 +186,8 @@ def test_telemetry_that_cannot_be(typed: Typed, tmp_path: Path, old: str, new: s
 
 
 @pytest.mark.parametrize(
-    "text", ["", "link,at_s,interval_s\n", '{"link": "a", "at_s": NaN}\n', "{broken\n", '{"at_s": 1}\n']
+    "text",
+    ["", "link,at_s,interval_s\n", '{"link": "a", "at_s": NaN}\n', "{broken\n", '{"at_s": 1}\n', '[{"link": "a"}]'],
 )
 def test_files_that_are_no_telemetry(typed: Typed, tmp_path: Path, text: str) -> None:
     """Empty, only a header, NaN in JSON, broken JSON, and a report of no link."""

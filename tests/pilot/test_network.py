@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from keystrand.model.telemetry import LinkTelemetry
 from keystrand.pilot.network import Network, name_faults
 from keystrand.pilot.network_history import history
 from keystrand.pilot.network_run import NetworkRun, demand_summaries, link_summaries, run, telemetry
@@ -158,7 +159,7 @@ def test_reports_add_up_and_pass_their_own_checks() -> None:
     assert [one.up for one in reports] == [False] * 12 + [True] * 132
     assert reports[0].counts == ()
     assert reports[0].qber is None
-    for one in msgspec.json.decode(msgspec.json.encode(reports[20:22]), type=list[type(reports[0])]):  # type: ignore[misc]
+    for one in msgspec.json.decode(msgspec.json.encode(reports[20:22]), type=list[LinkTelemetry]):
         key = sum(counted.key for counted in one.counts)
         assert key == pytest.approx((one.sifted_rate_bits_per_s or 0) * one.interval_s, abs=2)
 

@@ -190,7 +190,7 @@ def test_one_process_does_what_two_parties_do(*, batched: bool) -> None:
     assert rounds == b.rounds
     for one, other in zip(together, apart, strict=True):
         assert (one.leak_bits, one.corrected_bits) == (other.leak_bits, other.corrected_bits)
-        assert np.array_equal(one.bits, other.bits)  # type: ignore[arg-type]
+        assert np.array_equal(one.bits, other.bits)  # type: ignore[arg-type]  # None fails here, too
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_error_ratio_outside_is_refused(qber: float) -> None:
 def test_plan_that_cannot_be_is_refused(change: dict[str, object]) -> None:
     """Sizes are powers of two, and each pass has two blocks at least."""
     with pytest.raises(ValueError, match=r"powers of two|two blocks"):
-        CascadePlan(**{"frame_bits": 1024, "block_bits": (8,), "seed": 1} | change)  # type: ignore[arg-type]
+        CascadePlan(**{"frame_bits": 1024, "block_bits": (8,), "seed": 1} | change)  # type: ignore[arg-type]  # faults under test
 
 
 def test_frames_that_do_not_fit_are_refused() -> None:

@@ -15,7 +15,7 @@ from keystrand.edge.toml_files import read_text
 from keystrand.formats.decode import Fault
 from keystrand.formats.telemetry_text import telemetry_lines
 from keystrand.formats.toml_input import read_toml
-from keystrand.model.errors import InvalidInput
+from keystrand.model.errors import InvalidInput, StoreFailure
 from keystrand.pilot.link_blocks import block_steps
 from keystrand.pilot.network import Network, name_faults
 from keystrand.pilot.network_run import NetworkRun, demand_summaries, link_summaries, run, telemetry
@@ -112,7 +112,11 @@ def feed_pair(
         TwinSource(feed.link, pair.source_ends, bits_per_s=rate, qber=0.0, twin=played) as source,
     ):
         ready({"kmes": list(pair.urls), "saes": list(SAES), "folder": str(folder)})
-        reports = _report(made, n, feed, folder / "telemetry.jsonl", stop)
+        path = folder / "telemetry.jsonl"
+        try:
+            reports = _report(made, n, feed, path, stop)
+        except OSError as error:
+            raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
         return {"simulated": True, "link": feed.link, "reports": reports, "pushed_bits": source.pushed_bits,
                 "accepted_bits": source.accepted_bits, "trouble": source.trouble}  # fmt: skip
 

@@ -24,6 +24,12 @@ _MOST_PROBLEMS = 20
 def read_telemetry(text: str, *, file: str) -> tuple[LinkTelemetry, ...]:
     """Return the reports of `text`, in the order of its lines. Raises `InvalidInput` with file, line and field."""
     text = text.removeprefix("\ufeff")  # spreadsheets put it before UTF-8
+    if text.lstrip().startswith("["):
+        words, hint = (
+            "a list in brackets is not read",
+            "write one report a line: {...}, without brackets and commas between",
+        )
+        raise InvalidInput(f"{file} is no telemetry", problems=(_problem(file, 1, words, ""),), hint=hint)
     made: list[LinkTelemetry] = []
     problems: list[Problem] = []
     for line, raw in _json_lines(text, file) if text.lstrip().startswith("{") else _csv_lines(text, file):

@@ -26,6 +26,8 @@ from keystrand.qkd.faults import (
 )
 
 _Span = tuple[float, float]
+MOST_CELLS = 100_000_000
+"""Of a run: some gigabytes. A hundred links for nearly two years of minutes."""
 PIECES = 20
 """Into so many pieces a slow beginning or end of a fault is cut."""
 AGEING_S = 86_400.0
@@ -45,8 +47,8 @@ class NetworkHistory(NamedTuple):
 def history(network: Network, duration_s: float, rng: np.random.Generator) -> NetworkHistory:
     """Return what happens within `duration_s`. Raises ValueError for less than a step, or more than can be held."""
     steps = int(duration_s // network.step_s) if np.isfinite(duration_s) else 0
-    if not 1 <= steps <= 20_000_000:
-        raise ValueError("the time must hold at least one step, and not more than twenty million")
+    if not 1 <= steps <= MOST_CELLS // (len(network.link) + len(network.demand)):
+        raise ValueError(f"the time must hold at least one step, and steps x (links + demands) at most {MOST_CELLS:,}")
     edges: Values = np.arange(steps + 1, dtype=np.float64) * network.step_s
     faults = tuple(_faults(network, link, duration_s, rng) for link in network.link)
     made = [_link_history(network, link, some, edges) for link, some in zip(network.link, faults, strict=True)]
