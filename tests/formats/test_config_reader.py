@@ -82,7 +82,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "etc/swanctl/conf.d/hub.conf": (
         "connections {\n hub {\n  version = 2\n  proposals = aes256gcm16-prfsha384-ecp384-ke1_mlkem768\n"
-        "  ppk_id = hub\n  ppk_required = yes\n  children {\n   net { \n    esp_proposals = aes256-sha256-x25519\n } } } }\n",
+        "  ppk_id = hub\n  ppk_required = yes\n"
+        "  children {\n   net { \n    esp_proposals = aes256-sha256-x25519\n } } } }\n",
         ["3 ike IKEv2", "4 AES-256-GCM", "4 HMAC-SHA-384", "4 ECDH-P-384", "4 ML-KEM-768", "5 PPK (RFC 8784)",
          "6 PPK (RFC 8784)", "9 AES-256-CBC", "9 HMAC-SHA-256", "9 X25519"],
     ),
