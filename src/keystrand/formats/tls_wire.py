@@ -1,5 +1,6 @@
 """The notation of TLS: vectors with a length in front (RFC 8446, section 3), and the record layer (5.1)."""
 
+import struct
 from typing import NamedTuple
 
 MAX_RECORD = 2**14 + 2048
@@ -61,7 +62,7 @@ def number(value: int, width: int = 2) -> bytes:
 
 def numbers(values: tuple[int, ...]) -> bytes:
     """Return 16-bit numbers one after the other."""
-    return b"".join(number(value) for value in values)
+    return struct.pack(f"!{len(values)}H", *values)
 
 
 def vector(width: int, content: bytes) -> bytes:

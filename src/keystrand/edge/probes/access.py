@@ -3,8 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,9 +48,9 @@ class _Pace:
             await asyncio.sleep(begin - now)
 
 
-class _Host(NamedTuple):
-    turns: asyncio.Semaphore
-    users: list[None]
+class _Host:
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self.turns, self.users = turns, 0
 
 
 class _Hosts:
@@ -61,17 +60,19 @@ class _Hosts:
         self._at_once = at_once
         self._hosts: dict[str, _Host] = {}
 
-    @asynccontextmanager
-    async def turn(self, ip: str) -> AsyncIterator[None]:
-        host = self._hosts.setdefault(ip, _Host(asyncio.Semaphore(self._at_once), []))
-        host.users.append(None)
-        try:
-            async with host.turns:
-                yield
-        finally:
-            host.users.pop()
-            if not host.users:
-                self._hosts.pop(ip, None)
+    def turns(self, ip: str) -> asyncio.Semaphore:
+        """Return whose turn it is at `ip`. Each call needs one of `leave`."""
+        host = self._hosts.get(ip)
+        if host is None:
+            host = self._hosts[ip] = _Host(asyncio.Semaphore(self._at_once))
+        host.users += 1
+        return host.turns
+
+    def leave(self, ip: str) -> None:
+        host = self._hosts[ip]
+        host.users -= 1
+        if not host.users:
+            del self._hosts[ip]
 
 
 class Clock(NamedTuple):
@@ -114,10 +115,13 @@ class Access:
         That one is then moved to the front of `addresses`, so that the next job goes there at once.
         """
         for address in tuple(addresses):
-            async with self._hosts.turn(address.ip), self._all:
-                await self._gate.wait()
-                await self._pace.wait()
-                answer = await Exchange(job, address, self._scan.timeout_s).answer()
+            try:
+                async with self._hosts.turns(address.ip), self._all:
+                    await self._gate.wait()
+                    await self._pace.wait()
+                    answer = await Exchange(job, address, self._scan.timeout_s).answer()
+            finally:
+                self._hosts.leave(address.ip)
             if answer.connected:
                 addresses.remove(address)
                 addresses.insert(0, address)

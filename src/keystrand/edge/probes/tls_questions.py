@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -144,6 +145,7 @@ def key_share(group: int) -> KeyShare | None:
     return KeyShare(group, tuple(make() for make in parts)) if parts else None
 
 
+@lru_cache(maxsize=1024)
 def server_name(host: str) -> str:
     """Return the name for the server_name extension: empty for an IP address or a name that DNS cannot hold."""
     name = host.rstrip(".")
