@@ -131,8 +131,9 @@ def test_a_handshake_without_end_and_one_in_pieces_without_end_are_refused() -> 
 def test_the_frames_of_a_handshake_are_told_apart() -> None:
     """ACK and padding are passed over, CONNECTION_CLOSE gives the TLS alert, frames of later levels do not belong."""
     found = frames(ack_frame((0, 1, 4, 9)) + bytes(30) + crypto_frame(70, b"abc") + b"\1" + close_frame(0x0128))
-    assert found == (((70, b"abc"),), Close(0x0128), True)
-    assert found.close is not None
+    assert found.crypto == ((70, b"abc"),)
+    assert found.close == Close(0x0128)
+    assert found.asks_for_ack
     assert found.close.alert == 40
     assert Close(0x0A).alert is None
     assert not frames(ack_frame((3,))).asks_for_ack
