@@ -32,6 +32,8 @@ TRANSPORT_PARAMETERS, ALPN = 57, 16
 """Extension types (RFC 9001, 8.2; RFC 7301)."""
 
 _INITIAL_SOURCE_CONNECTION_ID = 0x0F
+_PARAMETERS = {0x01: 30_000, 0x04: 1 << 20, 0x05: 1 << 18, 0x06: 1 << 18, 0x07: 1 << 18, 0x08: 100, 0x09: 100}
+"""Idle time in ms, octets and streams that we would take (RFC 9000, 18.2): HTTP/3 servers refuse a client with none."""
 _LEVELS = (PacketKind.INITIAL, PacketKind.HANDSHAKE)
 _FRAME_HEAD = 8  # type, offset and length of a CRYPTO frame at most, for what we send
 _ERRORS = {0x0: "NO_ERROR", 0x1: "INTERNAL_ERROR", 0x2: "CONNECTION_REFUSED", 0x7: "FRAME_ENCODING_ERROR",
@@ -43,6 +45,9 @@ def hello_extensions(source: bytes, protocols: tuple[bytes, ...]) -> tuple[tuple
     """Return what QUIC adds to a ClientHello: our connection id (RFC 9000, 7.3) and application protocols."""
     names = b"".join(bytes((len(name),)) + name for name in protocols)
     parameters = bytes((_INITIAL_SOURCE_CONNECTION_ID, len(source))) + source
+    for kind, value in _PARAMETERS.items():
+        content = varint_octets(value)
+        parameters += bytes((kind, len(content))) + content
     return ((ALPN, len(names).to_bytes(2, "big") + names), (TRANSPORT_PARAMETERS, parameters))
 
 
