@@ -4,23 +4,21 @@ We send no Finished and close every connection that we opened. Source: RFC 9001.
 """
 
 import secrets
-from functools import partial
 from typing import ClassVar
 
-from keystrand.edge.probes.base import Answer, Job
-from keystrand.edge.probes.tls import TlsProbe
-from keystrand.edge.probes.tls_questions import Inquiry, TlsConversation
+from keystrand.edge.probes.tls_datagrams import DatagramConversation
+from keystrand.edge.probes.tls_questions import Inquiry, Question
 from keystrand.formats.quic_client import QuicClient, error_name, hello_extensions
 from keystrand.formats.quic_packets import V1, QuicUnreadable
 from keystrand.formats.tls_wire import TlsUnreadable
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.estate import ProbeKind
 
 PROTOCOLS = (b"h3", b"doq", b"smb", b"hq-interop")
 """Application protocols offered: servers refuse a hello without one of theirs (RFC 9001, 8.1)."""
 _CONNECTION_ID_OCTETS = 8
 
 
-class QuicConversation(TlsConversation):
+class QuicConversation(DatagramConversation):
     """One QUIC connection. A datagram that is not for us, or not by the server, changes nothing."""
 
     def __init__(self, inquiry: Inquiry, host: str) -> None:
@@ -33,9 +31,7 @@ class QuicConversation(TlsConversation):
         return self.client.say(self._opening)
 
     def answer(self, datagram: bytes) -> tuple[bytes, ...]:
-        """Read a datagram and return what to send next; the last is our leave. Sets `done`; never raises."""
-        if self.done:
-            return ()
+        """Read a datagram and return what to send next; the last is our leave. Sets `done`."""
         try:
             return self._answer(datagram)
         except (QuicUnreadable, TlsUnreadable) as error:

@@ -191,7 +191,7 @@ class TlsConversation:
         return (
             flight.version in self.inquiry.versions
             and flight.suite in self.inquiry.suites
-            and (flight.group is None or flight.group in self._believable_groups)
+            and (flight.group in self._believable_groups or (flight.group is None and flight.version != codes.TLS13))
         )
 
     @property
@@ -219,6 +219,8 @@ class TlsConversation:
     def _go_on(self) -> bytes:
         """Return our second hello where the server asks for one. Raises `TlsUnreadable`; sets `done`."""
         flight = self.flight
+        if flight.retry and flight.group is None:
+            return self._again()
         if flight.said_hello and not self.accepted:
             raise TlsUnreadable("the server chose something that was not offered")
         if flight.retry and self.inquiry.to_certificate:
@@ -227,14 +229,16 @@ class TlsConversation:
         return b""
 
     def _again(self) -> bytes:
-        group = self.flight.group or 0
+        cookie, group = self.flight.cookie[:MAX_COOKIE], self.flight.group
+        if group is None:  # all that the server wants is its cookie
+            hello = client_hello(replace(self._hello, cookie=cookie))
+            self.flight.send_again(hello)
+            return hello
         if group in dict(self._hello.key_shares):
             raise TlsUnreadable("the server asks again for a key share that it has")
         share = key_share(group)
         if share is None:
             raise TlsUnreadable(f"no key share of ours for {codes.group_name(group)}")
-        hello = client_hello(
-            replace(self._hello, key_shares=((group, share.public),), cookie=self.flight.cookie[:MAX_COOKIE])
-        )
+        hello = client_hello(replace(self._hello, key_shares=((group, share.public),), cookie=cookie))
         self.flight.send_again(hello, share)
         return hello
