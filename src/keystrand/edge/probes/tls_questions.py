@@ -160,22 +160,28 @@ def server_name(host: str) -> str:
 
 
 class TlsConversation:
-    """One connection. `flight` is what the server said; `fault` says why reading stopped early; `foreign`: no TLS."""
+    """One connection. `flight` is what the server said; `fault` says why reading stopped early; `foreign`: no TLS.
 
-    def __init__(self, inquiry: Inquiry, host: str) -> None:
+    `session` and `more` are for what carries TLS otherwise than TCP: the session id, and further extensions.
+    """
+
+    def __init__(
+        self, inquiry: Inquiry, host: str, session: bytes | None = None, more: tuple[tuple[int, bytes], ...] = ()
+    ) -> None:
         self.inquiry = inquiry
         self.done = self.foreign = False
         self.fault = ""
         shares = {group: share for group in inquiry.shares if (share := key_share(group))}
         self._hello = ClientHello(
             random=secrets.token_bytes(32),
-            session=secrets.token_bytes(32),
+            session=secrets.token_bytes(32) if session is None else session,
             versions=inquiry.versions,
             suites=inquiry.suites,
             groups=inquiry.groups,
             schemes=inquiry.schemes,
             key_shares=tuple((group, share.public) for group, share in shares.items()),
             server_name=server_name(host),
+            more=more,
         )
         self._opening = client_hello(self._hello)
         self.flight = ServerFlight(self._opening, shares)
@@ -187,7 +193,7 @@ class TlsConversation:
         return (
             flight.version in self.inquiry.versions
             and flight.suite in self.inquiry.suites
-            and (flight.group is None or flight.group in self._believable_groups)
+            and (flight.group in self._believable_groups or (flight.group is None and flight.version != codes.TLS13))
         )
 
     @property
@@ -206,13 +212,17 @@ class TlsConversation:
             return b""
         try:
             self.flight.feed(octets)
-            return self._go_on()
+            hello = self._go_on()
         except TlsUnreadable as error:
             self.fault, self.foreign, self.done = str(error), isinstance(error, NotTls), True
             return b""
+        return handshake_record(hello) if hello else b""
 
     def _go_on(self) -> bytes:
+        """Return our second hello where the server asks for one. Raises `TlsUnreadable`; sets `done`."""
         flight = self.flight
+        if flight.retry and flight.group is None:
+            return self._again()
         if flight.said_hello and not self.accepted:
             raise TlsUnreadable("the server chose something that was not offered")
         if flight.retry and self.inquiry.to_certificate:
@@ -221,14 +231,16 @@ class TlsConversation:
         return b""
 
     def _again(self) -> bytes:
-        group = self.flight.group or 0
+        cookie, group = self.flight.cookie[:MAX_COOKIE], self.flight.group
+        if group is None:  # all that the server wants is its cookie
+            hello = client_hello(replace(self._hello, cookie=cookie))
+            self.flight.send_again(hello)
+            return hello
         if group in dict(self._hello.key_shares):
             raise TlsUnreadable("the server asks again for a key share that it has")
         share = key_share(group)
         if share is None:
             raise TlsUnreadable(f"no key share of ours for {codes.group_name(group)}")
-        hello = client_hello(
-            replace(self._hello, key_shares=((group, share.public),), cookie=self.flight.cookie[:MAX_COOKIE])
-        )
+        hello = client_hello(replace(self._hello, key_shares=((group, share.public),), cookie=cookie))
         self.flight.send_again(hello, share)
-        return handshake_record(hello)
+        return hello
