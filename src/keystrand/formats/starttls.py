@@ -1,4 +1,7 @@
-"""The way to TLS on a connection that begins without it, by the name of the protocol."""
+"""The way to TLS on a connection that begins without it, by the name of the protocol (`model.estate.StartTls`).
+
+What begins with TLS at once, such as SQL Server with TDS 8, has none.
+"""
 
 from collections.abc import Callable
 
@@ -7,39 +10,28 @@ from keystrand.formats import starttls_packets as packets
 from keystrand.formats import starttls_xmpp as xmpp
 from keystrand.formats.starttls_script import Preface, Script
 from keystrand.formats.starttls_tds import TdsPreface
+from keystrand.model.estate import StartTls
 
-_PLAIN: dict[str, Callable[[], Script]] = {
-    "smtp": lines.smtp,
-    "lmtp": lines.lmtp,
-    "imap": lines.imap,
-    "pop3": lines.pop3,
-    "ftp": lines.ftp,
-    "nntp": lines.nntp,
-    "sieve": lines.sieve,
-    "ldap": packets.ldap,
-    "postgresql": packets.postgresql,
-    "mysql": packets.mysql,
-    "rdp": packets.rdp,
+_SCRIPTS: dict[str, Callable[[], Script]] = {
+    StartTls.SMTP: lines.smtp,
+    StartTls.IMAP: lines.imap,
+    StartTls.POP3: lines.pop3,
+    StartTls.FTP: lines.ftp,
+    StartTls.NNTP: lines.nntp,
+    StartTls.SIEVE: lines.sieve,
+    StartTls.LDAP: packets.ldap,
+    StartTls.POSTGRESQL: packets.postgresql,
+    StartTls.MYSQL: packets.mysql,
+    StartTls.RDP: packets.rdp,
 }
-_BY_HOST: dict[str, Callable[[str], Script]] = {"xmpp": xmpp.client, "xmpp-server": xmpp.server}
-_MSSQL = "mssql"
-
-DIRECT = {"mssql-strict": "tds/8.0", "postgresql-direct": "postgresql"}
-"""Ways that begin with TLS at once, and the protocol that the hello must name (ALPN): TDS 8.0 (MS-TDS, 3.2.5.1) and
-PostgreSQL 17 (`sslnegotiation=direct`)."""
-
-NAMES = (*_PLAIN, *_BY_HOST, _MSSQL, *DIRECT)
-"""Every name that `preface` knows."""
-
-
-def _at_once() -> Script:
-    yield from ()
+_SCRIPTS_BY_HOST: dict[str, Callable[[str], Script]] = {
+    StartTls.XMPP: xmpp.client,
+    StartTls.XMPP_SERVER: xmpp.server,
+}
 
 
 def preface(name: str, host: str) -> Preface:
-    """Return a fresh preface for the protocol `name` at `host`. Raises `KeyError` where `NAMES` does not hold it."""
-    if name == _MSSQL:
+    """Return a fresh preface for the protocol `name` at `host`. Raises `KeyError` where `StartTls` does not hold it."""
+    if name == StartTls.MSSQL:
         return TdsPreface()
-    if name in DIRECT:
-        return Preface(_at_once())
-    return Preface(_BY_HOST[name](host) if name in _BY_HOST else _PLAIN[name]())
+    return Preface(_SCRIPTS_BY_HOST[name](host) if name in _SCRIPTS_BY_HOST else _SCRIPTS[name]())

@@ -1,6 +1,6 @@
 """STARTTLS in protocols of lines.
 
-SMTP and LMTP (RFC 3207), IMAP (RFC 9051, 6.2.1), POP3 (RFC 2595, 4), FTP (RFC 4217, 4), NNTP (RFC 4642, 2.2),
+SMTP (RFC 3207), IMAP (RFC 9051, 6.2.1), POP3 (RFC 2595, 4), FTP (RFC 4217, 4), NNTP (RFC 4642, 2.2),
 ManageSieve (RFC 5804, 2.2). Refusals name codes and words of the protocols, never what a server wrote besides.
 """
 
@@ -46,23 +46,14 @@ def _greeted(wanted: bytes) -> Generator[Say, bytes, None]:
         raise Refusal(f"greets with {greeting[0][:_CODE_DIGITS].decode('ascii')}")
 
 
-def _mail(hello: bytes) -> Script:
+def smtp() -> Script:
+    """SMTP: EHLO must list STARTTLS."""
     yield from _greeted(b"220")
-    offered = yield from _reply(hello + b" " + OUR_NAME + b"\r\n")
-    _expect(offered, b"250", hello.decode("ascii"))
+    offered = yield from _reply(b"EHLO " + OUR_NAME + b"\r\n")
+    _expect(offered, b"250", "EHLO")
     if not any(one[4:].strip().upper() == b"STARTTLS" for one in offered[1:]):
         raise Refusal("250 without STARTTLS")
     _expect((yield from _reply(b"STARTTLS\r\n")), b"220", "STARTTLS")
-
-
-def smtp() -> Script:
-    """SMTP: EHLO must list STARTTLS."""
-    return _mail(b"EHLO")
-
-
-def lmtp() -> Script:
-    """LMTP: as SMTP, with another word for hello (RFC 2033, 4.1)."""
-    return _mail(b"LHLO")
 
 
 def ftp() -> Script:
