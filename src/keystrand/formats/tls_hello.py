@@ -16,6 +16,7 @@ class ClientHello(Struct, frozen=True, kw_only=True):
 
     An empty `key_shares` asks a TLS 1.3 server to name its choice in a HelloRetryRequest (RFC 8446, 4.2.8).
     `random` and `session` are 32 fresh octets each; `server_name` is ASCII, without a final dot (RFC 6066, 3).
+    `more` are further extensions, type and content, that what carries TLS asks for.
     """
 
     random: bytes
@@ -27,6 +28,7 @@ class ClientHello(Struct, frozen=True, kw_only=True):
     key_shares: tuple[tuple[int, bytes], ...] = ()
     server_name: str = ""
     cookie: bytes = b""
+    more: tuple[tuple[int, bytes], ...] = ()
 
 
 def client_hello(hello: ClientHello) -> bytes:
@@ -53,6 +55,7 @@ def _extensions(hello: ClientHello) -> bytes:
     found += _extension(_POINT_FORMATS, vector(1, b"\0"))
     found += _extension(_SIGNATURES, vector(2, numbers(hello.schemes)))
     found += _extension(_EXTENDED_MASTER_SECRET, b"") + _extension(_RENEGOTIATION, b"\0")
+    found += b"".join(_extension(kind, content) for kind, content in hello.more)
     return found + (_extensions_13(hello) if TLS13 in hello.versions else b"")
 
 

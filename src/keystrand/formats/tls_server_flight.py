@@ -7,7 +7,7 @@ RFC 8422, 5.4. TLS 1.0 and 1.1 are read as far as they are alike.
 from collections.abc import Callable, Mapping
 
 from keystrand.formats.tls_codepoints import TLS12, TLS13, VERSIONS, Exchange, alert_name, exchange_of
-from keystrand.formats.tls_key_schedule import RecordOpener, retried_transcript, server_handshake_secret
+from keystrand.formats.tls_key_schedule import HandshakeSecrets, RecordOpener, handshake_secrets, retried_transcript
 from keystrand.formats.tls_key_share import KeyShare
 from keystrand.formats.tls_wire import (
     ALERT,
@@ -41,7 +41,8 @@ class ServerFlight:
 
     `version`, `suite` and `group` are None until known. `retry` is set while a HelloRetryRequest waits for our second
     hello. `complete` is set once the server has said everything we can hear. `prime_bits` is the size of a
-    finite-field group that TLS 1.2 sent without a name.
+    finite-field group that TLS 1.2 sent without a name. `secrets` are those of TLS 1.3's handshake, once both shares
+    are known.
     """
 
     def __init__(self, hello: bytes, shares: Mapping[int, KeyShare]) -> None:
@@ -49,6 +50,7 @@ class ServerFlight:
         self._first_hello, self._transcript = hello, hello
         self._records, self._messages = Records(), Messages()
         self._opener: RecordOpener | None = None
+        self.secrets: HandshakeSecrets | None = None
         self.version: int | None = None
         self.suite: int | None = None
         self.group: int | None = None
@@ -85,11 +87,15 @@ class ServerFlight:
         if kind == ALERT:
             self._take_alert(content)
         elif kind == HANDSHAKE and (self._opener is None or record.kind == APPLICATION_DATA):
-            self._messages.feed(content)
-            while not self.complete and not self.retry and (message := self._messages.next()) is not None:
-                self._take_message(message)
+            self.take_messages(content)
         elif kind != CHANGE_CIPHER_SPEC or not self.said_hello:
             raise self._unexpected(f"a record of type {kind}")
+
+    def take_messages(self, octets: bytes) -> None:
+        """Read handshake messages that came without records, as QUIC carries them. Raises `TlsUnreadable`."""
+        self._messages.feed(octets)
+        while not self.complete and not self.retry and (message := self._messages.next()) is not None:
+            self._take_message(message)
 
     def _take_alert(self, content: bytes) -> None:
         reader = Reader(content)
@@ -162,8 +168,8 @@ class ServerFlight:
         if group not in self._shares:
             raise TlsUnreadable(f"the server answers for group 0x{group:04x}, for which we sent no share")
         suite = self.suite or 0
-        secret = server_handshake_secret(suite, self._shares[group].secret(answer), self._transcript)
-        self._opener = RecordOpener(suite, secret)
+        self.secrets = handshake_secrets(suite, self._shares[group].secret(answer), self._transcript)
+        self._opener = RecordOpener(suite, self.secrets.server)
 
     def _take_chain_13(self, content: Reader) -> None:
         content.vector(1)

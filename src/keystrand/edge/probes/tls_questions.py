@@ -158,22 +158,28 @@ def server_name(host: str) -> str:
 
 
 class TlsConversation:
-    """One connection. `flight` is what the server said; `fault` says why reading stopped early; `foreign`: no TLS."""
+    """One connection. `flight` is what the server said; `fault` says why reading stopped early; `foreign`: no TLS.
 
-    def __init__(self, inquiry: Inquiry, host: str) -> None:
+    `session` and `more` are for what carries TLS otherwise than TCP: the session id, and further extensions.
+    """
+
+    def __init__(
+        self, inquiry: Inquiry, host: str, session: bytes | None = None, more: tuple[tuple[int, bytes], ...] = ()
+    ) -> None:
         self.inquiry = inquiry
         self.done = self.foreign = False
         self.fault = ""
         shares = {group: share for group in inquiry.shares if (share := key_share(group))}
         self._hello = ClientHello(
             random=secrets.token_bytes(32),
-            session=secrets.token_bytes(32),
+            session=secrets.token_bytes(32) if session is None else session,
             versions=inquiry.versions,
             suites=inquiry.suites,
             groups=inquiry.groups,
             schemes=inquiry.schemes,
             key_shares=tuple((group, share.public) for group, share in shares.items()),
             server_name=server_name(host),
+            more=more,
         )
         self._opening = client_hello(self._hello)
         self.flight = ServerFlight(self._opening, shares)
@@ -204,12 +210,14 @@ class TlsConversation:
             return b""
         try:
             self.flight.feed(octets)
-            return self._go_on()
+            hello = self._go_on()
         except TlsUnreadable as error:
             self.fault, self.foreign, self.done = str(error), isinstance(error, NotTls), True
             return b""
+        return handshake_record(hello) if hello else b""
 
     def _go_on(self) -> bytes:
+        """Return our second hello where the server asks for one. Raises `TlsUnreadable`; sets `done`."""
         flight = self.flight
         if flight.said_hello and not self.accepted:
             raise TlsUnreadable("the server chose something that was not offered")
@@ -229,4 +237,4 @@ class TlsConversation:
             replace(self._hello, key_shares=((group, share.public),), cookie=self.flight.cookie[:MAX_COOKIE])
         )
         self.flight.send_again(hello, share)
-        return handshake_record(hello)
+        return hello
