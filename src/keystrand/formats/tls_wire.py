@@ -75,9 +75,9 @@ def message(kind: int, content: bytes) -> bytes:
     return number(kind, 1) + vector(3, content)
 
 
-def handshake_record(content: bytes) -> bytes:
+def handshake_record(content: bytes, version: int = 0x0301) -> bytes:
     """Return one plaintext handshake record. Its version is 0x0301, as middleboxes expect (RFC 8446, 5.1)."""
-    return bytes((HANDSHAKE, 3, 1)) + vector(2, content)
+    return bytes((HANDSHAKE,)) + number(version) + vector(2, content)
 
 
 class Records:
