@@ -40,12 +40,12 @@ class _Pace:
         self._gap_s = 1.0 / connections_per_s
         self._next = 0.0
 
-    async def wait(self) -> None:
+    def delay_s(self) -> float:
+        """Return how long to wait before the next connection, which is counted from then on; 0 for not at all."""
         now = asyncio.get_running_loop().time()
         begin = max(now, self._next)
         self._next = begin + self._gap_s
-        if begin - now > min(GRAIN_S, self._gap_s / 2):
-            await asyncio.sleep(begin - now)
+        return begin - now if begin - now > min(GRAIN_S, self._gap_s / 2) else 0.0
 
 
 class _Host:
@@ -89,7 +89,13 @@ class _Gate:
         self._window, self._text, self._clock = window_of(scan), scan.window, clock
         self._told = False
 
+    @property
+    def always_open(self) -> bool:
+        """Return whether there is no window."""
+        return self._window is None
+
     async def wait(self) -> None:
+        """Return once the window is open."""
         while self._window and (left := self._window.opens_in(now := self._clock.now())):
             if not self._told:
                 self._clock.tell(
@@ -117,8 +123,10 @@ class Access:
         for address in tuple(addresses):
             try:
                 async with self._hosts.turns(address.ip), self._all:
-                    await self._gate.wait()
-                    await self._pace.wait()
+                    if not self._gate.always_open:
+                        await self._gate.wait()
+                    if delay_s := self._pace.delay_s():
+                        await asyncio.sleep(delay_s)
                     answer = await Exchange(job, address, self._scan.timeout_s).answer()
             finally:
                 self._hosts.leave(address.ip)

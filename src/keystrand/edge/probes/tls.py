@@ -5,12 +5,12 @@ unanswered question stays unknown: a closed or silent connection is never counte
 """
 
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
 
 from keystrand.edge.probes.base import Answer, Conversation, Ending, Job, attempt, place_of, unanswered
 from keystrand.edge.probes.prefaced import Prefaced, prefaced
-from keystrand.edge.probes.tls_plan import MAX_CONNECTIONS, MOST_OF, Asked, cut_short, next_inquiries
+from keystrand.edge.probes.tls_plan import MOST_OF, Asked, cut_short, next_inquiries
 from keystrand.edge.probes.tls_questions import Inquiry, Question, TlsConversation
 from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.x509_facts import certificate_fact, shortened
@@ -29,6 +29,8 @@ from keystrand.model.observation import (
     Strength,
 )
 
+MAX_CONNECTIONS = MOST_OF[ScanMode.STANDARD]
+"""Connections to one target at most, where the estate does not ask for more."""
 _NO_SUCH_GROUP = (40, 47, 70, 71, 86, 109)
 """Alerts that answer "nothing of that": handshake_failure, illegal_parameter, protocol_version, insufficient_security,
 inappropriate_fallback, and missing_extension, by which some refuse a hello without a share they know."""
@@ -38,17 +40,16 @@ _FINITE_FIELD = (codes.Exchange.DHE, codes.Exchange.DH, codes.Exchange.DH_ANON)
 
 
 class Heard(NamedTuple):
-    """One question's answer, ready to judge. `chain` holds the certificates that could be read, leaf first."""
+    """One question's answer, ready to judge. `accepted`: the server agreed to something that we offered.
+
+    `chain` holds the certificates that could be read, leaf first.
+    """
 
     question: str
     talk: TlsConversation
     ending: Ending
+    accepted: bool
     chain: tuple[Certificate, ...]
-
-    @property
-    def accepted(self) -> bool:
-        """Return whether the server agreed to something we offered."""
-        return self.talk.accepted
 
 
 class TlsProbe:
@@ -94,7 +95,9 @@ def _mode(target: Target) -> ScanMode:
 
 def _asked(answers: tuple[Answer, ...]) -> list[Asked]:
     return [
-        Asked(answer.job.question, talk, answer.connected, left=answer.ending in (Ending.CLOSED, Ending.RESET))
+        Asked(
+            answer.job.question, talk, talk.accepted, answer.connected, answer.ending in (Ending.CLOSED, Ending.RESET)
+        )
         for answer, talk in _talks(answers)
     ]
 
@@ -105,14 +108,18 @@ def _talks(answers: tuple[Answer, ...]) -> list[tuple[Answer, TlsConversation]]:
     return [(answer, talk) for answer, talk in talks if isinstance(talk, TlsConversation)]
 
 
+# A server shows the same chain again and again, and many servers show the same authorities.
+_fact_of = lru_cache(maxsize=512)(certificate_fact)
+
+
 def _heard(answer: Answer, talk: TlsConversation) -> Heard:
     chain = []
     for der in talk.flight.certificates:
         try:
-            chain.append(certificate_fact(der))
+            chain.append(_fact_of(der))
         except InvalidInput:
             break
-    return Heard(answer.job.question, talk, answer.ending, tuple(chain))
+    return Heard(answer.job.question, talk, answer.ending, talk.accepted, tuple(chain))
 
 
 def _not_seen(target: Target, answers: tuple[Answer, ...], heard: tuple[Heard, ...]) -> Attempt:

@@ -15,10 +15,9 @@ from keystrand.formats import tls_codepoints as codes
 from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.estate import ScanMode
 
-MAX_CONNECTIONS = 24
-"""Connections to one target at most: eight questions, and sixteen for groups beyond the ones a server prefers."""
-MOST_OF = {ScanMode.QUICK: 3, ScanMode.STANDARD: MAX_CONNECTIONS, ScanMode.FULL: 192}
-"""Connections to one target at most, by mode. OpenSSL with everything on takes about 110 in full."""
+MOST_OF = {ScanMode.QUICK: 3, ScanMode.STANDARD: 24, ScanMode.FULL: 192}
+"""Connections to one target at most, by mode. Standard: eight questions, and sixteen for groups beyond the ones that a
+server prefers. OpenSSL with everything on takes about 110 in full."""
 
 _PROTOCOL_VERSION = 70
 
@@ -32,21 +31,21 @@ _REST = (
     Question.ML_DSA,
 )
 _EIGHT = frozenset((*_FIRST, *_REST))
+_CURVES = (codes.X25519, codes.SECP256R1, codes.SECP384R1, codes.SECP521R1, codes.X448)
 _BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL)
 
 
 class Asked(NamedTuple):
-    """One question and how it went. `connected`: there was a connection; `left`: the other side ended it."""
+    """One question and how it went. `accepted`: the server agreed to something that we offered.
+
+    `connected`: there was a connection; `left`: the other side ended it.
+    """
 
     question: str
     talk: TlsConversation
+    accepted: bool
     connected: bool
     left: bool
-
-    @property
-    def accepted(self) -> bool:
-        """Return whether the server agreed to something we offered."""
-        return self.talk.accepted
 
     @property
     def refused(self) -> bool:
@@ -117,11 +116,14 @@ def _last(asked: Sequence[Asked]) -> tuple[Question, ...]:
 
 
 def _next_groups(asked: Sequence[Asked], *, everywhere: bool) -> dict[str, Inquiry]:
-    """Return the questions for further groups. With TLS 1.3 those of TLS 1.2 are asked for only if `everywhere`."""
-    by_13 = tuple(_Series(question.value, INQUIRIES[question], "groups") for question in _BY_EXCLUSION)
-    by_12 = (_Series(Question.TLS12.value, INQUIRIES[Question.TLS12], "groups"),)
-    series = by_13 + by_12 if everywhere else by_13 if _version_of(asked, codes.TLS13) else by_12
-    return _continued(series, asked)
+    """Return the questions for further groups; `everywhere`: also for finite fields, and for TLS 1.2 beside TLS 1.3."""
+    supports, classical, in_12 = (
+        _Series(question.value, INQUIRIES[question], "groups") for question in (*_BY_EXCLUSION, Question.TLS12)
+    )
+    if everywhere:
+        return _continued((supports, classical, in_12), asked)
+    in_13 = (supports, classical._replace(worth=_CURVES))
+    return _continued(in_13 if _version_of(asked, codes.TLS13) else (in_12,), asked)
 
 
 def _version_of(asked: Iterable[Asked], *versions: int) -> int | None:
@@ -132,13 +134,15 @@ def _version_of(asked: Iterable[Asked], *versions: int) -> int | None:
 class _Series(NamedTuple):
     """A question asked again and again for whatever of `axis` is not yet known. The first one carries its name alone.
 
-    `answered`: the server is known to answer such a question, so that silence is about what this one holds.
+    `answered`: the server is known to answer such a question, so that silence is about what this one holds. `worth`:
+    what the further questions may ask for; None: anything.
     """
 
     name: str
     inquiry: Inquiry
     axis: Literal["groups", "suites", "schemes"]
     answered: bool = False
+    worth: tuple[int, ...] | None = None
 
     def numbered(self, count: int) -> str:
         return f"{self.name}-{count}" if count > 1 else self.name
@@ -178,7 +182,8 @@ def _left(series: _Series, asked: Iterable[Asked]) -> tuple[int, ...]:
         value = _CHOSEN[series.axis](one.talk) if one.accepted else None
         if value in offered:
             answered = True
-            waiting.insert(0, tuple(other for other in offered if other != value))
+            worth = offered if series.worth is None else series.worth
+            waiting.insert(0, tuple(other for other in offered if other != value and other in worth))
         elif answered and not one.accepted and not one.refused and len(offered) > 1:
             half = len(offered) // 2
             waiting[:0] = [offered[:half], offered[half:]]
