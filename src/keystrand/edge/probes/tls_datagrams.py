@@ -23,6 +23,9 @@ WITH_SHARES = f"{Question.SUPPORTS}-with-shares"
 _ALL_SHARES = (codes.X25519_MLKEM768, codes.SECP256R1_MLKEM768, codes.SECP384R1_MLKEM1024, codes.MLKEM768,
                codes.MLKEM1024)  # fmt: skip
 _WITH_SHARES = replace(INQUIRIES[Question.SUPPORTS], groups=_ALL_SHARES, shares=_ALL_SHARES)
+_CERTIFICATE_CURVES = (codes.SECP256R1, codes.SECP384R1, codes.SECP521R1)
+"""Kept at the end of the offer in version 1.2, where they must cover the curve of the certificate too (RFC 8422, 5.1).
+A server that goes by the client's order then takes each of the others first."""
 _BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL, Question.TLS12)
 
 
@@ -109,9 +112,11 @@ def _next_groups(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
             for answer, talk in talks_of(answers)
             if answer.job.question.startswith(question) and answer.job.question != WITH_SHARES
         ]
-        if talks and talks[-1].accepted and talks[-1].flight.group is not None:
-            taken = tuple(talk.flight.group for talk in talks if talk.accepted and talk.flight.group is not None)
+        taken = tuple(talk.flight.group for talk in talks if talk.accepted and talk.flight.group is not None)
+        if talks and talks[-1].accepted and taken and taken[-1] not in taken[:-1]:
             inquiry = without_groups(question, taken)
+            last = tuple(group for group in taken if question is Question.TLS12 and group in _CERTIFICATE_CURVES)
+            inquiry = replace(inquiry, groups=inquiry.groups + last) if inquiry.groups else inquiry
             wanted |= {f"{question}-{len(talks) + 1}": inquiry} if inquiry.groups else {}
     return wanted
 
