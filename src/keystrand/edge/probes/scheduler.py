@@ -14,7 +14,9 @@ import msgspec
 
 from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, unanswered_for
 from keystrand.edge.probes.base import Answer, FileProbe, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.dtls import DtlsProbe
 from keystrand.edge.probes.exchange import Address
+from keystrand.edge.probes.quic import QuicProbe
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
 from keystrand.edge.probes.x509 import X509Probe
@@ -23,7 +25,9 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
-NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {ProbeKind.TLS: TlsProbe(), ProbeKind.SSH: SshProbe()}
+NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe())
+}
 FILE_PROBES: Mapping[ProbeKind, FileProbe] = {ProbeKind.X509: X509Probe()}
 
 Sink = Callable[[Record], None]
