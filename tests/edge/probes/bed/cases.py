@@ -27,11 +27,11 @@ class Truth(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One row. `remark` is what the attempt's reason must hold; empty: nothing is left to remark."""
+    """One row. `remark` is what the attempt's reason must hold; empty: nothing is left to remark. No truth: not seen."""
 
     name: str
     server: Server
-    truth: Truth
+    truth: Truth | None
     remark: str
 
     @property
@@ -76,7 +76,7 @@ SERVERS = {
     "hybrid with P-384": node("ECDSA-P-384", "SecP384r1MLKEM1024", only="1.3"),
     "pure ML-KEM-768": node(EC, "MLKEM768", only="1.3"),
     "pure ML-KEM-1024": node(EC, "MLKEM1024", only="1.3"),
-    "all that is post-quantum": node(PQ, EVERY, only="1.3"),
+    "all post-quantum": node(PQ, EVERY, only="1.3"),
     "RSA and ECDSA": node(f"{RSA}+{EC}"),
     "ML-DSA and ECDSA": node(f"{PQ}+{EC}"),
     "ML-DSA and RSA": node(f"{PQ}+{RSA}"),
@@ -110,50 +110,50 @@ SERVERS = {
 """How each is configured."""
 
 TABLE = """
-name                     | versions        | supp. | neg. | down. | key establishment      | authenticates
-hybrid by default        | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
-hybrid, Ed25519          | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | Ed25519
-hybrid first, one tuple  | 1.3 1.2         | yes   | yes  | yes   | X25519MLKEM768         | ECDSA-P-256
-hybrid above classical   | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
-classical first          | 1.3 1.2         | yes   | no   | yes   | X25519                 | ECDSA-P-256
-classical above hybrid   | 1.3 1.2         | yes   | no   | yes   | ECDH-P-384             | ECDSA-P-256
-classical groups         | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256
-hybrid only              | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
-hybrid only, ML-DSA      | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
-hybrid with P-256        | 1.3             | yes   | yes  | no    | SecP256r1MLKEM768      | ECDSA-P-256
-hybrid with P-384        | 1.3             | yes   | yes  | no    | SecP384r1MLKEM1024     | ECDSA-P-384
-pure ML-KEM-768          | 1.3             | yes   | yes  | no    | ML-KEM-768             | ECDSA-P-256
-pure ML-KEM-1024         | 1.3             | yes   | yes  | no    | ML-KEM-1024            | ECDSA-P-256
-all that is post-quantum | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
-RSA and ECDSA            | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256 RSA-2048
-ML-DSA and ECDSA         | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256 ML-DSA-65
-ML-DSA and RSA           | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65 RSA-2048
-client certificate       | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
-client certificate, 1.2  | 1.2             | no    | no   | no    | X25519                 | ECDSA-P-256
-client certificate, old  | 1.3 1.2         | no    | no   | no    | X25519                 | RSA-2048
-retry for P-521          | 1.3             | no    | no   | no    | ECDH-P-521             | ECDSA-P-256
-retry for X448           | 1.3             | no    | no   | no    | X448                   | ECDSA-P-256
-TLS 1.3                  | 1.3             | no    | no   | no    | X25519                 | ECDSA-P-256
-TLS 1.2                  | 1.2             | no    | no   | no    | X25519                 | RSA-2048
-TLS 1.1                  | 1.1             | no    | no   | no    | X25519                 | RSA-2048
-TLS 1.0                  | 1.0             | no    | no   | no    | X25519                 | RSA-2048
-TLS 1.0 to 1.3           | 1.3 1.2 1.1 1.0 | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
-static RSA               | 1.2             | no    | no   | no    | RSA-KEX-2048           |
-finite field             | 1.2             | no    | no   | no    | FFDH-2048              | RSA-2048
-curve P-384              | 1.3 1.2         | no    | no   | no    | ECDH-P-384             | ECDSA-P-384
-nginx                    | 1.3 1.2         | no    | no   | no    | X25519                 | RSA-2048
-nginx, two certificates  | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256 RSA-2048
-nginx, name required     | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256
-SMTP, hybrid             | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
-SMTP, hybrid and ML-DSA  | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
-SMTP of Postfix          | 1.3 1.2 1.1 1.0 | no    | no   | no    | X25519                 | RSA-2048
-IMAP of Dovecot          | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
-POP3 of Dovecot          | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
-PostgreSQL               | 1.3 1.2         | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
-OpenSSH                  | 2.0             | ?     | ?    | ?     | sntrup761x25519-sha512 | ECDSA-P-256 Ed25519 RSA-2048
-OpenSSH, X25519          | 2.0             | no    | no   | no    | X25519                 | Ed25519
-OpenSSH, P-256           | 2.0             | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
-OpenSSH, finite field    | 2.0             | no    | no   | no    | FFDH-2048              | RSA-2048
+name                    | versions        | supp. | neg. | down. | key establishment      | authenticates
+hybrid by default       | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
+hybrid, Ed25519         | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | Ed25519
+hybrid first, one tuple | 1.3 1.2         | yes   | yes  | yes   | X25519MLKEM768         | ECDSA-P-256
+hybrid above classical  | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
+classical first         | 1.3 1.2         | yes   | no   | yes   | X25519                 | ECDSA-P-256
+classical above hybrid  | 1.3 1.2         | yes   | no   | yes   | ECDH-P-384             | ECDSA-P-256
+classical groups        | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256
+hybrid only             | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
+hybrid only, ML-DSA     | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
+hybrid with P-256       | 1.3             | yes   | yes  | no    | SecP256r1MLKEM768      | ECDSA-P-256
+hybrid with P-384       | 1.3             | yes   | yes  | no    | SecP384r1MLKEM1024     | ECDSA-P-384
+pure ML-KEM-768         | 1.3             | yes   | yes  | no    | ML-KEM-768             | ECDSA-P-256
+pure ML-KEM-1024        | 1.3             | yes   | yes  | no    | ML-KEM-1024            | ECDSA-P-256
+all post-quantum        | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
+RSA and ECDSA           | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256 RSA-2048
+ML-DSA and ECDSA        | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256 ML-DSA-65
+ML-DSA and RSA          | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65 RSA-2048
+client certificate      | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | ECDSA-P-256
+client certificate, 1.2 | 1.2             | no    | no   | no    | X25519                 | ECDSA-P-256
+client certificate, old | 1.3 1.2         | no    | no   | no    | X25519                 | RSA-2048
+retry for P-521         | 1.3             | no    | no   | no    | ECDH-P-521             | ECDSA-P-256
+retry for X448          | 1.3             | no    | no   | no    | X448                   | ECDSA-P-256
+TLS 1.3                 | 1.3             | no    | no   | no    | X25519                 | ECDSA-P-256
+TLS 1.2                 | 1.2             | no    | no   | no    | X25519                 | RSA-2048
+TLS 1.1                 | 1.1             | no    | no   | no    | X25519                 | RSA-2048
+TLS 1.0                 | 1.0             | no    | no   | no    | X25519                 | RSA-2048
+TLS 1.0 to 1.3          | 1.3 1.2 1.1 1.0 | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
+static RSA              | 1.2             | no    | no   | no    | RSA-KEX-2048           |
+finite field            | 1.2             | no    | no   | no    | FFDH-2048              | RSA-2048
+curve P-384             | 1.3 1.2         | no    | no   | no    | ECDH-P-384             | ECDSA-P-384
+nginx                   | 1.3 1.2         | no    | no   | no    | X25519                 | RSA-2048
+nginx, two certificates | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256 RSA-2048
+nginx, name required    | 1.3 1.2         | no    | no   | no    | X25519                 | ECDSA-P-256
+SMTP, hybrid            | 1.3 1.2         | yes   | yes  | no    | X25519MLKEM768         | RSA-2048
+SMTP, hybrid and ML-DSA | 1.3             | yes   | yes  | no    | X25519MLKEM768         | ML-DSA-65
+SMTP of Postfix         | 1.3 1.2 1.1 1.0 | no    | no   | no    | X25519                 | RSA-2048
+IMAP of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
+POP3 of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
+PostgreSQL              | 1.3 1.2         | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
+OpenSSH                 | 2.0             | ?     | ?    | ?     | sntrup761x25519-sha512 | ECDSA-P-256 Ed25519 RSA-2048
+OpenSSH, X25519         | 2.0             | no    | no   | no    | X25519                 | Ed25519
+OpenSSH, P-256          | 2.0             | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
+OpenSSH, finite field   | 2.0             | no    | no   | no    | FFDH-2048              | RSA-2048
 """
 """What must be seen.
 
@@ -186,3 +186,7 @@ def _case(line: str) -> Case:
 
 
 CASES = tuple(map(_case, TABLE.strip().splitlines()[1:]))
+STRANGER = Case(
+    "nginx, another name", other("nginx", EC, f"{NEW} server_name other.example;"), None, "unrecognized_name (112)"
+)
+"""Serves another name than it is asked for: that must be told, and not taken for a host without TLS."""

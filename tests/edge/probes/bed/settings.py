@@ -12,7 +12,12 @@ def nginx(folder: Path, servers: Mapping[int, str]) -> str:
     """Return nginx's settings for the server blocks by port."""
     temporary = "".join(f"{kind}_temp_path {folder}/nginx-{kind};\n" for kind in
                         ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip
-    blocks = "".join(f"server {{ listen {HOST}:{port} ssl; {block} }}\n" for port, block in servers.items())
+    strangers = "listen {0}:{1} ssl default_server; ssl_reject_handshake on;"  # they get an alert
+    blocks = "".join(
+        f"server {{ listen {HOST}:{port} ssl; {block} }}\n"
+        + ("server { " + strangers.format(HOST, port) + " }\n" if "server_name" in block else "")
+        for port, block in servers.items()
+    )
     user = "user root;\n" if os.geteuid() == 0 else ""
     return (
         f"{user}daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;\n"
