@@ -27,7 +27,7 @@ class Truth(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One row. `remark` is what the attempt's reason must hold; empty: nothing is left to remark. No truth: not seen."""
+    """One row. `remark` is what the attempt's reason must hold; empty: nothing is left to say. No truth: not seen."""
 
     name: str
     server: Server

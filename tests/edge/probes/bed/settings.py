@@ -12,7 +12,7 @@ def nginx(folder: Path, servers: Mapping[int, str]) -> str:
     """Return nginx's settings for the server blocks by port."""
     temporary = "".join(f"{kind}_temp_path {folder}/nginx-{kind};\n" for kind in
                         ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip
-    strangers = "listen {0}:{1} ssl default_server; ssl_reject_handshake on;"  # they get an alert
+    strangers = "listen {0}:{1} ssl default_server; ssl_reject_handshake on; ssl_protocols TLSv1.2 TLSv1.3;"  # an alert
     blocks = "".join(
         f"server {{ listen {HOST}:{port} ssl; {block} }}\n"
         + ("server { " + strangers.format(HOST, port) + " }\n" if "server_name" in block else "")
