@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from keystrand.formats.wording import counted
+from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.coverage import estate_coverage
 from keystrand.inventory.identity import authority, canonical, identity
+from keystrand.inventory.places import place_lines
 from keystrand.inventory.reconcile import reconcile
 from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
 from keystrand.inventory.views import ownership_gaps, system_views
@@ -54,15 +56,13 @@ def _name(fact: Fact) -> str:
     return found
 
 
-def _systems_by_target(estate: Estate, records: Iterable[Record]) -> dict[str, str]:
-    systems = {target.id: target.system for target in estate.target}
-    if strangers := {record.target for record in records} - systems.keys():
+def _check_targets(estate: Estate, records: Iterable[Record]) -> None:
+    if strangers := {record.target for record in records} - {target.id for target in estate.target}:
         raise DocumentMismatch(
             f"the observations name {counted(len(strangers), 'target')} that the estate does not have",
             hint="scan again with this estate, or give the estate that the scan was made from",
             problems=tuple(Problem(message="no such target in the estate", field=name) for name in sorted(strangers)),
         )
-    return systems
 
 
 def _established(observations: Iterable[Observation]) -> _Established:
@@ -83,31 +83,32 @@ def _verdict(fact: Fact, observations: list[Observation], established: _Establis
     return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum)
 
 
-def _occurrences(observations: list[Observation], systems: Mapping[str, str]) -> tuple[Occurrence, ...]:
+def _occurrences(observations: list[Observation], assignment: Assignment) -> tuple[Occurrence, ...]:
     found = {
         Occurrence(
             target=seen.target,
-            system=systems[seen.target],
+            system=(assigned := assignment.of(seen)).system,
             place=seen.place,
             probe=seen.probe,
             strength=seen.strength,
+            rule=assigned.rule,
         )
         for seen in observations
     }
     return tuple(sorted(found, key=lambda o: (o.strength.rank, o.target, o.place, o.probe)))
 
 
-def _assets(observations: set[Observation], systems: Mapping[str, str]) -> tuple[Asset, ...]:
+def _assets(observations: set[Observation], assignment: Assignment) -> tuple[Asset, ...]:
     established = _established(observations)
     grouped: dict[str, list[Observation]] = defaultdict(list)
     for seen in observations:
         grouped[identity(seen.fact, seen.place)].append(seen)
-    return tuple(_asset(name, grouped[name], systems, established) for name in sorted(grouped))
+    return tuple(_asset(name, grouped[name], assignment, established) for name in sorted(grouped))
 
 
-def _asset(name: str, observations: list[Observation], systems: Mapping[str, str], established: _Established) -> Asset:
+def _asset(name: str, observations: list[Observation], assignment: Assignment, established: _Established) -> Asset:
     fact, conflicts = reconcile([(seen.strength, seen.fact) for seen in observations])
-    occurrences = _occurrences(observations, systems)
+    occurrences = _occurrences(observations, assignment)
     return Asset(
         id=name,
         name=_name(fact),
@@ -133,8 +134,9 @@ def merge(
     a record names a target that the estate does not have.
     """
     records = observations.records
-    systems = _systems_by_target(estate, records)
-    assets = _assets({canonical(seen) for seen in records if isinstance(seen, Observation)}, systems)
+    _check_targets(estate, records)
+    assets = _assets({canonical(seen) for seen in records if isinstance(seen, Observation)}, Assignment(estate))
+    views = system_views(estate, assets, records)
     return Inventory(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
@@ -145,6 +147,7 @@ def merge(
         coverage=estate_coverage(estate, records),
         stand_ins=observations.stand_ins,
         assets=assets,
-        systems=system_views(estate, assets, records),
-        ownership_gaps=ownership_gaps(estate),
+        systems=views,
+        ownership_gaps=ownership_gaps(estate, views),
+        places=place_lines(estate, records),
     )
