@@ -225,5 +225,5 @@ def _sides(key: bytes, *, has_ports: bool) -> tuple[tuple[str, int], tuple[str, 
 
 def _address(octets: bytes) -> str:
     if len(octets) == 4:
-        return "%d.%d.%d.%d" % tuple(octets)  # as `ipaddress` writes it, in a fifth of the time
+        return ".".join(map(str, octets))  # as `ipaddress` writes it, in a third of the time
     return str(ipaddress.ip_address(octets)) if len(octets) == _IPV6_OCTETS else octets.hex(":")
