@@ -1,7 +1,8 @@
 """From a captured frame to its IP packet, and from there to the transport: link layers, tags, extension headers.
 
 Sources: the list of link types of tcpdump.org; IEEE 802.1Q and 802.1AD (tags), 802.1AE (MACsec); RFC 3032 (MPLS),
-RFC 1661 and 2516 (PPP), RFC 791, RFC 8200 (extension headers). Lengths in a packet are never believed beyond what is there.
+RFC 1661 and 2516 (PPP), RFC 791, RFC 8200 (extension headers). Lengths in a packet are never believed beyond what is
+there.
 """
 
 from typing import NamedTuple

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from keystrand.formats.capture_file import NANOSECONDS
 from keystrand.formats.capture_flows import Flow as Conversation
 from keystrand.formats.capture_session import Session, Use
 from keystrand.formats.capture_tls import certificate_of
@@ -75,9 +76,11 @@ def instant(nanoseconds: int) -> str:
     if not nanoseconds:
         return ""
     try:
-        return datetime.fromtimestamp(nanoseconds // 1000 / 10**6, UTC).isoformat().replace("+00:00", "Z")
+        moment = datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC)
     except (ValueError, OverflowError, OSError):
         return ""
+    # always six digits, so that text compares as time does
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % NANOSECONDS // 1000:06}Z"
 
 
 def place_of(protocol: str, host: str, port: int) -> str:
