@@ -17,7 +17,6 @@ from keystrand.edge.probes.base import (
     Answer,
     Conversation,
     Ending,
-    FileProbe,
     Job,
     NetworkProbe,
     attempt,
@@ -25,13 +24,13 @@ from keystrand.edge.probes.base import (
 )
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
-from keystrand.edge.probes.x509 import X509Probe
+from keystrand.edge.probes.tree import TreeProbe
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ProbeKind, Scan, Target
 from keystrand.model.observation import Outcome, Record
 
 NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {ProbeKind.TLS: TlsProbe(), ProbeKind.SSH: SshProbe()}
-FILE_PROBES: Mapping[ProbeKind, FileProbe] = {ProbeKind.X509: X509Probe()}
+FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
 RESERVED_DOMAINS = ("example", "invalid", "test")
 """Top-level names that never resolve (RFC 6761, section 6): asking would only tell others."""
