@@ -9,7 +9,7 @@ import io
 import lzma
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 from keystrand.formats.tar_members import entries, is_tar
 
@@ -36,9 +36,11 @@ _STREAMS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\xfd7zXZ\x00": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream)),  # noqa: SIM115 - it owns no file
 }
 _ENCRYPTED = 1
+_BUFFER = 256 * 1024
 _MAX_END = 65535 + 22
 """Octets in which a zip's end record stands: it and the longest comment."""
 _SUFFIXES = (".gz", ".bz2", ".xz", ".tgz")
+_Buffered: TypeAlias = "io.BufferedReader[Any]"
 
 
 class Member(NamedTuple):
@@ -117,7 +119,7 @@ def members(stream: BinaryIO, name: str, budget: Budget, depth: int = 1) -> Iter
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", stream))
     head = buffered.peek(HEAD)[:HEAD]
     if (opener := _opener(head)) is not None:
-        unfolded = io.BufferedReader(_Counted(opener(buffered), budget))
+        unfolded = io.BufferedReader(_Counted(opener(buffered), budget), _BUFFER)
         yield from _unfolded(unfolded, _inner(name), budget, depth)
     elif is_tar(head):
         yield from _tar(buffered, budget, depth)
@@ -131,7 +133,7 @@ def _inner(name: str) -> str:
     return next((last.removesuffix(end) for end in _SUFFIXES if last.endswith(end)), last)
 
 
-def _unfolded(stream: io.BufferedReader, name: str, budget: Budget, depth: int) -> Iterator[Member | Refused]:
+def _unfolded(stream: _Buffered, name: str, budget: Budget, depth: int) -> Iterator[Member | Refused]:
     """Yield a tar's members, or what is compressed as the one member; a compression is no level of its own."""
     if is_tar(stream.peek(HEAD)[:HEAD]):
         yield from _tar(stream, budget, depth)
@@ -144,13 +146,13 @@ def _unfolded(stream: io.BufferedReader, name: str, budget: Budget, depth: int) 
         yield Member(name, content)
 
 
-def _tar(stream: io.BufferedReader, budget: Budget, depth: int) -> Iterator[Member | Refused]:
+def _tar(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:
     for one in entries(cast("BinaryIO", stream)):
         budget.member()
         yield from _member(one.content, one.name, one.size, budget, depth)
 
 
-def _zip(stream: io.BufferedReader, budget: Budget, depth: int) -> Iterator[Member | Refused]:
+def _zip(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:
     _bounded_directory(stream)
     with zipfile.ZipFile(stream) as archive:
         for entry in archive.infolist():
@@ -163,7 +165,7 @@ def _zip(stream: io.BufferedReader, budget: Budget, depth: int) -> Iterator[Memb
                     yield from _member(counted, entry.filename, entry.file_size, budget, depth)
 
 
-def _bounded_directory(stream: io.BufferedReader) -> None:
+def _bounded_directory(stream: _Buffered) -> None:
     """Raise `TooMuchError` where the table of contents, which is read whole, is too large (APPNOTE.TXT, 4.3.16)."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - _MAX_END))
@@ -193,14 +195,14 @@ def _large(stream: io.RawIOBase, name: str, budget: Budget, depth: int) -> Itera
     buffered = io.BufferedReader(stream)
     head = buffered.peek(HEAD)[:HEAD]
     if is_tar(head) or _opener(head):
-        yield from _nested(buffered, name, budget, depth)
+        yield from _nested(cast("BinaryIO", buffered), name, budget, depth)
     else:
         yield Refused(name, f"larger than {MAX_MEMBER} octets")
 
 
-def _nested(stream: BinaryIO | io.BufferedReader, name: str, budget: Budget, depth: int) -> Iterator[Member | Refused]:
+def _nested(stream: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member | Refused]:
     if depth >= MAX_DEPTH:
         yield Refused(name, f"an archive more than {MAX_DEPTH} deep, which is not opened")
         return
-    for one in members(cast("BinaryIO", stream), name, budget, depth + 1):
+    for one in members(stream, name, budget, depth + 1):
         yield one._replace(name=f"{name}!{one.name}")
