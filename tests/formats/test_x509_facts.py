@@ -100,7 +100,7 @@ def test_an_algorithm_nobody_named_is_unknown_not_safe() -> None:
     """An unregistered object identifier is shown as it is, and never counts as safe."""
     der = made("ML-DSA-65").public_bytes(Encoding.DER)
     fact = certificate_fact(der.replace(ML_DSA_65_OID, ML_DSA_65_OID[:-1] + bytes([0x7F])))
-    assert fact.key_algorithm == "OID 2.16.840.1.101.3.4.3.127"
+    assert fact.key_algorithm == "OID-2.16.840.1.101.3.4.3.127"
     assert classify(fact.key_algorithm).verdict is Verdict.UNKNOWN
 
 
