@@ -97,6 +97,7 @@ DRAFTS: dict[str, str] = {
     **dict(_numbered(_ENTRUST + "8.1", _HASH_COMPOSITES, 40, "Hash{} (draft 03)")),
     **dict(_numbered(_ENTRUST + "5.1", _DILITHIUM_COMPOSITES, 1, "{} (draft)")),
     **dict(_numbered(_ENTRUST + "5.2", _KEM_COMPOSITES_03, 1, "{} (draft 03)")),
+    **dict(_numbered(_ENTRUST + "5.2", COMPOSITE_KEMS, 74, "{} (draft)")),
     **{f"{_ENTRUST}5.1.{8 + n}.1": f"{name} (draft)" for n, name in enumerate(_DILITHIUM_COMPOSITES[7:10])},
     _ENTRUST + "5.1": "explicit composite signature (draft)",
     _ENTRUST + "4.1": "composite key (draft)",
