@@ -72,7 +72,7 @@ def head_of(inventory: Inventory, name: str) -> Head:
 
 
 def _properties(group: str, properties: Properties) -> list[Property]:
-    return [Property(f"keystrand:{group}:{name}", value) for name, value in properties if value]
+    return [Property(f"keystrand:{group}:{n}", value) for n, value in properties if value or n == "conflict"]
 
 
 def _component(ref: str, name: str, crypto: Json, **more: Any) -> Json:

@@ -261,6 +261,9 @@ def _known(text: str, bits: int | None, curve: str, function: Function | None) -
     if (known.family and known.bits is not None) or known.components:
         return (Named(text, known.function),)
     key = _key(text[:MAX_NAME].partition("@")[0])
+    montgomery = _MONTGOMERY.get(_key(curve.rpartition("/")[2]))
+    if montgomery and key in ("ECDH", "ECDHE", "EC", "XDH"):
+        return (Named(montgomery, _KEX),)
     if found := _FIXED.get(key) or _FIXED.get(key.replace("-", "")):
         return (found,)
     for rule in _RULES:

@@ -145,6 +145,9 @@ class Service:
             own = self._certificates[0].key_algorithm
             for named in [n for n in uses if n.function is Function.SIGNATURE and n.algorithm == own.partition("-")[0]]:
                 uses[Named(own, named.function)] = uses.pop(named)
+            transport = Named("RSA-KEX", Function.KEY_ESTABLISHMENT)
+            if own.startswith("RSA-") and transport in uses:
+                uses[Named(f"RSA-KEX-{self._certificates[0].key_bits}", transport.function)] = uses.pop(transport)
         for general, exact in (("ECDH", ("ECDH-", "X25519", "X448")), ("FFDH", ("FFDH-",)), ("RSA", ("RSA-",))):
             said = {function for name, function in uses if name.startswith(exact)}
             for function in said:

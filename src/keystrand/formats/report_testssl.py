@@ -65,6 +65,11 @@ def _text(raw: msgspec.Raw | None) -> str:
     return msgspec.json.decode(raw, type=str) if raw is not None else ""
 
 
+def _named_suite(word: str) -> bool:
+    """Return whether a word is a suite's name, and not that of a cipher as the columns of a list have it."""
+    return ("-" in word or "_" in word) and is_suite(word)
+
+
 def _add(service: Service, finding: _Finding) -> None:
     name, said = finding.id, finding.finding
     words = said.split()
@@ -80,7 +85,7 @@ def _add(service: Service, finding: _Finding) -> None:
             service.use(canonical(scheme.partition("+")[0].replace("-RSAE", ""), function=Function.SIGNATURE))
     elif re.match(r"cipher[-_]", name) or name.endswith("_ciphers"):
         strength = Strength.NEGOTIATED if name == "cipher_negotiated" else Strength.OFFERED
-        for suite in filter(is_suite, (word.rstrip(",") for word in words)):
+        for suite in filter(_named_suite, (word.rstrip(",") for word in words)):
             service.suite(suite, strength)
         if size := re.search(r"\bDH (\d{3,5})\b", said):
             service.group(f"DH-{size[1]}")

@@ -1,6 +1,6 @@
 """Cipher suites by name: what they say of key exchange, authentication, encryption and integrity.
 
-Sources: IANA "TLS Cipher Suites" for TLS_..._WITH_... and the suites of TLS 1.3; openssl-ciphers(1) for the short names.
+Sources: IANA "TLS Cipher Suites" for TLS_..._WITH_... and the suites of TLS 1.3; openssl-ciphers(1) for short names.
 """
 
 import re
