@@ -290,9 +290,9 @@ def test_an_unknown_algorithm_claims_nothing() -> None:
         ("RSA-2048", KEX, ("pke", "2048", None, 112, 0)),
         ("RSA-KEX", KEX, ("pke", None, None, None, 0)),
         ("RSA-512", Function.SIGNATURE, ("signature", "512", None, None, 0)),
-        ("AES-256-GCM", Function.ENCRYPTION, ("ae", None, None, None, None)),
-        ("AES-256-CBC", Function.ENCRYPTION, ("unknown", None, None, None, None)),
-        ("SHA-256", Function.DIGEST, ("hash", None, None, None, None)),
+        ("AES-256-GCM", Function.ENCRYPTION, ("ae", "256", None, 256, 5)),
+        ("AES-256-CBC", Function.ENCRYPTION, ("block-cipher", "256", None, 256, 5)),
+        ("SHA-256", Function.DIGEST, ("hash", "256", None, 128, 2)),
     ],
 )
 def test_algorithms_in_the_words_of_cyclonedx(name: str, function: Function, expected: tuple[object, ...]) -> None:

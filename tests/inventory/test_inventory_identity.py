@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from keystrand.inventory.identity import canonical, canonical_place, identity
 from keystrand.model.algorithm import Function
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Observation, PublicKey, Strength
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Certificate,
+    Endpoint,
+    Fact,
+    Flow,
+    Keystore,
+    Library,
+    Observation,
+    ProtocolSettings,
+    PublicKey,
+    Strength,
+)
 
 A, B = "a" * 64, "b" * 64
 TRICKY = st.text(alphabet="aB:/%[]3", max_size=8)
@@ -37,18 +49,34 @@ def endpoint_of(protocol: str, host: str) -> Endpoint:
 uses = st.builds(AlgorithmUse, algorithm=TRICKY, function=st.sampled_from(Function), code_point=TRICKY)
 endpoints = st.builds(Endpoint, protocol=TRICKY, host=TRICKY.filter(bool), port=st.integers(1, 65535))
 keys = st.builds(PublicKey, sha256=st.sampled_from((A, B)), algorithm=TRICKY)
-facts = st.one_of(uses, endpoints, keys, st.just(a_certificate()))
+libraries = st.builds(Library, name=TRICKY, version=TRICKY, purl=st.sampled_from(["", "pkg:a/b", "pkg"]) | TRICKY)
+keystores = st.builds(Keystore, format=TRICKY)
+settings = st.builds(ProtocolSettings, software=TRICKY, protocol=TRICKY)
+flows = st.builds(Flow, client=TRICKY, server=TRICKY, port=st.integers(1, 3), transport=st.sampled_from(["tcp", "udp"]),
+                  protocol=TRICKY, key_establishment=TRICKY)  # fmt: skip
+facts = st.one_of(uses, endpoints, keys, st.just(a_certificate()), libraries, keystores, settings, flows)
 
 
 def what_it_is(fact: Fact, place: str) -> tuple[object, ...]:
     """Return the parts of an identity as a tuple, the plain way, to hold the text against."""
+    found: tuple[object, ...]
     match fact:
         case AlgorithmUse():
-            return "use", fact.function, fact.algorithm, canonical_place(place)
+            found = "use", fact.function, fact.algorithm, canonical_place(place)
         case Endpoint():
-            return "endpoint", fact.protocol.lower(), fact.host.lower(), fact.port
-        case _:
-            return type(fact), fact.sha256
+            found = "endpoint", fact.protocol.lower(), fact.host.lower(), fact.port
+        case Library():
+            found = "library", fact.purl or (fact.name, fact.version)
+        case Keystore():
+            found = "keystore", fact.format, canonical_place(place)
+        case ProtocolSettings():
+            found = "settings", fact.software, fact.protocol, canonical_place(place)
+        case Flow():
+            ends = fact.client.lower(), fact.server.lower(), fact.port
+            found = "flow", ends, fact.transport, fact.protocol, fact.key_establishment
+        case Certificate() | PublicKey():
+            found = type(fact), fact.sha256
+    return found
 
 
 @given(st.lists(st.tuples(facts, TRICKY), min_size=2, max_size=6))

@@ -236,7 +236,7 @@ def _algorithms_of(fact: Fact) -> list[str]:
             return [fact.key_algorithm, fact.signature_algorithm]
         case PublicKey() | AlgorithmUse():
             return [fact.algorithm]
-        case Endpoint():
+        case _:
             return []
 
 

@@ -7,7 +7,9 @@ from keystrand.model.algorithm import Algorithm, Function, Verdict, classify
 Json = dict[str, Any]
 
 _BY_FAMILY = {"hybrid": "combiner", "ML-KEM": "kem", "NTRU Prime": "kem", "ECDH": "key-agree", "FFDH": "key-agree"}
-_BY_FUNCTION = {Function.SIGNATURE: "signature", Function.DIGEST: "hash"}
+_BY_FUNCTION = {Function.SIGNATURE: "signature", Function.DIGEST: "hash", Function.MAC: "mac",
+                Function.KEY_DERIVATION: "kdf", Function.RANDOM: "drbg"}  # fmt: skip
+_STREAM = ("ChaCha20", "Salsa20", "RC4")
 _AEAD = ("GCM", "CCM", "POLY1305", "OCB")
 _FUNCTIONS = {
     "combiner": ["encapsulate", "decapsulate"],
@@ -17,6 +19,11 @@ _FUNCTIONS = {
     "ae": ["encrypt", "decrypt"],
     "signature": ["sign", "verify"],
     "hash": ["digest"],
+    "block-cipher": ["encrypt", "decrypt"],
+    "stream-cipher": ["encrypt", "decrypt"],
+    "mac": ["tag"],
+    "kdf": ["keyderive"],
+    "drbg": ["generate"],
 }
 _CURVES = {"X25519": "Curve25519", "X448": "Curve448", "Ed25519": "Ed25519", "Ed448": "Ed448"}
 
@@ -26,7 +33,7 @@ _CURVE_BITS = ((512, 256), (384, 192), (256, 128), (224, 112), (160, 80))
 # RFC 7748, section 4.2 and RFC 8032, section 1: Curve448 and Ed448 aim at 224 bits.
 _CURVE448_BITS = 224
 # The NIST categories are defined by AES key search (1, 3, 5) and SHA-2 collision search (2): FIPS 203, appendix A.
-_CATEGORY_BITS = {1: 128, 2: 128, 3: 192, 5: 256}
+_CATEGORY_BITS = {1: 128, 2: 128, 3: 192, 4: 192, 5: 256}
 
 
 def sized(name: str, bits: int | None) -> Algorithm:
@@ -44,10 +51,12 @@ def _primitive(algorithm: Algorithm, function: Function | None) -> str:
     if not algorithm.family and function is None:
         return "unknown"
     use = function or algorithm.function
-    if algorithm.family == "RSA" and use is not Function.SIGNATURE:
+    if algorithm.family in ("RSA", "ElGamal") and use is not Function.SIGNATURE:
         return "pke"
     if use is Function.ENCRYPTION and any(mark in algorithm.name.upper() for mark in _AEAD):
         return "ae"
+    if use is Function.ENCRYPTION and algorithm.family:
+        return "stream-cipher" if algorithm.family in _STREAM else "block-cipher"
     return _BY_FUNCTION.get(use, "unknown")
 
 

@@ -64,7 +64,7 @@ def referred_algorithms(fact: Fact) -> list[Algorithm]:
             return [sized(fact.algorithm, fact.bits)]
         case AlgorithmUse():
             return [classify(part) for part in classify(fact.algorithm).components]
-        case Endpoint():
+        case _:
             return []
 
 
@@ -147,6 +147,8 @@ def asset_crypto(asset: Asset, refs: References) -> Json:
             return public_key_crypto(algorithm, fact.sha256, fact.bits)
         case Endpoint():
             return _protocol_crypto(fact, depends_on(asset, refs))
+        case _:
+            return {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": {"type": "other"}}
 
 
 def _fact_properties(fact: Fact) -> Properties:
@@ -164,6 +166,8 @@ def _fact_properties(fact: Fact) -> Properties:
             yield "host", fact.host
             yield "port", str(fact.port)
             yield "software", fact.software
+            yield "supports-post-quantum", _YES_NO_UNKNOWN[fact.supports_post_quantum]
+            yield "negotiates-post-quantum", _YES_NO_UNKNOWN[fact.negotiates_post_quantum]
             yield "prefers-post-quantum", _YES_NO_UNKNOWN[fact.prefers_post_quantum]
 
 

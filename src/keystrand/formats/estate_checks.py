@@ -16,7 +16,7 @@ from msgspec import Struct
 from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.model.algorithm import Function
-from keystrand.model.estate import ProbeKind, Segment, Site, SiteKind, System, Target
+from keystrand.model.estate import ProbeKind, Scan, Segment, Site, SiteKind, System, Target
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
@@ -73,6 +73,8 @@ def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
     for noun, kind, judge in judges:
         for n, row in rows(raw, noun):
             yield from (fault._replace(path=(noun, n, *fault.path)) for fault in judge(sound_fields(row, kind)))
+    if isinstance(scan := raw.get("scan"), dict):
+        yield from (fault._replace(path=("scan", *fault.path)) for fault in _scan_faults(sound_fields(scan, Scan)))
 
 
 def _spots(raw: dict[str, Any]) -> dict[str, _Spot]:
@@ -157,7 +159,13 @@ def _length_faults(segment: Fields, spots: dict[str, _Spot]) -> Iterator[Fault]:
         )
 
 
-_NEEDS = {ProbeKind.TLS: ("host", "port"), ProbeKind.SSH: ("host", "port"), ProbeKind.X509: ("path",)}
+_KEYS = ("host", "port", "ports", "path", "starttls", "mode", "zone", "passwords")
+_NEEDS = {kind: ("path",) if kind.reads_files else ("host", "port") for kind in ProbeKind} | {
+    ProbeKind.DNS: ("host", "port", "zone")
+}
+_MAY_HAVE = {kind: ("passwords",) if kind.reads_files else ("ports", "mode") for kind in ProbeKind} | {
+    ProbeKind.TLS: ("ports", "mode", "starttls")
+}
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 
 
@@ -170,23 +178,38 @@ def _target_faults(target: Fields) -> Iterator[Fault]:
     if "probe" in target:
         yield from _need_faults(target, target["probe"])
     host, path = target.get("host"), target.get("path")
-    if host is not None and not _is_host(host):
-        yield Fault(("host",), f"{host!r} is neither a host name nor an IP address", _how_to_write(host))
-    if path is not None and not _stays_inside(path):
+    if host is not None and not (_is_host(host) or _is_range(host)):
+        yield Fault(("host",), f"{host!r} is neither a host name nor an IP address or range", _how_to_write(host))
+    if path is not None and not _names_a_place(path):
         yield Fault(("path",), f"{path!r} leads out of the estate's folder",
-                    "write it relative to the folder of estate.toml, without '..'")  # fmt: skip
+                    "write it relative to the folder of estate.toml, without '..', or whole from '/'")  # fmt: skip
 
 
 def _need_faults(target: Fields, probe: ProbeKind) -> Iterator[Fault]:
-    for key in ("host", "port", "path"):
+    needs = _NEEDS[probe]
+    for key in _KEYS:
         if key not in target:
             continue  # faulty in itself, or misspelt
-        given, needed = target[key] is not None, key in _NEEDS[probe]
-        if needed and not given:
+        given = target[key] not in (None, ())
+        if key in needs and not given and not (key == "port" and target.get("ports")):
             yield Fault((key,), f"missing key: a {probe} target needs it", f"add {key} = ...")
-        if given and not needed:
-            needs = " and ".join(_NEEDS[probe])
-            yield Fault((key,), f"a {probe} target has no {key}", f"it needs {needs} only: remove {key}")
+        if given and key not in (*needs, *_MAY_HAVE[probe]):
+            yield Fault((key,), f"a {probe} target has no {key}", f"it needs {' and '.join(needs)} only: remove {key}")
+
+
+def _scan_faults(scan: Fields) -> Iterator[Fault]:
+    for entry in scan.get("allow") or ():
+        if not (_is_host(entry.removeprefix("*.")) or _is_range(entry)):
+            yield Fault(("allow",), f"{entry!r} is neither a host name nor an IP address or range",
+                        "write a name, *. and a domain, an address, or a range such as 192.0.2.0/24")  # fmt: skip
+
+
+def _is_range(host: str) -> bool:
+    try:
+        ipaddress.ip_network(host)
+    except ValueError:
+        return False
+    return "/" in host
 
 
 def _ends_in_number(host: str) -> bool:
@@ -207,6 +230,5 @@ def _how_to_write(host: str) -> str:
     return "write the name alone; the port goes in port = ..."
 
 
-def _stays_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and "\0" not in path
+def _names_a_place(path: str) -> bool:
+    return ".." not in PurePosixPath(path).parts and "\\" not in path and "\0" not in path

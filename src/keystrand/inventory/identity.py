@@ -10,7 +10,18 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Observation, PublicKey
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Certificate,
+    Endpoint,
+    Fact,
+    Flow,
+    Keystore,
+    Library,
+    Observation,
+    ProtocolSettings,
+    PublicKey,
+)
 
 _LINE = re.compile(r"(file:.*):([0-9]{1,9})", re.DOTALL)
 _AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -45,17 +56,30 @@ def identity(fact: Fact, place: str) -> str:
     """Return the identity of `fact` seen at `place`; different things never share one.
 
     A certificate is the SHA-256 of its DER, a public key that of its SubjectPublicKeyInfo (RFC 5280, 4.1), wherever
-    they were seen. An endpoint is protocol, host and port. The use of an algorithm is place, function and algorithm.
+    they were seen. An endpoint is protocol, host and port. The use of an algorithm is place, function and algorithm. A
+    library is its package URL, or name and version; a keystore and settings are their place; a flow is both ends.
     """
     match fact:
         case Certificate():
-            return f"certificate:{fact.sha256}"
+            found = f"certificate:{fact.sha256}"
         case PublicKey():
-            return f"public-key:{fact.sha256}"
+            found = f"public-key:{fact.sha256}"
         case Endpoint():
-            return f"endpoint:{_quoted(fact.protocol.lower())}://{authority(fact)}"
+            found = f"endpoint:{_quoted(fact.protocol.lower())}://{authority(fact)}"
         case AlgorithmUse():
-            return f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{canonical_place(place)}"
+            found = f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{canonical_place(place)}"
+        case Library(purl=purl) if purl:
+            found = f"library:{purl}"
+        case Library():
+            found = f"library-name:{_quoted(fact.name)}:{_quoted(fact.version)}"
+        case Keystore():
+            found = f"keystore:{_quoted(fact.format)}:{canonical_place(place)}"
+        case ProtocolSettings():
+            found = f"protocol-settings:{_quoted(fact.software)}:{_quoted(fact.protocol)}:{canonical_place(place)}"
+        case Flow():
+            ends = f"{_quoted(fact.client.lower())}:{_quoted(fact.server.lower())}:{fact.port}"
+            found = f"flow:{fact.transport}:{_quoted(fact.protocol)}:{_quoted(fact.key_establishment)}:{ends}"
+    return found
 
 
 def without_line(fact: Fact, place: str) -> tuple[str, int | None]:

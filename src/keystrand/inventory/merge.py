@@ -22,7 +22,11 @@ from keystrand.model.observation import (
     Certificate,
     Endpoint,
     Fact,
+    Flow,
+    Keystore,
+    Library,
     Observation,
+    ProtocolSettings,
     PublicKey,
     Record,
     Strength,
@@ -36,13 +40,22 @@ Established = Callable[[str], Iterable[tuple[Strength, Verdict]]]
 def _name(fact: Fact) -> str:
     match fact:
         case Certificate():
-            return fact.subject or next(iter(fact.names), f"certificate {fact.sha256[:16]}")
+            found = fact.subject or next(iter(fact.names), f"certificate {fact.sha256[:16]}")
         case PublicKey():
-            return f"{fact.algorithm} key {fact.sha256[:16]}".strip()
+            found = f"{fact.algorithm} key {fact.sha256[:16]}".strip()
         case Endpoint():
-            return f"{fact.protocol}://{authority(fact)}"
+            found = f"{fact.protocol}://{authority(fact)}"
         case AlgorithmUse():
-            return fact.algorithm or "unnamed algorithm"
+            found = fact.algorithm or "unnamed algorithm"
+        case Library():
+            found = f"{fact.name} {fact.version}".strip()
+        case Keystore():
+            found = f"{fact.format} keystore"
+        case ProtocolSettings():
+            found = f"{fact.protocol} settings of {fact.software}"
+        case Flow():
+            found = f"{fact.protocol} {fact.client} to {fact.server}:{fact.port}"
+    return found
 
 
 def systems_by_target(estate: Estate, targets: Iterable[str]) -> dict[str, str]:

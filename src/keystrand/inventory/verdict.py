@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from keystrand.model.algorithm import Function, Verdict, classify
-from keystrand.model.observation import AlgorithmUse, Certificate, Fact, PublicKey, Strength
+from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Flow, PublicKey, Strength
 
 _SEVERITY = {Verdict.QUANTUM_SAFE: 0, Verdict.UNKNOWN: 1, Verdict.QUANTUM_VULNERABLE: 2}
 
@@ -32,6 +32,8 @@ def fact_verdict(fact: Fact) -> Verdict:
             return classify(fact.algorithm).verdict
         case AlgorithmUse():
             return classify(fact.algorithm, fact.function).verdict
+        case Flow(key_establishment=name) if name:
+            return classify(name).verdict
         case _:
             return Verdict.UNKNOWN
 

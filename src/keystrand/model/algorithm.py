@@ -4,8 +4,7 @@ Names follow the pattern of the CycloneDX cryptography registry: family, paramet
 judgement: Shor (1994) breaks factoring and discrete logarithms of any size; FIPS 203, 204 and 205 and SP 800-208 name
 what follows. Safe is what uses an algorithm of these unchanged, even where the protocol around it is a draft (its note
 says so); an algorithm that none of them names is unknown, however likely it is to resist.
-Symmetric ciphers and hashes are not listed as broken: Grover's search does not reach AES-128 in practice (NIST IR 8547,
-section 4.1).
+Ciphers, hashes and the like are judged in `symmetric`.
 """
 
 import re
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from msgspec import Struct
+
+from keystrand.model.symmetric import symmetric
 
 
 class Verdict(StrEnum):
@@ -24,12 +25,15 @@ class Verdict(StrEnum):
 
 
 class Function(StrEnum):
-    """What an algorithm is used for. Policies date the two public-key functions apart."""
+    """What an algorithm is used for. Policies date the two public-key functions apart, and no others."""
 
     KEY_ESTABLISHMENT = "key-establishment"
     SIGNATURE = "signature"
     ENCRYPTION = "encryption"
     DIGEST = "digest"
+    MAC = "mac"
+    KEY_DERIVATION = "key-derivation"
+    RANDOM = "random"
 
 
 class Algorithm(Struct, frozen=True, kw_only=True):
@@ -146,6 +150,23 @@ _FIXED: dict[str, Algorithm] = {
             verdict=Verdict.UNKNOWN,
             note=_PREDRAFT,
         ),
+        _classical("EdDSA", "EdDSA", _SIG, None),
+        Algorithm(
+            name="PPK (RFC 8784)",
+            family="PPK",
+            function=_KEX,
+            verdict=Verdict.UNKNOWN,
+            note="a key from outside is mixed into IKEv2: it resists where that key has 256 bits of entropy, which"
+            " nobody can see from outside",
+        ),
+        Algorithm(
+            name="PSK",
+            family="PSK",
+            function=_KEX,
+            verdict=Verdict.UNKNOWN,
+            note="a pre-shared key: it resists where the key is random and of 256 bits, which cannot be seen",
+        ),
+        Algorithm(name="HSS", family="HBS", function=_SIG, verdict=Verdict.QUANTUM_SAFE, note="stateful: SP 800-208"),
         Algorithm(name="LMS", family="HBS", function=_SIG, verdict=Verdict.QUANTUM_SAFE, note="stateful: SP 800-208"),
         Algorithm(
             name="XMSS",
@@ -178,24 +199,39 @@ def _slh_dsa(name: str, m: re.Match[str]) -> Algorithm:
 
 
 def _rsa(name: str, m: re.Match[str]) -> Algorithm:
-    return _classical(name, "RSA", _KEX if m["kex"] else _SIG, int(m["bits"]) if m["bits"] else None)
+    use = {"-KEX": _KEX, "-OAEP": Function.ENCRYPTION, "-PKCS1-ENC": Function.ENCRYPTION}.get(m["use"] or "", _SIG)
+    return _classical(name, "RSA", use, int(m["bits"]) if m["bits"] else None)
 
 
 def _finite_field(name: str, m: re.Match[str]) -> Algorithm:
-    return _classical(name, m[1], _KEX if m[1] == "FFDH" else _SIG, int(m[2]) if m[2] else None)
+    use = {"FFDH": _KEX, "ElGamal": Function.ENCRYPTION}.get(m[1], _SIG)
+    return _classical(name, m[1], use, int(m[2]) if m[2] else None)
+
+
+def _not_yet(name: str, m: re.Match[str]) -> Algorithm:
+    use = _SIG if m[1] in _SIGNATURES_TO_COME else _KEX
+    return Algorithm(
+        name=name, family=m[1], function=use, verdict=Verdict.UNKNOWN, note="resists as far as is known; no standard"
+        " of NIST names it in this form",
+    )  # fmt: skip
 
 
 def _curve(name: str, m: re.Match[str]) -> Algorithm:
     return _classical(name, m[1], _KEX if m[1] == "ECDH" else _SIG, _CURVE_BITS.get(m[2]))
 
 
+_SIGNATURES_TO_COME = ("FN-DSA", "Falcon", "Dilithium", "SPHINCS+", "MAYO", "CROSS", "UOV", "SNOVA", "HAWK", "SQIsign",
+                       "Rainbow", "Picnic")  # fmt: skip
+_TO_COME = ("HQC", "FrodoKEM", "Classic-McEliece", "BIKE", "NTRU-HPS", "NTRU-HRSS", "NTRU", "Kyber", "Saber", "CSIDH",
+            "CECPQ2", "NewHope", "SIKE")  # fmt: skip
 _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"ML-KEM-(512|768|1024)", _ml_kem),
     (r"(?:Hash)?ML-DSA-(44|65|87)", _ml_dsa),
     (r"(?:Hash)?SLH-DSA-(?:SHA2|SHAKE)-(128|192|256)[sf]", _slh_dsa),
-    (r"RSA(?P<kex>-KEX)?(?:-PSS)?(?:-(?P<bits>\d+))?", _rsa),
-    (r"(FFDH|DSA)(?:-(\d+))?", _finite_field),
+    (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>\d+))?", _rsa),
+    (r"(FFDH|DSA|ElGamal)(?:-(\d+))?", _finite_field),
     (r"(ECDH|ECDSA)(?:-(.+))?", _curve),
+    (rf"({'|'.join(map(re.escape, (*_SIGNATURES_TO_COME, *_TO_COME)))})(?:-[\w-]+|\d[\w-]*)?", _not_yet),
 )
 
 
@@ -206,12 +242,25 @@ def _by_pattern(name: str) -> Algorithm | None:
     return None
 
 
+_SYMMETRIC = {True: Verdict.QUANTUM_SAFE, False: Verdict.QUANTUM_VULNERABLE, None: Verdict.UNKNOWN}
+
+
+def _symmetric(name: str) -> Algorithm | None:
+    """Return a cipher, hash and the like. What today's computers break resists no computer of tomorrow either."""
+    if (known := symmetric(name)) is None:
+        return None
+    return Algorithm(
+        name=name, family=known.family, function=Function(known.use), verdict=_SYMMETRIC[known.safe], bits=known.bits,
+        nist_level=known.nist_level, note=known.note,
+    )  # fmt: skip
+
+
 def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algorithm:
     """Return what is known of the algorithm called `name`; one that is not known has verdict unknown, never safe.
 
     `function` is used only for a name that is not known.
     """
-    known = _FIXED.get(name) or _by_pattern(name)
+    known = _FIXED.get(name) or _by_pattern(name) or _symmetric(name)
     return known or Algorithm(
         name=name, family="", function=function, verdict=Verdict.UNKNOWN, note="not in the catalogue"
     )

@@ -89,6 +89,13 @@ class PolicyDenied(KeystrandError):
     http_status = 401
 
 
+class OutsideScope(PolicyDenied):
+    """A target is not among what the estate allows to be contacted. Nothing was contacted."""
+
+    id = "outside-scope"
+    default_hint = "add the address to `allow` under [scan], once the people responsible for it have agreed"
+
+
 class NoKeyAvailable(KeystrandError):
     """The key management entity has no key to give; never an old or made-up one instead."""
 

@@ -255,27 +255,90 @@ class Segment(_Noun, frozen=True, kw_only=True):
 
 
 class ProbeKind(StrEnum):
-    """The probes that this release has."""
+    """The probes that this release has: over the network, and in files."""
 
     TLS = "tls"
     SSH = "ssh"
+    QUIC = "quic"
+    DTLS = "dtls"
+    IKE = "ike"
+    DNS = "dns"
     X509 = "x509"
+    CONFIG = "config"
+    SOURCE = "source"
+    BINARY = "binary"
+    CAPTURE = "capture"
+    REPORT = "report"
+    FILES = "files"
+
+    @property
+    def reads_files(self) -> bool:
+        """Return whether the probe reads files, and contacts nobody."""
+        return self in _FILE_PROBES
+
+
+_FILE_PROBES = frozenset({ProbeKind.X509, ProbeKind.CONFIG, ProbeKind.SOURCE, ProbeKind.BINARY, ProbeKind.CAPTURE,
+                          ProbeKind.REPORT, ProbeKind.FILES})  # fmt: skip
+
+
+class StartTls(StrEnum):
+    """What a client says before TLS begins."""
+
+    SMTP = "smtp"
+    IMAP = "imap"
+    POP3 = "pop3"
+    FTP = "ftp"
+    LDAP = "ldap"
+    XMPP = "xmpp"
+    XMPP_SERVER = "xmpp-server"
+    NNTP = "nntp"
+    SIEVE = "sieve"
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+    RDP = "rdp"
+    MSSQL = "mssql"
+
+
+class ScanMode(StrEnum):
+    """How much a network probe asks: is it post-quantum; what it supports, prefers and gives; everything it accepts."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    FULL = "full"
 
 
 class Target(_Noun, frozen=True, kw_only=True):
-    """What a scan may contact or read, and nothing else. `path` is relative to the estate's folder."""
+    """What a scan may contact or read, and nothing else.
+
+    `host` is a name, an address, or a range of addresses such as `10.1.0.0/24`, which `allow` under `[scan]` must hold.
+    `ports` are asked beside `port`. `path` is a file or folder: relative to the estate's folder and within it, or
+    absolute, and then what it names and nothing above it. `zone` is the domain a `dns` target asks its server for.
+    `passwords` are tried on keystores found at `path`: for the well-known ones that protect nothing, not for secrets.
+    """
 
     id: Identifier
     probe: ProbeKind
     system: Identifier
     host: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
     port: Port | None = None
+    ports: tuple[Port, ...] = ()
+    starttls: StartTls | None = None
+    mode: ScanMode | None = None
+    zone: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
     path: Text | None = None
+    passwords: tuple[str, ...] = ()
 
 
 class Scan(_Noun, frozen=True, kw_only=True):
-    """How gently a scan works."""
+    """How gently a scan works.
 
+    `allow` lists all that may be contacted: names, `*.` with a domain, addresses and ranges; empty: exactly the hosts
+    that the targets name. `window` is the time of day in UTC in which new connections begin, such as `22:00-05:00`.
+    """
+
+    allow: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()
+    window: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")] | None = None
+    mode: ScanMode = ScanMode.STANDARD
     connections_per_host: Annotated[int, Meta(ge=1, le=8)] = 2
     connections_at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
     connections_per_s: Annotated[float, Meta(gt=0, le=10_000)] = 50.0

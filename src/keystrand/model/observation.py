@@ -2,11 +2,12 @@
 
 from datetime import date
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
 from keystrand.model.algorithm import Function
-from keystrand.model.units import Identifier, Port, Sha256
+from keystrand.model.units import Count, Identifier, Port, Sha256
 
 
 class Strength(StrEnum):
@@ -33,7 +34,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
     UNREADABLE = "unreadable"
     UNPARSABLE = "unparsable"
-    SKIPPED = "skipped"
+    SKIPPED = "skipped-by-policy"
 
 
 class Certificate(Struct, frozen=True, kw_only=True, tag="certificate", forbid_unknown_fields=True):
@@ -65,7 +66,10 @@ class PublicKey(Struct, frozen=True, kw_only=True, tag="public-key", forbid_unkn
 class Endpoint(Struct, frozen=True, kw_only=True, tag="endpoint", forbid_unknown_fields=True):
     """A listening service that speaks a cryptographic protocol.
 
-    `prefers_post_quantum` is None where the question could not be answered.
+    Four facts that are often taken for one: `supports_post_quantum` (it accepts such a key exchange from a client that
+    offers nothing else), `negotiates_post_quantum` (a client of today gets it), `prefers_post_quantum` (it asks for the
+    share that an offer of both left out; False: it silently takes the classical one), and what it authenticates with,
+    which is an `AlgorithmUse` of its own. None where a question could not be answered.
     """
 
     protocol: str
@@ -73,18 +77,69 @@ class Endpoint(Struct, frozen=True, kw_only=True, tag="endpoint", forbid_unknown
     port: Port
     versions: tuple[str, ...] = ()
     software: str = ""
+    supports_post_quantum: bool | None = None
+    negotiates_post_quantum: bool | None = None
     prefers_post_quantum: bool | None = None
 
 
 class AlgorithmUse(Struct, frozen=True, kw_only=True, tag="algorithm-use", forbid_unknown_fields=True):
-    """An algorithm at work in a place: its canonical name, and the value on the wire if there is one."""
+    """An algorithm at work in a place: its canonical name, and the value on the wire if there is one.
+
+    `library` is what provides it, where source code says so; `in_tests`: the place is test code.
+    """
 
     algorithm: str
     function: Function
     code_point: str = ""
+    library: str = ""
+    in_tests: bool = False
 
 
-Fact = Certificate | PublicKey | Endpoint | AlgorithmUse
+class Keystore(Struct, frozen=True, kw_only=True, tag="keystore", forbid_unknown_fields=True):
+    """A container of keys and certificates (PKCS#12, JKS, a token). `entries` is None where it is locked."""
+
+    format: str
+    entries: Count | None = None
+    encrypted: bool = False
+
+
+class Library(Struct, frozen=True, kw_only=True, tag="library", forbid_unknown_fields=True):
+    """A cryptographic library that is present. That says it can be used, never that it is."""
+
+    name: str
+    version: str = ""
+    purl: str = ""
+
+
+class ProtocolSettings(Struct, frozen=True, kw_only=True, tag="protocol-settings", forbid_unknown_fields=True):
+    """What a configuration tells a program to speak: the protocol, its versions, and the addresses it listens on."""
+
+    software: str
+    protocol: str
+    versions: tuple[str, ...] = ()
+    listens: tuple[str, ...] = ()
+
+
+class Flow(Struct, frozen=True, kw_only=True, tag="flow", forbid_unknown_fields=True):
+    """Traffic between two addresses that was seen passing, by protocol and key establishment.
+
+    `port` is the server's. `first` and `last` are ISO 8601 in UTC, empty where the source has no clock.
+    """
+
+    client: str
+    server: str
+    port: Port
+    transport: Literal["tcp", "udp", "other"]
+    protocol: str
+    key_establishment: str = ""
+    octets_to_server: Count = 0
+    octets_to_client: Count = 0
+    packets: Count = 0
+    first: str = ""
+    last: str = ""
+
+
+Fact = Certificate | PublicKey | Endpoint | AlgorithmUse | Keystore | Library | ProtocolSettings | Flow
 
 
 class Observation(Struct, frozen=True, kw_only=True, tag_field="record", tag="observation", forbid_unknown_fields=True):
@@ -98,13 +153,17 @@ class Observation(Struct, frozen=True, kw_only=True, tag_field="record", tag="ob
 
 
 class Attempt(Struct, frozen=True, kw_only=True, tag_field="record", tag="attempt", forbid_unknown_fields=True):
-    """How the work on one target ended, and why if it did not end well."""
+    """How the work on one target, or on one file or endpoint of it, ended, and why if it did not end well.
+
+    `counts` says how many of its files or endpoints ended in each outcome, where it has several.
+    """
 
     target: Identifier
     probe: str
     place: str
     outcome: Outcome
     reason: str = ""
+    counts: tuple[tuple[Outcome, Count], ...] = ()
 
 
 Record = Observation | Attempt

@@ -1,0 +1,59 @@
+"""Ciphers, hashes and the like: resisting, broken today, or neither known."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.symmetric import symmetric
+
+SAFE, BROKEN, UNKNOWN = Verdict.QUANTUM_SAFE, Verdict.QUANTUM_VULNERABLE, Verdict.UNKNOWN
+
+KNOWN = {
+    "AES-128-GCM": (Function.ENCRYPTION, SAFE, 128, 1),
+    "AES-256-CBC-PKCS7": (Function.ENCRYPTION, SAFE, 256, 5),
+    "AES": (Function.ENCRYPTION, SAFE, None, 1),
+    "AES-CMAC": (Function.MAC, SAFE, None, 1),
+    "ChaCha20-Poly1305": (Function.ENCRYPTION, SAFE, 256, None),
+    "Camellia-256-CBC": (Function.ENCRYPTION, SAFE, 256, None),
+    "3DES-168-CBC": (Function.ENCRYPTION, UNKNOWN, None, None),
+    "DES-CBC": (Function.ENCRYPTION, BROKEN, None, None),
+    "RC4": (Function.ENCRYPTION, BROKEN, None, None),
+    "SHA-256": (Function.DIGEST, SAFE, 256, 2),
+    "SHA-512/256": (Function.DIGEST, SAFE, 256, 2),
+    "SHA3-384": (Function.DIGEST, SAFE, 384, 4),
+    "MD5": (Function.DIGEST, BROKEN, None, None),
+    "SHA-1": (Function.DIGEST, BROKEN, None, None),
+    "RIPEMD-160": (Function.DIGEST, UNKNOWN, None, None),
+    "HMAC-SHA-256": (Function.MAC, SAFE, None, None),
+    "HMAC-SHA-1": (Function.MAC, UNKNOWN, None, None),
+    "HMAC-something": (Function.MAC, UNKNOWN, None, None),
+    "PBKDF2-HMAC-SHA-256": (Function.KEY_DERIVATION, SAFE, None, None),
+    "Argon2id": (Function.KEY_DERIVATION, SAFE, None, None),
+    "CTR_DRBG-AES-256": (Function.RANDOM, SAFE, None, None),
+    "insecure-random": (Function.RANDOM, BROKEN, None, None),
+    "RSA-OAEP-2048": (Function.ENCRYPTION, BROKEN, 2048, None),
+    "Kyber-768": (Function.KEY_ESTABLISHMENT, UNKNOWN, None, None),
+    "FN-DSA-512": (Function.SIGNATURE, UNKNOWN, None, None),
+    "PPK (RFC 8784)": (Function.KEY_ESTABLISHMENT, UNKNOWN, None, None),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_known_of_each(name: str) -> None:
+    """Use, verdict, bits and NIST category of each name."""
+    found = classify(name)
+    assert (found.function, found.verdict, found.bits, found.nist_level) == KNOWN[name]
+
+
+@pytest.mark.parametrize("name", [name for name, row in KNOWN.items() if row[1] is not SAFE])
+def test_what_is_not_safe_says_why(name: str) -> None:
+    """A reader who sees no `safe` beside a cipher is told what is wrong with it."""
+    assert classify(name).note or classify(name).family in ("RSA", "HMAC")
+
+
+@given(st.text(max_size=30))
+def test_a_name_that_nobody_knows_is_never_safe(name: str) -> None:
+    """Whatever a tool calls its algorithm: what is in no table is unknown."""
+    if symmetric(name) is None and not classify(name).family:
+        assert classify(name).verdict is UNKNOWN
