@@ -191,9 +191,29 @@ async def scan(
     `sink` gets each target's records as soon as they are there. `connect_to` says where a named host and port really
     listens; it cannot add an address that the estate does not name (`InvalidInput`). `progress` is told (done, total).
     """
+    records: list[Record] = []
+
+    def deliver(found: tuple[Record, ...]) -> None:
+        records.extend(found)
+        for record in found:
+            sink(record)
+
+    await survey(estate, folder, deliver=deliver, connect_to=connect_to, progress=progress)
+    return tuple(sorted(records, key=_order))
+
+
+async def survey(
+    estate: Estate,
+    folder: Path,
+    *,
+    deliver: Callable[[tuple[Record, ...]], None],
+    connect_to: Mapping[Address, Address] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    due: Callable[[Target], bool] = lambda _: True,
+) -> None:
+    """Look at every target of `estate` that is `due`, and deliver the records of each as soon as it is done."""
     named = frozenset((t.host, t.port) for t in estate.target if t.host is not None and t.port is not None)
     ports = _Ports(estate.scan, named, connect_to or {})
-    records: list[Record] = []
 
     async def one(target: Target) -> None:
         found: tuple[Record, ...]
@@ -201,11 +221,9 @@ async def scan(
             found = await _look(target, folder, ports)
         except Exception as error:  # a probe that fails on one target must not cost the records of all the others
             found = (attempt(target, Outcome.UNPARSABLE, f"the probe failed on what it found: {type(error).__name__}"),)
-        records.extend(found)
-        for record in found:
-            sink(record)
+        deliver(found)
 
-    tasks = [asyncio.create_task(one(target)) for target in estate.target]
+    tasks = [asyncio.create_task(one(target)) for target in estate.target if due(target)]
     try:
         for done, task in enumerate(asyncio.as_completed(tasks), start=1):
             await task
@@ -214,4 +232,3 @@ async def scan(
     finally:
         for task in tasks:
             task.cancel()
-    return tuple(sorted(records, key=_order))
