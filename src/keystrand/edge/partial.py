@@ -63,8 +63,8 @@ class Partial:
 
     def begin(self, estate: str, begun: str) -> None:
         """Begin anew: empty but for the head. Raises `StoreFailure`."""
-        self._file.truncate(0)
-        self._file.seek(0)
+        if os.fstat(self._file.fileno()).st_size:
+            self._file.truncate(0)
         head = _Head(format_version=FORMAT_VERSION, estate=estate, begun=begun)
         self._write(msgspec.json.encode(head) + b"\n")
 
