@@ -20,6 +20,7 @@ from keystrand.cli.output import (
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 PARTIAL = 3
+CHANGES = 11
 
 
 @app.command()
@@ -93,3 +94,24 @@ def export(
     else:
         write_atomic(to, content)
         say(f"wrote {to}")
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Folder of the earlier run, or its inventory.json.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder of the later run, or its inventory.json.")],
+    output: OutputOption = Output.TABLE,
+    *,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 11 where something changed.")
+    ] = False,
+) -> None:
+    """Show what changed between two inventories: one line a change. What was not looked at is never gone."""
+    from keystrand.app.drift import change_rows, changes_between
+
+    changes = changes_between(old, new)
+    emit(output, change_rows(changes), value=changes)
+    changed = sum(change.kind.is_change for change in changes)
+    say(f"{changed} changed; {len(changes) - changed} not observed in one of the two")
+    if detailed_exitcode and changed:
+        raise typer.Exit(CHANGES)
