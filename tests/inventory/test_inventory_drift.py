@@ -18,6 +18,7 @@ from keystrand.model.observation import (
     Attempt,
     Certificate,
     Endpoint,
+    Fact,
     Flow,
     Keystore,
     Library,
@@ -66,7 +67,7 @@ def server(
         protocol="tls", host=host, port=443, versions=versions, supports_post_quantum=safe, negotiates_post_quantum=safe
     )
     uses = [AlgorithmUse(algorithm=name, function=KEX) for name in groups]
-    facts = [
+    facts: list[tuple[Fact, Strength]] = [
         (endpoint, Strength.NEGOTIATED), (leaf, Strength.NEGOTIATED), (ROOT, Strength.NEGOTIATED),
         (AlgorithmUse(algorithm=leaf.key_algorithm, function=SIGN), Strength.NEGOTIATED),
         (uses[0], Strength.NEGOTIATED), *((use, Strength.OFFERED) for use in uses),

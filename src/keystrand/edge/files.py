@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ def read_bytes(path: Path, *, hint: str = "") -> bytes:
 
 
 @contextmanager
-def open_to_read(path: Path, *, hint: str = "") -> Iterator[BinaryIO]:
+def open_to_read(path: Path, *, hint: str = "") -> Iterator[BufferedReader]:
     """Yield the file at `path`. Raises `MissingInput` where it is not there, else `StoreFailure`."""
     try:
         with path.open("rb") as file:

@@ -66,7 +66,8 @@ def _at(record: Record) -> tuple[str, str]:
 
 def records_of(store: ObservationStore, run: int) -> Iterator[Record]:
     """Yield all records of a run in the order of the document: by target, place, and then as they are written."""
-    both = heapq.merge(observations_of(store, run), attempts_of(store, run), key=_at)
+    sources: tuple[Iterator[Record], Iterator[Record]] = observations_of(store, run), attempts_of(store, run)
+    both = heapq.merge(*sources, key=_at)
     for _, together in groupby(both, _at):
         yield from sorted(together, key=encode_record)
 

@@ -52,12 +52,12 @@ class ObservationStore:
     """An open store. What is written between `begin` and `commit` is there at once or not at all."""
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
-        self.db, self._path = db, path
+        self.db, self.path = db, path
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do all that is written inside, or nothing of it. Raises `StoreFailure`."""
-        with told(self._path):
+        with told(self.path):
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
