@@ -3,13 +3,23 @@
 from functools import partial
 from typing import NamedTuple
 
-from keystrand.formats import key_reading
+from keystrand.edge.probes import capture
+from keystrand.formats import (
+    cyclonedx_read,
+    key_reading,
+    report_nmap,
+    report_ssh_audit,
+    report_sslyze,
+    report_testssl,
+)
+from keystrand.formats.config_reader import CONFIG
 from keystrand.model.estate import ProbeKind
 from keystrand.model.reading import FileReader, StreamReader
 
-FILE_READERS: tuple[FileReader, ...] = ()
+_REPORTS = (cyclonedx_read, report_nmap, report_ssh_audit, report_sslyze, report_testssl)
+FILE_READERS: tuple[FileReader, ...] = (CONFIG, *(report.READER for report in _REPORTS))
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
-STREAM_READERS: tuple[StreamReader, ...] = ()
+STREAM_READERS: tuple[StreamReader, ...] = (capture.READER,)
 """Readers of files of any size: captures and logs."""
 
 
