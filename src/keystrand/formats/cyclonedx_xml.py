@@ -12,7 +12,8 @@ from keystrand.model.reading import FileReader, Reading
 
 _LISTS = {
     "components": "component", "services": "service", "properties": "property", "occurrences": "occurrence",
-    "hashes": "hash", "cipherSuites": "cipherSuite", "tlsGroups": "group", "cryptoFunctions": "cryptoFunction",
+    "hashes": "hash", "cipherSuites": "cipherSuite", "tlsGroups": "tlsGroup",
+    "tlsSignatureSchemes": "tlsSignatureScheme", "cryptoFunctions": "cryptoFunction",
     "relatedCryptographicAssets": "relatedCryptographicAsset", "dependencies": "dependency",
 }  # fmt: skip
 """Elements that are arrays in JSON, by the name of what they hold."""

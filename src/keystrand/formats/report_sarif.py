@@ -117,8 +117,8 @@ def _found(run: _Run, reasons: list[str]) -> Iterator[Found]:
     by_id = {rule.id: rule for rule in rules}
     for number, raw in enumerate(run.results or ()):
         try:
-            result = msgspec.json.decode(raw, type=_Result)
-        except msgspec.ValidationError as error:
+            result = decoded(raw, _Result)
+        except (msgspec.MsgspecError, InvalidInput) as error:
             reasons.append(f"results[{number}]: {error}")
             continue
         indexed = rules[result.index] if result.index is not None and 0 <= result.index < len(rules) else _Rule()
