@@ -13,7 +13,7 @@ from keystrand.formats.report_parts import REPORT, guarded, reading
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
-from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Strength
+from keystrand.model.observation import AlgorithmUse, Fact, Keystore, PublicKey, Strength
 from keystrand.model.reading import FileReader, Found, Reading
 
 _OBJECT = re.compile(r"(Public Key|Private Key|Secret Key|Certificate|Data|Profile)[ _]?[Oo]bject[;:]?\s*(.*)")
@@ -46,7 +46,7 @@ def _objects(text: str) -> Iterator[_Object]:
         yield current
 
 
-def _point_key(fields: dict[str, str]) -> Fact:
+def _point_key(fields: dict[str, str]) -> PublicKey:
     """Return the key of an EC point: an OCTET STRING around the point, and a curve by its identifier (PKCS#11, 6.3)."""
     try:
         parameters, point = bytes.fromhex(fields["EC_PARAMS"]), bytes.fromhex(fields["EC_POINT"])
@@ -60,8 +60,11 @@ def _point_key(fields: dict[str, str]) -> Fact:
 
 def _facts(one: _Object) -> Iterator[Fact]:
     if one.kind == "Public Key" and "EC_POINT" in one.fields:
-        yield _point_key(one.fields)
-    match = re.match(r"(?P<name>[A-Za-z0-9-]+)\s*(?:length (?P<octets>\d{1,4})|(?:EC_POINT )?(?P<bits>\d{1,5}) bits)?",
+        key = _point_key(one.fields)
+        yield key
+        yield AlgorithmUse(algorithm=key.algorithm, function=Function.SIGNATURE)
+        return
+    match = re.match(r"(?P<name>[A-Za-z0-9-]+)\s*(?:length (?P<octets>\d{1,4})|(?P<bits>\d{1,5}) bits)?",
                      one.told)  # fmt: skip
     if not match or one.kind in ("Certificate", "Data", "Profile", "Private Key"):
         return
