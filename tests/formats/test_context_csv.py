@@ -18,7 +18,7 @@ CMDB = "\ufeffCI Name;FQDN;Application;Owned By;Environment\r\nsrv1;web.example.
 
 
 def test_netbox_in_csv() -> None:
-    """Addresses lose the length of their network; what NetBox knows beside them are tags; a row without host is told."""
+    """Addresses lose the length of their network; what stands beside them are tags; a row without host is told."""
     context = context_rows(NETBOX.encode(), file="netbox.csv")
     assert context.rows == (
         ContextRow("pay-01", "192.0.2.7", "Card gateway", "Payments",
