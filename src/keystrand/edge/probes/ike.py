@@ -284,11 +284,11 @@ def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
 
 def _not_seen(target: Target, answers: tuple[Answer, ...]) -> Attempt:
     """Return the attempt for a responder of which nothing is known but that it refused, or not even that."""
+    if doubts := [_doubt(talk) for _, talk in _talks(answers) if talk.said]:
+        return attempt(target, Outcome.UNPARSABLE, f"answers with IKE that cannot be believed: {doubts[0]}")
     refusals = [talk.refused for _, talk in _talks(answers)] + [talk.refused for talk in _main_modes(answers)]
     if names := dict.fromkeys(codes.notify_name(one) for one in refusals if one is not None):
         return attempt(target, Outcome.UNREADABLE, f"speaks IKE but refuses every proposal: {', '.join(names)}")
-    if doubts := [_doubt(talk) for _, talk in _talks(answers) if talk.said]:
-        return attempt(target, Outcome.UNPARSABLE, f"answers with IKE that cannot be believed: {doubts[0]}")
     faults = [talk.fault for _, talk in _talks(answers)] + [talk.fault for talk in _main_modes(answers)]
     if found := [fault for fault in faults if fault]:
         return attempt(target, Outcome.NONE, f"answers, but not with IKE for us: {found[0]}")
