@@ -198,16 +198,16 @@ class ServerFlight:
 
     def _take_key_exchange(self, content: Reader) -> None:
         exchange = exchange_of(self.suite or 0)
-        if exchange is Exchange.DHE:
+        if exchange in (Exchange.DHE, Exchange.DH_ANON):
             self.prime_bits = int.from_bytes(content.vector(2), "big").bit_length()
             content.vector(2)
             content.vector(2)
-        elif exchange is Exchange.ECDHE:
+        elif exchange in (Exchange.ECDHE, Exchange.ECDH_ANON):
             if content.number(1) != _NAMED_CURVE:
                 raise TlsUnreadable("the server's curve has no name")
             self.group = content.number(2)
             content.vector(1)
-        if self.version == TLS12:
+        if self.version == TLS12 and exchange and exchange.signed:
             self.scheme = content.number(2)
 
     def _finish(self, _content: Reader) -> None:

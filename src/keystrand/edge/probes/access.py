@@ -3,8 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -41,17 +40,17 @@ class _Pace:
         self._gap_s = 1.0 / connections_per_s
         self._next = 0.0
 
-    async def wait(self) -> None:
+    def delay_s(self) -> float:
+        """Return how long to wait before the next connection, which is counted from then on; 0 for not at all."""
         now = asyncio.get_running_loop().time()
         begin = max(now, self._next)
         self._next = begin + self._gap_s
-        if begin - now > min(GRAIN_S, self._gap_s / 2):
-            await asyncio.sleep(begin - now)
+        return begin - now if begin - now > min(GRAIN_S, self._gap_s / 2) else 0.0
 
 
-class _Host(NamedTuple):
-    turns: asyncio.Semaphore
-    users: list[None]
+class _Host:
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self.turns, self.users = turns, 0
 
 
 class _Hosts:
@@ -61,17 +60,19 @@ class _Hosts:
         self._at_once = at_once
         self._hosts: dict[str, _Host] = {}
 
-    @asynccontextmanager
-    async def turn(self, ip: str) -> AsyncIterator[None]:
-        host = self._hosts.setdefault(ip, _Host(asyncio.Semaphore(self._at_once), []))
-        host.users.append(None)
-        try:
-            async with host.turns:
-                yield
-        finally:
-            host.users.pop()
-            if not host.users:
-                self._hosts.pop(ip, None)
+    def turns(self, ip: str) -> asyncio.Semaphore:
+        """Return whose turn it is at `ip`. Each call needs one of `leave`."""
+        host = self._hosts.get(ip)
+        if host is None:
+            host = self._hosts[ip] = _Host(asyncio.Semaphore(self._at_once))
+        host.users += 1
+        return host.turns
+
+    def leave(self, ip: str) -> None:
+        host = self._hosts[ip]
+        host.users -= 1
+        if not host.users:
+            del self._hosts[ip]
 
 
 class Clock(NamedTuple):
@@ -88,7 +89,13 @@ class _Gate:
         self._window, self._text, self._clock = window_of(scan), scan.window, clock
         self._told = False
 
+    @property
+    def always_open(self) -> bool:
+        """Return whether there is no window."""
+        return self._window is None
+
     async def wait(self) -> None:
+        """Return once the window is open."""
         while self._window and (left := self._window.opens_in(now := self._clock.now())):
             if not self._told:
                 self._clock.tell(
@@ -114,10 +121,15 @@ class Access:
         That one is then moved to the front of `addresses`, so that the next job goes there at once.
         """
         for address in tuple(addresses):
-            async with self._hosts.turn(address.ip), self._all:
-                await self._gate.wait()
-                await self._pace.wait()
-                answer = await Exchange(job, address, self._scan.timeout_s).answer()
+            try:
+                async with self._hosts.turns(address.ip), self._all:
+                    if not self._gate.always_open:
+                        await self._gate.wait()
+                    if delay_s := self._pace.delay_s():
+                        await asyncio.sleep(delay_s)
+                    answer = await Exchange(job, address, self._scan.timeout_s).answer()
+            finally:
+                self._hosts.leave(address.ip)
             if answer.connected:
                 addresses.remove(address)
                 addresses.insert(0, address)

@@ -44,6 +44,7 @@ class Exchange:
         self._talk = job.start()
         self._datagrams = job.transport == "udp"
         self._socket: socket.socket
+        self._number: int
         self._connected = self._blocked = False
         self._received = 0
         self._unsent = b""
@@ -57,6 +58,7 @@ class Exchange:
             self._socket = socket.socket(self._address.family, kind | socket.SOCK_NONBLOCK)
         except OSError as error:
             return self._failed(error)
+        self._number = self._socket.fileno()
         limit = self._loop.call_later(self._timeout_s, self._late)
         try:
             self._guarded(self._open)
@@ -68,8 +70,8 @@ class Exchange:
     def _close(self) -> None:
         if self._resend:
             self._resend.cancel()
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_reader(self._number)
+        self._loop.remove_writer(self._number)
         self._socket.close()
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -104,19 +106,19 @@ class Exchange:
 
     def _open(self) -> None:
         if self._socket.connect_ex(self._address.where):
-            self._loop.add_writer(self._socket, self._guarded, self._connect)
+            self._loop.add_writer(self._number, self._guarded, self._connect)
         else:
             self._begin()
 
     def _connect(self) -> None:
         if number := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(number, os.strerror(number))
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._number)
         self._begin()
 
     def _begin(self) -> None:
         self._connected = True
-        self._loop.add_reader(self._socket, self._guarded, self._hear)
+        self._loop.add_reader(self._number, self._guarded, self._hear)
         self._say(self._talk.begin())
 
     def _hear(self) -> None:
@@ -146,9 +148,9 @@ class Exchange:
             sent = 0
         self._unsent = self._unsent[sent:]
         if self._unsent:
-            self._loop.add_writer(self._socket, self._guarded, self._write)
+            self._loop.add_writer(self._number, self._guarded, self._write)
         elif self._blocked:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._number)
         self._blocked = bool(self._unsent)
 
     def _say_datagrams(self, first: bytes) -> None:
