@@ -54,7 +54,8 @@ class Preface:
         self.done = False
         self.refused = ""
         self.leftover = b""
-        self._script, self._cut = script, nothing
+        self._script = script
+        self._cut: Cut = nothing
         self._buffer, self._came = b"", 0
         self._first = True
 

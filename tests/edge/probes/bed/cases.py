@@ -1,6 +1,6 @@
 """The truth table: each server as it is configured, and what a scan must say of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keystrand.model.estate import ProbeKind, StartTls
 
@@ -57,8 +57,8 @@ def other(program: str, kinds: str, words: str = "", *, starttls: StartTls | Non
 EC, RSA, PQ = "ECDSA-P-256", "RSA-2048", "ML-DSA-65"
 HYBRID = "X25519MLKEM768"
 EVERY = f"{HYBRID}:SecP256r1MLKEM768:SecP384r1MLKEM1024:MLKEM768:MLKEM1024"
-STRICT = {"requestCert": True, "rejectUnauthorized": True}
-OLD = {"ciphers": "DEFAULT@SECLEVEL=0"}
+STRICT: dict[str, Any] = {"requestCert": True, "rejectUnauthorized": True}
+OLD: dict[str, Any] = {"ciphers": "DEFAULT@SECLEVEL=0"}
 NEW = "ssl_protocols TLSv1.2 TLSv1.3;"
 SMTP, IMAP, POP3, POSTGRESQL = StartTls.SMTP, StartTls.IMAP, StartTls.POP3, StartTls.POSTGRESQL
 

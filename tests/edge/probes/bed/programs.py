@@ -107,8 +107,8 @@ def node_servers(program: str, settings: Mapping[str, object], folder: Path) -> 
     """Serve every entry of `settings` (see servers.js); yields the port of each."""
     written = folder / "servers.json"
     written.write_text(json.dumps(settings))
-    command = [program, Path(__file__).parent / "servers.js", written]
-    with running(command, folder / "node.log") as child:
+    script = Path(__file__).parent / "servers.js"
+    with running([program, script, written], folder / "node.log") as child:
         assert child.stdout
         line = child.stdout.readline()
         assert line, (folder / "node.log").read_text(errors="replace")[-1000:]

@@ -82,7 +82,17 @@ def _openssl(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     ports: Ports = {}
     for case in cases:
         pair = pairs[case.server.certificates[0]]
-        command = ["openssl", "s_server", "-www", "-accept", f"{HOST}:0", "-cert", pair.certificate, "-key", pair.key]
+        command: list[str | Path] = [
+            "openssl",
+            "s_server",
+            "-www",
+            "-accept",
+            f"{HOST}:0",
+            "-cert",
+            pair.certificate,
+            "-key",
+            pair.key,
+        ]
         child = stack.enter_context(running([*command, *case.server.words.split()], folder / "openssl.log"))
         assert child.stdout
         said = next((line for line in child.stdout if line.startswith("ACCEPT")), "")
@@ -97,7 +107,7 @@ def _nginx(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, fol
     written = folder / "nginx.conf"
     written.write_text(settings.nginx(folder, blocks))
     log = folder / "nginx.log"
-    stack.enter_context(listening([found("nginx") or "nginx", "-p", folder, "-c", written], max(ports.values()), log))
+    stack.enter_context(listening(["nginx", "-p", folder, "-c", written], max(ports.values()), log))
     return ports
 
 
@@ -118,7 +128,15 @@ def _sshd(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, fol
         keys = [f"-oHostKey={folder / f'ssh-{kind}'}" for kind in case.server.certificates]
         chosen = [f"-oKexAlgorithms={case.server.words}"] if case.server.words else []
         options = ["-oUsePAM=no", "-oPidFile=none", "-oMaxStartups=100", f"-oListenAddress={HOST}", *keys, *chosen]
-        command = [found("sshd") or "sshd", "-D", "-e", "-f", "/dev/null", f"-p{ports[case.name]}", *options]
+        command: list[str | Path] = [
+            found("sshd") or "sshd",
+            "-D",
+            "-e",
+            "-f",
+            "/dev/null",
+            f"-p{ports[case.name]}",
+            *options,
+        ]
         stack.enter_context(listening(command, ports[case.name], folder / "sshd.log"))
     return ports
 
@@ -130,7 +148,7 @@ def _postfix(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     shutil.chown(folder / "postfix", "postfix")
     (folder / "postfix-etc" / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
     (folder / "postfix-etc" / "master.cf").write_text(settings.postfix_master(port))
-    command = [found("postfix") or "postfix", "-c", folder / "postfix-etc", "start-fg"]
+    command: list[str | Path] = ["postfix", "-c", folder / "postfix-etc", "start-fg"]
     stack.enter_context(listening(command, port, folder / "postfix-start.log"))
     return {case.name: port}
 
@@ -139,9 +157,7 @@ def _dovecot(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     imap, pop3 = free_ports(2)
     written = folder / "dovecot.conf"
     written.write_text(settings.dovecot(folder, pairs[cases[0].server.certificates[0]], imap, pop3))
-    stack.enter_context(
-        listening([found("dovecot") or "dovecot", "-F", "-c", written], pop3, folder / "dovecot-start.log")
-    )
+    stack.enter_context(listening(["dovecot", "-F", "-c", written], pop3, folder / "dovecot-start.log"))
     by_program = {"dovecot imap": imap, "dovecot pop3": pop3}
     return {case.name: by_program[case.server.program] for case in cases}
 
