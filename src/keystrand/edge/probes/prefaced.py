@@ -43,7 +43,7 @@ class Prefaced:
         if before.refused:
             return self._end(before.refused)
         if before.leftover:
-            return self._end(f"goes on in clear where TLS was due: {len(before.leftover)} octets after the go-ahead")
+            return self._end(f"goes on in clear where TLS was due, octets after the go-ahead: {len(before.leftover)}")
         return said + before.wrap(self.talk.begin())
 
     def _end(self, fault: str) -> bytes:
