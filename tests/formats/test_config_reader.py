@@ -84,7 +84,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "connections {\n hub {\n  version = 2\n  proposals = aes256gcm16-prfsha384-ecp384-ke1_mlkem768\n"
         "  ppk_id = hub\n  ppk_required = yes\n"
         "  children {\n   net { \n    esp_proposals = aes256-sha256-x25519\n } } } }\n",
-        ["3 ike IKEv2", "4 AES-256-GCM", "4 HMAC-SHA-384", "4 ECDH-P-384", "4 ML-KEM-768", "5 PPK (RFC 8784)",
+        ["3 ike IKEv2", "4 AES-256-GCM", "4 HMAC-SHA-384", "4 ECDH-P-384+ML-KEM-768", "5 PPK (RFC 8784)",
          "6 PPK (RFC 8784)", "9 AES-256-CBC", "9 HMAC-SHA-256", "9 X25519"],
     ),
     "etc/ipsec.conf": (
@@ -249,6 +249,12 @@ def test_no_proposal_makes_a_safe_thing_out_of_an_unknown_word(proposal: str) ->
     for use in proposal_uses(proposal):
         if isinstance(use, AlgorithmUse) and use.function == "key-establishment":
             assert classify(use.algorithm).verdict is not Verdict.QUANTUM_SAFE or "mlkem" in proposal
+
+
+def test_alternatives_of_an_additional_key_exchange_are_told_apart() -> None:
+    """`ke1_none` beside `ke1_mlkem768` leaves the classical exchange alone as a choice."""
+    found = [use.algorithm for use in proposal_uses("aes128-x25519-ke1_mlkem768-ke1_none") if not isinstance(use, str)]
+    assert found == ["AES-128-CBC", "X25519+ML-KEM-768", "X25519"]
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="compares with openssl's own list of suites")

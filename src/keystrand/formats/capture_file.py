@@ -1,7 +1,8 @@
 """Packet captures cut into packets: pcap in both byte orders and resolutions, and pcapng.
 
 Sources: draft-ietf-opsawg-pcap (magic numbers, link type) and draft-ietf-opsawg-pcapng (blocks 1, 2, 3, 6 and
-0x0A0D0D0A, options 9 and 14). Sans I/O: octets go in as they are read, packets come out, and no more than one block is held.
+0x0A0D0D0A, options 9 and 14). Sans I/O: octets go in as they are read, packets come out, and no more than one block
+is held.
 """
 
 import struct

@@ -1,15 +1,17 @@
 """From a captured frame to its IP packet, and from there to the transport: link layers, tags, extension headers.
 
 Sources: the list of link types of tcpdump.org; IEEE 802.1Q and 802.1AD (tags), 802.1AE (MACsec); RFC 3032 (MPLS),
-RFC 2516 (PPPoE), RFC 791, RFC 8200 (extension headers). Lengths in a packet are never believed beyond what is there.
+RFC 1661 and 2516 (PPP), RFC 791, RFC 8200 (extension headers). Lengths in a packet are never believed beyond what is
+there.
 """
 
 from typing import NamedTuple
 
-NULL, ETHERNET, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 0, 1, 101, 108, 113, 228, 229, 276
+NULL, ETHERNET, PPP, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 0, 1, 9, 101, 108, 113, 228, 229, 276
 _RAW_TYPES = (12, 14, RAW, IPV4, IPV6)
 _TAGS = (0x8100, 0x88A8, 0x9100)
 _MPLS, _PPPOE, MACSEC, _IP4, _IP6 = 0x8847, 0x8864, 0x88E5, 0x0800, 0x86DD
+_PPP_IP = (b"\x00\x21", b"\x00\x57")
 TCP, UDP, ESP, AH = 6, 17, 50, 51
 _SKIPPED_HEADERS = (0, 43, 60, 135, 139, 140)
 """Hop-by-hop, routing, destination, mobility, HIP, shim6: all say their length in units of 8 octets."""
@@ -48,12 +50,15 @@ def network(link: int, octets: bytes) -> Network | None:
         return Network(20, octets[0] << 8 | octets[1]) if len(octets) > 20 else None
     if link in (NULL, LOOP):
         return Network(4, 0)
+    if link == PPP:
+        at = 2 if octets[:2] == b"\xff\x03" else 0
+        return Network(at + 2, 0) if octets[at : at + 2] in _PPP_IP else None
     return Network(0, 0) if link in _RAW_TYPES else None
 
 
 def reads(link: int) -> bool:
     """Return whether frames of this link type are read at all."""
-    return link in (ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, LOOP, *_RAW_TYPES)
+    return link in (ETHERNET, LINUX_SLL, LINUX_SLL2, NULL, LOOP, PPP, *_RAW_TYPES)
 
 
 def _ethernet(octets: bytes, at: int) -> Network | None:

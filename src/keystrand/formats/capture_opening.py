@@ -19,6 +19,7 @@ MAX_PLAIN = 16 * 1024
 _OVERLAP = 16
 _CLIENT_HELLO = re.compile(rb"\x16\x03[\x00-\x04][\x00-\x40].\x01\x00[\x00-\x3f].[\x03\x7f][\x00-\x1f]", re.DOTALL)
 _SERVER_HELLO = re.compile(rb"\x16\x03[\x00-\x04][\x00-\x40].\x02\x00[\x00-\x3f].[\x03\x7f][\x00-\x1f]", re.DOTALL)
+_SSL2_HELLO = re.compile(rb"[\x80-\xff].\x04[\x00\x01][\x00\x01]\x00\x02", re.DOTALL)
 _TLS_LATER = re.compile(rb"[\x14\x15\x17]\x03[\x00-\x04][\x00-\x48]", re.DOTALL)
 _CARRIERS = (
     ("smtp", re.compile(rb"220[ -][^\r\n]*(?:E?SMTP|mail)", re.IGNORECASE)),
@@ -27,6 +28,7 @@ _CARRIERS = (
     ("pop3", re.compile(rb"\+OK")),
     ("sieve", re.compile(rb'"IMPLEMENTATION"', re.IGNORECASE)),
     ("nntp", re.compile(rb"20[01] ")),
+    ("irc", re.compile(rb":[^ ]+ (?:NOTICE|\d{3}) |NICK |CAP |NOTICE ")),
     ("xmpp", re.compile(rb"<\?xml|<stream:stream")),
     ("postgresql", re.compile(rb"\x00\x00\x00\x08\x04\xd2\x16\x2f")),
     ("ldap", re.compile(rb"\x30.\x02\x01.[\x77\x78]", re.DOTALL)),
@@ -63,6 +65,9 @@ class StreamOpening:
         begin = _CLIENT_HELLO.search(plain, searched) or _SERVER_HELLO.match(plain)
         if begin is not None:
             return self._tls(begin.start(), first=first)
+        if _SSL2_HELLO.match(plain) is not None:
+            self._found = Recognised(_SSL2._replace(client_first=not first))
+            return True
         later = len(plain) >= 5 and _TLS_LATER.match(plain) is not None
         if later:
             self._found = TlsDissector()
@@ -134,6 +139,8 @@ class Recognised:
         return self._seen
 
 
+_RSA = Use(Function.KEY_ESTABLISHMENT, "RSA-KEX", "SSLv2")
+_SSL2 = Session("tls", "SSLv2", exchange=_RSA, uses=(_RSA,))
 ESP = Session("esp")
 MACSEC = Session("macsec")
 _X25519 = Use(Function.KEY_ESTABLISHMENT, "X25519", "Noise_IKpsk2_25519")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice, product
 
 from keystrand.formats.symmetric_names import digest_name
 from keystrand.model.algorithm import Function
@@ -33,7 +34,9 @@ _TOKENS: tuple[_Token, ...] = (
     (r"kyber([135])", lambda m: (f"Kyber-{ {'1': 512, '3': 768, '5': 1024}[m[1]]}", _KEX)),
     (r"(?:bike|hqc|frodo|sidh|ntru|newhope)\w*", lambda m: (_early(m[0]), _KEX)),
 )  # fmt: skip
-_SILENT = re.compile(r"(?:no)?esn|none|null|dh_none|modpnone|ke\d_none")
+MAX_CHOICES = 64
+"""Combinations of key exchanges told for one proposal at most."""
+_SILENT = re.compile(r"(?:no)?esn|none|null|dh_none|modpnone")
 _EARLY = {"bike": "BIKE", "hqc": "HQC", "frodo": "FrodoKEM", "sidh": "SIKE", "ntru": "NTRU", "newhope": "NewHope"}
 
 
@@ -51,15 +54,32 @@ def _early(word: str) -> str:
 
 
 def proposal_uses(proposal: str) -> Iterator[AlgorithmUse | str]:
-    """Yield what one proposal uses, and a remark for each word that is not known."""
+    """Yield what one proposal uses, and a remark for each word that is not known.
+
+    Additional key exchanges (`ke1_...`, RFC 9370) are joined to the first one: both keys go into one, so that a
+    proposal with them is one hybrid and no choice between its parts. `ke1_none` makes the additional one a choice.
+    """
+    rounds: dict[int, list[str]] = {}
     for token in re.split(r"[-;+]", proposal.strip().lower()):
-        plain = re.sub(r"^ke\d_", "", token)
-        if not plain or _SILENT.fullmatch(token):
-            continue
-        for pattern, make in _TOKENS:
-            if match := re.fullmatch(pattern, plain):
-                name, function = make(match)
-                yield AlgorithmUse(algorithm=name, function=function)
-                break
-        else:
-            yield f"{token!r} is no transform that is known"
+        additional = re.match(r"ke([1-7])_", token)
+        said = _token(token[4:] if additional else token)
+        if isinstance(said, AlgorithmUse) and said.function is _KEX:
+            rounds.setdefault(int(additional[1]) if additional else 0, []).append(said.algorithm)
+        elif additional and token.endswith("_none"):
+            rounds.setdefault(int(additional[1]), []).append("")
+        elif said is not None:
+            yield said
+    choices = islice(product(*(rounds[n] for n in sorted(rounds))), MAX_CHOICES)
+    joined = dict.fromkeys("+".join(filter(None, parts)) for parts in choices)
+    yield from (AlgorithmUse(algorithm=name, function=_KEX) for name in joined if name)
+
+
+def _token(token: str) -> AlgorithmUse | str | None:
+    """Return the use that one word names, None where it says nothing, else a remark."""
+    if not token or _SILENT.fullmatch(token):
+        return None
+    for pattern, make in _TOKENS:
+        if match := re.fullmatch(pattern, token):
+            name, function = make(match)
+            return AlgorithmUse(algorithm=name, function=function)
+    return f"{token!r} is no transform that is known"

@@ -59,8 +59,8 @@ def version_name(version: int) -> str:
 
 
 def is_13(version: int) -> bool:
-    """Return whether `version` is TLS 1.3, a draft of it, or DTLS 1.3."""
-    return version in (TLS13, DTLS13) or version >> 8 == 0x7F
+    """Return whether `version` is TLS 1.3, a draft of it or a browser's trial, or DTLS 1.3."""
+    return version in (TLS13, DTLS13) or version >> 8 in (0x7E, 0x7F)
 
 
 @lru_cache(maxsize=4096)

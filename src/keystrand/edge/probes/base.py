@@ -5,7 +5,6 @@ A job is one connection with one question. Its conversation says what to send an
 
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from keystrand.model.estate import ProbeKind, Target
@@ -80,15 +79,6 @@ class NetworkProbe(Protocol):
         """Return the observations and exactly one attempt for `target`."""
 
 
-class FileProbe(Protocol):
-    """A probe that reads files below the estate's folder."""
-
-    kind: ClassVar[ProbeKind]
-
-    def read(self, target: Target, folder: Path) -> tuple[Record, ...]:
-        """Return the observations and exactly one attempt for `target`."""
-
-
 _OUTCOMES = {
     Ending.REFUSED: Outcome.UNREACHABLE,
     Ending.UNREACHABLE: Outcome.UNREACHABLE,
@@ -99,7 +89,7 @@ _OUTCOMES = {
 
 def place_of(target: Target) -> str:
     """Return where the target is, as observations write it: `tls://host:port`, `file:path`."""
-    if target.probe is ProbeKind.X509:
+    if target.probe.reads_files:
         return f"file:{target.path}"
     host = f"[{target.host}]" if ":" in (target.host or "") else target.host
     return f"{target.probe.value}://{host}:{target.port}"

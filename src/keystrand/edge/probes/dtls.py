@@ -5,10 +5,14 @@ Sources: RFC 6347 and RFC 9147. A server's cookie is returned to it, so that it 
 
 from typing import ClassVar
 
-from keystrand.edge.probes.tls_datagrams import DatagramConversation
+from msgspec.structs import replace
+
+from keystrand.edge.probes.base import Answer
+from keystrand.edge.probes.tls_datagrams import DatagramConversation, DatagramProbe, talks_of
 from keystrand.edge.probes.tls_questions import Inquiry, Question
 from keystrand.formats.dtls_records import (
     HELLO_VERIFY_REQUEST,
+    VERSIONS,
     Fragments,
     client_hello_of,
     datagrams,
@@ -20,6 +24,7 @@ from keystrand.formats.dtls_records import (
 from keystrand.formats.tls_codepoints import TLS13
 from keystrand.formats.tls_wire import ALERT, TlsUnreadable
 from keystrand.model.estate import ProbeKind
+from keystrand.model.observation import Endpoint
 
 MAX_COOKIES = 3
 """HelloVerifyRequests that are answered: a server that restarts in between asks twice."""
@@ -78,3 +83,26 @@ class DtlsConversation(DatagramConversation):
         if self.flight.said_hello or self._cookies > MAX_COOKIES:
             raise TlsUnreadable("a HelloVerifyRequest that was not due")
         return self._carried(self._opening, verify_cookie(message))
+
+
+class DtlsProbe(DatagramProbe):
+    """Asks a DTLS server; see `Question`. One question at a time: small servers hold one association."""
+
+    kind: ClassVar[ProbeKind] = ProbeKind.DTLS
+    conversation = DtlsConversation
+    first = (Question.BROWSER, Question.SUPPORTS)
+    rest = (
+        Question.DOWNGRADE,
+        Question.CLASSICAL,
+        Question.TLS12,
+        Question.STATIC_RSA,
+        Question.LEGACY,
+        Question.ML_DSA,
+    )
+    at_once = 1
+
+    def endpoint(self, fact: Endpoint, answers: tuple[Answer, ...]) -> Endpoint:
+        """Return the endpoint with its versions by their DTLS names."""
+        found = {talk.flight.version for _, talk in talks_of(answers) if talk.accepted}
+        names = tuple(name for version, name in VERSIONS.items() if version in found)
+        return replace(super().endpoint(fact, answers), versions=names)

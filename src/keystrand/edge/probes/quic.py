@@ -6,12 +6,16 @@ We send no Finished and close every connection that we opened. Source: RFC 9001.
 import secrets
 from typing import ClassVar
 
-from keystrand.edge.probes.tls_datagrams import DatagramConversation
+from msgspec.structs import replace
+
+from keystrand.edge.probes.base import Answer
+from keystrand.edge.probes.tls_datagrams import DatagramConversation, DatagramProbe, talks_of
 from keystrand.edge.probes.tls_questions import Inquiry, Question
 from keystrand.formats.quic_client import QuicClient, error_name, hello_extensions
-from keystrand.formats.quic_packets import V1, QuicUnreadable
+from keystrand.formats.quic_packets import V1, VERSIONS, QuicUnreadable
 from keystrand.formats.tls_wire import TlsUnreadable
 from keystrand.model.estate import ProbeKind
+from keystrand.model.observation import Endpoint
 
 PROTOCOLS = (b"h3", b"doq", b"smb", b"hq-interop")
 """Application protocols offered: servers refuse a hello without one of theirs (RFC 9001, 8.1)."""
@@ -53,3 +57,22 @@ class QuicConversation(DatagramConversation):
         if self.done:
             return self.client.farewell()
         return again + (self.client.say(hello) if hello else ()) + self.client.acknowledgement()
+
+
+class QuicProbe(DatagramProbe):
+    """Asks a QUIC server; see `Question`."""
+
+    kind: ClassVar[ProbeKind] = ProbeKind.QUIC
+    conversation = QuicConversation
+    first = (Question.SUPPORTS, Question.BROWSER)
+    rest = (Question.DOWNGRADE, Question.CLASSICAL, Question.ML_DSA)
+    at_once = 2
+
+    def endpoint(self, fact: Endpoint, answers: tuple[Answer, ...]) -> Endpoint:
+        """Return the endpoint with the QUIC versions that it spoke, or named when we came with another."""
+        found: set[int] = set()
+        for _, talk in talks_of(answers):
+            if isinstance(talk, QuicConversation) and talk.flight.said_hello:
+                found |= {talk.client.version, *talk.client.server_versions}
+        versions = tuple(name for version, name in VERSIONS.items() if version in found)
+        return replace(super().endpoint(fact, answers), versions=versions)

@@ -13,18 +13,22 @@ from typing import NamedTuple
 import msgspec
 
 from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, unanswered_for
-from keystrand.edge.probes.base import Answer, FileProbe, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.base import Answer, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.dtls import DtlsProbe
 from keystrand.edge.probes.exchange import Address
+from keystrand.edge.probes.quic import QuicProbe
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
-from keystrand.edge.probes.x509 import X509Probe
+from keystrand.edge.probes.tree import TreeProbe
 from keystrand.inventory.scope import Allowed, address_of, count_of, endpoints, ports_of, range_of
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
-NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {ProbeKind.TLS: TlsProbe(), ProbeKind.SSH: SshProbe()}
-FILE_PROBES: Mapping[ProbeKind, FileProbe] = {ProbeKind.X509: X509Probe()}
+NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe())
+}
+FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
 Sink = Callable[[Record], None]
 Records = tuple[Record, ...]
