@@ -77,6 +77,7 @@ def _score(cases: Sequence[Case], told: Mapping[str, Told]) -> tuple[float, int]
 def _peer(scanner: Scanner, cases: Sequence[Case], ports: Mapping[str, int], ours: Sequence[float]) -> list[Row]:
     """Return a peer's rows; one that cannot be had has its row all the same, which says why."""
     try:
+        scanner.command("", 0)  # installs it, once
         with ThreadPoolExecutor(_PEERS_AT_ONCE) as pool:
             answers = pool.map(partial(_ask, scanner, ports), cases)
             told = dict(zip((case.name for case in cases), answers, strict=True))
