@@ -2,25 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import date
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from keystrand import __version__
-from keystrand.app.documents import FILES, load, now, save
+from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
-from keystrand.edge.files import open_for_append, read_bytes, write_atomic
-from keystrand.edge.probes.scheduler import planned, scan
+from keystrand.app.inventory_store import STORE, Seen, keep_run, kept_run, merge_run
+from keystrand.edge.files import read_bytes, write_atomic
+from keystrand.edge.partial import partial_at
+from keystrand.edge.probes.base import place_of
+from keystrand.edge.probes.scheduler import planned, survey
+from keystrand.edge.store.observations import ObservationStore
+from keystrand.edge.store.observations import opened as store_at
 from keystrand.formats.cyclonedx import cbom
-from keystrand.formats.documents import encode_record
-from keystrand.inventory.coverage import attempts_coverage
-from keystrand.inventory.merge import merge
 from keystrand.model.algorithm import Function, Verdict
-from keystrand.model.document import FORMAT_VERSION, InputRef
-from keystrand.model.errors import InvalidInput, StoreFailure
+from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ProbeKind
-from keystrand.model.observation import AlgorithmUse, Attempt, Outcome, Record
+from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
 from keystrand.model.stages import Inventory, Observations
 
 CBOM = "cbom.json"
@@ -29,12 +29,21 @@ Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
 
 
-class Scanned(NamedTuple):
-    """What a scan made. `partial` says that some target gave no answer."""
+class Scanned:
+    """What a scan made, read from `out` when asked for: it may be large. `partial`: some target gave no answer."""
 
-    observations: Observations
-    inventory: Inventory
-    partial: bool
+    def __init__(self, out: Path, *, partial: bool) -> None:
+        self._out, self.partial = out, partial
+
+    @cached_property
+    def observations(self) -> Observations:
+        """Return what was seen."""
+        return load(self._out, Observations)[0]
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Return the inventory of it."""
+        return load(self._out, Inventory)[0]
 
 
 def scan_estate(
@@ -44,32 +53,32 @@ def scan_estate(
     as_of: date,
     connect_to: ConnectTo | None = None,
     progress: Callable[[int, int], None] | None = None,
+    resume: bool = False,
 ) -> Scanned:
-    """Probe every target of the estate and write observations and inventory into `out`.
+    """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
-    While it runs, each record is appended to `observations.jsonl.partial`, so an interrupted scan keeps what it saw.
+    While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
+    keeps what it saw; with `resume` what stands there is not looked at again.
     """
-    partial = out / PARTIAL
-    with open_for_append(partial) as file:
-        records = asyncio.run(
-            scan(opened.estate, opened.folder, sink=_appender(file), connect_to=connect_to, progress=progress)
+    begun = now().isoformat()
+    estate = opened.ref.content_sha256
+    with partial_at(out / PARTIAL, estate=estate, begun=begun, resume=resume) as partial:
+        asyncio.run(
+            survey(
+                opened.estate,
+                opened.folder,
+                deliver=partial.add,
+                connect_to=connect_to,
+                progress=progress,
+                due=lambda target: (target.id, place_of(target)) not in partial.done,
+            )
         )
-    observations = Observations(
-        format_version=FORMAT_VERSION,
-        tool_version=__version__,
-        as_of=as_of,
-        created_at=now(),
-        made_from=(opened.ref,),
-        seed=None,
-        coverage=attempts_coverage(records),
-        stand_ins=_stand_ins(opened.estate, connect_to or {}),
-        records=records,
-    )
-    ref = save(out, observations)
-    with suppress(FileNotFoundError):
-        partial.unlink()
-    inventory = _merge(opened, out, observations, ref)
-    return Scanned(observations, inventory, partial=not observations.coverage.complete)
+        stand_ins = _stand_ins(opened.estate, connect_to or {})
+        with store_at(out / STORE) as store:
+            seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)
+            (out / PARTIAL).unlink()
+            _merge(opened, out, store, seen)
+    return Scanned(out, partial=not seen.head.coverage.complete)
 
 
 def _stand_ins(estate: Estate, connect_to: ConnectTo) -> tuple[str, ...]:
@@ -81,27 +90,15 @@ def merge_again(opened: OpenEstate, out: Path) -> Inventory:
 
     Raises `DocumentMismatch` where an observation is of a target that the estate no longer names.
     """
-    observations, ref = load(out, Observations)
-    return _merge(opened, out, observations, ref)
+    with store_at(out / STORE) as store:
+        return _merge(opened, out, store, kept_run(store, out))
 
 
-def _merge(opened: OpenEstate, out: Path, observations: Observations, ref: InputRef) -> Inventory:
-    made_from = (opened.ref, ref)
-    inventory = merge(opened.estate, observations, made_from=made_from, created_at=now(), tool_version=__version__)
-    save(out, inventory)
+def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen) -> Inventory:
+    merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref))
+    inventory, _ = load(out, Inventory)
     write_atomic(out / CBOM, cbom(inventory, name=opened.estate.organisation.name))
     return inventory
-
-
-def _appender(file: BinaryIO) -> Callable[[Record], None]:
-    def append(record: Record) -> None:
-        try:
-            file.write(encode_record(record))
-            file.flush()
-        except OSError as error:
-            raise StoreFailure(f"{file.name} could not be written: {error.strerror}") from error
-
-    return append
 
 
 def cbom_of(out: Path) -> bytes:

@@ -20,6 +20,7 @@ from keystrand.cli.output import (
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 PARTIAL = 3
+CHANGES = 11
 
 
 @app.command()
@@ -82,14 +83,67 @@ def show(
 def export(
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="File to write.  [default: stdout]")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="DIR", help="Write its tables into DIR as Parquet instead.")
+    ] = None,
 ) -> None:
-    """Export the inventory in OUT as a CycloneDX 1.6 CBOM."""
+    """Export the inventory in OUT as a CycloneDX 1.6 CBOM, or its tables for DuckDB and its like."""
     from keystrand.app.inventory import cbom_of
     from keystrand.edge.files import write_atomic
 
+    if parquet is not None:
+        from keystrand.app.query import export_parquet
+
+        counts = export_parquet(out, parquet)
+        say(f"wrote {len(counts)} tables with {sum(counts.values())} rows into {parquet}")
+        return
     content = cbom_of(out)
     if to is None:
         sys.stdout.write(content.decode())
     else:
         write_atomic(to, content)
         say(f"wrote {to}")
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Folder of the earlier run, or its inventory.json.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Folder of the later run, or its inventory.json.")],
+    output: OutputOption = Output.TABLE,
+    *,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 11 where something changed.")
+    ] = False,
+) -> None:
+    """Show what changed between two inventories: one line a change. What was not looked at is never gone."""
+    from keystrand.app.drift import change_rows, changes_between
+
+    changes = changes_between(old, new)
+    emit(output, change_rows(changes), value=changes)
+    changed = sum(change.kind.is_change for change in changes)
+    say(f"{changed} changed; {len(changes) - changed} not observed in one of the two")
+    if detailed_exitcode and changed:
+        raise typer.Exit(CHANGES)
+
+
+@app.command()
+def query(
+    question: Annotated[str, typer.Argument(help="Id of a ready question; without one they are listed.")] = "",
+    out: OutOption = Path("out"),
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
+    *,
+    days: Annotated[
+        int | None, typer.Option("--days", min=0, help="Number of days that the question asks for.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="DIR", help="Ask what was exported into DIR, by DuckDB.")
+    ] = None,
+) -> None:
+    """Answer a ready question about the inventory in OUT: long-lived certificates, shared keys, RSA by owner ..."""
+    from keystrand.app.query import answer, question_rows
+
+    if question:
+        emit(output, answer(out, question, as_of=day(as_of), days=days, parquet=parquet))
+    else:
+        emit(output, question_rows())

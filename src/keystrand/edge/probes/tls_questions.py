@@ -130,6 +130,12 @@ INQUIRIES = {
 }
 
 
+def without_groups(question: Question, taken: tuple[int, ...]) -> Inquiry:
+    """Return `question` for groups other than those in `taken`."""
+    inquiry = INQUIRIES[question]
+    return replace(inquiry, groups=tuple(group for group in inquiry.groups if group not in taken))
+
+
 def _x25519() -> SharePart:
     return X25519Part(X25519PrivateKey.generate())
 
