@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,23 @@ from pathlib import Path
 from tests.edge.probes.bed import settings
 from tests.edge.probes.bed.cases import Case
 from tests.edge.probes.bed.certificates import Pair, certificates
-from tests.edge.probes.bed.programs import HOST, cache, found, free_ports, listening, node, node_servers, running
+from tests.edge.probes.bed.programs import (
+    HOST,
+    cache,
+    found,
+    free_ports,
+    listening,
+    node,
+    node_servers,
+    running,
+    wait_until,
+)
 from tests.edge.store.postgres import binaries, running_server
 
 PACKAGES = {"openssl": "openssl", "nginx": "nginx", "sshd": "openssh-server", "postfix": "postfix",
-            "dovecot imap": "dovecot-imapd", "dovecot pop3": "dovecot-pop3d", "postgresql": "postgresql"}  # fmt: skip
-_AS_ROOT = ("postfix", "dovecot imap", "dovecot pop3")
+            "dovecot imap": "dovecot-imapd", "dovecot pop3": "dovecot-pop3d", "postgresql": "postgresql",
+            "charon-systemd": "charon-systemd and strongswan-swanctl"}  # fmt: skip
+_AS_ROOT = ("postfix", "dovecot imap", "dovecot pop3", "charon-systemd")
 
 Pairs = Mapping[str, Pair]
 Ports = dict[str, int]
@@ -47,7 +59,7 @@ def host_of(case: Case) -> str:
 
 @contextlib.contextmanager
 def served(cases: Sequence[Case]) -> Iterator[Ports]:
-    """Start the servers of all `cases`; yields the port of each by the case's name."""
+    """Start the servers of all `cases`; yields the ports of those that do start, by the case's name."""
     with contextlib.ExitStack() as stack:
         # not below pytest's folder: other users must get there
         folder = Path(
@@ -62,7 +74,10 @@ def served(cases: Sequence[Case]) -> Iterator[Ports]:
             ]
         ports: Ports = {}
         for one in started:
-            ports |= one.result()
+            if (error := one.exception()) is None:
+                ports |= one.result()
+            else:
+                sys.stderr.write(f"a server does not start: {error}\n")
         yield ports
 
 
@@ -178,6 +193,18 @@ def _postgresql(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs
     return {case.name: server.port for case in cases}
 
 
+def _strongswan(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, folder: Path) -> Ports:
+    (case,), (port,) = cases, free_ports(1)
+    own, written = folder / "strongswan.conf", folder / "swanctl.conf"
+    own.write_text(settings.strongswan(folder, port))
+    written.write_text(settings.swanctl(case.server.words))
+    log = folder / "strongswan.log"
+    child = stack.enter_context(running(["charon-systemd"], log, STRONGSWAN_CONF=str(own)))
+    load = ["swanctl", "--load-all", "--file", str(written), "--uri", f"unix://{folder}/vici"]
+    wait_until(lambda: subprocess.run(load, capture_output=True, check=False).returncode == 0, child, log)
+    return {case.name: port}
+
+
 _STARTS: dict[str, Start] = {
     "node": _node,
     "openssl": _openssl,
@@ -186,4 +213,5 @@ _STARTS: dict[str, Start] = {
     "postfix": _postfix,
     "dovecot": _dovecot,
     "postgresql": _postgresql,
+    "charon-systemd": _strongswan,
 }
