@@ -42,13 +42,24 @@ class Gap(Part, frozen=True, kw_only=True):
     reason: str
 
 
+class OutcomeCount(Part, frozen=True, kw_only=True):
+    """How many of what was looked at ended in one way."""
+
+    outcome: Outcome
+    count: Count
+
+
 class Coverage(Part, frozen=True, kw_only=True):
-    """What was looked at, what answered, and every gap with its reason. Unknown is shown, never counted as safe."""
+    """What was looked at, what answered, and every gap with its reason. Unknown is shown, never counted as safe.
+
+    `outcomes` counts each endpoint and file behind the targets by how the attempt on it ended.
+    """
 
     unit: str
     looked_at: Count
     answered: Count
     gaps: tuple[Gap, ...] = ()
+    outcomes: tuple[OutcomeCount, ...] = ()
 
     @property
     def complete(self) -> bool:
