@@ -21,6 +21,8 @@ from tests.inventory.test_inventory_merge import an_estate, record_lists
 from keystrand.app.documents import load
 from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory import merge_again, scan_estate
+from keystrand.app.inventory_store import AssetsOf
+from keystrand.formats.cyclonedx import cbom
 from keystrand.formats.documents import content_hash, encode
 from keystrand.formats.streamed import ContentHash, observations_pieces
 from keystrand.inventory.coverage import attempts_coverage
@@ -81,6 +83,8 @@ def test_the_streamed_merge_is_the_merge(tmp_path_factory: pytest.TempPathFactor
     )  # fmt: skip
     assert made == plain
     assert (out / "inventory.json").read_bytes() == encode(plain)
+    assert tuple(AssetsOf(out)) == plain.assets
+    assert (out / "cbom.json").read_bytes() == cbom(plain, name=opened.estate.organisation.name)
 
 
 @given(record_lists)

@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
-from keystrand.app.inventory_store import STORE, Seen, keep_run, kept_run, merge_run
-from keystrand.edge.files import read_bytes, write_atomic
+from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
+from keystrand.edge.files import read_bytes, replacing
 from keystrand.edge.partial import partial_at
 from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
-from keystrand.formats.cyclonedx import cbom
+from keystrand.formats.cyclonedx import head_of, write_cbom
 from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
@@ -107,14 +107,14 @@ def merge_again(opened: OpenEstate, out: Path) -> Inventory:
     Raises `DocumentMismatch` where an observation is of a target that the estate no longer names.
     """
     with store_at(out / STORE) as store:
-        return _merge(opened, out, store, kept_run(store, out))
+        _merge(opened, out, store, kept_run(store, out))
+    return load(out, Inventory)[0]
 
 
-def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen) -> Inventory:
-    merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref))
-    inventory, _ = load(out, Inventory)
-    write_atomic(out / CBOM, cbom(inventory, name=opened.estate.organisation.name))
-    return inventory
+def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen) -> None:
+    around = merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref))
+    with replacing(out / CBOM) as file:
+        write_cbom(file, head_of(around, opened.estate.organisation.name), AssetsOf(out))
 
 
 def cbom_of(out: Path) -> bytes:

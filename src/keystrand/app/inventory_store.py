@@ -7,30 +7,35 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from keystrand import __version__
 from keystrand.app.documents import FILES, MADE_BY, now, save_pieces
 from keystrand.edge.files import open_to_read
 from keystrand.edge.partial import Partial
 from keystrand.edge.store.observation_reads import (
+    Sighted,
     attempts_of,
     by_identity,
     established,
     kept_assets,
     members,
+    members_counted,
     place_targets,
     records_of,
     targets_of,
 )
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.formats.documents import decode
-from keystrand.formats.streamed import ContentHash, inventory_pieces, observations_pieces
+from keystrand.formats.streamed import ContentHash, assets_in, inventory_pieces, observations_pieces
+from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.coverage import attempts_coverage
-from keystrand.inventory.merge import assignment, merged_asset, without_assets
+from keystrand.inventory.merge import check_targets, merged_asset, without_assets
+from keystrand.inventory.views import ownership_gaps
 from keystrand.model.document import FORMAT_VERSION, InputRef
 from keystrand.model.estate import Estate
 from keystrand.model.observation import Record
-from keystrand.model.stages import Inventory, Observations
+from keystrand.model.stages import Asset, Inventory, Observations
 
 STORE = "inventory.db"
 _RECORD = msgspec.json.Decoder(Record)
@@ -114,14 +119,26 @@ def _records(file: BinaryIO, path: Path) -> Iterator[Record]:
             raise
 
 
+class AssetsOf:
+    """The assets of the inventory in `out`, read anew each time: memory holds one."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / FILES[Inventory]
+
+    def __iter__(self) -> Iterator[Asset]:
+        with open_to_read(self._path) as file:
+            yield from assets_in(file)
+
+
 def merge_run(
     store: ObservationStore, out: Path, seen: Seen, estate: Estate, *, made_from: tuple[InputRef, ...]
-) -> InputRef:
+) -> Inventory:
     """Write the inventory of `estate` that a run shows, and put its assets into the store. Raises as `merge` does.
 
-    Assets pass one by one: as many as there are, memory holds the observations of one.
+    Assets pass one by one: as many as there are, memory holds the observations of a few. Returned is what stands
+    around them (`AssetsOf` reads them back).
     """
-    assigned = assignment(estate, targets_of(store, seen.run))
+    check_targets(estate, targets_of(store, seen.run))
     head = without_assets(
         estate,
         seen.head,
@@ -130,11 +147,18 @@ def merge_run(
         created_at=now(),
         tool_version=__version__,
     )
+    assignment = Assignment(estate)
     with store.transaction():
         place_targets(store, estate)
         uses = established(store, seen.run)
-        found = (
-            (n, merged_asset(name, sightings, assigned, uses)) for n, name, sightings in by_identity(store, seen.run)
-        )
-        pieces = inventory_pieces(head, kept_assets(store, found), lambda system: members(store, system))
-        return save_pieces(out, Inventory, pieces)
+
+        def merged(sighted: Sighted) -> Asset:
+            return merged_asset(sighted.name, {one for _, one in sighted.seen}, assignment, uses)
+
+        def ended() -> Inventory:
+            return replace(head, ownership_gaps=ownership_gaps(estate, members_counted(store)))
+
+        assets = kept_assets(store, by_identity(store, seen.run), merged, assignment)
+        pieces = inventory_pieces(head, assets, ended, lambda system: members(store, system))
+        save_pieces(out, Inventory, pieces)
+        return ended()

@@ -36,15 +36,38 @@ def observations_pieces(head: Observations, records: Iterable[Record]) -> Iterat
 
 
 def inventory_pieces(
-    head: Inventory, assets: Iterable[Asset], members: Callable[[str], Iterable[str]]
+    head: Inventory,
+    assets: Iterable[Asset],
+    ended: Callable[[], Inventory],
+    members: Callable[[str], Iterable[str]],
 ) -> Iterator[Piece]:
-    """Yield the pieces of `head` with `assets` in place of its own (none), and in each system its `members`' ids."""
-    before, middle, after = _around(replace(head, systems=()), "assets", "systems")
-    yield before
+    """Yield the pieces of `head` with `assets` in place of its own (none), and in each system its `members`' ids.
+
+    What comes after the assets is taken from what `ended` returns once they have passed: they may have been counted.
+    """
+    yield next(_around(head, "assets"))
     yield from _listed(map(_whole, assets), 1)
+    known = ended()
+    _, middle, after = _around(replace(known, systems=()), "assets", "systems")
     yield middle
-    yield from _listed((_system(view, members(view.system)) for view in head.systems), 1)
+    yield from _listed((_system(view, members(view.system)) for view in known.systems), 1)
     yield after
+
+
+def assets_in(lines: Iterable[bytes]) -> Iterator[Asset]:
+    """Yield the assets of an inventory's file, given line by line as `inventory_pieces` writes it."""
+    asset: list[bytes] = []
+    rows = iter(lines)
+    for line in rows:
+        if line == b'  "assets": [\n':
+            break
+    for line in rows:
+        if line.startswith(b"  ]"):
+            return
+        asset.append(line)
+        if line.startswith(b"    }"):
+            yield msgspec.json.decode(b"".join(asset).rstrip(b",\n"), type=Asset)
+            asset.clear()
 
 
 def _system(view: SystemView, members: Iterable[str]) -> Iterator[Piece]:

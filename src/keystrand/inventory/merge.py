@@ -60,15 +60,14 @@ def _name(fact: Fact) -> str:
     return found
 
 
-def assignment(estate: Estate, targets: Iterable[str]) -> Assignment:
-    """Return what gives things to systems. Raises `DocumentMismatch` where the estate lacks one of `targets`."""
+def check_targets(estate: Estate, targets: Iterable[str]) -> None:
+    """Raise `DocumentMismatch` where the estate lacks one of `targets`."""
     if strangers := set(targets) - {target.id for target in estate.target}:
         raise DocumentMismatch(
             f"the observations name {counted(len(strangers), 'target')} that the estate does not have",
             hint="scan again with this estate, or give the estate that the scan was made from",
             problems=tuple(Problem(message="no such target in the estate", field=name) for name in sorted(strangers)),
         )
-    return Assignment(estate)
 
 
 def _established(observations: Iterable[Observation]) -> Established:
@@ -94,15 +93,15 @@ def _verdict(fact: Fact, observations: Collection[Observation], established: Est
     return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum)
 
 
-def _occurrences(observations: Iterable[Observation], assigned: Assignment) -> tuple[Occurrence, ...]:
+def _occurrences(observations: Iterable[Observation], assignment: Assignment) -> tuple[Occurrence, ...]:
     found = {
         Occurrence(
             target=seen.target,
-            system=(to := assigned.of(seen)).system,
+            system=(assigned := assignment.of(seen)).system,
             place=seen.place,
             probe=seen.probe,
             strength=seen.strength,
-            rule=to.rule,
+            rule=assigned.rule,
         )
         for seen in observations
     }
@@ -110,11 +109,11 @@ def _occurrences(observations: Iterable[Observation], assigned: Assignment) -> t
 
 
 def merged_asset(
-    name: str, observations: Collection[Observation], assigned: Assignment, established: Established
+    name: str, observations: Collection[Observation], assignment: Assignment, established: Established
 ) -> Asset:
     """Return the asset of the identity `name`, of which `observations` (canonical) are all there are."""
     fact, conflicts = reconcile([(seen.strength, seen.fact) for seen in observations])
-    occurrences = _occurrences(observations, assigned)
+    occurrences = _occurrences(observations, assignment)
     return Asset(
         id=name,
         name=_name(fact),
@@ -127,7 +126,7 @@ def merged_asset(
 
 
 def without_assets(estate: Estate, observations: Observations, attempts: Iterable[Record], **head: Any) -> Inventory:
-    """Return the inventory of `estate` but for its assets; `head` fills what observations cannot say.
+    """Return the inventory of `estate` as if no asset had been found; `head` fills what observations cannot say.
 
     Of `observations` the records do not matter: all their `attempts` are given.
     """
@@ -160,10 +159,11 @@ def merge(
     a record names a target that the estate does not have.
     """
     records = observations.records
-    assigned = assignment(estate, (record.target for record in records))
+    check_targets(estate, (record.target for record in records))
     seen = {canonical(record) for record in records if isinstance(record, Observation)}
-    established, grouped = _established(seen), identified(seen)
-    assets = tuple(merged_asset(name, grouped[name], assigned, established) for name in sorted(grouped))
+    assignment, established, grouped = Assignment(estate), _established(seen), identified(seen)
+    assets = tuple(merged_asset(name, grouped[name], assignment, established) for name in sorted(grouped))
     head = {"made_from": made_from, "created_at": created_at, "tool_version": tool_version}
-    empty = without_assets(estate, observations, records, **head)
-    return replace(empty, assets=assets, systems=system_views(estate, assets, records))
+    empty, views = without_assets(estate, observations, records, **head), system_views(estate, assets, records)
+    gaps = ownership_gaps(estate, {view.system: len(view.assets) for view in views})
+    return replace(empty, assets=assets, systems=views, ownership_gaps=gaps)

@@ -85,9 +85,9 @@ def test_what_comes_out_is_what_went_in(tmp_path_factory: pytest.TempPathFactory
         out = list(records_of(store, run))
         assert out == sorted(set(records), key=lambda r: (r.target, r.place, encode_record(r)))
         grouped = identified({canonical(r) for r in records if isinstance(r, Observation)})
-        found = list(by_identity(store, run))
-        assert [name for _, name, _ in found] == sorted(grouped)
-        assert {name: group for _, name, group in found} == {name: set(group) for name, group in grouped.items()}
+        found = {one.name: {seen_ for _, seen_ in one.seen} for one in by_identity(store, run)}
+        assert list(found) == sorted(grouped)
+        assert found == {name: set(group) for name, group in grouped.items()}
         assert targets_of(store, run) == {r.target for r in records}
 
 

@@ -62,10 +62,12 @@ VIEWS: dict[str, View] = {
     "sightings": View(
         {"id": NUMBER, "target": TEXT, "system": TEXT, "place": TEXT, "host": TEXT, "probe": TEXT, "strength": TEXT,
          "first_seen": TEXT, "last_seen": TEXT},
-        "SELECT o.identity AS id, s.target, t.system, s.place, host_of(s.place, s.target) AS host, s.probe,"
-        " strength_of(o.strength) AS strength, f.begun AS first_seen, l.begun AS last_seen FROM observation o"
-        " JOIN spot s ON s.id = o.spot JOIN target t ON t.id = s.target JOIN run f ON f.id = o.first_run"
-        " JOIN run l ON l.id = o.last_run WHERE o.last_run = (SELECT run FROM current)",
+        "SELECT o.identity AS id, s.target, coalesce(p.system, t.system) AS system, s.place,"
+        " host_of(s.place, s.target) AS host, s.probe, strength_of(o.strength) AS strength,"
+        " f.begun AS first_seen, l.begun AS last_seen FROM observation o JOIN spot s ON s.id = o.spot"
+        " JOIN target t ON t.id = s.target JOIN run f ON f.id = o.first_run JOIN run l ON l.id = o.last_run"
+        " LEFT JOIN placed p ON p.identity = o.identity AND p.spot = o.spot"
+        " WHERE o.last_run = (SELECT run FROM current)",
     ),
     "attempts": View(
         {"target": TEXT, "system": TEXT, "place": TEXT, "probe": TEXT, "outcome": TEXT, "reason": TEXT},

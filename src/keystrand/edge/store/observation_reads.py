@@ -1,15 +1,16 @@
 """What the inventory's store holds of one run, read in order and in flat memory."""
 
 import heapq
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from keystrand.edge.store.observations import ObservationStore, Said
 from keystrand.formats.documents import canonical, encode_record
+from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.identity import canonical as one_spelling
 from keystrand.inventory.merge import Established, establishes
 from keystrand.model.algorithm import Verdict
@@ -18,6 +19,9 @@ from keystrand.model.observation import Attempt, Fact, Observation, Record, Stre
 from keystrand.model.stages import Asset
 
 _STRENGTHS = tuple(Strength)
+_MADE = ("asset", "member", "placed")
+"""The tables that each merge fills anew."""
+_BATCH = 1000
 _FACT = msgspec.json.Decoder(Fact)
 _SAID = msgspec.json.Decoder(Said)
 # CROSS JOIN keeps the order of the tables (SQLite, "the query planner"), so that rows come sorted by an index, unsorted
@@ -30,13 +34,11 @@ _ATTEMPTS = (
     " WHERE a.last_run = ? {where} ORDER BY s.target, s.place"
 )
 _BY_IDENTITY = (
-    "SELECT i.id, i.name, s.target, s.place, s.probe, o.strength, f.said FROM identity i"
+    "SELECT i.id, i.name, s.id, s.target, s.place, s.probe, o.strength, f.said FROM identity i"
     " CROSS JOIN observation o ON o.identity = i.id CROSS JOIN fact f ON f.id = o.fact"
     " CROSS JOIN spot s ON s.id = o.spot WHERE o.last_run = ? ORDER BY i.name"
 )
-_MEMBERS = (
-    "SELECT i.name FROM asset_system a CROSS JOIN identity i ON i.id = a.asset WHERE a.system = ? ORDER BY i.name"
-)
+_MEMBERS = "SELECT i.name FROM identity i JOIN member m ON m.identity = i.id WHERE m.system = ? ORDER BY i.name"
 
 
 def _observation(row: tuple[Any, ...]) -> Observation:
@@ -82,16 +84,29 @@ def targets_of(store: ObservationStore, run: int) -> set[str]:
     return {target for (target,) in rows}
 
 
-def by_identity(store: ObservationStore, run: int) -> Iterator[tuple[int, str, set[Observation]]]:
-    """Yield number and name of each identity that the run saw, by name, with its observations in one spelling."""
+class Sighted(NamedTuple):
+    """An identity, and all that a run saw of it: each observation in one spelling, with the number of its spot."""
+
+    number: int
+    name: str
+    seen: list[tuple[int, Observation]]
+
+
+def by_identity(store: ObservationStore, run: int) -> Iterator[Sighted]:
+    """Yield each identity that the run saw, by name."""
     rows = store.db.execute(_BY_IDENTITY, (run,))
     for (number, name), together in groupby(rows, itemgetter(0, 1)):
-        yield number, name, {one_spelling(_observation(row[2:])) for row in together}
+        yield Sighted(number, name, [(row[2], one_spelling(_observation(row[3:]))) for row in together])
 
 
 def members(store: ObservationStore, system: str) -> Iterator[str]:
-    """Yield the identities that the last merge gave to a system, by name; see `kept_assets`."""
+    """Yield the identities of a system's assets, by name, as `kept_assets` put them in."""
     return (name for (name,) in store.db.execute(_MEMBERS, (system,)))
+
+
+def members_counted(store: ObservationStore) -> dict[str, int]:
+    """Return how many assets each system has that has any."""
+    return dict(store.db.execute("SELECT system, count(*) FROM member GROUP BY system"))
 
 
 def established(store: ObservationStore, run: int) -> Established:
@@ -128,24 +143,40 @@ def place_targets(store: ObservationStore, estate: Estate) -> None:
     store.db.executemany("INSERT INTO owner VALUES(?, ?, ?)", owners)
 
 
-def kept_assets(store: ObservationStore, numbered: Iterable[tuple[int, Asset]]) -> Iterator[Asset]:
-    """Yield the assets and put each in, in place of those of the merge before."""
-    store.db.execute("DELETE FROM asset")
-    store.db.execute("DELETE FROM asset_system")
-    rows: list[tuple[Any, ...]] = []
-    systems: list[tuple[str, int]] = []
-    for number, asset in numbered:
+def kept_assets(
+    store: ObservationStore, found: Iterable[Sighted], merged: Callable[[Sighted], Asset], assignment: Assignment
+) -> Iterator[Asset]:
+    """Yield the assets that `merged` makes and put each in, in place of those of the merge before."""
+    for table in _MADE:
+        store.db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+    source = iter(found)
+    while batch := list(islice(source, _BATCH)):
+        assets = [merged(sighted) for sighted in batch]
+        _put(store, list(zip(batch, assets, strict=True)), assignment)
+        yield from assets
+
+
+def _put(store: ObservationStore, batch: list[tuple[Sighted, Asset]], assignment: Assignment) -> None:
+    for table, rows in zip(_MADE, (_assets(batch), _members(batch), _placed(batch, assignment)), strict=True):
+        values = "?, ?, ?, ?, ?, ?" if table == "asset" else "?, ?" if table == "member" else "?, ?, ?"
+        store.db.executemany(f"INSERT OR IGNORE INTO {table} VALUES({values})", rows)
+
+
+def _assets(batch: list[tuple[Sighted, Asset]]) -> Iterator[tuple[Any, ...]]:
+    for sighted, asset in batch:
         kind, fact = str(asset.fact.__struct_config__.tag), canonical(asset.fact).decode()
-        rows.append((number, asset.name, kind, asset.verdict.value, asset.strength.value, fact))
-        systems += [(system, number) for system in {seen.system for seen in asset.occurrences}]
-        if len(rows) == 10_000:
-            _put_assets(store, rows, systems)
-        yield asset
-    _put_assets(store, rows, systems)
+        yield sighted.number, asset.name, kind, asset.verdict.value, asset.strength.value, fact
 
 
-def _put_assets(store: ObservationStore, rows: list[tuple[Any, ...]], systems: list[tuple[str, int]]) -> None:
-    store.db.executemany("INSERT INTO asset VALUES(?, ?, ?, ?, ?, ?)", rows)
-    store.db.executemany("INSERT INTO asset_system VALUES(?, ?)", systems)
-    rows.clear()
-    systems.clear()
+def _members(batch: list[tuple[Sighted, Asset]]) -> Iterator[tuple[str, int]]:
+    for sighted, asset in batch:
+        for system in {seen.system for seen in asset.occurrences}:
+            yield system, sighted.number
+
+
+def _placed(batch: list[tuple[Sighted, Asset]], assignment: Assignment) -> Iterator[tuple[int, int, str]]:
+    for sighted, asset in batch:
+        if any(seen.rule for seen in asset.occurrences):
+            for spot, seen in sighted.seen:
+                if (assigned := assignment.of(seen)).rule:
+                    yield sighted.number, spot, assigned.system

@@ -39,8 +39,11 @@ TABLES = (
     # what the last merge made of it, for questions; `id` is that of the identity
     "CREATE TABLE asset(id INTEGER PRIMARY KEY REFERENCES identity, name TEXT NOT NULL, kind TEXT NOT NULL,"
     " verdict TEXT NOT NULL, strength TEXT NOT NULL, fact TEXT NOT NULL) STRICT",
-    "CREATE TABLE asset_system(system TEXT NOT NULL, asset INTEGER NOT NULL REFERENCES identity,"
-    " PRIMARY KEY(system, asset)) STRICT, WITHOUT ROWID",
+    # the system of each asset: `member` by the merge, `placed` where a rule of the estate and not the target says it
+    "CREATE TABLE member(system TEXT NOT NULL, identity INTEGER NOT NULL REFERENCES identity,"
+    " PRIMARY KEY(system, identity)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE placed(identity INTEGER NOT NULL REFERENCES identity, spot INTEGER NOT NULL REFERENCES spot,"
+    " system TEXT NOT NULL, PRIMARY KEY(identity, spot)) STRICT, WITHOUT ROWID",
     "CREATE TABLE target(id TEXT PRIMARY KEY, system TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE owner(system TEXT NOT NULL, layer TEXT NOT NULL, owner TEXT NOT NULL,"
     " PRIMARY KEY(system, layer)) STRICT, WITHOUT ROWID",

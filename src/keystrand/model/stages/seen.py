@@ -47,11 +47,12 @@ class Asset(Part, frozen=True, kw_only=True):
 
 
 class OwnershipGap(Part, frozen=True, kw_only=True):
-    """A layer of a system or segment that nobody owns: work to be done."""
+    """A layer of a system or segment that nobody owns: work to be done. `assets` were found in that system."""
 
     noun: str
     id: str
     layer: Layer
+    assets: Count = 0
 
 
 class PlaceState(StrEnum):
