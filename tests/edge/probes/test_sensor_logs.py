@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.formats.capture_wire import certificate
 
 from keystrand.edge.probes.sensor_logs import MAX_LINE, read, wants
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog
@@ -20,7 +21,6 @@ from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Flow, Outcome, Strength
 from keystrand.model.reading import Found, Reading
-from tests.formats.capture_wire import certificate
 
 Fact = TypeVar("Fact")
 CLIENT, SERVER = "192.0.2.10", "198.51.100.20"
