@@ -143,7 +143,6 @@ SERVERS = {
     "alert-to-all": (saying(record(21, b"\2\x28")), Outcome.UNREADABLE, "handshake_failure (40)"),
     "wants-a-client-certificate": (saying(CLIENT_AUTHENTICATION), Outcome.UNREADABLE, "certificate_required (116)"),
     "ssl-3-alert": (saying(record(21, b"\2\x28", SSL_3)), Outcome.UNREADABLE, "handshake_failure (40)"),
-    "ssl-3": (saying(record(22, hello_12(SSL_3, 0x000A), SSL_3)), Outcome.UNPARSABLE, "chose version 0x0300"),
     "warnings": (Served(_warnings), Outcome.NONE, f"more than {MAX_RECEIVED} octets came"),
     "not-offered": (saying(record(22, hello_13(0x6A6A, random=RETRY))), Outcome.UNPARSABLE, "was not offered"),
 }
@@ -166,6 +165,7 @@ def test_a_server_that_shows_nothing_ends_with_its_reason(name: str, results: di
 
 
 PARTLY: dict[str, Served] = {
+    "ssl-3": saying(record(22, hello_12(SSL_3, 0x000A), SSL_3)),
     "retries": Served(_retries),
     "same-retries": Served(_same_retries),
     "huge-chain": Served(_huge_chain),
@@ -182,6 +182,14 @@ PARTLY: dict[str, Served] = {
 def partly() -> dict[str, Result]:
     """Scan them all at once."""
     return scanned(PARTLY)
+
+
+def test_a_server_of_ssl_3_is_seen_and_named(partly: dict[str, Result]) -> None:
+    """Whatever newer version it is asked for, it answers with the only one it has; that is told, not taken as noise."""
+    result = partly["ssl-3"]
+    assert result.attempt.outcome is Outcome.SEEN
+    assert result.facts(Endpoint)[0].versions == ("SSLv3",)
+    assert [use.algorithm for use in result.facts(AlgorithmUse)] == ["RSA-KEX"]
 
 
 def test_endless_retries_end_and_are_told(partly: dict[str, Result]) -> None:

@@ -34,6 +34,7 @@ class Question(StrEnum):
     STATIC_RSA = "static-rsa"
     LEGACY = "tls-1.1-or-older"
     ML_DSA = "ml-dsa-certificate"
+    OTHER_KEY = "other-certificate"
     CHOICE = "choice-of-group"
     OLDER = "older-versions"
     TLS11 = "tls-1.1"
@@ -79,15 +80,17 @@ def _of_version(version: int) -> Inquiry:
     )
 
 
+_BROWSER = Inquiry(
+    versions=(codes.TLS13, codes.TLS12),
+    suites=codes.SUITES_13 + _OLD_SUITES,
+    groups=_USUAL_GROUPS,
+    shares=_USUAL_SHARES,
+    to_certificate=True,
+)
 INQUIRIES = {
     Question.SUPPORTS: Inquiry(versions=_ONLY_13, suites=codes.SUITES_13, groups=_EVER_POST_QUANTUM),
-    Question.BROWSER: Inquiry(
-        versions=(codes.TLS13, codes.TLS12),
-        suites=codes.SUITES_13 + _OLD_SUITES,
-        groups=_USUAL_GROUPS,
-        shares=_USUAL_SHARES,
-        to_certificate=True,
-    ),
+    Question.BROWSER: _BROWSER,
+    Question.OTHER_KEY: replace(_BROWSER, schemes=codes.ALL_SCHEMES),
     Question.DOWNGRADE: Inquiry(
         versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL, shares=(codes.X25519,)
     ),
@@ -234,6 +237,11 @@ class TlsConversation:
         # below TLS 1.3 only those groups are believed that exist there
         return flight.group in offered.groups and (flight.version == codes.TLS13 or flight.group in codes.GROUPS_12)
 
+    @property
+    def older(self) -> bool:
+        """Return whether the server answered with a version below all that were offered: a plain no to those."""
+        return self.flight.version is not None and self.flight.version < min(self.inquiry.versions)
+
     def begin(self) -> bytes:
         """Return the record with our hello."""
         return handshake_record(self._opening, min(codes.TLS10, *self.inquiry.versions))
@@ -255,6 +263,9 @@ class TlsConversation:
         flight = self.flight
         if flight.retry and flight.group is None:
             return self._again()
+        if self.older:
+            self.done = True
+            return b""
         if flight.said_hello and not self.accepted:
             raise TlsUnreadable("the server chose something that was not offered")
         if flight.retry and self.inquiry.to_certificate:
