@@ -95,7 +95,7 @@ class _Writer:
         self._put(b',"metadata":' + _encode(_metadata(self._head)))
         self._array("components", self._components())
         self._array("services", self._services(), optional=True)
-        self._array("dependencies", self._dependencies())
+        self._dependencies()
         serial = uuid.uuid5(uuid.NAMESPACE_URL, f"keystrand:cbom:{self._hash.hexdigest()}")
         self._put(b',"serialNumber":"urn:uuid:%s"}\n' % str(serial).encode())
 
@@ -168,9 +168,17 @@ class _Writer:
                     "properties": _properties("asset", (*asset_properties(asset, self._refs), *seen)),
                 }
 
-    def _dependencies(self) -> Iterator[Json]:
-        """Yield who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
-        yield {"ref": _ROOT, "dependsOn": sorted(asset.id for asset in self._assets)}
+    def _dependencies(self) -> None:
+        """Write who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
+        self._put(b',"dependencies":[\n{"ref":"%s","dependsOn":[' % _ROOT.encode())
+        for number, asset in enumerate(self._assets):
+            self._put((b"," if number else b"") + _encode(asset.id))
+        self._put(b"]}")
+        for link in self._links():
+            self._put(b",\n" + _encode(link))
+        self._put(b"\n]")
+
+    def _links(self) -> Iterator[Json]:
         for asset in self._assets:
             if found := depends_on(asset, self._refs):
                 yield {"ref": asset.id, "dependsOn": found}

@@ -27,7 +27,12 @@ _USES = {
     "ASYMMETRIC_DECRYPT": Function.ENCRYPTION, "RAW_ENCRYPT_DECRYPT": Function.ENCRYPTION, "MAC": Function.MAC,
     "KEY_ENCAPSULATION": Function.KEY_ESTABLISHMENT,
 }  # fmt: skip
-_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "P-256K": ec.SECP256K1}
+_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+    "P-256K": ec.SECP256K1,
+}
 _MAX_MODULUS = 2048
 Entry = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """What a PKCS#11 token holds, from the listing of OpenSC's `pkcs11-tool --list-objects`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -18,7 +18,12 @@ from keystrand.model.reading import FileReader, Found, Reading
 
 _OBJECT = re.compile(r"(Public Key|Private Key|Secret Key|Certificate|Data|Profile)[ _]?[Oo]bject[;:]?\s*(.*)")
 _FIELD = re.compile(r"\s+([A-Za-z_ ]+?):\s+(.*)")
-_LIBRARY_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "secp256k1": ec.SECP256K1}
+_LIBRARY_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+    "secp256k1": ec.SECP256K1,
+}
 _USES = (("sign", Function.SIGNATURE), ("verify", Function.SIGNATURE), ("derive", Function.KEY_ESTABLISHMENT),
          ("encrypt", Function.ENCRYPTION), ("decrypt", Function.ENCRYPTION), ("wrap", Function.ENCRYPTION))  # fmt: skip
 
