@@ -12,6 +12,7 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import date
+from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
@@ -43,6 +44,7 @@ from keystrand.model.observation import Certificate, Flow, Library
 from keystrand.model.stages import Asset, Inventory, OwnershipGap
 
 _ROOT = "estate"
+_IDS_AT_ONCE = 1000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -171,8 +173,11 @@ class _Writer:
     def _dependencies(self) -> None:
         """Write who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
         self._put(b',"dependencies":[\n{"ref":"%s","dependsOn":[' % _ROOT.encode())
-        for number, asset in enumerate(self._assets):
-            self._put((b"," if number else b"") + _encode(asset.id))
+        separator = b""
+        ids = (asset.id for asset in self._assets)
+        while some := list(islice(ids, _IDS_AT_ONCE)):
+            self._put(separator + _encode(some)[1:-1])
+            separator = b","
         self._put(b"]}")
         for link in self._links():
             self._put(b",\n" + _encode(link))
