@@ -1,10 +1,12 @@
 """How fast a bill of cryptography is written and checked, beside the CycloneDX project's own Python library.
 
 Ours: 100,000 assets of mixed kinds, written to a file in each version and checked against the official schema, by
-processor time, which other work on the machine hardly changes; the wall clock's stands beside. The peer is run on fewer, for its time grows with the square of them; the row says how many, and its ratio is of the time an
-asset takes. `KEYSTRAND_BENCH_CBOM_ASSETS` (100000), `KEYSTRAND_BENCH_CBOM_PEER` (2000) and
-`KEYSTRAND_BENCH_CBOM_REPEATS` (3) change the numbers; `KEYSTRAND_BENCH_CBOM_FOLDER` names a folder of other generators'
-CBOMs to be merged.
+processor time, which other work on the machine hardly changes; the wall clock's stands beside. The peer is run on
+fewer, for its time grows with the square of them: the row says how many, and its ratio is of the time an asset takes.
+
+- `KEYSTRAND_BENCH_CBOM_ASSETS` (100000), `KEYSTRAND_BENCH_CBOM_PEER` (2000): how many of ours and of the peer's
+- `KEYSTRAND_BENCH_CBOM_REPEATS` (3): samples of each figure; a warm-up comes before
+- `KEYSTRAND_BENCH_CBOM_FOLDER`: a folder of other generators' CBOMs to be merged (default: none)
 """
 
 import hashlib

@@ -24,6 +24,9 @@ T = TypeVar("T")
 REPORT = "report"
 UNFORESEEN = "not in the form that this reader knows"
 _MAX_REASONS = 5
+MAX_OCTETS = 256 * 1024 * 1024
+MAX_VALUES = 8_000_000
+"""A report of 64 MiB has about three million; each value is an object in memory, so that small ones are counted."""
 _PORTS = range(1, 65536)
 
 
@@ -51,11 +54,18 @@ def decoded(content: bytes | msgspec.Raw, kind: type[T]) -> T:
     Raises `msgspec.MsgspecError` with the place, as path or octet, and without content; `InvalidInput` for text that is
     not UTF-8.
     """
-    plain = content.removeprefix(b"\xef\xbb\xbf") if isinstance(content, bytes) else content
+    plain = _bounded(content) if isinstance(content, bytes) else content
     try:
         return msgspec.json.decode(plain, type=kind)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"a text is not UTF-8, at its octet {error.start}") from error
+
+
+def _bounded(content: bytes) -> bytes:
+    """Return `content` without a byte order mark. Raises `InvalidInput` where it holds more than any report does."""
+    if len(content) > MAX_OCTETS or content.count(b",") > MAX_VALUES or content.count(b"{") > MAX_VALUES:
+        raise InvalidInput(f"more than {MAX_OCTETS} octets, or than {MAX_VALUES} values")
+    return content.removeprefix(b"\xef\xbb\xbf")
 
 
 def reading(found: Iterable[Found], reasons: Iterable[str] = (), *, looked_at: bool = True) -> Reading:
