@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystrand.formats.foreign_names import canonical, curve_name, hash_name, oid_names
-from keystrand.formats.tls_suites import is_suite, suite_uses
+from keystrand.formats.suite_parts import is_suite, suite_uses
 from keystrand.model.algorithm import Function, Verdict, classify
 
 KEX, SIG, ENC, MAC = Function.KEY_ESTABLISHMENT, Function.SIGNATURE, Function.ENCRYPTION, Function.MAC

@@ -13,7 +13,7 @@ from keystrand.formats.cyclonedx_asset import place_of
 from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, sha256_of
 from keystrand.formats.foreign_names import Named, canonical, oid_names
 from keystrand.formats.report_parts import at, certificate_of
-from keystrand.formats.tls_suites import suite_uses
+from keystrand.formats.suite_parts import suite_uses
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import (

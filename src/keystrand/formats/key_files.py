@@ -3,9 +3,8 @@
 Sources: RFC 7468 (PEM), 5652 (PKCS#7), 7292 (PKCS#12), 5958 (PKCS#8); OpenSSH's PROTOCOL.key.
 """
 
-import base64
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,6 +31,7 @@ from keystrand.formats.der import (
 )
 from keystrand.formats.key_costs import costly_store, slow_private_key
 from keystrand.formats.oids import name_of
+from keystrand.formats.pem import BEGIN, Block, blocks
 from keystrand.formats.ssh_names import host_key_fact
 from keystrand.formats.ssh_wire import read_string
 from keystrand.formats.x509_facts import certificate_fact, public_key_fact, shortened
@@ -49,7 +49,6 @@ _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 _INDEFINITE = b"\x30\x80"
 _CERTIFICATES_TAG = 0xA0
 _OPENSSH_MAGIC = b"openssh-key-v1\x00"
-_BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 
 KeyFact = Certificate | PublicKey | AlgorithmUse
 
@@ -65,43 +64,22 @@ def objects_in(content: bytes) -> tuple[Found, ...]:
     """Return what `content` holds, in its order; empty where nothing in it is recognised. Never raises."""
     if content.startswith(_JAVA_STORES):
         return (Found(gap="a Java key store, which this release does not read"),)
-    if _BEGIN in content:
-        return tuple(found for label, block in _pem_blocks(content) for found in _pem_objects(label, block))
+    if BEGIN in content:
+        return tuple(found for block in blocks(content) for found in pem_objects(block))
     return _der_objects(content)
 
 
-def _pem_blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the label and the lines of each PEM block; a block without its end has an empty label."""
-    label = b""
-    lines: list[bytes] = []
-    for line in content.splitlines():
-        text = line.strip()
-        at = text.find(_BEGIN)
-        if at >= 0 and text.endswith(_DASHES):
-            if label:
-                yield "", b""
-            label, lines = text[at + len(_BEGIN) : -len(_DASHES)], []
-        elif label and text == _END + label + _DASHES:
-            yield label.decode("ascii", "replace"), b"\n".join(lines)
-            label = b""
-        elif label:
-            lines.append(text)
-    if label:
-        yield "", b""
-
-
-def _pem_objects(label: str, block: bytes) -> tuple[Found, ...]:
-    if not label:
+def pem_objects(block: Block) -> tuple[Found, ...]:
+    """Return what one PEM block holds; empty where it is quoted text of a kind that is not ours."""
+    if not block.whole:
         return (Found(gap="a PEM block that does not end"),)
-    if b"Proc-Type: 4,ENCRYPTED" in block:
+    if b"Proc-Type: 4,ENCRYPTED" in block.headers:
         return (Found(gap=ENCRYPTED),)
-    if label not in _BY_LABEL:
-        return (Found(gap=f"a PEM block of type {shown(label, 40)}, which this release does not read"),)
-    try:
-        der = base64.b64decode(block)
-    except ValueError:
+    if block.label not in _BY_LABEL:
+        return (Found(gap=f"a PEM block of type {shown(block.label, 40)}, which this release does not read"),)
+    if block.der is None:
         return (Found(gap="a PEM block that is not base64"),)
-    return _guarded(_BY_LABEL[label], der)
+    return _guarded(_BY_LABEL[block.label], block.der)
 
 
 def _guarded(read: Callable[[bytes], tuple[Found, ...]], der: bytes) -> tuple[Found, ...]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from keystrand.formats.foreign_names import Named, canonical, curve_name
-from keystrand.formats.tls_suites import suite_uses
+from keystrand.formats.suite_parts import suite_uses
 from keystrand.formats.x509_facts import certificate_fact
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput

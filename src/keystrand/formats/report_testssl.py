@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from keystrand.formats.foreign_names import canonical
 from keystrand.formats.report_parts import REPORT, Service, decoded, guarded, reading
-from keystrand.formats.tls_suites import is_suite
+from keystrand.formats.suite_parts import is_suite
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import Strength

@@ -1,0 +1,78 @@
+"""Certificates and keys as a reader of files gives them: facts with their place, and why some could not be told."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from keystrand.formats.key_files import ENCRYPTED, KeyFact, objects_in, pem_objects
+from keystrand.formats.key_files import Found as Object
+from keystrand.formats.pem import blocks
+from keystrand.model.algorithm import Function, classify
+from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Outcome, Strength
+from keystrand.model.reading import Found, Reading
+
+_REASONS_SHOWN = 5
+_WINDOW = 16 * 1024**2
+"""Octets of a large file that are searched at a time."""
+_OVERLAP = 1024**2
+"""Octets that a window shares with the next, so that an object is whole in one of them: the longest that is found."""
+
+
+def wants(path: str, head: bytes) -> bool:  # noqa: ARG001 - the form of every reader's question
+    """Return true: keys stand in files of any name, and in the midst of them."""
+    return True
+
+
+def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Reading:  # noqa: ARG001 - as above
+    """Return the facts of every certificate, key and keystore in `content`, the n-th at `#n`."""
+    return _reading((f"#{number}", one) for number, one in enumerate(objects_in(content), start=1))
+
+
+def read_large(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:  # noqa: ARG001 - as above
+    """Yield what stands in PEM in a file of any size, each at its offset `@0x...`."""
+    at, rest = 0, b""
+    outcome, reasons = Outcome.NONE, set[str]()
+    while window := rest + stream.read(_WINDOW):
+        last = len(window) < len(rest) + _WINDOW
+        own = len(window) if last else len(window) - _OVERLAP
+        reading = _reading(_in_window(window, at, own))
+        yield from reading.found
+        outcome = outcome if reading.outcome is Outcome.NONE else reading.outcome
+        reasons |= {reading.reason} - {""}
+        if last:
+            break
+        at, rest = at + own, window[own:]
+    yield Reading(outcome=outcome, reason="; ".join(sorted(reasons)[:_REASONS_SHOWN]))
+
+
+def _in_window(window: bytes, offset: int, own: int) -> Iterator[tuple[str, Object]]:
+    """Yield the objects that begin in the first `own` octets of `window`, which stands at `offset`."""
+    for block in blocks(window):
+        if block.at < own:
+            yield from ((f"@{offset + block.at:#x}", one) for one in pem_objects(block))
+
+
+def _reading(objects: Iterator[tuple[str, Object]]) -> Reading:
+    found: list[Found] = []
+    gaps: list[str] = []
+    for where, one in objects:
+        found += (Found(where, Strength.CONFIGURED, fact) for fact in _with_use(one.facts))
+        if one.gap:
+            gaps.append(f"{where} {one.gap}")
+    reason = "; ".join(gaps[:_REASONS_SHOWN])
+    if len(gaps) > _REASONS_SHOWN:
+        reason += f"; and {len(gaps) - _REASONS_SHOWN} more"
+    if found:
+        return Reading(tuple(found), Outcome.SEEN, reason)
+    if not gaps:
+        return Reading()
+    locked = any(gap.endswith(ENCRYPTED) for gap in gaps)
+    return Reading((), Outcome.UNREADABLE if locked else Outcome.UNPARSABLE, reason)
+
+
+def _with_use(facts: tuple[KeyFact, ...]) -> Iterator[Fact]:
+    """Yield the facts, and what a certificate that is not an authority's is for: to sign with its key, mostly."""
+    for fact in facts:
+        yield fact
+        if isinstance(fact, Certificate) and not fact.authority:
+            function = classify(fact.key_algorithm, Function.SIGNATURE).function
+            yield AlgorithmUse(algorithm=fact.key_algorithm, function=function)
