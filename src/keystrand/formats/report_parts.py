@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from keystrand.formats.foreign_names import Named, canonical, curve_name
-from keystrand.formats.suite_parts import suite_uses
+from keystrand.formats.foreign_names import Named, canonical
+from keystrand.formats.suite_names import group_name, suite_uses
 from keystrand.formats.x509_facts import certificate_fact
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
@@ -128,13 +128,14 @@ class Service:
 
     def suite(self, name: str, strength: Strength = Strength.OFFERED) -> None:
         """Add what a cipher suite names."""
-        self.use(suite_uses(name), strength)
+        named = suite_uses(name.replace("TLS_AKE_WITH_", "TLS_"))  # nmap's names of the suites of TLS 1.3
+        self.use((Named(use.algorithm, use.function) for use in named), strength)
 
     def group(self, name: str, strength: Strength = Strength.OFFERED) -> None:
         """Add a group, by any of its names."""
-        curve = curve_name(name)
-        known = (Named(f"ECDH-{curve}", Function.KEY_ESTABLISHMENT),) if curve else ()
-        self.use(known or canonical(name, function=Function.KEY_ESTABLISHMENT), strength)
+        known = group_name(name)
+        named = (Named(known, Function.KEY_ESTABLISHMENT),) if known else ()
+        self.use(named or canonical(name, function=Function.KEY_ESTABLISHMENT), strength)
 
     def certificate(self, text: str) -> None:
         """Add a certificate in PEM or base64. Raises `InvalidInput`."""
