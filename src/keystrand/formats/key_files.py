@@ -4,6 +4,7 @@ What a file is, is told by its octets alone. Sources: RFC 7468 (PEM); those of e
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from keystrand.formats import java_stores, jwk, key_containers, key_objects, openpgp, small_keys, ssh_files
 from keystrand.formats.ber import is_indefinite, to_der
@@ -15,6 +16,8 @@ from keystrand.model.words import shown
 
 MAX_BER = 16 * 1024**2
 """Octets of a structure of open length that is read."""
+MAX_BLOCKS = 100_000
+"""PEM blocks of one file that are read."""
 _PEM_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 
@@ -30,7 +33,10 @@ def objects_in(content: bytes, passwords: tuple[str, ...] = ()) -> tuple[Found, 
 def _in_text(content: bytes) -> tuple[Found, ...]:
     if BEGIN not in content:
         return ()
-    return tuple(found for block in blocks(content) for found in pem_objects(block))
+    every = blocks(content)
+    found = tuple(found for block in islice(every, MAX_BLOCKS) for found in pem_objects(block))
+    more = (Found(gap=f"more than {MAX_BLOCKS} PEM blocks; the rest was not read"),) if next(every, None) else ()
+    return found + more
 
 
 def _in_lines(content: bytes) -> tuple[Found, ...]:
@@ -145,7 +151,7 @@ def _der_object(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]
 
 
 def _single(content: bytes) -> tuple[Found, ...]:
-    for read in (key_objects.certificate, key_objects.public_key, key_objects.private_key):
+    for read in (key_objects.certificate, key_objects.public_key, key_objects.private_key, key_objects.rsa_numbers):
         found = read(content)
         if found[0].facts:
             return found
@@ -164,6 +170,8 @@ _BY_LABEL: dict[str, Callable[[bytes], tuple[Found, ...]]] = {
     "ENCRYPTED PRIVATE KEY": key_objects.encrypted_key,
     "OPENSSH PRIVATE KEY": key_objects.openssh_key,
     "DH PARAMETERS": key_objects.group_parameters,
+    "X9.42 DH PARAMETERS": key_objects.group_parameters,
+    "DSA PARAMETERS": lambda _: (),
     "EC PARAMETERS": lambda _: (),
     "PKCS7": key_containers.signed_objects,
     "PKCS #7 SIGNED DATA": key_containers.signed_objects,

@@ -39,6 +39,7 @@ from keystrand.model.observation import AlgorithmUse, Keystore, PublicKey
 OPENSSH_MAGIC = b"openssh-key-v1\x00"
 _CIPHERS = {"AES-128-CBC": "AES-128-CBC", "AES-192-CBC": "AES-192-CBC", "AES-256-CBC": "AES-256-CBC",
             "DES-EDE3-CBC": "3DES-168-CBC", "DES-CBC": "DES-CBC"}  # fmt: skip
+_EXPONENTS = (3, 17, 65537)
 _SECOND_PARTS = (b"\x55\x1d\x48", b"\x55\x1d\x49")
 
 
@@ -67,6 +68,17 @@ def pkcs1_public_key(der: bytes) -> tuple[Found, ...]:
     except (ValueError, UnsupportedAlgorithm):
         return (Found(gap="not an RSA public key"),)
     return public_key(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def rsa_numbers(der: bytes) -> tuple[Found, ...]:
+    """Return a bare pair of modulus and exponent, where both are of a size and form that RSA has."""
+    try:
+        modulus, exponent = sequence(der)
+    except ValueError:
+        return (Found(gap="not two numbers"),)
+    size, value = len(modulus.content), int.from_bytes(exponent.content[:9], "big")
+    fits = (modulus.tag, exponent.tag) == (INTEGER, INTEGER) and 64 <= size <= 2049 and value in _EXPONENTS
+    return pkcs1_public_key(der) if fits else (Found(gap="no RSA public key"),)
 
 
 def request(der: bytes) -> tuple[Found, ...]:

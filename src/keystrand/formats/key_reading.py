@@ -10,6 +10,7 @@ from keystrand.formats.key_facts import Found as Object
 from keystrand.formats.key_files import objects_in, pem_objects
 from keystrand.formats.key_objects import certificate
 from keystrand.formats.pem import blocks
+from keystrand.formats.windows import windows
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Outcome, Strength
 from keystrand.model.reading import Found, Reading
@@ -43,18 +44,12 @@ def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Readi
 
 def read_large(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:  # noqa: ARG001 - as above
     """Yield what stands in PEM in a file of any size, each at its offset `@0x...`."""
-    at, rest = 0, b""
     outcome, reasons = Outcome.NONE, set[str]()
-    while window := rest + stream.read(_WINDOW):
-        last = len(window) < len(rest) + _WINDOW
-        own = len(window) if last else len(window) - _OVERLAP
-        reading = _reading(_in_window(window, at, own))
+    for offset, window, own in windows(stream, _WINDOW, _OVERLAP):
+        reading = _reading(_in_window(window, offset, own))
         yield from reading.found
         outcome = outcome if reading.outcome is Outcome.NONE else reading.outcome
         reasons |= {reading.reason} - {""}
-        if last:
-            break
-        at, rest = at + own, window[own:]
     yield Reading(outcome=outcome, reason="; ".join(sorted(reasons)[:_REASONS_SHOWN]))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from keystrand.formats import spki
 from keystrand.formats.key_facts import ENCRYPTED, Found
+from keystrand.formats.line_numbers import LineNumbers
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.observation import Keystore, PublicKey
 
@@ -27,7 +28,8 @@ _MINISIGN_HEAD = b"Ed"
 def small_keys(content: bytes) -> tuple[Found, ...]:
     """Return the keys of these tools in `content`, each at its line `:n`."""
     found = [(at, one) for read in (_age, _secret, _minisign) for at, one in read(content)]
-    return tuple(one._replace(where=f":{content.count(10, 0, at) + 1}") for at, one in sorted(found, key=_begin))
+    lines = LineNumbers(content)
+    return tuple(one._replace(where=f":{lines.of(at)}") for at, one in sorted(found, key=_begin))
 
 
 def _begin(pair: tuple[int, Found]) -> int:

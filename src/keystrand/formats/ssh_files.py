@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from keystrand.formats.key_facts import ENCRYPTED, Found
+from keystrand.formats.line_numbers import LineNumbers
 from keystrand.formats.ssh_names import host_key_fact
 from keystrand.formats.ssh_wire import read_string, read_strings, string
 from keystrand.model.errors import InvalidInput
@@ -21,7 +22,7 @@ MARKS = (b" AAAA", b"---- BEGIN SSH2 PUBLIC KEY", b"PuTTY-User-Key-File-")
 _LINE = re.compile(
     rb"(?<![\w@.-])((?:sk-)?(?:ssh|ecdsa)-[a-z0-9-]{2,40}(?:@[a-z0-9.-]{1,40})?) (AAAA[A-Za-z0-9+/]{16,}={0,2})"
 )
-_SSH2 = re.compile(rb"---- BEGIN SSH2 PUBLIC KEY ----\r?\n(.{1,100000}?)---- END SSH2 PUBLIC KEY ----", re.DOTALL)
+_SSH2 = re.compile(rb"---- BEGIN SSH2 PUBLIC KEY ----\r?\n((?:(?!---- ).)*)---- END SSH2 PUBLIC KEY ----", re.DOTALL)
 _PUTTY = re.compile(
     rb"PuTTY-User-Key-File-\d: [^\r\n]+\r?\nEncryption: ([^\r\n]+)\r?\n(?:Comment: [^\r\n]*\r?\n)?"
     rb"Public-Lines: (\d{1,3})\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)"
@@ -43,12 +44,11 @@ def text_keys(content: bytes) -> tuple[Found, ...]:
 def _lines(content: bytes) -> Iterator[tuple[int, Found]]:
     if b" AAAA" not in content:
         return
-    last = lines = 0
+    lines = LineNumbers(content)
     for match in _LINE.finditer(content):
-        lines += content.count(b"\n", last, match.start())
-        last = match.start()
+        line = lines.of(match.start())
         if facts := _facts(match[1], match[2]):
-            yield match.start(), Found(facts, where=f":{lines + 1}")
+            yield match.start(), Found(facts, where=f":{line}")
 
 
 def _facts(name: bytes, text: bytes) -> tuple[PublicKey, ...]:
