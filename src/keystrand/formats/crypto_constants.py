@@ -106,4 +106,3 @@ TABLES: tuple[tuple[bytes, str, Function], ...] = (
     (_dilithium(), "ML-DSA", Function.SIGNATURE),
 )
 """What is looked for, what it gives away, and what that is for."""
-LONGEST = max(len(table) for table, _, _ in TABLES)

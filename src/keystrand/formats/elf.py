@@ -15,16 +15,29 @@ MAX_TABLE = 16 * 1024**2
 """Octets of a table of symbols or strings that are read."""
 _MAX_HEADERS, _MAX_DYNAMIC = 4096, 1024 * 1024
 _LOAD, _DYNAMIC = 1, 2
+_EXECUTED, _WRITTEN = 1, 2
 _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME = 1, 5, 10, 14
 _DYNAMIC_SYMBOLS, _UNDEFINED = 11, 0
 
 
 class Linked(NamedTuple):
-    """What a program or library says of itself: `needed` and `name` are file names of shared libraries."""
+    """What a program or library says of itself: `needed` and `name` are file names of shared libraries.
+
+    `tables` are the parts of the file, begin and end, that hold values and no code; empty where that is not told.
+    """
 
     needed: tuple[str, ...] = ()
     name: str = ""
     imports: tuple[str, ...] = ()
+    tables: tuple[tuple[int, int], ...] = ()
+
+
+class _Segment(NamedTuple):
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    size: int
 
 
 class _Layout(NamedTuple):
@@ -55,32 +68,39 @@ def linked(take: Take, *, imports: Callable[[tuple[str, ...]], bool]) -> Linked:
         layout = _layout(take(0, 16))
         header = layout.header.unpack(take(0, layout.header.size))
         segments = list(_segments(take, layout, header))
-        dynamic = next(((offset, size) for kind, offset, _, size in segments if kind == _DYNAMIC), None)
+        dynamic = next((segment for segment in segments if segment.kind == _DYNAMIC), None)
         if dynamic is None:
-            return Linked()
+            return Linked(tables=_tables(segments))
         needed, name = _named(take, layout, segments, dynamic)
         taken = tuple(_imports(take, layout, header)) if imports(needed) else ()
     except struct.error as error:
         raise ValueError("a structure of the ELF file ends early") from error
-    return Linked(needed, name, taken)
+    return Linked(needed, name, taken, _tables(segments))
 
 
-def _segments(take: Take, layout: _Layout, header: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield kind, offset, address and size in the file of each segment."""
+def _tables(segments: list[_Segment]) -> tuple[tuple[int, int], ...]:
+    """Return where values stand: what is loaded and not executed, unless all constants are beside the code."""
+    loaded = [segment for segment in segments if segment.kind == _LOAD and segment.size]
+    apart = any(not segment.flags & (_EXECUTED | _WRITTEN) for segment in loaded)
+    found = (segment for segment in loaded if not (apart and segment.flags & _EXECUTED))
+    return tuple((segment.offset, segment.offset + segment.size) for segment in found)
+
+
+def _segments(take: Take, layout: _Layout, header: tuple[int, ...]) -> Iterator[_Segment]:
     begin, size, count = header[4], header[8], header[9]
     if size < layout.segment.size or count > _MAX_HEADERS:
         return
     for number in range(count):
         fields = layout.segment.unpack(take(begin + number * size, layout.segment.size))
-        kind, offset, address = fields[0], *((fields[2], fields[3]) if layout.wide else (fields[1], fields[2]))
-        yield kind, offset, address, fields[5] if layout.wide else fields[4]
+        if layout.wide:
+            yield _Segment(fields[0], fields[1], fields[2], fields[3], fields[5])
+        else:
+            yield _Segment(fields[0], fields[6], fields[1], fields[2], fields[4])
 
 
-def _named(
-    take: Take, layout: _Layout, segments: list[tuple[int, int, int, int]], dynamic: tuple[int, int]
-) -> tuple[tuple[str, ...], str]:
+def _named(take: Take, layout: _Layout, segments: list[_Segment], dynamic: _Segment) -> tuple[tuple[str, ...], str]:
     """Return the names in the dynamic section: what is needed, and the library's own."""
-    content = take(dynamic[0], min(dynamic[1], _MAX_DYNAMIC))
+    content = take(dynamic.offset, min(dynamic.size, _MAX_DYNAMIC))
     whole = len(content) - len(content) % layout.entry.size
     entries = list(layout.entry.iter_unpack(content[:whole]))
     table = dict(reversed(entries))
@@ -89,11 +109,11 @@ def _named(
     return needed, _text(strings, table[_SONAME]) if _SONAME in table else ""
 
 
-def _strings(take: Take, segments: list[tuple[int, int, int, int]], table: dict[int, int]) -> bytes:
+def _strings(take: Take, segments: list[_Segment], table: dict[int, int]) -> bytes:
     address, size = table.get(_STRINGS, 0), min(table.get(_STRINGS_SIZE, 0), MAX_TABLE)
-    for kind, offset, begin, length in segments:
-        if kind == _LOAD and begin <= address < begin + length:
-            return take(address - begin + offset, size)
+    for segment in segments:
+        if segment.kind == _LOAD and segment.address <= address < segment.address + segment.size:
+            return take(address - segment.address + segment.offset, size)
     return b""
 
 

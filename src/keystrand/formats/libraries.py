@@ -11,7 +11,6 @@ import msgspec
 from keystrand.model.observation import Library
 
 _FILE = re.compile(r"(?P<stem>.+?)(?:\.so|\.dylib|\.dll|\.\d|-\d+(?:\.\d+)*\.so)", re.IGNORECASE)
-_VERSION = re.compile(r"\.so\.([\w.]+)$|[.-](\d[\w.]*?)\.dylib$")
 _MAX_NAME = 255
 
 
@@ -55,15 +54,17 @@ class KnownLibraries:
         return Library(name=package.name[:_MAX_NAME], version=package.version[:_MAX_NAME], purl=package_url(package))
 
     def library_named(self, file: str) -> Library | None:
-        """Return the library that a shared library's file name or path stands for; None where it is none of these."""
+        """Return the library that a shared library's file name or path stands for; None where it is none of these.
+
+        The file name stays in the library's name: its number is that of an interface, not of a release.
+        """
         last = re.split(r"[/\\]", file)[-1][:_MAX_NAME]
         match = _FILE.match(last)
         stem = (match["stem"] if match else last).lower()
         name = self._files.get(stem) or self._files.get(re.sub(r"-\d.*$", "", stem))
         if name is None:
             return None
-        version = _VERSION.search(last)
-        return Library(name=name, version=(version[1] or version[2]) if version else "")
+        return Library(name=f"{name} ({last})")
 
 
 def package_url(package: Package) -> str:
@@ -73,6 +74,8 @@ def package_url(package: Package) -> str:
     if package.ecosystem == "pypi":
         name = re.sub(r"[-_.]+", "-", name).lower()
     version = package.version.replace("+", "%2B").replace(":", "%3A").replace(" ", "%20")
+    if package.ecosystem == "golang" and name.startswith("std/"):
+        return f"pkg:golang/std@{version}#{name.removeprefix('std/')}"
     return f"pkg:{kind}/{name}@{version}" if version else f"pkg:{kind}/{name}"
 
 

@@ -5,11 +5,11 @@ modules; Go's debug/buildinfo; cargo's registry paths, which Rust's panics keep.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from keystrand.formats import elf, portable_executable
-from keystrand.formats.crypto_constants import LONGEST, TABLES
+from keystrand.formats.crypto_constants import TABLES
 from keystrand.formats.crypto_symbols import uses_of
 from keystrand.formats.elf import Linked, Take
 from keystrand.formats.libraries import KnownLibraries, Package, package_url
@@ -21,6 +21,8 @@ MAGICS = (elf.MAGIC, portable_executable.PE_MAGIC, *portable_executable.MACHO_MA
 _GO = b"\xff Go buildinf:"
 _GO_HEAD, _GO_INLINE = 32, 2
 _GO_MODULE = re.compile(rb"^(?:dep|=>)\t([^\t\n]{1,255})\t(v[^\t\n]{1,100})", re.MULTILINE)
+_GO_TLS = b"crypto/tls.(*Conn)"
+"""A name in the table of functions of every Go program that speaks TLS by the standard library."""
 _GO_MAX = 1024 * 1024
 _RUST = b"/registry/src/"
 _RUST_CRATE = re.compile(
@@ -46,6 +48,7 @@ class _Headers(NamedTuple):
     found: tuple[Found, ...] = ()
     own: bool = False
     gap: str = ""
+    tables: tuple[tuple[int, int], ...] = ()
 
 
 def read(content: bytes, known: KnownLibraries) -> Reading:
@@ -57,8 +60,8 @@ def read(content: bytes, known: KnownLibraries) -> Reading:
     headers = _headers(take, known)
     if headers.own:
         return _reading((_with_version(headers.found[0], content), *headers.found[1:]), headers.gap)
-    inside = (*_modules(content, known), *_constants(content, 0, len(content)))
-    return _reading((*headers.found, *inside), headers.gap)
+    tables = headers.tables or ((0, len(content)),)
+    return _reading((*headers.found, *_inside(content, tables, known)), headers.gap)
 
 
 def read_large(stream: BinaryIO, known: KnownLibraries) -> Iterator[Found | Reading]:
@@ -73,7 +76,7 @@ def read_large(stream: BinaryIO, known: KnownLibraries) -> Iterator[Found | Read
     stream.seek(0)
     seen: set[Fact] = set()
     for offset, window, own in () if headers.own else windows(stream, _WINDOW, _OVERLAP):
-        for one in (*_modules(window, known), *_constants(window, offset, own)):
+        for one in _inside(window, ((0, own + _OVERLAP),), known, offset):
             if one.fact not in seen:
                 seen.add(one.fact)
                 yield one
@@ -95,14 +98,14 @@ def _headers(take: Take, known: KnownLibraries) -> _Headers:
     own = known.library_named(linked.name) if linked.name else None
     facts: tuple[Library | AlgorithmUse, ...] = (*dict.fromkeys((own, *libraries)),) if own else (
         *libraries, *uses_of(linked.imports))  # fmt: skip
-    return _Headers(tuple(Found("", Strength.LINKED, one) for one in facts), own is not None)
+    return _Headers(tuple(Found("", Strength.LINKED, one) for one in facts), own is not None, "", linked.tables)
 
 
 def _with_version(found: Found, content: bytes) -> Found:
     """Return a library with the version that stands inside it, where it says so in words that we know."""
     fact = found.fact
     for name, pattern in _VERSIONS:
-        if isinstance(fact, Library) and fact.name == name and (match := pattern.search(content)):
+        if isinstance(fact, Library) and fact.name.startswith(f"{name} (") and (match := pattern.search(content)):
             package = Package("generic", name, match[1].decode())
             return found._replace(fact=Library(name=name, version=package.version, purl=package_url(package)))
     return found
@@ -117,21 +120,36 @@ def _linked(take: Take, known: KnownLibraries) -> Linked:
     return Linked(portable_executable.macho_libraries(take))
 
 
-def _modules(content: bytes, known: KnownLibraries) -> list[Found]:
-    """Return the cryptographic modules that a program of Go or Rust was built of."""
-    packages = dict.fromkeys((*_go(content), *_rust(content)))
-    libraries = (known.library_of(package) for package in packages)
-    return [Found("", Strength.LINKED, one) for one in dict.fromkeys(libraries) if one]
+_Parts = tuple[tuple[int, int], ...]
 
 
-def _go(content: bytes) -> Iterable[Package]:
+def _inside(content: bytes, parts: _Parts, known: KnownLibraries, offset: int = 0) -> Iterator[Found]:
+    """Yield what stands in the `parts` of a program: the modules that it was built of, and tables of algorithms."""
+    packages = dict.fromkeys((*_go(content, parts), *_rust(content, parts)))
+    libraries = dict.fromkeys(known.library_of(package) for package in packages)
+    yield from (Found("", Strength.LINKED, one) for one in libraries if one)
+    told: set[str] = set()
+    for table, name, function in TABLES:
+        if name not in told and (at := _find(content, table, parts)) >= 0:
+            told.add(name)
+            use = AlgorithmUse(algorithm=name, function=function)
+            yield Found(f"@{offset + at:#x}", Strength.REFERENCED, use)
+
+
+def _find(content: bytes, wanted: bytes, parts: _Parts) -> int:
+    return next((at for begin, end in parts if (at := content.find(wanted, begin, end)) >= 0), -1)
+
+
+def _go(content: bytes, parts: _Parts) -> Iterator[Package]:
     """Yield the modules in a Go program's build record, that of Go 1.18 and later."""
-    at = content.find(_GO)
+    at = _find(content, _GO, parts)
     if at < 0 or not content[at + 15 : at + 16] or not content[at + 15] & _GO_INLINE:
         return
     version, at = _counted(content, at + _GO_HEAD)
     modules, _ = _counted(content, at)
-    yield Package("golang", "std", version.decode("utf-8", "replace").removeprefix("go").partition(" ")[0])
+    release = version.decode("utf-8", "replace").removeprefix("go").partition(" ")[0]
+    if _find(content, _GO_TLS, parts) >= 0:
+        yield Package("golang", "std/crypto/tls", release)
     for match in _GO_MODULE.finditer(modules):
         yield Package("golang", match[1].decode("utf-8", "replace"), match[2].decode("utf-8", "replace"))
 
@@ -148,19 +166,10 @@ def _counted(content: bytes, at: int) -> tuple[bytes, int]:
     return content[at : at + min(size, _GO_MAX)], at + size
 
 
-def _rust(content: bytes) -> Iterable[Package]:
-    if _RUST not in content:
-        return
-    for match in _RUST_CRATE.finditer(content):
-        yield Package("cargo", match[1].decode(), match[2].decode())
-
-
-def _constants(content: bytes, offset: int, own: int) -> list[Found]:
-    """Return the tables of algorithms that stand in a program: the weakest evidence, for code that has no names."""
-    found: dict[str, Found] = {}
-    for table, name, function in TABLES:
-        at = content.find(table, 0, own + LONGEST)
-        if 0 <= at < own and name not in found:
-            use = AlgorithmUse(algorithm=name, function=function)
-            found[name] = Found(f"@{offset + at:#x}", Strength.REFERENCED, use)
-    return list(found.values())
+def _rust(content: bytes, parts: _Parts) -> Iterator[Package]:
+    for begin, end in parts:
+        at = content.find(_RUST, begin, end)
+        while at >= 0:
+            if match := _RUST_CRATE.match(content, at):
+                yield Package("cargo", match[1].decode(), match[2].decode())
+            at = content.find(_RUST, at + 1, end)
