@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.edge.probes.library_table import shipped_libraries
+from keystrand.edge.probes.programs import shipped_libraries
 from keystrand.formats.libraries import Package, known_libraries, package_url
 from keystrand.formats.package_lists import list_reader
 from keystrand.formats.package_reading import read, wants

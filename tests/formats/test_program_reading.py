@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.edge.probes.library_table import shipped_libraries
+from keystrand.edge.probes.programs import shipped_libraries
 from keystrand.formats import elf, program_reading
 from keystrand.formats.crypto_constants import TABLES
 from keystrand.formats.crypto_symbols import uses_of

@@ -5,7 +5,7 @@ A job is one connection with one question. Its conversation says what to send an
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import Attempt, Outcome, Record
@@ -15,7 +15,11 @@ MAX_RECEIVED = 256 * 1024
 
 
 class Conversation(Protocol):
-    """One connection's worth of talk. `receive` never raises, whatever the other side sends."""
+    """One connection's worth of talk. `receive` never raises, whatever the other side sends.
+
+    Over UDP `begin` and `receive` return one datagram each, `receive` takes one, and after each of them it is given
+    nothing (`b""`) until it has no further datagram to send. What was sent last is sent again while no answer comes.
+    """
 
     done: bool
 
@@ -46,6 +50,7 @@ class Job(NamedTuple):
     host: str
     port: int
     start: Callable[[], Conversation]
+    transport: Literal["tcp", "udp"] = "tcp"
 
 
 class Answer(NamedTuple):

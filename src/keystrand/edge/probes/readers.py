@@ -1,37 +1,40 @@
 """The readers of files, by kind of target. A reader is registered here and nowhere else."""
 
-from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from keystrand.edge.probes.library_table import shipped_libraries
-from keystrand.formats import key_reading, package_reading, program_reading
+from keystrand.edge.probes import capture, programs, sensor_logs
+from keystrand.formats import (
+    cyclonedx_read,
+    cyclonedx_xml,
+    key_reading,
+    report_key_services,
+    report_nmap,
+    report_pkcs11,
+    report_sarif,
+    report_ssh_audit,
+    report_sslyze,
+    report_testssl,
+    report_zgrab,
+)
+from keystrand.formats.config_reader import CONFIG
 from keystrand.model.estate import ProbeKind
-from keystrand.model.reading import FileReader, Found, Reading, StreamReader
+from keystrand.model.reading import FileReader, StreamReader
 
-
-def _program(path: str, content: bytes) -> Reading:  # noqa: ARG001 - the form of every reader
-    return program_reading.read(content, shipped_libraries())
-
-
-def _large_program(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:  # noqa: ARG001 - as above
-    yield from program_reading.read_large(stream, shipped_libraries())
-
-
-def _packages(path: str, content: bytes) -> Reading:
-    return package_reading.read(path, content, shipped_libraries())
-
-
+_REPORTS = (cyclonedx_read, cyclonedx_xml, report_key_services, report_nmap, report_pkcs11, report_sarif,
+            report_ssh_audit, report_sslyze, report_testssl, report_zgrab)  # fmt: skip
 FILE_READERS: tuple[FileReader, ...] = (
-    FileReader("binary", program_reading.wants, _program),
-    FileReader("binary", package_reading.wants, _packages),
+    CONFIG,
+    programs.PROGRAMS,
+    programs.PACKAGES,
+    *(report.READER for report in _REPORTS),
 )
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
-STREAM_READERS: tuple[StreamReader, ...] = ()
+STREAM_READERS: tuple[StreamReader, ...] = (capture.READER, sensor_logs.READER)
 """Readers of files of any size: captures and logs."""
 LARGE_READERS: tuple[StreamReader, ...] = (
     StreamReader("x509", key_reading.wants, key_reading.read_large),
-    StreamReader("binary", program_reading.wants, _large_program),
+    programs.LARGE_PROGRAMS,
 )
 """What reads a file that is too large for the first."""
 
