@@ -61,7 +61,7 @@ class Matcher:
         found: list[str] = []
         for value in self.resolver.ask(expr, place) if isinstance(expr, Ref) else ():
             found += self._names_of(value, depth)
-        if isinstance(expr, Ref) and not found and (kind := _declared(expr.name, place.scope)) is not None:
+        if isinstance(expr, Ref) and (kind := _declared(expr.name, place.scope)) is not None:
             found += self._qualified(kind, place, depth + 1)
         return list(dict.fromkeys(found))
 
@@ -77,8 +77,9 @@ class Matcher:
     def _result(self, call: Call, place: Place, depth: int) -> list[str]:
         names = self._qualified(call.function, _at(call, place), depth)
         for name in names:
-            if (match := self.rules.match(name)) and match.rule.returns:
-                return [match.rule.returns]
+            for match in self.rules.matches(name):
+                if match.rule.returns:
+                    return [match.rule.returns]
         return names if call.made else [f"{name}()" for name in names]
 
     def uses(self, call: Call, place: Place | None = None) -> list[Use]:
@@ -102,9 +103,9 @@ class Matcher:
 
     def _uses(self, call: Call, place: Place) -> list[Use]:
         for name in self.names(call, place):
-            match = self.rules.match(name)
-            if match is not None and (options := self._options(match, call, place)) is not None:
-                return [Use(match, parts) for parts in options]
+            for match in self.rules.matches(name):
+                if (options := self._options(match, call, place)) is not None:
+                    return [Use(match, parts) for parts in options]
         return []
 
     def _options(self, match: Match, call: Call, place: Place) -> list[Parts] | None:
@@ -133,7 +134,7 @@ class Matcher:
     def _named(self, text: str, table: str) -> Parts | None:
         """Return what a name of the source says: by the rule's table, or by the notation."""
         if table and (known := _looked_up(self.rules.tables[table], text)) is not None:
-            return parsed(known) if known else Parts()
+            return (parsed(known) or Parts(family=known)) if known else Parts()
         if (read := parsed(text)) is not None:
             return read
         for prefix in self.rules.strip:
@@ -260,9 +261,10 @@ class Matcher:
 
     def _symbol(self, names: tuple[str, ...], gives: str, table: str) -> Iterator[Parts]:
         for name in names:
-            if (match := self.rules.match(name)) and (parts := self._own(match)) is not None and any(parts):
-                yield _as(parts, gives)
-                return
+            for match in self.rules.matches(name):
+                if (parts := self._own(match)) is not None and any(parts):
+                    yield _as(parts, gives)
+                    return
         last = names[0].rpartition(".")[2]
         for text in dict.fromkeys((names[0], last)):
             found = list(self._text(text, gives, table))

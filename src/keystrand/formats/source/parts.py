@@ -38,8 +38,15 @@ _BY_HASH = {
 _ON_CURVES = ("ECDSA", "ECDH")
 _OWN_CURVES = {"Ed25519", "Ed448", "X25519", "X448"}
 _SIZED = ("RSA", "RSA-PSS", "RSA-OAEP", "RSA-KEX", "RSA-PKCS1", "RSA-PKCS1-ENC", "DSA", "FFDH", "ElGamal")
-_FIXED_KEYS = ("ChaCha20", "DES")
-"""A key of theirs has one size, which says nothing."""
+_KEY_SIZES: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("AES", "Camellia", "ARIA", "Twofish", "Serpent", "Kuznyechik"), (128, 192, 256)),
+    "3DES": (112, 168),
+    "SM4": (128,),
+    "SEED": (128,),
+    "RC6": (128, 192, 256),
+    "Threefish": (256, 512, 1024),
+}
+"""The key lengths that are told. A key of another cipher has one length, or its length says nothing."""
 _PASSWORD_CIPHER = "PBE"  # noqa: S105 - the word of PKCS #5, no password
 _PADDINGS = ("PKCS5", "PKCS7", "NoPadding", "ISO10126", "ISO7816", "X923", "ZeroPadding")
 
@@ -83,10 +90,8 @@ def _rsa(parts: Parts, function: Function) -> str:
 
 def _cipher(family: str, parts: Parts) -> str:
     """Return cipher, key length, mode and padding in one: `AES-128-CBC-PKCS7`."""
-    if any(family.startswith(fixed) for fixed in _FIXED_KEYS) or family[-1:].isdigit() and "-" in family:
-        size = ""
-    else:
-        size = f"-{parts.bits}" if parts.bits else ""
+    bits = {128: 112, 192: 168}.get(parts.bits or 0) if family == "3DES" else parts.bits  # without parity
+    size = f"-{bits}" if bits in _KEY_SIZES.get(family, ()) else ""
     mode = f"-{parts.mode}" if parts.mode else ""
     padding = f"-{parts.padding}" if parts.padding in _PADDINGS and parts.mode in ("ECB", "CBC", "PCBC") else ""
     return f"{family}{size}{mode}{padding}"

@@ -153,37 +153,43 @@ class RuleSet:
         self.tables = {n: t for file in self.files for n, t in file.tables.items()}
         self.later_methods = {one.method for r in self._rules() for one in r.later if one.method}
         self.later_properties = {one.property for r in self._rules() for one in r.later if one.property}
-        self._exact: dict[str, Match] = {}
+        self._exact: dict[str, list[Match]] = {}
         self._patterns: list[tuple[re.Pattern[str], Rule, LibraryRules]] = []
-        for library in self.libraries:
-            for rule in library.calls:
-                self._add(rule, library)
-        self._found: dict[str, Match | None] = {}
+        for file in self.files:
+            self._add(file)
+        self._found: dict[str, tuple[Match, ...]] = {}
 
     def _rules(self) -> Iterator[Rule]:
         return (rule for library in self.libraries for rule in library.calls)
 
-    def _add(self, rule: Rule, library: LibraryRules) -> None:
-        for name in rule.calls:
-            if "*" in name:
-                pattern = re.escape(name).replace(r"\*", r"([A-Za-z0-9_]+)")
-                self._patterns.insert(0, (re.compile(pattern), rule, library))
-            else:
-                self._exact[name] = Match(rule, library, "")
+    def _add(self, file: RuleFile) -> None:
+        """Put the rules of a file before those that are there; of its patterns the longest comes first."""
+        patterns: list[tuple[str, Rule, LibraryRules]] = []
+        for library in file.libraries:
+            for rule in library.calls:
+                for name in rule.calls:
+                    if "*" in name:
+                        patterns.append((name, rule, library))
+                    else:
+                        self._exact.setdefault(name, []).insert(0, Match(rule, library, ""))
+        patterns.sort(key=lambda one: len(one[0]), reverse=True)
+        self._patterns[:0] = [
+            (re.compile(re.escape(name).replace(r"\*", r"([A-Za-z0-9_]+)")), rule, library)
+            for name, rule, library in patterns
+        ]
 
-    def match(self, name: str) -> Match | None:
-        """Return the rule for a call's qualified name, the exact one before a pattern, or None."""
+    def matches(self, name: str) -> tuple[Match, ...]:
+        """Return the rules that fit a call's qualified name, in the order to try them: exact names, then patterns."""
         if name not in self._found:
             if len(self._found) > 100_000:
                 self._found.clear()
-            self._found[name] = self._exact.get(name) or self._by_pattern(name)
+            patterns = (
+                Match(rule, library, found[1])
+                for pattern, rule, library in self._patterns
+                if (found := pattern.fullmatch(name))
+            )
+            self._found[name] = (*self._exact.get(name, ())[:1], *patterns)
         return self._found[name]
-
-    def _by_pattern(self, name: str) -> Match | None:
-        for pattern, rule, library in self._patterns:
-            if found := pattern.fullmatch(name):
-                return Match(rule, library, found[1])
-        return None
 
     def entries(self, prefix: str) -> Iterator[str]:
         """Yield the names that stand directly below `prefix` in the calls of all rules; `*` stays."""

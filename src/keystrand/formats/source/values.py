@@ -185,6 +185,8 @@ class Resolver:
         """Return what `name` may be by this scope alone; None where the scope does not know it."""
         known: list[Value] = []
         certain = False
+        if scope.kind == "class":
+            self._lower_methods(scope, name)
         if assigned := scope.assigned.get(name):
             reaching, certain = _reaching(assigned, scope, place)
             for one in reaching:
@@ -203,6 +205,13 @@ class Resolver:
         if member := scope.members.get(name):
             return [Local(member)]
         return self._inherited(scope, name, place, depth)
+
+    def _lower_methods(self, scope: Scope, name: str) -> None:
+        """Lower the methods that may set the field `name`."""
+        word = name.encode()
+        for member in list(scope.members.values()):
+            if member.pending and self.content.find(word, *member.span) >= 0:
+                member.ready()
 
     def _inherited(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
         for base in scope.bases if scope.kind == "class" else ():
