@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import date
+from contextlib import nullcontext
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
+from keystrand.app.inventory_due import Due, earlier_at
 from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
 from keystrand.edge.files import read_bytes, replacing
 from keystrand.edge.partial import partial_at
-from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
@@ -24,6 +25,8 @@ from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
 from keystrand.model.stages import Inventory, Observations
 
 CBOM = "cbom.json"
+MAX_AGE = timedelta(days=7)
+"""How long an endpoint's answer stands for it: certificates and settings change by the week, not by the hour."""
 PARTIAL = f"{FILES[Observations]}.partial"
 Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
@@ -54,23 +57,30 @@ def scan_estate(
     connect_to: ConnectTo | None = None,
     progress: Callable[[int, int], None] | None = None,
     resume: bool = False,
+    incremental: bool = False,
+    max_age: timedelta = MAX_AGE,
 ) -> Scanned:
     """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
     While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
-    keeps what it saw; with `resume` what stands there is not looked at again.
+    keeps what it saw; with `resume` what stands there is not looked at again. With `incremental` only what is due
+    is touched: files that have changed since the last run in `out`, endpoints that were asked longer ago than `max_age`
+    or did not answer in full; the rest is taken from that run.
     """
-    begun = now().isoformat()
-    estate = opened.ref.content_sha256
-    with partial_at(out / PARTIAL, estate=estate, begun=begun, resume=resume) as partial:
+    with (
+        partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
+        earlier_at(out / STORE, max_age) if incremental else nullcontext() as earlier,
+    ):
+        due = Due(opened.estate, partial, earlier, connect_to or {})
         asyncio.run(
             survey(
                 opened.estate,
                 opened.folder,
-                deliver=partial.add,
+                deliver=due.deliver,
                 connect_to=connect_to,
                 progress=progress,
-                due=lambda target: (target.id, place_of(target)) not in partial.done,
+                due=due.is_due,
+                reader=due.reader,
             )
         )
         stand_ins = _stand_ins(opened.estate, connect_to or {})
