@@ -53,9 +53,9 @@ def folder(tmp_path: Path) -> OpenEstate:
     return of(an_estate(target=(Target(id="etc", probe=ProbeKind.X509, system="shop", path="etc"),)), tmp_path)
 
 
-def again(estate: OpenEstate, **options: Any) -> Observations:
+def again(estate: OpenEstate, max_age: timedelta = timedelta(days=7), **options: Any) -> Observations:
     """Return the observations of an incremental scan into the same folder."""
-    return scan_estate(estate, estate.folder / "out", as_of=DAY, incremental=True, **options).observations
+    return scan_estate(estate, estate.folder / "out", as_of=DAY, max_age=max_age, **options).observations
 
 
 def anew(estate: OpenEstate) -> Observations:

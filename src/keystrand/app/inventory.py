@@ -1,12 +1,14 @@
 """Scan what the estate names, and make the inventory of it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
@@ -18,15 +20,14 @@ from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
 from keystrand.formats.cyclonedx import head_of, write_cbom
+from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import Estate, ProbeKind
+from keystrand.model.estate import Estate, ScanMode
 from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
 from keystrand.model.stages import Inventory, Observations
 
 CBOM = "cbom.json"
-MAX_AGE = timedelta(days=7)
-"""How long an endpoint's answer stands for it: certificates and settings change by the week, not by the hour."""
 PARTIAL = f"{FILES[Observations]}.partial"
 Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
@@ -57,24 +58,26 @@ def scan_estate(
     connect_to: ConnectTo | None = None,
     progress: Callable[[int, int], None] | None = None,
     resume: bool = False,
-    incremental: bool = False,
-    max_age: timedelta = MAX_AGE,
+    mode: str = "",
+    max_age: timedelta | None = None,
 ) -> Scanned:
     """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
     While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
-    keeps what it saw; with `resume` what stands there is not looked at again. With `incremental` only what is due
-    is touched: files that have changed since the last run in `out`, endpoints that were asked longer ago than `max_age`
-    or did not answer in full; the rest is taken from that run.
+    keeps what it saw; with `resume` what stands there is not looked at again. `mode` is asked for in place of the
+    estate's; `InvalidInput` where there is none of that name. With `max_age` only what is due is touched: files that
+    have changed since the last run in `out`, endpoints that were asked longer ago or did not answer in full; the rest
+    is taken from that run.
     """
+    asked = _with_mode(opened.estate, mode)
     with (
         partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
-        earlier_at(out / STORE, max_age) if incremental else nullcontext() as earlier,
+        earlier_at(out / STORE, max_age) as earlier,
     ):
-        due = Due(opened.estate, partial, earlier, connect_to or {})
+        due = Due(asked, partial, earlier, connect_to or {})
         asyncio.run(
             survey(
-                opened.estate,
+                asked,
                 opened.folder,
                 deliver=due.deliver,
                 connect_to=connect_to,
@@ -89,6 +92,15 @@ def scan_estate(
             (out / PARTIAL).unlink()
             _merge(opened, out, store, seen)
     return Scanned(out, partial=not seen.head.coverage.complete)
+
+
+def _with_mode(estate: Estate, mode: str) -> Estate:
+    if not mode:
+        return estate
+    if mode not in set(ScanMode):
+        raise InvalidInput(f"there is no mode {mode!r}", hint=f"write one of {', '.join(ScanMode)}")
+    targets = tuple(replace(target, mode=None) for target in estate.target)
+    return replace(estate, target=targets, scan=replace(estate.scan, mode=ScanMode(mode)))
 
 
 def _stand_ins(estate: Estate, connect_to: ConnectTo) -> tuple[str, ...]:
@@ -123,46 +135,51 @@ def planned_contacts(opened: OpenEstate) -> list[Row]:
 
 
 def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
-    """Return one row a target: how the work on it ended, and what it negotiates."""
+    """Return one row a target, or one an endpoint of it: how the work ended, and what it negotiates.
+
+    A folder is one row: what became of its files is in the tally of their outcomes.
+    """
+    tallied = {record.target for record in observations.records if isinstance(record, Attempt) and record.counts}
+    uses = _strongest(inventory)
     return [
         {
             "target": attempt.target,
             "place": attempt.place,
             "outcome": attempt.outcome.value,
-            "key_establishment": _best(inventory, attempt.target, Function.KEY_ESTABLISHMENT),
-            "authentication": _best(inventory, attempt.target, Function.SIGNATURE),
-            "verdict": _verdict(inventory, attempt).value,
+            "key_establishment": ", ".join(uses[attempt.target, Function.KEY_ESTABLISHMENT]),
+            "authentication": ", ".join(uses[attempt.target, Function.SIGNATURE]),
+            "verdict": _verdict(uses, attempt).value,
             "reason": attempt.reason,
         }
         for attempt in observations.records
-        if isinstance(attempt, Attempt)
+        if isinstance(attempt, Attempt) and (attempt.counts or attempt.target not in tallied)
     ]
 
 
-def _uses(inventory: Inventory, target: str, function: Function) -> list[tuple[int, str, Verdict]]:
-    return sorted(
-        (occurrence.strength.rank, asset.fact.algorithm, asset.verdict)
-        for asset in inventory.assets
-        if isinstance(asset.fact, AlgorithmUse) and asset.fact.function is function
-        for occurrence in asset.occurrences
-        if occurrence.target == target
-    )
+_Uses = Mapping[tuple[str, Function], dict[str, Verdict]]
+"""By target and function: the algorithms that it uses with the strongest evidence there is, with their verdicts."""
 
 
-def _best(inventory: Inventory, target: str, function: Function) -> str:
-    uses = _uses(inventory, target, function)
-    return ", ".join(name for rank, name, _ in uses if rank == uses[0][0])
+def _strongest(inventory: Inventory) -> _Uses:
+    found: dict[tuple[str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
+    for asset in inventory.assets:
+        if isinstance(asset.fact, AlgorithmUse):
+            for seen in asset.occurrences:
+                use = seen.strength.rank, asset.fact.algorithm, asset.verdict
+                found[seen.target, asset.fact.function].append(use)
+    best: dict[tuple[str, Function], dict[str, Verdict]] = defaultdict(dict)
+    for key, uses in found.items():
+        strongest = min(rank for rank, _, _ in uses)
+        best[key] = {name: verdict for rank, name, verdict in sorted(uses) if rank == strongest}
+    return best
 
 
-def _verdict(inventory: Inventory, attempt: Attempt) -> Verdict:
+def _verdict(uses: _Uses, attempt: Attempt) -> Verdict:
     """Return the worst verdict of what the target uses with the strongest evidence; unknown where nothing was seen."""
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
-    function = Function.SIGNATURE if attempt.probe == ProbeKind.X509 else Function.KEY_ESTABLISHMENT
-    uses = _uses(inventory, attempt.target, function)
-    seen = {verdict for rank, _, verdict in uses if rank == uses[0][0]}
-    return next(
-        (v for v in (Verdict.QUANTUM_VULNERABLE, Verdict.UNKNOWN, Verdict.QUANTUM_SAFE) if v in seen), Verdict.UNKNOWN
+    return worst(
+        (uses[attempt.target, Function.KEY_ESTABLISHMENT] or uses[attempt.target, Function.SIGNATURE]).values()
     )
 
 

@@ -19,9 +19,9 @@ from keystrand.model.observation import Record
 
 
 @contextmanager
-def earlier_at(path: Path, max_age: timedelta) -> Iterator[Earlier | None]:
-    """Yield what the store at `path` knows of the run before, None where there is none."""
-    if not path.is_file():
+def earlier_at(path: Path, max_age: timedelta | None) -> Iterator[Earlier | None]:
+    """Yield what the store at `path` knows of the run before; None where it is not asked for, or there is none."""
+    if max_age is None or not path.is_file():
         yield None
         return
     with opened(path) as store:

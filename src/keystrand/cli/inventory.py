@@ -31,29 +31,64 @@ def scan(
     output: OutputOption = Output.TABLE,
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Only print what would be contacted or read.")] = False,
+    mode: Annotated[
+        str, typer.Option("--mode", help="Ask every server so: quick, standard or full.  [default: as the estate says]")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the scan that was interrupted in OUT.")] = False,
+    max_age: Annotated[
+        int | None,
+        typer.Option(
+            "--max-age",
+            min=0,
+            metavar="DAYS",
+            help="Incremental: read only files that changed since the last run in OUT, and ask only endpoints whose"
+            " answer is older.",
+        ),
+    ] = None,
 ) -> None:
     """Probe what the estate in DIR names, and nothing else. Exit 3 where a target gave no answer."""
+    from datetime import timedelta
+
     from keystrand.app.estate import open_estate
     from keystrand.app.inventory import PARTIAL as KEPT
     from keystrand.app.inventory import planned_contacts, scan_estate, target_rows
+    from keystrand.app.inventory_coverage import coverage_rows, unknown_share
     from keystrand.cli.progress import progress_bar
 
     opened = open_estate(folder)
+    age = None if max_age is None else timedelta(days=max_age)
     if plan:
         emit(output, planned_contacts(opened))
         return
     try:
         with progress_bar("targets") as progress:
-            scanned = scan_estate(opened, out, as_of=day(as_of), progress=progress)
+            scanned = scan_estate(
+                opened, out, as_of=day(as_of), progress=progress, resume=resume, mode=mode, max_age=age
+            )
     except KeyboardInterrupt:
-        say(f"what was seen so far is in {out / KEPT}")
+        say(f"what was seen so far is in {out / KEPT}; go on with --resume")
         raise
+    say(unknown_share(scanned.inventory))
+    if output is Output.TABLE:
+        emit(output, coverage_rows(scanned.inventory))
     emit(output, target_rows(scanned.observations, scanned.inventory), value=scanned.inventory)
     coverage = scanned.observations.coverage
     say(f"{coverage.answered} of {coverage.looked_at} targets answered; wrote {out}/inventory.json and cbom.json")
     if scanned.partial:
         say("partial: a target without an answer is unknown, never safe")
         raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def coverage(out: OutOption = Path("out"), output: OutputOption = Output.TABLE) -> None:
+    """Show what the inventory in OUT covers: each kind of place, and what was not looked at."""
+    from keystrand.app.inventory_coverage import coverage_rows, gap_rows, read_inventory, unknown_share
+
+    inventory = read_inventory(out)
+    say(unknown_share(inventory))
+    if output is Output.TABLE:
+        emit(output, coverage_rows(inventory))
+    emit(output, gap_rows(inventory), value={"places": inventory.places, "coverage": inventory.coverage})
 
 
 @app.command()
@@ -83,12 +118,15 @@ def show(
 def export(
     out: OutOption = Path("out"),
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="File to write.  [default: stdout]")] = None,
+    form: Annotated[
+        str, typer.Option("--form", help="What to write: cyclonedx-1.6, cyclonedx-1.7 or sarif.")
+    ] = "cyclonedx-1.6",
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="DIR", help="Write its tables into DIR as Parquet instead.")
     ] = None,
 ) -> None:
-    """Export the inventory in OUT as a CycloneDX 1.6 CBOM, or its tables for DuckDB and its like."""
-    from keystrand.app.inventory import cbom_of
+    """Export the inventory in OUT as a CycloneDX CBOM, the findings in source code as SARIF, or tables for DuckDB."""
+    from keystrand.app.inventory_export import exported
     from keystrand.edge.files import write_atomic
 
     if parquet is not None:
@@ -97,12 +135,23 @@ def export(
         counts = export_parquet(out, parquet)
         say(f"wrote {len(counts)} tables with {sum(counts.values())} rows into {parquet}")
         return
-    content = cbom_of(out)
+    content = exported(out, form)
     if to is None:
         sys.stdout.write(content.decode())
     else:
         write_atomic(to, content)
         say(f"wrote {to}")
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CBOM in JSON.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check a CycloneDX file against the official schema of the version that it names. Exit 2 where it is not valid."""
+    from keystrand.app.inventory_export import validated
+
+    emit(output, validated(file))
 
 
 @app.command()

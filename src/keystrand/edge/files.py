@@ -61,7 +61,7 @@ def replacing(path: Path, *, mode: int = 0o644, alone: bool = False) -> Iterator
             os.fsync(file.fileno())
         Path(temporary).replace(path)
         sync_folder(path.parent)
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt, GeneratorExit) as error:
         if temporary:
             shred(Path(temporary))
         if isinstance(error, OSError):

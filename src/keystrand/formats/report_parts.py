@@ -45,9 +45,17 @@ def guarded(read: Callable[[str, bytes], Reading]) -> Callable[[str, bytes], Rea
     return safe
 
 
-def decoded(content: bytes, kind: type[T]) -> T:
-    """Return JSON as a `kind`. Raises `msgspec.MsgspecError` with the place, as path or octet, and without content."""
-    return msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=kind)
+def decoded(content: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """Return JSON as a `kind`.
+
+    Raises `msgspec.MsgspecError` with the place, as path or octet, and without content; `InvalidInput` for text that is
+    not UTF-8.
+    """
+    plain = content.removeprefix(b"\xef\xbb\xbf") if isinstance(content, bytes) else content
+    try:
+        return msgspec.json.decode(plain, type=kind)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"a text is not UTF-8, at its octet {error.start}") from error
 
 
 def reading(found: Iterable[Found], reasons: Iterable[str] = (), *, looked_at: bool = True) -> Reading:

@@ -58,11 +58,11 @@ def _pretty(content: bytes) -> Iterator[_Service]:
 
 
 def _section(raw: msgspec.Raw) -> list[_Finding]:
-    return msgspec.json.decode(raw, type=list[_Finding]) if bytes(raw).lstrip().startswith(b"[") else []
+    return decoded(raw, list[_Finding]) if bytes(raw).lstrip().startswith(b"[") else []
 
 
 def _text(raw: msgspec.Raw | None) -> str:
-    return msgspec.json.decode(raw, type=str) if raw is not None else ""
+    return decoded(raw, str) if raw is not None else ""
 
 
 def _named_suite(word: str) -> bool:

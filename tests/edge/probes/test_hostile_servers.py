@@ -17,7 +17,8 @@ RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c
 CHAIN_OCTETS = 16 * 1024 * 1024 - 1
 """The largest handshake message that TLS can announce."""
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
 
 
 def record(kind: int, content: bytes, version: int = 0x0303) -> bytes:

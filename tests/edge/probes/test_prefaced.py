@@ -16,7 +16,8 @@ from keystrand.formats.starttls_tds import TdsPreface
 from keystrand.model.estate import StartTls
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Outcome
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
 MTU = 1400
 
 

@@ -200,7 +200,7 @@ class TestHandWritten:
         assert ended.outcome is Outcome.UNPARSABLE
         assert "0xff00001d" in ended.reason
         with responding(lambda _: [b"220 ready\r\n"]) as port:
-            _, ended, _ = probe(QuicProbe(), target_at(port, QUIC), timeout_s=0.5)
+            _, ended, _ = probe(QuicProbe(), target_at(port, QUIC), timeout_s=1.5)
         assert ended.outcome is Outcome.NONE
         assert "no QUIC packet" in ended.reason
         with responding(lambda _: []) as port:

@@ -3,13 +3,29 @@
 from functools import partial
 from typing import NamedTuple
 
-from keystrand.formats import key_reading
+from keystrand.edge.probes import capture, sensor_logs
+from keystrand.formats import (
+    cyclonedx_read,
+    cyclonedx_xml,
+    key_reading,
+    report_key_services,
+    report_nmap,
+    report_pkcs11,
+    report_sarif,
+    report_ssh_audit,
+    report_sslyze,
+    report_testssl,
+    report_zgrab,
+)
+from keystrand.formats.config_reader import CONFIG
 from keystrand.model.estate import ProbeKind
 from keystrand.model.reading import FileReader, StreamReader
 
-FILE_READERS: tuple[FileReader, ...] = ()
+_REPORTS = (cyclonedx_read, cyclonedx_xml, report_key_services, report_nmap, report_pkcs11, report_sarif,
+            report_ssh_audit, report_sslyze, report_testssl, report_zgrab)  # fmt: skip
+FILE_READERS: tuple[FileReader, ...] = (CONFIG, *(report.READER for report in _REPORTS))
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
-STREAM_READERS: tuple[StreamReader, ...] = ()
+STREAM_READERS: tuple[StreamReader, ...] = (capture.READER, sensor_logs.READER)
 """Readers of files of any size: captures and logs."""
 
 

@@ -16,6 +16,7 @@ from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, 
 from keystrand.edge.probes.base import Answer, Job, NetworkProbe, attempt, place_of
 from keystrand.edge.probes.dtls import DtlsProbe
 from keystrand.edge.probes.exchange import Address
+from keystrand.edge.probes.ike import IkeProbe
 from keystrand.edge.probes.quic import QuicProbe
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
@@ -26,7 +27,7 @@ from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
 NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
-    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe())
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe())
 }
 FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
