@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from keystrand.formats.capture_file import NANOSECONDS
 from keystrand.formats.capture_flows import Flow as Conversation
+from keystrand.formats.capture_link import ESP, MACSEC
 from keystrand.formats.capture_session import Session, Use
 from keystrand.formats.capture_tls import certificate_of
 from keystrand.model.algorithm import Function, Verdict, classify
@@ -21,13 +22,18 @@ from keystrand.model.reading import Found
 
 MAX_TOTALS = 200_000
 """Sums of flows, endpoints, and facts already told, that are kept at most."""
-_IPV6_OCTETS = 16
+MAX_VOLUME = 2**53
+"""Octets or packets of one flow at most that are believed: a year of 2 Tbit/s."""
+_IPV6_OCTETS, _TWO_ADDRESSES = 16, (8, 32)
 
 Transport = Literal["tcp", "udp", "other"]
 
 
 class Ends(NamedTuple):
-    """Who spoke to whom: addresses in text, and the server's port; 0 where the protocol has none."""
+    """Who spoke to whom: addresses in text, and the server's port.
+
+    Where a protocol has no ports its own number stands there: 50 for ESP (IP protocol), 35045 for MACsec (EtherType).
+    """
 
     client: str
     server: str
@@ -94,20 +100,22 @@ class Tally:
     def __init__(self, *, limit: int = MAX_TOTALS) -> None:
         self._limit = limit
         self.ready: list[Found] = []
-        self.sessions = self.parts = 0
+        self.sessions = self.flows = self.parts = 0
         self._told: set[tuple[object, ...]] = set()
         self._servers: dict[tuple[str, str, int], _Server] = {}
         self._volumes: dict[FlowKey, Volume] = {}
         self._tunnels: dict[frozenset[str], str] = {}
 
     def session(self, ends: Ends, seen: Session) -> None:
-        """Take what a handshake told."""
+        """Take what a handshake told. A server's port of 0 is a forgery: nothing can listen there."""
+        if not ends.port:
+            return
         self.sessions += 1
         if len(self._told) >= self._limit:
             self._told.clear()
         place, client = place_of(seen.protocol, ends.server, ends.port), f"!client://{ends.client}"
-        self._uses(place, Strength.NEGOTIATED, seen.uses)
-        self._uses(client, Strength.OFFERED, seen.offers)
+        self.uses(place, Strength.NEGOTIATED, seen.uses)
+        self.uses(client, Strength.OFFERED, seen.offers)
         for where, chain in ((place, seen.certificates), (client, seen.client_certificates)):
             if chain and self._is_new((where, chain)):
                 certificates = (certificate_of(der) for der in chain)
@@ -129,7 +137,14 @@ class Tally:
     def _tell(self, where: str, strength: Strength, *facts: Fact) -> None:
         self.ready += (Found(where, strength, fact) for fact in facts)
 
-    def _uses(self, where: str, strength: Strength, uses: tuple[Use, ...]) -> None:
+    def certificate(self, where: str, der: bytes) -> bool:
+        """Tell a certificate by itself; return whether it is one."""
+        if (found := certificate_of(der)) is not None and self._is_new((where, der)):
+            self._tell(where, Strength.NEGOTIATED, found)
+        return found is not None
+
+    def uses(self, where: str, strength: Strength, uses: tuple[Use, ...]) -> None:
+        """Tell the algorithms used at one place."""
         if not uses or not self._is_new((where, uses)):
             return
         for use in uses:
@@ -157,6 +172,9 @@ class Tally:
 
     def conversation(self, key: FlowKey, volume: Volume) -> None:
         """Add the volume of one conversation to the sum of its kind."""
+        if not key.ends.port:
+            return
+        self.flows += 1
         found = self._volumes.get(key)
         if found is not None:
             found.add(volume)
@@ -211,14 +229,17 @@ def ends_of(flow: Conversation) -> tuple[Ends, bool]:
 
     Where nothing says who the client is, the lower port serves.
     """
-    first, second = _sides(flow.first_key, has_ports=flow.transport != "other")
+    if flow.transport == "other":
+        (one, _), (other, _) = _sides(flow.first_key + bytes(4))
+        return Ends(one, other, ESP if len(flow.first_key) in _TWO_ADDRESSES else MACSEC), True
+    first, second = _sides(flow.first_key)
     client_first = flow.client_first if flow.client_first is not None else second[1] <= first[1]
     client, server = (first, second) if client_first else (second, first)
     return Ends(client[0], server[0], server[1]), client_first
 
 
-def _sides(key: bytes, *, has_ports: bool) -> tuple[tuple[str, int], tuple[str, int]]:
-    ends, ports = (key[:-4], key[-4:]) if has_ports else (key, bytes(4))
+def _sides(key: bytes) -> tuple[tuple[str, int], tuple[str, int]]:
+    ends, ports = key[:-4], key[-4:]
     half = len(ends) // 2
     return (
         (_address(ends[:half]), int.from_bytes(ports[:2], "big")),

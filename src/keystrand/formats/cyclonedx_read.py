@@ -64,8 +64,8 @@ def _components(raws: Iterable[msgspec.Raw], faults: list[str], where: str, dept
     for number, raw in enumerate(raws):
         place = f"{where}[{number}]"
         try:
-            component = msgspec.json.decode(raw, type=Component)
-        except msgspec.ValidationError as error:
+            component = decoded(raw, Component)
+        except (msgspec.MsgspecError, InvalidInput) as error:
             faults.append(f"$.{place}: {shown(str(error), 100)}")
             continue
         yield component

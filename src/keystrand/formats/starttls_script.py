@@ -54,7 +54,8 @@ class Preface:
         self.done = False
         self.refused = ""
         self.leftover = b""
-        self._script, self._cut = script, nothing
+        self._script = script
+        self._cut: Cut = nothing
         self._buffer, self._came = b"", 0
         self._first = True
 
@@ -68,10 +69,12 @@ class Preface:
             self.leftover = (self.leftover + octets)[:MAX_PLAIN]
             return b""
         self._came += len(octets)
-        if self._came > MAX_PLAIN:
-            return self._end(f"sends more than {MAX_PLAIN} octets before TLS begins")
         self._buffer += octets
-        return self._run()
+        said = self._run()
+        # counted afterwards: how much comes at once is the network's choice, and must not decide the reason
+        if self._came > MAX_PLAIN and not self.done:
+            return self._end(f"sends more than {MAX_PLAIN} octets before TLS begins")
+        return said
 
     def wrap(self, octets: bytes) -> bytes:
         """Return TLS records as they go on the wire."""
@@ -109,6 +112,6 @@ class Preface:
 
     def _end(self, refused: str) -> bytes:
         self.done, self.refused = True, refused
-        self.leftover, self._buffer = self._buffer, b""
+        self.leftover, self._buffer = self._buffer[:MAX_PLAIN], b""
         self._script.close()
         return b""

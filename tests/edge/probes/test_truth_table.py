@@ -43,6 +43,7 @@ def test_what_is_seen_is_what_is_configured(
 ) -> None:
     """Versions, support, negotiation, silent downgrade, key establishment and authentication: each exactly right."""
     needed(case, absent)
+    assert case.name in seen, f"{case.server.program} did not start"
     attempt = attempt_of(seen[case.name])
     assert attempt.outcome is Outcome.SEEN
     assert bool(attempt.reason) == bool(case.remark)
@@ -61,5 +62,13 @@ def test_a_server_of_another_name_is_not_taken_for_one_without_tls(
 
 
 def test_the_table_is_wide_enough() -> None:
-    """At least 24 configurations, each by another name, and every way to authenticate and to agree is among them."""
+    """At least 24 configurations, each by another name, with every way to agree and to authenticate among them."""
     assert len({host_of(case) for case in CASES}) == len(CASES) == len(SERVERS) >= 24
+    truths = [case.truth for case in CASES if case.truth]
+    assert {"RSA-2048", "ECDSA-P-256", "ECDSA-P-384", "Ed25519", "ML-DSA-65"} <= {
+        name for truth in truths for name in truth.authenticates.split()
+    }
+    assert {"X25519MLKEM768", "ML-KEM-768", "X25519", "FFDH-2048", "RSA-KEX-2048"} <= {truth.key for truth in truths}
+    assert {"1.3", "1.2", "1.1", "1.0"} <= {truth.versions.removeprefix("TLSv") for truth in truths}
+    told = {(truth.supports, truth.negotiates, truth.downgrades) for truth in truths}
+    assert {(True, True, False), (True, True, True), (True, False, True), (False, False, False)} <= told

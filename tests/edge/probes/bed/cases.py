@@ -1,6 +1,6 @@
 """The truth table: each server as it is configured, and what a scan must say of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keystrand.model.estate import ProbeKind, StartTls
 
@@ -37,7 +37,7 @@ class Case(NamedTuple):
     @property
     def probe(self) -> ProbeKind:
         """Return the probe that asks it."""
-        return ProbeKind.SSH if self.server.program == "sshd" else ProbeKind.TLS
+        return {"sshd": ProbeKind.SSH, "charon-systemd": ProbeKind.IKE}.get(self.server.program, ProbeKind.TLS)
 
 
 def node(
@@ -57,8 +57,8 @@ def other(program: str, kinds: str, words: str = "", *, starttls: StartTls | Non
 EC, RSA, PQ = "ECDSA-P-256", "RSA-2048", "ML-DSA-65"
 HYBRID = "X25519MLKEM768"
 EVERY = f"{HYBRID}:SecP256r1MLKEM768:SecP384r1MLKEM1024:MLKEM768:MLKEM1024"
-STRICT = {"requestCert": True, "rejectUnauthorized": True}
-OLD = {"ciphers": "DEFAULT@SECLEVEL=0"}
+STRICT: dict[str, Any] = {"requestCert": True, "rejectUnauthorized": True}
+OLD: dict[str, Any] = {"ciphers": "DEFAULT@SECLEVEL=0"}
 NEW = "ssl_protocols TLSv1.2 TLSv1.3;"
 SMTP, IMAP, POP3, POSTGRESQL = StartTls.SMTP, StartTls.IMAP, StartTls.POP3, StartTls.POSTGRESQL
 
@@ -102,6 +102,7 @@ SERVERS = {
     "IMAP of Dovecot": other("dovecot imap", EC, starttls=IMAP),
     "POP3 of Dovecot": other("dovecot pop3", EC, starttls=POP3),
     "PostgreSQL": other("postgresql", EC, starttls=POSTGRESQL),
+    "strongSwan": other("charon-systemd", "", "aes256-sha256-ecp384-x25519,aes128-sha1-modp1024"),
     "OpenSSH": other("sshd", "ed25519+ecdsa+rsa"),
     "OpenSSH, X25519": other("sshd", "ed25519", "curve25519-sha256"),
     "OpenSSH, P-256": other("sshd", "ecdsa", "ecdh-sha2-nistp256"),
@@ -150,6 +151,7 @@ SMTP of Postfix         | 1.3 1.2 1.1 1.0 | no    | no   | no    | X25519       
 IMAP of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
 POP3 of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
 PostgreSQL              | 1.3 1.2         | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
+strongSwan              | IKEv2 IKEv1     | no    | no   | ?     | ECDH-P-384             |
 OpenSSH                 | 2.0             | ?     | ?    | ?     | sntrup761x25519-sha512 | ECDSA-P-256 Ed25519 RSA-2048
 OpenSSH, X25519         | 2.0             | no    | no   | no    | X25519                 | Ed25519
 OpenSSH, P-256          | 2.0             | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
@@ -173,7 +175,7 @@ _ANSWERS = {"yes": True, "no": False, "?": None}
 def _case(line: str) -> Case:
     name, versions, supports, negotiates, downgrades, key, authenticates = (one.strip() for one in line.split("|"))
     server = SERVERS[name]
-    prefix = "" if server.program == "sshd" else "TLSv"
+    prefix = "" if server.program in ("sshd", "charon-systemd") else "TLSv"
     truth = Truth(
         " ".join(prefix + version for version in versions.split()),
         _ANSWERS[supports],

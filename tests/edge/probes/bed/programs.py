@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -87,19 +88,22 @@ def free_ports(count: int) -> tuple[int, ...]:
         return tuple(int(one.getsockname()[1]) for one in sockets)
 
 
-def wait_until_listening(port: int, child: "subprocess.Popen[str]", log: Path) -> None:
-    """Return as soon as something listens on `port`. Fails with the end of the log where the program ends instead."""
+def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[str]", log: Path) -> None:
+    """Return as soon as a program is `ready`. Fails with the end of its log where it ends instead."""
     until_s = time.monotonic() + _START_S
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            ended = child.poll() is not None
-            assert not ended, f"{child.args!r} ended: {log.read_text(errors='replace')[-1000:]}"
-            assert time.monotonic() < until_s, f"{child.args!r} does not listen"
-            time.sleep(0.02)
-        else:
-            return
+    while not ready():
+        ended = child.poll() is not None
+        assert not ended, f"{child.args!r} ended: {log.read_text(errors='replace')[-1000:]}"
+        assert time.monotonic() < until_s, f"{child.args!r} is not ready"
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -107,8 +111,8 @@ def node_servers(program: str, settings: Mapping[str, object], folder: Path) -> 
     """Serve every entry of `settings` (see servers.js); yields the port of each."""
     written = folder / "servers.json"
     written.write_text(json.dumps(settings))
-    command = [program, Path(__file__).parent / "servers.js", written]
-    with running(command, folder / "node.log") as child:
+    script = Path(__file__).parent / "servers.js"
+    with running([program, script, written], folder / "node.log") as child:
         assert child.stdout
         line = child.stdout.readline()
         assert line, (folder / "node.log").read_text(errors="replace")[-1000:]
@@ -119,5 +123,5 @@ def node_servers(program: str, settings: Mapping[str, object], folder: Path) -> 
 def listening(command: Sequence[str | Path], port: int, log: Path) -> Iterator[int]:
     """Run a program that listens on `port`, from when it does."""
     with running(command, log) as child:
-        wait_until_listening(port, child, log)
+        wait_until(partial(_listens, port), child, log)
         yield port

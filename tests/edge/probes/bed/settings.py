@@ -59,6 +59,24 @@ def postfix_master(port: int) -> str:
     )
 
 
+def strongswan(folder: Path, port: int) -> str:
+    """Return the daemon's settings: its port for peers behind address translation, and none that needs to be 500."""
+    return (
+        "charon-systemd {\n load = random nonce openssl hmac kdf sha1 sha2 aes gmp curve25519 kernel-netlink"
+        f" socket-default vici\n install_routes = no\n install_virtual_ip = no\n port = 0\n port_nat_t = {port}\n"
+        f" plugins {{\n vici {{\n socket = unix://{folder}/vici\n }}\n }}\n}}\n"
+    )
+
+
+def swanctl(proposals: str) -> str:
+    """Return one connection for anybody, with a pre-shared key beside the exchange for those who know it."""
+    return (
+        f"connections {{\n gateway {{\n version = 0\n local_addrs = {HOST}\n proposals = {proposals}\n"
+        " ppk_id = link-1\n ppk_required = no\n local {\n auth = psk\n }\n remote {\n auth = psk\n }\n }\n}\n"
+        "secrets {\n ppk-1 {\n id = link-1\n secret = 0x0102030405060708\n }\n}\n"
+    )
+
+
 def postgresql(pair: Pair) -> str:
     """Return what PostgreSQL's settings need for TLS."""
     return f"ssl = on\nssl_cert_file = '{pair.certificate}'\nssl_key_file = '{pair.key}'\n"

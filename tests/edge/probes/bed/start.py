@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,23 @@ from pathlib import Path
 from tests.edge.probes.bed import settings
 from tests.edge.probes.bed.cases import Case
 from tests.edge.probes.bed.certificates import Pair, certificates
-from tests.edge.probes.bed.programs import HOST, cache, found, free_ports, listening, node, node_servers, running
+from tests.edge.probes.bed.programs import (
+    HOST,
+    cache,
+    found,
+    free_ports,
+    listening,
+    node,
+    node_servers,
+    running,
+    wait_until,
+)
 from tests.edge.store.postgres import binaries, running_server
 
 PACKAGES = {"openssl": "openssl", "nginx": "nginx", "sshd": "openssh-server", "postfix": "postfix",
-            "dovecot imap": "dovecot-imapd", "dovecot pop3": "dovecot-pop3d", "postgresql": "postgresql"}  # fmt: skip
-_AS_ROOT = ("postfix", "dovecot imap", "dovecot pop3")
+            "dovecot imap": "dovecot-imapd", "dovecot pop3": "dovecot-pop3d", "postgresql": "postgresql",
+            "charon-systemd": "charon-systemd and strongswan-swanctl"}  # fmt: skip
+_AS_ROOT = ("postfix", "dovecot imap", "dovecot pop3", "charon-systemd")
 
 Pairs = Mapping[str, Pair]
 Ports = dict[str, int]
@@ -37,7 +49,8 @@ def _there(name: str) -> bool:
         with contextlib.suppress(AssertionError):
             return bool(binaries())
         return False
-    return found(name.partition(" ")[0]) is not None
+    program, _, service = name.partition(" ")
+    return found(program) is not None and (not service or Path(f"/usr/lib/dovecot/{service}-login").exists())
 
 
 def host_of(case: Case) -> str:
@@ -47,7 +60,7 @@ def host_of(case: Case) -> str:
 
 @contextlib.contextmanager
 def served(cases: Sequence[Case]) -> Iterator[Ports]:
-    """Start the servers of all `cases`; yields the port of each by the case's name."""
+    """Start the servers of all `cases`; yields the ports of those that do start, by the case's name."""
     with contextlib.ExitStack() as stack:
         # not below pytest's folder: other users must get there
         folder = Path(
@@ -62,7 +75,10 @@ def served(cases: Sequence[Case]) -> Iterator[Ports]:
             ]
         ports: Ports = {}
         for one in started:
-            ports |= one.result()
+            if (error := one.exception()) is None:
+                ports |= one.result()
+            else:
+                sys.stderr.write(f"a server does not start: {error}\n")
         yield ports
 
 
@@ -82,7 +98,17 @@ def _openssl(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     ports: Ports = {}
     for case in cases:
         pair = pairs[case.server.certificates[0]]
-        command = ["openssl", "s_server", "-www", "-accept", f"{HOST}:0", "-cert", pair.certificate, "-key", pair.key]
+        command: list[str | Path] = [
+            "openssl",
+            "s_server",
+            "-www",
+            "-accept",
+            f"{HOST}:0",
+            "-cert",
+            pair.certificate,
+            "-key",
+            pair.key,
+        ]
         child = stack.enter_context(running([*command, *case.server.words.split()], folder / "openssl.log"))
         assert child.stdout
         said = next((line for line in child.stdout if line.startswith("ACCEPT")), "")
@@ -97,7 +123,7 @@ def _nginx(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, fol
     written = folder / "nginx.conf"
     written.write_text(settings.nginx(folder, blocks))
     log = folder / "nginx.log"
-    stack.enter_context(listening([found("nginx") or "nginx", "-p", folder, "-c", written], max(ports.values()), log))
+    stack.enter_context(listening(["nginx", "-p", folder, "-c", written], max(ports.values()), log))
     return ports
 
 
@@ -118,7 +144,15 @@ def _sshd(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, fol
         keys = [f"-oHostKey={folder / f'ssh-{kind}'}" for kind in case.server.certificates]
         chosen = [f"-oKexAlgorithms={case.server.words}"] if case.server.words else []
         options = ["-oUsePAM=no", "-oPidFile=none", "-oMaxStartups=100", f"-oListenAddress={HOST}", *keys, *chosen]
-        command = [found("sshd") or "sshd", "-D", "-e", "-f", "/dev/null", f"-p{ports[case.name]}", *options]
+        command: list[str | Path] = [
+            found("sshd") or "sshd",
+            "-D",
+            "-e",
+            "-f",
+            "/dev/null",
+            f"-p{ports[case.name]}",
+            *options,
+        ]
         stack.enter_context(listening(command, ports[case.name], folder / "sshd.log"))
     return ports
 
@@ -130,7 +164,7 @@ def _postfix(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     shutil.chown(folder / "postfix", "postfix")
     (folder / "postfix-etc" / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
     (folder / "postfix-etc" / "master.cf").write_text(settings.postfix_master(port))
-    command = [found("postfix") or "postfix", "-c", folder / "postfix-etc", "start-fg"]
+    command: list[str | Path] = ["postfix", "-c", folder / "postfix-etc", "start-fg"]
     stack.enter_context(listening(command, port, folder / "postfix-start.log"))
     return {case.name: port}
 
@@ -139,9 +173,7 @@ def _dovecot(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     imap, pop3 = free_ports(2)
     written = folder / "dovecot.conf"
     written.write_text(settings.dovecot(folder, pairs[cases[0].server.certificates[0]], imap, pop3))
-    stack.enter_context(
-        listening([found("dovecot") or "dovecot", "-F", "-c", written], pop3, folder / "dovecot-start.log")
-    )
+    stack.enter_context(listening(["dovecot", "-F", "-c", written], pop3, folder / "dovecot-start.log"))
     by_program = {"dovecot imap": imap, "dovecot pop3": pop3}
     return {case.name: by_program[case.server.program] for case in cases}
 
@@ -162,6 +194,18 @@ def _postgresql(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs
     return {case.name: server.port for case in cases}
 
 
+def _strongswan(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, folder: Path) -> Ports:
+    (case,), (port,) = cases, free_ports(1)
+    own, written = folder / "strongswan.conf", folder / "swanctl.conf"
+    own.write_text(settings.strongswan(folder, port))
+    written.write_text(settings.swanctl(case.server.words))
+    log = folder / "strongswan.log"
+    child = stack.enter_context(running(["charon-systemd"], log, STRONGSWAN_CONF=str(own)))
+    load = ["swanctl", "--load-all", "--file", str(written), "--uri", f"unix://{folder}/vici"]
+    wait_until(lambda: subprocess.run(load, capture_output=True, check=False).returncode == 0, child, log)
+    return {case.name: port}
+
+
 _STARTS: dict[str, Start] = {
     "node": _node,
     "openssl": _openssl,
@@ -170,4 +214,5 @@ _STARTS: dict[str, Start] = {
     "postfix": _postfix,
     "dovecot": _dovecot,
     "postgresql": _postgresql,
+    "charon-systemd": _strongswan,
 }
