@@ -99,8 +99,8 @@ def free_port() -> int:
 FULL, QUICK = ScanMode.FULL, ScanMode.QUICK
 
 
-def certificate_files(folder: Path) -> tuple[str, str]:
-    """Write a self-signed P-256 certificate and its key; return both paths."""
+def certificate_files(folder: Path, names: int = 1) -> tuple[str, str]:
+    """Write a self-signed P-256 certificate with so many alternative names, and its key; return both paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server.example")])
     now = datetime.now(UTC)
@@ -108,6 +108,9 @@ def certificate_files(folder: Path) -> tuple[str, str]:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(f"{n}.example") for n in range(names)]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     chain, private = folder / "chain.pem", folder / "key.pem"

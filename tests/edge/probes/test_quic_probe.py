@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def answered(asked: LongPacket, frames: bytes, number: int = 0, source: bytes = 
 def replying(reply: Callable[[LongPacket], list[bytes]]) -> Respond:
     """Return a server that has one answer to an Initial packet."""
     return lambda datagram: [octets for asked in long_packets(datagram) for octets in reply(asked)]
+
+
+def _choosing(group: int, asked: LongPacket) -> list[bytes]:
+    """Ask for the share of a group, whatever was offered."""
+    return [answered(asked, crypto_frame(0, hello_retry(group)))]
 
 
 def _converse(reply: Callable[[LongPacket], list[bytes]], question: Question = Question.SUPPORTS) -> QuicConversation:
@@ -192,6 +198,17 @@ class TestHandWritten:
         assert "token of 513 octets" in talk.fault
 
     @pytest.mark.system
+    def test_quick_mode_takes_one_question_where_the_choice_is_post_quantum_and_two_where_not(self) -> None:
+        """Nothing but HelloRetryRequests: no server computes a key."""
+        for group, count, supports in ((0x11EC, 1, True), (0x001D, 2, None)):
+            with responding(replying(partial(_choosing, group))) as port:
+                seen, _, answers = probe(QuicProbe(), target_at(port, QUIC, mode=QUICK))
+            assert len(answers) == count
+            (endpoint,) = facts(seen, Endpoint)
+            assert endpoint.supports_post_quantum is supports
+            assert endpoint.negotiates_post_quantum is (group == 0x11EC)
+
+    @pytest.mark.system
     def test_a_refusal_of_every_hello_is_no_absence(self) -> None:
         """CONNECTION_CLOSE with a TLS alert: it speaks, but not with us."""
         with responding(replying(lambda asked: [answered(asked, close_frame(0x0128))])) as port:
@@ -270,11 +287,11 @@ def by_python(package: str, folder: Path, *, retry: bool = False, versions: list
 
 
 @contextmanager
-def by_ngtcp2(folder: Path, *options: str) -> Iterator[int]:
+def by_ngtcp2(folder: Path, *options: str, names: int = 1) -> Iterator[int]:
     """Serve with ngtcp2 over GnuTLS (Debian's ngtcp2-server)."""
     if (program := shutil.which("gtlsserver")) is None:
         pytest.skip("ngtcp2-server is not installed")
-    chain, key = certificate_files(folder)
+    chain, key = certificate_files(folder, names)
     port = free_port()
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([program, *options, HOST, str(port), key, chain], stdout=log, stderr=log, cwd=folder)
@@ -324,8 +341,18 @@ class TestRealServers:
         assert (NEGOTIATED, "X25519", "0x001d") in uses(seen)
         assert len(facts(seen, Certificate)) == 1
 
+    def test_a_chain_beyond_the_limit_on_amplification_is_read(self, tmp_path: Path) -> None:
+        """More than three times what we sent: the server goes on once our acknowledgement shows who we are (8.1)."""
+        with by_ngtcp2(tmp_path, names=600) as port:
+            seen, ended, answers = probe(QuicProbe(), target_at(port, QUIC))
+        assert ended.outcome is Outcome.SEEN
+        (certificate,) = facts(seen, Certificate)
+        assert "0.example" in certificate.names
+        flights = [one.conversation.flight for one in answers if isinstance(one.conversation, QuicConversation)]
+        assert max(len(der) for flight in flights for der in flight.certificates) > 3 * 2 * 1200  # of two datagrams
+
     def test_qh3_gives_a_client_of_today_a_post_quantum_key(self, tmp_path: Path) -> None:
-        """Two shares in two datagrams; in quick mode two questions are enough."""
+        """It has no HelloRetryRequest: the hello with two shares, in two datagrams, shows it."""
         with by_python("qh3", tmp_path) as port:
             seen, _, answers = probe(QuicProbe(), target_at(port, QUIC, mode=QUICK))
         assert (NEGOTIATED, "X25519MLKEM768", "0x11ec") in uses(seen)
