@@ -65,10 +65,10 @@ def facts(observations: list[Observation], kind: type[Any]) -> list[Any]:
 
 
 @contextmanager
-def responding(respond: Respond) -> Iterator[int]:
-    """Answer each datagram on a free port with the datagrams that `respond` returns."""
+def responding(respond: Respond, port: int = 0) -> Iterator[int]:
+    """Answer each datagram with the datagrams that `respond` returns; on a free port where none is given."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((HOST, 0))
+        server.bind((HOST, port))
 
         def attend() -> None:
             while True:

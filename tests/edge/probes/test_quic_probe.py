@@ -255,6 +255,31 @@ def test_no_datagram_makes_the_conversation_raise(octets: list[bytes], frames: b
         assert count < 6
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_datagrams_that_overtake_each_other_or_come_twice_are_read(tmp_path: Path, reverse: bool) -> None:  # noqa: FBT001 - a parameter
+    """Handshake packets before the ServerHello that gives their keys; aioquic in memory, without a network."""
+    connection = pytest.importorskip("aioquic.quic.connection")
+    configuration = importlib.import_module("aioquic.quic.configuration").QuicConfiguration(
+        is_client=False, alpn_protocols=["h3"], max_datagram_size=1200
+    )
+    configuration.load_cert_chain(*certificate_files(tmp_path, 60))
+    talk = QuicConversation(INQUIRIES[Question.BROWSER], "server.example")
+    sent = [talk.begin(), talk.receive(b"")]
+    (asked,) = long_packets(sent[0])
+    server = connection.QuicConnection(
+        configuration=configuration, original_destination_connection_id=asked.destination
+    )
+    for datagram in sent:
+        server.receive_datagram(datagram, (HOST, 1), now=0.0)
+    flight = [datagram for datagram, _ in server.datagrams_to_send(now=0.0)]
+    assert len(flight) > 1
+    for datagram in (*reversed(flight), *flight) if reverse else (*flight, *flight):
+        talk.receive(datagram)
+    assert talk.done
+    assert talk.accepted
+    assert (len(talk.flight.certificates), talk.flight.scheme) == (1, 0x0403)
+
+
 @contextmanager
 def by_python(package: str, folder: Path, *, retry: bool = False, versions: list[int] | None = None) -> Iterator[int]:
     """Serve with aioquic, or with its fork qh3, whose interface is the same, in a thread."""
