@@ -90,10 +90,13 @@ def responding(respond: Respond, port: int = 0) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Return a UDP port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
+    """Return a port that nobody listens on now, over UDP or TCP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as over_tcp:
+        over_tcp.bind((HOST, 0))
+        port = int(over_tcp.getsockname()[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as over_udp:
+            over_udp.bind((HOST, port))
+    return port
 
 
 FULL, QUICK = ScanMode.FULL, ScanMode.QUICK
