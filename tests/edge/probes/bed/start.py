@@ -162,15 +162,15 @@ def _sshd(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, fol
 
 def _postfix(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, folder: Path) -> Ports:
     (case,), (port,) = cases, free_ports(1)
-    for name in ("postfix-etc", "spool", "postfix"):
-        (folder / name).mkdir()
-    shutil.chown(folder / "postfix", "postfix")
-    (folder / "postfix-etc" / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
-    (folder / "postfix-etc" / "master.cf").write_text(settings.postfix_master(port))
-    etc = folder / "postfix-etc"
+    etc, own = folder / "postfix-etc", folder / "postfix"
+    for path in (etc, own, folder / "spool"):
+        path.mkdir()
+    shutil.chown(own, "postfix")
+    (etc / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
+    (etc / "master.cf").write_text(settings.postfix_master(port))
     subprocess.run([found("postfix") or "postfix", "-c", etc, "check"], check=True, capture_output=True)
     # its own start would leave our process group, and so outlive us
-    command = [_POSTFIX_MASTER, "-c", etc, "-d"]
+    command: list[str | Path] = [_POSTFIX_MASTER, "-c", etc, "-d"]
     stack.enter_context(listening(command, port, folder / "postfix-start.log"))
     return {case.name: port}
 
@@ -192,12 +192,13 @@ def _postgresql(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs
     for source, copy in zip(pairs[case.server.certificates[0]], copies, strict=True):
         shutil.copy(source, copy)
     copies.key.chmod(0o600)
-    for path in (own, *copies) if owner else ():
-        shutil.chown(path, owner, owner)
+    if owner:
+        for path in (own, *copies):
+            shutil.chown(path, owner, owner)
     PostgresServer(own, port).make()
     with (own / "db" / "postgresql.conf").open("a") as written:
         written.write(settings.postgresql(copies))
-    command = [binaries() / "postgres", "-D", own / "db", "-p", str(port), "-k", own, "-h", HOST]
+    command: list[str | Path] = [binaries() / "postgres", "-D", own / "db", "-p", str(port), "-k", own, "-h", HOST]
     stack.enter_context(listening(command, port, folder / "postgresql.log", user=owner))
     return {case.name: port}
 
