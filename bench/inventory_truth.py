@@ -6,7 +6,7 @@ Other scanners are asked about the servers that have such a fact and need no STA
 mention of ML-KEM or ML-DSA counts for them; the slow one is asked about every fourth. What can be chosen:
 
 - `KEYSTRAND_BENCH_TRUTH_PEERS`: scanners to run, of sslyze testssl.sh nmap (default: all)
-- `KEYSTRAND_BENCH_CACHE`: where peers are kept; `KEYSTRAND_TESTS_CACHE`: where Node is kept that serves post-quantum TLS
+- `KEYSTRAND_BENCH_CACHE`, `KEYSTRAND_TESTS_CACHE`: where peers are kept, and Node, which serves post-quantum TLS
 """
 
 import os
