@@ -1,6 +1,5 @@
 """What the readers make of one file: whole, as a stream where it is large, and member by member in an archive."""
 
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -71,8 +70,8 @@ def _readings(stream: BinaryIO, shown: str, size: int, readers: Readers) -> Iter
     if size <= MAX_WHOLE:
         content = stream.read(MAX_WHOLE)
         yield from _whole(shown, content, readers.whole)
-        head, stream = content[:HEAD], io.BytesIO(content)
-        streams = readers.streams
+        # readers of streams get the file itself, which knows where it lies: a log is joined with those beside it
+        head, streams = content[:HEAD], readers.streams
     else:
         head = stream.read(HEAD)
         streams = (*readers.streams, *readers.large)

@@ -5,6 +5,7 @@ connection would cost several times the CPU of the talk itself. Needs a loop tha
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -106,8 +107,11 @@ class Exchange:
         self._end(Answer(self._job, self._talk, late, f"no {what} within {self._timeout_s:g} s"))
 
     def _open(self) -> None:
-        if self._socket.connect_ex(self._address.where):
+        number = self._socket.connect_ex(self._address.where)
+        if number == errno.EINPROGRESS:
             self._loop.add_writer(self._number, self._guarded, self._connect)
+        elif number:
+            raise OSError(number, os.strerror(number))
         else:
             self._begin()
 

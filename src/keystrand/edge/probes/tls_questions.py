@@ -18,6 +18,7 @@ from keystrand.formats.tls_hello import ClientHello, client_hello
 from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare, SharePart, X448Part, X25519Part
 from keystrand.formats.tls_server_flight import ServerFlight
 from keystrand.formats.tls_wire import NotTls, TlsUnreadable, handshake_record
+from keystrand.formats.tls_withdrawn import WITHDRAWN_GROUPS
 
 MAX_COOKIE = 8 * 1024
 """Octets of a cookie sent back: the hello must fit one record of 16384. Servers send a few hundred at most."""
@@ -58,7 +59,7 @@ class Inquiry(Struct, frozen=True, kw_only=True):
 
 _ONLY_13, _ONLY_12, _LEGACY = (codes.TLS13,), (codes.TLS12,), (codes.TLS11, codes.TLS10)
 _POST_QUANTUM, _CLASSICAL = tuple(codes.POST_QUANTUM_GROUPS), tuple(codes.CLASSICAL_GROUPS)
-_EVER_POST_QUANTUM = _POST_QUANTUM + tuple(codes.WITHDRAWN_GROUPS)
+_EVER_POST_QUANTUM = _POST_QUANTUM + tuple(WITHDRAWN_GROUPS)
 _OLD_SUITES = codes.FORWARD_SECRET_SUITES + codes.STATIC_RSA_SUITES
 # A modern client sends these two shares, and offers what else it can do (RFC 8446, 4.2.8).
 _USUAL_SHARES = (codes.X25519_MLKEM768, codes.X25519)
@@ -122,7 +123,7 @@ INQUIRIES = {
     ),
     # Without a share a server can only name its choice: no key is made or used on either side.
     Question.CHOICE: Inquiry(
-        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(codes.WITHDRAWN_GROUPS)
+        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(WITHDRAWN_GROUPS)
     ),
     Question.OLDER: Inquiry(
         versions=(codes.TLS12, *_LEGACY), suites=_OLD_SUITES, groups=codes.OLD_GROUPS, schemes=_OLD_SCHEMES
