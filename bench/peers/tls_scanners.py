@@ -72,6 +72,6 @@ def ask(scanner: Scanner, host: str, port: int) -> Told:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{scanner.name} gave no answer: {error}") from error
-    text = done.stdout.decode(errors="replace")
-    # by whatever name and in whatever part of its answer
+    # by whatever name and in whatever part of its answer, less the name that it was given
+    text = done.stdout.decode(errors="replace").replace(host, "")
     return Told(scanner.seen(text), *(bool(re.search(f"ML-?{kind}", text, re.I)) for kind in ("KEM", "DSA")))
