@@ -38,17 +38,22 @@ def node() -> str | None:
     folder = cache() / f"node-{NODE_VERSION}"
     program = folder / "node_modules" / package / "bin" / "node"
     npm = found("npm")
-    if not program.exists() and npm:
-        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]
-        # made aside and moved: two runs at once do not see each other's half
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                subprocess.run([*command, aside, f"{package}@{NODE_VERSION}"], check=True, capture_output=True,
-                               timeout=_INSTALL_S)  # fmt: skip
-                Path(aside).rename(folder)
-            Path(aside).mkdir(exist_ok=True)
+    if npm and not program.exists():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            _install(npm, f"{package}@{NODE_VERSION}", folder)
     return str(program) if program.exists() else None
+
+
+def _install(npm: str, package: str, folder: Path) -> None:
+    """Install aside and move: two runs at once do not see each other's half."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", aside, package]
+        subprocess.run(command, check=True, capture_output=True, timeout=_INSTALL_S)
+        Path(aside).rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
