@@ -163,7 +163,8 @@ class IkeDissector:
         self._version = said.version
         self._client_first = first != said.answer
         if not said.answer:
-            self._offers = said.uses or self._offers
+            exchanges = tuple(use for use in said.uses if use.function is Function.KEY_ESTABLISHMENT)
+            self._offers = exchanges or self._offers
         elif said.uses:
             self._answer = said
         return self._answer is not None
