@@ -2,17 +2,22 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from keystrand.formats.tls_wire import Record, TlsUnreadable, number, vector
 
-_SUITES: dict[int, tuple[str, type[AESGCM] | type[ChaCha20Poly1305], int]] = {
+_Cipher = Callable[[bytes], AESGCM | ChaCha20Poly1305 | AESCCM]
+_SUITES: dict[int, tuple[str, _Cipher, int]] = {
     0x1301: ("sha256", AESGCM, 16),
     0x1302: ("sha384", AESGCM, 32),
     0x1303: ("sha256", ChaCha20Poly1305, 32),
+    0x1304: ("sha256", AESCCM, 16),
+    0x1305: ("sha256", partial(AESCCM, tag_length=8), 16),
 }
 """Hash, cipher and key length in octets of a suite."""
 _NONCE_OCTETS = 12

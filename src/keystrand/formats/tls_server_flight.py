@@ -73,10 +73,10 @@ class ServerFlight:
         while not self.complete and not self.retry and (record := self._records.next()) is not None:
             self._take_record(record)
 
-    def send_again(self, hello: bytes, share: KeyShare) -> None:
-        """Go on after a HelloRetryRequest with our second `hello`, which carries `share`."""
+    def send_again(self, hello: bytes, share: KeyShare | None = None) -> None:
+        """Go on after a HelloRetryRequest with our second `hello`, which carries `share`; without one, as the first."""
         self._transcript += hello
-        self._shares = {share.group: share}
+        self._shares = {share.group: share} if share else self._shares
         self.retry, self.retried = False, True
 
     def _take_record(self, record: Record) -> None:
@@ -85,7 +85,7 @@ class ServerFlight:
         else:
             kind, content = record.kind, record.body
         if kind == ALERT:
-            self._take_alert(content)
+            self.take_alert(content)
         elif kind == HANDSHAKE and (self._opener is None or record.kind == APPLICATION_DATA):
             self.take_messages(content)
         elif kind != CHANGE_CIPHER_SPEC or not self.said_hello:
@@ -97,7 +97,8 @@ class ServerFlight:
         while not self.complete and not self.retry and (message := self._messages.next()) is not None:
             self._take_message(message)
 
-    def _take_alert(self, content: bytes) -> None:
+    def take_alert(self, content: bytes) -> None:
+        """Read the content of an alert. Raises `TlsUnreadable`."""
         reader = Reader(content)
         level, alert = reader.number(1), reader.number(1)
         # A warning before the ServerHello does not end the handshake: unrecognized_name is one (RFC 6066, 3).
@@ -146,17 +147,22 @@ class ServerFlight:
 
     def _take_13(self, message: bytes, extensions: dict[int, Reader], *, again: bool) -> None:
         share = extensions.get(_KEY_SHARE)
-        if share is None or (again and self.retried):
-            raise TlsUnreadable("the server names no group" if share is None else "a second HelloRetryRequest")
-        group = share.number(2)
-        if self.retried and group != self.group:
-            raise TlsUnreadable("the server changed its mind after its HelloRetryRequest")
-        self.group = group
-        if again:
+        if again and self.retried:
+            raise TlsUnreadable("a second HelloRetryRequest")
+        if share is None and not (again and _COOKIE in extensions):
+            raise TlsUnreadable("the server names no group")
+        if share is not None:
+            self._choose(share.number(2))
+        if again or share is None:
             self._take_retry(message, extensions)
             return
         self._transcript += message
-        self._derive(group, share.vector(2))
+        self._derive(self.group or 0, share.vector(2))
+
+    def _choose(self, group: int) -> None:
+        if self.retried and self.group not in (None, group):
+            raise TlsUnreadable("the server changed its mind after its HelloRetryRequest")
+        self.group = group
 
     def _take_retry(self, message: bytes, extensions: dict[int, Reader]) -> None:
         if _COOKIE in extensions:
@@ -192,16 +198,16 @@ class ServerFlight:
 
     def _take_key_exchange(self, content: Reader) -> None:
         exchange = exchange_of(self.suite or 0)
-        if exchange is Exchange.DHE:
+        if exchange in (Exchange.DHE, Exchange.DH_ANON):
             self.prime_bits = int.from_bytes(content.vector(2), "big").bit_length()
             content.vector(2)
             content.vector(2)
-        elif exchange is Exchange.ECDHE:
+        elif exchange in (Exchange.ECDHE, Exchange.ECDH_ANON):
             if content.number(1) != _NAMED_CURVE:
                 raise TlsUnreadable("the server's curve has no name")
             self.group = content.number(2)
             content.vector(1)
-        if self.version == TLS12:
+        if self.version == TLS12 and exchange and exchange.signed:
             self.scheme = content.number(2)
 
     def _finish(self, _content: Reader) -> None:

@@ -169,6 +169,11 @@ def suite(number: int) -> Suite | None:
     return _SUITES.get(number)
 
 
+def suites_of(*exchanges: str) -> tuple[int, ...]:
+    """Return the numbers of all suites that establish the key in one of these ways."""
+    return tuple(number for number, found in _SUITES.items() if found.exchange in exchanges)
+
+
 @lru_cache(maxsize=1024)
 def suite_named(name: str) -> Suite | None:
     """Return the suite that IANA, Zeek or Suricata calls `name`, or None where it does not read like one."""
