@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.test_cyclonedx_read import mutated
 
+from keystrand.edge.probes.readers import readers_of
 from keystrand.formats import cyclonedx_xml, report_key_services, report_pkcs11
 from keystrand.formats.report_parts import UNFORESEEN
-from keystrand.formats.reports import REPORT_READERS
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
+from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import AlgorithmUse, Keystore, Library, Outcome, PublicKey
 from keystrand.model.reading import Reading
 
@@ -60,6 +61,11 @@ VAULT = {
 def read(value: Any) -> Reading:
     """Return the reading of an export."""
     return report_key_services.read("x", json.dumps(value).encode())
+
+
+def wanting(content: bytes) -> list[object]:
+    """Return what reads a file, by its content alone."""
+    return [reader.read for reader in readers_of(ProbeKind.REPORT).whole if reader.wants("x", content[:4096])]
 
 
 def told(reading: Reading) -> list[tuple[str, object]]:
@@ -113,7 +119,9 @@ def test_keys_of_services(export: Any, expected: list[tuple[str, object]]) -> No
     """The algorithm at the key's own name; and the key itself where its public part is in the export."""
     assert told(read(export)) == expected
     content = json.dumps(export).encode()
-    assert [r.read for r in REPORT_READERS if r.wants("x", content[:4096])] == [report_key_services.read]
+    assert [r.read for r in readers_of(ProbeKind.REPORT).whole if r.wants("x", content[:4096])] == [
+        report_key_services.read
+    ]
 
 
 @pytest.mark.parametrize("export", [{"Keys": [{"KeyId": "1", "KeyArn": ARN}]}, {"data": {"keys": ["orders"]}}, []])
@@ -221,6 +229,8 @@ def test_cyclonedx_in_xml() -> None:
         ("!src/a.py:7", use("AES-256-GCM", ENC)),
         ("#2", Library(name="house-crypt", version="1")),
     ]
-    assert [r.read for r in REPORT_READERS if r.wants("x", XML.encode()[:4096])] == [cyclonedx_xml.read]
+    assert [r.read for r in readers_of(ProbeKind.REPORT).whole if r.wants("x", XML.encode()[:4096])] == [
+        cyclonedx_xml.read
+    ]
     bad = cyclonedx_xml.read("x", XML.replace("</bom>", "").encode())
     assert (bad.outcome, "line" in bad.reason) == (Outcome.UNPARSABLE, True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.formats import report_samples as samples
 from tests.formats.test_cyclonedx_read import mutated
 
+from keystrand.edge.probes.readers import readers_of
 from keystrand.formats import (
     report_nmap,
     report_sarif,
@@ -19,8 +20,8 @@ from keystrand.formats import (
     report_zgrab,
 )
 from keystrand.formats.report_parts import UNFORESEEN
-from keystrand.formats.reports import REPORT_READERS
 from keystrand.model.algorithm import Function
+from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Outcome, PublicKey, Strength
 from keystrand.model.reading import Reading
 
@@ -166,7 +167,7 @@ REPORTS: list[tuple[Callable[[str, bytes], Reading], Callable[[], Any]]] = [
 def test_each_report_is_recognised_by_its_content_alone(read: object, report: Callable[[], Any]) -> None:
     """By one reader and no other, whatever the file is called; and the same report read twice says the same."""
     content = encoded(report())
-    wanting = [reader for reader in REPORT_READERS if reader.wants("report.txt", content[:4096])]
+    wanting = [reader for reader in readers_of(ProbeKind.REPORT).whole if reader.wants("report.txt", content[:4096])]
     assert [reader.read for reader in wanting] == [read]
     assert wanting[0].read("a", content) == wanting[0].read("b", content)
 
