@@ -89,6 +89,7 @@ TESTSSL_FINDINGS: list[tuple[str, str]] = [
     ("FS_KEMs", "X25519MLKEM768 MLKEM1024"),
     ("FS_ECDHE_curves", "prime256v1 X25519"),
     ("DH_groups", "ffdhe2048"),
+    ("supportedciphers_TLSv1_3", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256"),
     ("FS_TLS13_sig_algs", "RSA-PSS-RSAE+SHA256 MLDSA65"),
     ("cipher-tls1_2_xc030", "TLS 1.2   xc030   ECDHE-RSA-AES256-GCM-SHA384       ECDH 253   AESGCM      256      "
                             "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),

@@ -82,13 +82,23 @@ def test_testssl(report: Callable[[], Any]) -> None:
     assert endpoint == Endpoint(
         protocol="tls", host="web.example.org", port=443, versions=("TLSv1.2", "TLSv1.3"), supports_post_quantum=True
     )
-    assert uses(reading, WEB, KEX) == {
-        (name, "offered") for name in ("X25519MLKEM768", "ML-KEM-1024", "ECDH-P-256", "X25519", "FFDH-2048")
-    }
+    offered = {(name, "offered") for name in ("X25519MLKEM768", "ML-KEM-1024", "ECDH-P-256", "FFDH-2048")}
+    assert uses(reading, WEB, KEX) == offered | {("X25519", "negotiated")}
     assert {name for name, _ in uses(reading, WEB, SIG)} >= {"RSA-2048", "ML-DSA-65"}
-    assert uses(reading, WEB, ENC) == {("AES-256-GCM", "negotiated")}
+    assert uses(reading, WEB, ENC) == {("AES-256-GCM", "negotiated"), ("ChaCha20-Poly1305", "offered")}
     assert [f.fact for f in reading.found if isinstance(f.fact, Certificate)] == [samples.certificate()]
     assert reading.reason == ""
+
+
+def test_words_of_testssl_are_no_groups() -> None:
+    """What is not offered, and what has no name, adds nothing."""
+    rows = [
+        {"id": name, "ip": "h.example/192.0.2.7", "port": "443", "severity": "INFO", "finding": said}
+        for name, said in (("TLS1_2", "offered"), ("FS_KEMs", "No KEMs offered"),
+                           ("DH_groups", "Unknown DH group (2048 bits)"), ("FS_ECDHE_curves", "sect571r1"))
+    ]  # fmt: skip
+    reading = report_testssl.read("x", encoded(rows))
+    assert uses(reading, "!tls://h.example:443", KEX) == {("sect571r1", "offered")}
 
 
 def test_ssh_audit() -> None:
