@@ -140,11 +140,15 @@ def test_zgrab() -> None:
     reading = report_zgrab.read("x", samples.zgrab())
     assert [(e.protocol, e.host, e.port) for e in endpoints(reading)] == [
         ("tls", "web.example.org", 8443), ("tls", "192.0.2.8", 443), ("ssh", "192.0.2.9", 22),
+        ("tls", "192.0.2.11", 25),
     ]  # fmt: skip
     assert uses(reading, "!tls://web.example.org:8443", KEX) == {("ECDH-P-256", "negotiated")}
     assert uses(reading, "!tls://192.0.2.8:443", SIG) == {("RSA-2048", "negotiated")}
     assert uses(reading, "!ssh://192.0.2.9:22", KEX) == {("X25519", "offered")}
-    assert reading.reason == "line 4: tls: no handshake (connection-timeout)"
+    assert uses(reading, "!tls://192.0.2.11:25", KEX) == {("X25519MLKEM768", "negotiated")}
+    mail = endpoints(reading)[-1]
+    assert (mail.versions, mail.supports_post_quantum, mail.negotiates_post_quantum) == (("TLSv1.3",), True, True)
+    assert reading.reason == "line 5: tls: no handshake (connection-timeout)"
 
 
 def test_sarif() -> None:
