@@ -1,5 +1,6 @@
 """What sslyze, testssl.sh, ssh-audit, nmap and zgrab2 found, from their reports."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import report_samples as samples
-from tests.formats.test_cyclonedx_read import mutated
+from tests.formats.test_cyclonedx_read import document, mutated
 
 from keystrand.edge.probes.readers import readers_of
 from keystrand.formats import (
+    cyclonedx_read,
     report_nmap,
     report_sarif,
     report_ssh_audit,
@@ -19,10 +21,12 @@ from keystrand.formats import (
     report_testssl,
     report_zgrab,
 )
+from keystrand.formats.key_files import objects_in
 from keystrand.formats.report_parts import UNFORESEEN
+from keystrand.inventory.identity import identity
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Outcome, PublicKey, Strength
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Outcome, PublicKey, Strength
 from keystrand.model.reading import Reading
 
 WEB = "!tls://web.example.org:443"
@@ -245,3 +249,22 @@ def test_a_hundred_megabytes_of_nothing_are_told(read: Callable[[str, bytes], Re
     reading = read("x", b'{"scanResult":[' + b"{}," * 34_000_000)
     assert (reading.found, reading.outcome) == ((), Outcome.UNPARSABLE)
     assert "more than" in reading.reason or "line 1" in reading.reason
+
+
+def test_one_certificate_in_every_report_is_one_asset() -> None:
+    """Seen by sslyze, testssl.sh, nmap, zgrab2 and CBOM-Lens, and in a PEM file: one identity."""
+    content = base64.b64encode(samples.der()).decode()
+    component = {
+        "type": "cryptographic-asset",
+        "name": "web.example.org",
+        "properties": [{"name": "czertainly:component:certificate:base64_content", "value": content}],
+        "cryptoProperties": {"assetType": "certificate"},
+    }
+    readings = [read("x", encoded(report())) for read, report in REPORTS]
+    readings.append(cyclonedx_read.read("x", document(component)))
+    facts: list[Fact] = [found.fact for reading in readings for found in reading.found]
+    facts += [fact for found in objects_in(samples.pem().encode()) for fact in found.facts]
+    seen = [fact for fact in facts if isinstance(fact, Certificate)]
+    assert len(seen) == 8
+    assert {identity(fact, "anywhere") for fact in seen} == {f"certificate:{samples.certificate().sha256}"}
+    assert len(set(seen)) == 1

@@ -34,7 +34,8 @@ def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["openssl", "s_server", "-quiet", "-accept", f"127.0.0.1:{port}", "-cert", certificate, "-key", key, "-www"]
+    files = ["-cert", str(certificate), "-key", str(key)]
+    words = ["openssl", "s_server", "-quiet", "-accept", f"127.0.0.1:{port}", *files, "-www"]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
