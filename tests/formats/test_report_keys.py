@@ -124,6 +124,13 @@ def test_keys_of_services(export: Any, expected: list[tuple[str, object]]) -> No
     ]
 
 
+def test_web_keys_of_anybody_are_no_keys_of_a_vault() -> None:
+    """A set of keys that a login service publishes does not say that we hold their private parts."""
+    published = {"keys": [{**AZURE_EC, "kid": "2026-01"}]}
+    assert read(published).found == ()
+    assert wanting(json.dumps(published).encode()) == []
+
+
 @pytest.mark.parametrize("export", [{"Keys": [{"KeyId": "1", "KeyArn": ARN}]}, {"data": {"keys": ["orders"]}}, []])
 def test_names_of_keys_alone_say_nothing(export: Any) -> None:
     """A listing is not a description: nothing is found, and what to export instead is told."""
@@ -203,6 +210,12 @@ def test_a_listing_of_a_token() -> None:
 def test_no_listing_is_a_surprise(content: bytes) -> None:
     """Cut off anywhere, or no listing at all."""
     assert UNFORESEEN not in report_pkcs11.read("x", content).reason
+
+
+def test_a_line_of_blanks_does_not_hold_up_the_reader() -> None:
+    """A pattern that tried every split of a million blanks would not come to an end."""
+    reading = report_pkcs11.read("x", b"Data object 1\n" + b" " * 1_000_000 + b"\n" + b" a" * 500_000)
+    assert [found.fact for found in reading.found] == [Keystore(format="PKCS#11", entries=1)]
 
 
 XML = """<?xml version="1.0"?>
