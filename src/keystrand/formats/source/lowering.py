@@ -722,7 +722,7 @@ def _body(low: Lowering, node: Node, scope: Scope) -> None:
             low.expr(child)
     body = node.child_by_field_name("body")
     value = low.expr(body)
-    plain = body is not None and (body.type not in _BLOCKS or body.type == "block" and node.type in _TAILED)
+    plain = body is not None and (body.type not in _BLOCKS or (body.type == "block" and node.type in _TAILED))
     if plain and value is not NOTHING:
         scope.returned.append(value)
 

@@ -122,7 +122,7 @@ class Matcher:
     def _own(self, match: Match) -> Parts | None:
         rule = match.rule
         fixed = Parts(rule.family, rule.bits, rule.mode, rule.padding, rule.curve, rule.hash)
-        if not match.captured or rule.family and not rule.table:
+        if not match.captured or (rule.family and not rule.table):
             return fixed
         read = self._named(match.captured, rule.table)
         if read is None:
@@ -176,9 +176,7 @@ class Matcher:
     def _later(self, later: Later, call: Call) -> list[Parts]:
         found: list[Parts] = []
         for word, given, place in self.afterwards().get(id(call), ()):
-            if later.property and word == later.property and not isinstance(given, Call | None):
-                found += self._told(given, place, later.gives, later.table)
-            elif later.property and word == f"={later.property}" and isinstance(given, Call):
+            if (later.property and word == later.property and not isinstance(given, Call | None)) or (later.property and word == f"={later.property}" and isinstance(given, Call)):
                 found += self._told(given, place, later.gives, later.table)
             elif later.method and word == later.method and isinstance(given, Call) and later.at < len(given.items):
                 found += self._told(given.items[later.at], place, later.gives, later.table)

@@ -55,19 +55,15 @@ def _computed(operator: str, a: Plain, b: Plain) -> Plain:
 
 
 _SAME = frozenset(
-    "encode getBytes unwrap expect to_vec into as_ref clone toString to_string strip trim intValue valueOf asBytes "
-    "as_slice as_bytes toCharArray decode to_owned borrow as_str ToString GetBytes AsSpan ToArray ToCharArray get "
-    "copy requireNonNull intern stripIndent unwrap_or_default".split()
+    ["encode", "getBytes", "unwrap", "expect", "to_vec", "into", "as_ref", "clone", "toString", "to_string", "strip", "trim", "intValue", "valueOf", "asBytes", "as_slice", "as_bytes", "toCharArray", "decode", "to_owned", "borrow", "as_str", "ToString", "GetBytes", "AsSpan", "ToArray", "ToCharArray", "get", "copy", "requireNonNull", "intern", "stripIndent", "unwrap_or_default"]
 )
 _CASES = {"lower": str.lower, "toLowerCase": str.lower, "ToLower": str.lower, "to_lowercase": str.lower,
           "upper": str.upper, "toUpperCase": str.upper, "ToUpper": str.upper, "to_uppercase": str.upper,
           "ToLowerInvariant": str.lower, "ToUpperInvariant": str.upper}  # fmt: skip
 _FORMATS = ("format", "replace", "replaceAll", "Replace", "concat")
-_WRAPPERS = frozenset("str bytes bytearray String Some Ok Box Arc Rc Key GenericArray from_slice".split())
+_WRAPPERS = frozenset(["str", "bytes", "bytearray", "String", "Some", "Ok", "Box", "Arc", "Rc", "Key", "GenericArray", "from_slice"])
 _STATIC = frozenset(
-    "Buffer.from String.valueOf Integer.valueOf Optional.of Encoding.UTF8.GetBytes Objects.requireNonNull "
-    "String.format string.Format fmt.Sprintf Integer.parseInt String.from Key.from_slice Key.from GenericArray.from_slice "
-    "Uint8Array.from Arc.new Box.new Rc.new bytes.fromhex".split()
+    ["Buffer.from", "String.valueOf", "Integer.valueOf", "Optional.of", "Encoding.UTF8.GetBytes", "Objects.requireNonNull", "String.format", "string.Format", "fmt.Sprintf", "Integer.parseInt", "String.from", "Key.from_slice", "Key.from", "GenericArray.from_slice", "Uint8Array.from", "Arc.new", "Box.new", "Rc.new", "bytes.fromhex"]
 )
 
 
