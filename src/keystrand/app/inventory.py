@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
+from keystrand.app.inventory_due import Due, earlier_at
 from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
 from keystrand.edge.files import read_bytes, replacing
 from keystrand.edge.partial import partial_at
-from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
@@ -59,25 +59,31 @@ def scan_estate(
     progress: Callable[[int, int], None] | None = None,
     resume: bool = False,
     mode: str = "",
+    max_age: timedelta | None = None,
 ) -> Scanned:
     """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
     While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
     keeps what it saw; with `resume` what stands there is not looked at again. `mode` is asked for in place of the
-    estate's; `InvalidInput` where there is none of that name.
+    estate's; `InvalidInput` where there is none of that name. With `max_age` only what is due is touched: files that
+    have changed since the last run in `out`, endpoints that were asked longer ago or did not answer in full; the rest
+    is taken from that run.
     """
-    begun = now().isoformat()
-    estate = opened.ref.content_sha256
     asked = _with_mode(opened.estate, mode)
-    with partial_at(out / PARTIAL, estate=estate, begun=begun, resume=resume) as partial:
+    with (
+        partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
+        earlier_at(out / STORE, max_age) as earlier,
+    ):
+        due = Due(asked, partial, earlier, connect_to or {})
         asyncio.run(
             survey(
                 asked,
                 opened.folder,
-                deliver=partial.add,
+                deliver=due.deliver,
                 connect_to=connect_to,
                 progress=progress,
-                due=lambda target: (target.id, place_of(target)) not in partial.done,
+                due=due.is_due,
+                reader=due.reader,
             )
         )
         stand_ins = _stand_ins(opened.estate, connect_to or {})

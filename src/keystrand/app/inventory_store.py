@@ -13,6 +13,7 @@ from keystrand import __version__
 from keystrand.app.documents import FILES, MADE_BY, now, save_pieces
 from keystrand.edge.files import open_to_read
 from keystrand.edge.partial import Partial
+from keystrand.edge.store.earlier import remember
 from keystrand.edge.store.observation_reads import (
     Sighted,
     attempts_of,
@@ -62,6 +63,7 @@ def keep_run(
     with store.transaction():
         run = store.begin_run(estate=made_from.content_sha256, tool=__version__, begun=partial.begun)
         store.take(run, partial.records())
+        remember(store, partial.lines())
     head = Observations(
         format_version=FORMAT_VERSION,
         tool_version=__version__,

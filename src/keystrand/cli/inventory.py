@@ -35,8 +35,20 @@ def scan(
         str, typer.Option("--mode", help="Ask every server so: quick, standard or full.  [default: as the estate says]")
     ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the scan that was interrupted in OUT.")] = False,
+    max_age: Annotated[
+        int | None,
+        typer.Option(
+            "--max-age",
+            min=0,
+            metavar="DAYS",
+            help="Incremental: read only files that changed since the last run in OUT, and ask only endpoints whose"
+            " answer is older.",
+        ),
+    ] = None,
 ) -> None:
     """Probe what the estate in DIR names, and nothing else. Exit 3 where a target gave no answer."""
+    from datetime import timedelta
+
     from keystrand.app.estate import open_estate
     from keystrand.app.inventory import PARTIAL as KEPT
     from keystrand.app.inventory import planned_contacts, scan_estate, target_rows
@@ -44,12 +56,15 @@ def scan(
     from keystrand.cli.progress import progress_bar
 
     opened = open_estate(folder)
+    age = None if max_age is None else timedelta(days=max_age)
     if plan:
         emit(output, planned_contacts(opened))
         return
     try:
         with progress_bar("targets") as progress:
-            scanned = scan_estate(opened, out, as_of=day(as_of), progress=progress, resume=resume, mode=mode)
+            scanned = scan_estate(
+                opened, out, as_of=day(as_of), progress=progress, resume=resume, mode=mode, max_age=age
+            )
     except KeyboardInterrupt:
         say(f"what was seen so far is in {out / KEPT}; go on with --resume")
         raise

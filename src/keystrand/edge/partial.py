@@ -6,7 +6,7 @@ when the scan goes on, and that endpoint is looked at again.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -32,12 +32,36 @@ class _Head(Struct, frozen=True, kw_only=True, tag_field="record", tag="head"):
     begun: str
 
 
-class _Done(Struct, frozen=True, kw_only=True, tag_field="record", tag="done"):
+class Done(Struct, frozen=True, kw_only=True, tag_field="record", tag="done"):
+    """The end of a block. `definition`: of what was asked, empty where it cannot be reused; `asked`: when it was."""
+
     target: str
     place: str
+    definition: str = ""
+    asked: str = ""
 
 
-_LINE = msgspec.json.Decoder(Observation | Attempt | _Head | _Done)
+class Signature(Struct, frozen=True, kw_only=True, tag_field="record", tag="file"):
+    """What tells that a file is the one that was read: see stat(2). `ruleset`: what it was read with."""
+
+    target: str
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    ruleset: str
+
+
+Line = Observation | Attempt | Signature | _Head | Done
+_LINE = msgspec.json.Decoder(Line)
+_encode = msgspec.json.Encoder().encode
+
+
+def closing_of(records: tuple[Record, ...]) -> Attempt:
+    """Return the attempt that closes the work on an endpoint or on a target's files: their last."""
+    return next(record for record in reversed(records) if isinstance(record, Attempt))
 
 
 class Partial:
@@ -46,11 +70,17 @@ class Partial:
     def __init__(self, path: Path, file: BinaryIO, begun: str, done: set[Endpoint]) -> None:
         self._path, self._file, self.begun, self.done = path, file, begun, done
 
-    def add(self, records: tuple[Record, ...]) -> None:
-        """Append the records of one endpoint, of which the last attempt is its own. Raises `StoreFailure`."""
-        closing = next(record for record in reversed(records) if isinstance(record, Attempt))
-        done = _Done(target=closing.target, place=closing.place)
-        self._write(b"".join((*map(encode_record, records), msgspec.json.encode(done) + b"\n")))
+    def add(
+        self, records: tuple[Record, ...], *, files: Iterable[Signature] = (), definition: str = "", asked: str = ""
+    ) -> None:
+        """Append the records of one endpoint, of which the last attempt is its own, or of files with their signatures.
+
+        An endpoint whose `definition` is given may be reused later. Raises `StoreFailure`.
+        """
+        closing = closing_of(records)
+        done = Done(target=closing.target, place=closing.place, definition=definition, asked=asked)
+        lines = (*map(encode_record, records), *(_encode(file) + b"\n" for file in files), _encode(done) + b"\n")
+        self._write(b"".join(lines))
         self.done.add((closing.target, closing.place))
 
     def _write(self, octets: bytes) -> None:
@@ -68,12 +98,14 @@ class Partial:
         head = _Head(format_version=FORMAT_VERSION, estate=estate, begun=begun)
         self._write(msgspec.json.encode(head) + b"\n")
 
+    def lines(self) -> Iterator[Line]:
+        """Yield all that the blocks say, in the order in which it came."""
+        with self._path.open("rb") as file:
+            yield from map(_LINE.decode, file)
+
     def records(self) -> Iterator[Record]:
         """Yield every record of every block, in the order in which they came."""
-        with self._path.open("rb") as file:
-            for line in file:
-                if isinstance(said := _LINE.decode(line), Observation | Attempt):
-                    yield said
+        return (said for said in self.lines() if isinstance(said, Observation | Attempt))
 
 
 @contextmanager
@@ -123,7 +155,7 @@ def _resumed(path: Path, file: BinaryIO, estate: str) -> Partial:
                 if not isinstance(said, _Head):
                     raise InvalidInput(f"{path} is not what a scan left behind", hint=again)
                 head, end = said, at
-            if isinstance(said, _Done):
+            if isinstance(said, Done):
                 done.add((said.target, said.place))
                 end = at
             if said is None:
@@ -137,7 +169,7 @@ def _resumed(path: Path, file: BinaryIO, estate: str) -> Partial:
     return Partial(path, file, head.begun, done)
 
 
-def _said(line: bytes) -> Observation | Attempt | _Head | _Done | None:
+def _said(line: bytes) -> Line | None:
     """Return what a line says, None for one that a kill tore off or something else spoiled."""
     try:
         return _LINE.decode(line) if line.endswith(b"\n") else None

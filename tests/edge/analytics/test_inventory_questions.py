@@ -36,7 +36,7 @@ from keystrand.model.observation import Attempt, Flow, Outcome, PublicKey, Recor
 DAY = date(2026, 11, 24)
 
 
-def flow(client: str, server_: str, group: str = "X25519", **counts: int) -> Flow:
+def flow(client: str, server_: str, group: str = "X25519", **counts: Any) -> Flow:
     """Return traffic to port 443."""
     return Flow(
         client=client, server=server_, port=443, transport="tcp", protocol="tls", key_establishment=group, **counts

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -16,7 +16,10 @@ from keystrand.model.errors import MissingInput, StoreFailure
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_CLOSED = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 """DuckDB fetches nothing from anywhere: JSON and Parquet are built in."""
 _BATCH = 10_000
 
@@ -50,7 +53,7 @@ def _written(store: ObservationStore, db: "DuckDBPyConnection", folder: Path, na
     made = folder / f".{name}.parquet"
     columns = ", ".join(f"'{column}': '{kind}'" for column, kind in view.columns.items())
     with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.") as lines:
-        count = _lines(store, name, view, lines.file)
+        count = _lines(store, name, view, lines)
         source = f"read_json({_quoted(Path(lines.name))}, format = 'newline_delimited', columns = {{{columns}}})"
         copy = f"COPY (SELECT * FROM {source}) TO {_quoted(made)}"  # noqa: S608 - our own names, and quoted paths
         db.execute(f"{copy} (FORMAT parquet, COMPRESSION zstd)")
@@ -58,7 +61,7 @@ def _written(store: ObservationStore, db: "DuckDBPyConnection", folder: Path, na
     return count
 
 
-def _lines(store: ObservationStore, name: str, view: View, file: BinaryIO) -> int:
+def _lines(store: ObservationStore, name: str, view: View, file: IO[bytes]) -> int:
     picked = ", ".join(f'"{column}"' for column in view.columns)
     rows = store.db.execute(f"SELECT {picked} FROM {name}")  # noqa: S608 - names of our own views
     encoder, count = msgspec.json.Encoder(), 0

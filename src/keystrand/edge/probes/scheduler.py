@@ -14,6 +14,7 @@ import msgspec
 
 from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, unanswered_for
 from keystrand.edge.probes.base import Answer, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.dns import DnsProbe
 from keystrand.edge.probes.dtls import DtlsProbe
 from keystrand.edge.probes.exchange import Address
 from keystrand.edge.probes.ike import IkeProbe
@@ -27,7 +28,7 @@ from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
 NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
-    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe())
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe(), DnsProbe())
 }
 FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
@@ -89,13 +90,15 @@ async def survey(
     connect_to: Mapping[HostPort, HostPort] | None = None,
     progress: Callable[[int, int], None] | None = None,
     due: Callable[[Target], bool] = lambda _: True,
+    reader: Callable[[Target], TreeProbe] = lambda target: FILE_PROBES[target.probe],
     clock: Clock | None = None,
 ) -> None:
     """Look at every endpoint and file of `estate`, and deliver the records of each as soon as it is done.
 
     Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
     listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
-    Endpoints that are not `due` are passed over. Raises `OutsideScope` before anything is contacted.
+    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Raises
+    `OutsideScope` before anything is contacted.
     """
     allowed = Allowed(estate.scan.allow)
     allowed.check(estate.target)
@@ -104,7 +107,7 @@ async def survey(
     access = Access(estate.scan, allowed, connect_to or {}, told)
     await access.check_names(estate.target)
     total = sum(map(count_of, estate.target))
-    walk = _Walk(folder, access, deliver, progress or (lambda _done, _total: None), total)
+    walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, progress or (lambda _done, _total: None), total)
     work = endpoints(estate.scan, estate.target)
     workers = [asyncio.create_task(walk.through(work, due)) for _ in range(min(total, estate.scan.connections_at_once))]
     try:
@@ -133,13 +136,13 @@ class _Walk:
 
     def __init__(
         self,
-        folder: Path,
+        read: Callable[[Target], Records],
         access: Access,
         deliver: Callable[[Records], None],
         progress: Callable[[int, int], None],
         total: int,
     ) -> None:
-        self._folder, self._access, self._deliver, self._progress = folder, access, deliver, progress
+        self._read, self._access, self._deliver, self._progress = read, access, deliver, progress
         self._done, self._total = 0, total
 
     async def through(self, work: Iterator[Target], due: Callable[[Target], bool]) -> None:
@@ -160,7 +163,7 @@ class _Walk:
 
     async def _look(self, target: Target) -> Records:
         if target.probe in FILE_PROBES:
-            return await asyncio.to_thread(FILE_PROBES[target.probe].read, target, self._folder)
+            return await asyncio.to_thread(self._read, target)
         if target.probe in NETWORK_PROBES:
             return await self._ask(NETWORK_PROBES[target.probe], target)
         return (attempt(target, Outcome.SKIPPED, f"this release has no probe for {target.probe.value}"),)

@@ -31,6 +31,8 @@ Unchanged = Callable[[str, os.stat_result], bool]
 """Told a file's path as it is shown, and its status: whether an earlier scan's result still holds, so it is not read.
 
 Such a file is in no count: its outcome is the earlier one."""
+Earlier = Callable[[str, os.stat_result], Result | None]
+"""Told the same: the result of an earlier scan, where it still holds. It is taken as if the file had been read."""
 Seen = Callable[[str, os.stat_result], None]
 """Told each file that was read to its end, whatever the outcome."""
 
@@ -52,9 +54,11 @@ class TreeProbe:
         *,
         engine: Engine | None = None,
         unchanged: Unchanged = lambda _path, _status: False,
+        earlier: Earlier = lambda _path, _status: None,
         seen: Seen = lambda _path, _status: None,
     ) -> None:
         self.kind, self._engine, self._unchanged, self._seen = kind, engine, unchanged, seen
+        self._earlier = earlier
 
     def read(self, target: Target, folder: Path) -> tuple[Record, ...]:
         """Return the facts of every file at the target's path; an attempt for each with facts or trouble; and theirs.
@@ -74,16 +78,24 @@ class TreeProbe:
         kept: dict[int, Result] = {}
         if self._engine:
             everything = list(due)
-            kept, due = _by_workers(target, everything, self._engine), (one for one in everything)
+            kept |= self._known(everything)
+            unknown = [one for one in everything if isinstance(one, File) and one.identity not in kept]
+            kept, due = kept | _by_workers(target, unknown, self._engine), (one for one in everything)
         readers = readers_of(self.kind, target.passwords)
         for one in due:
             if isinstance(one, Missed):
                 yield one, Result(one.outcome, reason=one.reason)
                 continue
             if one.identity not in kept:
-                kept[one.identity] = read_file(one.path, one.shown, readers)
+                known = self._earlier(one.shown, one.status)
+                kept[one.identity] = known or read_file(one.path, one.shown, readers)
             yield one, kept[one.identity]
             self._seen(one.shown, one.status)
+
+    def _known(self, found: list[File | Missed]) -> dict[int, Result]:
+        """Return the earlier results that still hold, by the identity of the file."""
+        asked = ((one.identity, self._earlier(one.shown, one.status)) for one in found if isinstance(one, File))
+        return {identity: result for identity, result in asked if result is not None}
 
 
 def read_chunk(chunk: Chunk, seed: np.random.SeedSequence) -> list[Result]:  # noqa: ARG001 - no chance in it
@@ -92,9 +104,9 @@ def read_chunk(chunk: Chunk, seed: np.random.SeedSequence) -> list[Result]:  # n
     return [read_file(os.fsdecode(path), shown, readers) for path, shown in chunk.files]
 
 
-def _by_workers(target: Target, found: list[File | Missed], engine: Engine) -> dict[int, Result]:
+def _by_workers(target: Target, found: list[File], engine: Engine) -> dict[int, Result]:
     """Return what became of each file, by its identity, read by the workers of `engine`."""
-    files = list({one.identity: one for one in found if isinstance(one, File)}.values())
+    files = list({one.identity: one for one in found}.values())
     chunks = [
         Chunk(target.probe, target.passwords, tuple((os.fsencode(one.path), one.shown) for one in part))
         for part in (files[at : at + FILES_PER_CHUNK] for at in range(0, len(files), FILES_PER_CHUNK))

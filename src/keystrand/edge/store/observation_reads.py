@@ -1,9 +1,10 @@
 """What the inventory's store holds of one run, read in order and in flat memory."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,16 +23,17 @@ _STRENGTHS = tuple(Strength)
 _MADE = ("asset", "member", "placed")
 """The tables that each merge fills anew."""
 _BATCH = 1000
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 _FACT = msgspec.json.Decoder(Fact)
 _SAID = msgspec.json.Decoder(Said)
 # CROSS JOIN keeps the order of the tables (SQLite, "the query planner"), so that rows come sorted by an index, unsorted
 _OBSERVATIONS = (
     "SELECT s.target, s.place, s.probe, o.strength, f.said FROM spot s CROSS JOIN observation o ON o.spot = s.id"
-    " CROSS JOIN fact f ON f.id = o.fact WHERE o.last_run = ? {where} ORDER BY s.target, s.place"
+    " CROSS JOIN fact f ON f.id = o.fact WHERE o.last_run = :run {where} ORDER BY s.target, s.place"
 )
 _ATTEMPTS = (
     "SELECT s.target, s.place, s.probe, a.said FROM spot s CROSS JOIN attempt a ON a.spot = s.id"
-    " WHERE a.last_run = ? {where} ORDER BY s.target, s.place"
+    " WHERE a.last_run = :run {where} ORDER BY s.target, s.place"
 )
 _BY_IDENTITY = (
     "SELECT i.id, i.name, s.id, s.target, s.place, s.probe, o.strength, f.said FROM identity i"
@@ -52,14 +54,18 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
     return msgspec.convert({"record": "attempt", "target": target, "place": place, "probe": probe, **said}, Attempt)
 
 
-def observations_of(store: ObservationStore, run: int, where: str = "", *values: Any) -> Iterator[Observation]:
+def observations_of(
+    store: ObservationStore, run: int, where: str = "", values: Mapping[str, Any] = _NO_VALUES
+) -> Iterator[Observation]:
     """Yield the run's observations by target and place, with a condition on the `spot` s if one is given."""
-    return map(_observation, store.db.execute(_OBSERVATIONS.format(where=where), (run, *values)))
+    return map(_observation, store.db.execute(_OBSERVATIONS.format(where=where), {"run": run, **values}))
 
 
-def attempts_of(store: ObservationStore, run: int, where: str = "", *values: Any) -> Iterator[Attempt]:
+def attempts_of(
+    store: ObservationStore, run: int, where: str = "", values: Mapping[str, Any] = _NO_VALUES
+) -> Iterator[Attempt]:
     """Yield the run's attempts by target and place, with a condition on the `spot` s if one is given."""
-    return map(_attempt, store.db.execute(_ATTEMPTS.format(where=where), (run, *values)))
+    return map(_attempt, store.db.execute(_ATTEMPTS.format(where=where), {"run": run, **values}))
 
 
 def _at(record: Record) -> tuple[str, str]:

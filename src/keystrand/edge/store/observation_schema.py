@@ -30,12 +30,13 @@ TABLES = (
     "CREATE TABLE attempt(spot INTEGER NOT NULL REFERENCES spot, said TEXT NOT NULL,"
     " first_run INTEGER NOT NULL REFERENCES run, last_run INTEGER NOT NULL REFERENCES run,"
     " PRIMARY KEY(spot, said)) STRICT, WITHOUT ROWID",
-    # what a later scan need not read or ask again while it is the same
+    # what the last run knows that a later one need not read or ask again while it is the same: `ruleset` and
+    # `definition` stand for all that decides what is found there, `asked` is when the endpoint was really asked
     "CREATE TABLE file(target TEXT NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,"
     " size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, ruleset TEXT NOT NULL,"
     " PRIMARY KEY(target, path)) STRICT, WITHOUT ROWID",
-    "CREATE TABLE endpoint(target TEXT NOT NULL, place TEXT NOT NULL, definition TEXT NOT NULL,"
-    " fingerprint TEXT NOT NULL, asked TEXT NOT NULL, PRIMARY KEY(target, place)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE endpoint(target TEXT NOT NULL, place TEXT NOT NULL, definition TEXT NOT NULL, asked TEXT NOT NULL,"
+    " PRIMARY KEY(target, place)) STRICT, WITHOUT ROWID",
     # what the last merge made of it, for questions; `id` is that of the identity
     "CREATE TABLE asset(id INTEGER PRIMARY KEY REFERENCES identity, name TEXT NOT NULL, kind TEXT NOT NULL,"
     " verdict TEXT NOT NULL, strength TEXT NOT NULL, fact TEXT NOT NULL) STRICT",

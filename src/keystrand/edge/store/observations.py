@@ -134,7 +134,8 @@ def opened(path: Path) -> Iterator[ObservationStore]:
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, isolation_level=None, timeout=WAIT_S)
+        # one thread at a time uses it; who shares it among threads sees to that
+        db = sqlite3.connect(path, isolation_level=None, timeout=WAIT_S, check_same_thread=False)
     try:
         with told(path):
             for name, count, function in (("of_line", 2, of_line), ("canonical_place", 1, canonical_place)):
