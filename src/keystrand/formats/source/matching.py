@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
+from keystrand.formats.source.prefilter import imported
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
 from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Literal, Member, Module, Ref, Scope
 from keystrand.formats.source.values import (
@@ -19,6 +20,7 @@ from keystrand.formats.source.values import (
     Place,
     Resolver,
     Value,
+    last_name,
 )
 
 MAX_ALTERNATIVES = 8
@@ -42,6 +44,7 @@ class Matcher:
         self._known: dict[int, list[Use]] = {}
         self._afterwards: dict[int, list[tuple[str, Call | Expr, Place]]] | None = None
         self._depth = 0
+        self.roots = self._find_roots()
 
     def names(self, call: Call, place: Place | None = None) -> list[str]:
         """Return the qualified names that the function of `call` may have."""
@@ -81,6 +84,28 @@ class Matcher:
                 if match.rule.returns:
                     return [match.rule.returns]
         return names if call.made else [f"{name}()" for name in names]
+
+    def may(self, call: Call) -> bool:
+        """Return whether it is worth asking what `call` uses: its name ends or begins as a rule's."""
+        function = call.function
+        if self.rules.ends(last_name(function)):
+            return True
+        while isinstance(function, Member | Generic):
+            function = function.base
+        return isinstance(function, Call | Module) or isinstance(function, Ref) and function.name in self.roots
+
+    def _find_roots(self) -> set[str]:
+        """Return the names that lead to a library: what imports bind, what stands for it, what rules begin with."""
+        source, found = self.resolver.source, self.rules.first_names | set()
+        for one in source.imports:
+            if one.alias and any(imported(one.name, library) for library in self.rules.libraries):
+                found |= {one.alias, one.name.partition(".")[0]}
+                if one.alias == "*":
+                    found |= {entry for entry in self.rules.entries(f"{one.name}.") if "*" not in entry}
+        for _ in range(2):
+            for scope in source.scopes:
+                found |= {n for n, values in scope.assigned.items() if any(_leads(v.value, found) for v in values)}
+        return found
 
     def uses(self, call: Call, place: Place | None = None) -> list[Use]:
         """Return what `call` uses: one entry for each alternative, none where no rule is about it."""
@@ -319,6 +344,14 @@ class Matcher:
 
 def _place(call: Call) -> Place:
     return Place(call.scope, call.at, call.branch)
+
+
+def _leads(expr: Expr, roots: set[str]) -> bool:
+    if isinstance(expr, Generic):
+        return True
+    while isinstance(expr, Member):
+        expr = expr.base
+    return isinstance(expr, Module) or isinstance(expr, Ref) and expr.name in roots
 
 
 def _at(call: Call, place: Place) -> Place:

@@ -21,8 +21,10 @@ from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Library, Outcome, ProtocolSettings, Strength
 from keystrand.model.reading import FileReader, Found, Reading
 
-MAX_OCTETS = 4 * 1024 * 1024
+MAX_OCTETS = 1024 * 1024
 """Octets of a source file that is parsed: what is larger was written by a program."""
+MAX_LINE = 20_000
+"""Octets of a line of a source file that is parsed: longer ones were written by a program that minifies."""
 MAX_FOUND = 10_000
 KEY_IN_SOURCE = "key written in the source"
 
@@ -55,6 +57,8 @@ class SourceReader:
             return Reading()
         if len(content) > MAX_OCTETS:
             return Reading(outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program")
+        if _longest_line(content) > MAX_LINE:
+            return Reading(outcome=Outcome.SKIPPED, reason="lines too long to be read: source written by a program")
         try:
             return _read(path, content, dialect, language)
         except RecursionError:
@@ -80,6 +84,10 @@ def _read(path: str, content: bytes, dialect: Dialect, language: _Language) -> R
     return Reading(tuple(found), Outcome.SEEN, reason) if found else Reading(reason=reason)
 
 
+def _longest_line(content: bytes) -> int:
+    return max(map(len, content.split(b"\n"))) if len(content) > MAX_LINE else 0
+
+
 def _lower_touched(source: Source, places: list[int]) -> None:
     """Lower the functions that hold a word of interest, and those within them."""
     at = 0
@@ -98,7 +106,7 @@ def _found(source: Source, content: bytes, language: _Language) -> Iterator[Foun
     while at < len(source.scopes):  # asking may lower further functions
         scope = source.scopes[at]
         if not scope.pending:
-            seen += [(call, uses) for call in scope.calls if (uses := matcher.uses(call))]
+            seen += [(call, uses) for call in scope.calls if matcher.may(call) and (uses := matcher.uses(call))]
         at += 1
     told: dict[Found, None] = {}
     for call, uses in sorted(seen, key=lambda one: one[0].start):

@@ -32,8 +32,8 @@ MAX_ALTERNATIVES = 12
 MAX_DEPTH = 24
 MAX_CALLS = 3
 """Functions within functions that a value is followed through."""
-MAX_STEPS = 20_000
-"""Expressions that are looked at for one file and one question."""
+MAX_STEPS = 3_000
+"""Expressions that are looked at for one question."""
 _THIS = frozenset({"this", "self", "cls"})
 _MAKERS = ("__init__", "constructor", "new")
 
@@ -103,23 +103,33 @@ class Resolver:
     def __init__(self, source: Source, content: bytes) -> None:
         self.source, self.content = source, content
         self.steps = 0
+        self._known: dict[tuple[int, Place], list[Value]] = {}
+        self._alive: list[Expr] = []
         self._callers: dict[str, list[Call]] = {}
+        self._indexed: set[int] = set()
 
     def ask(self, expr: Expr, place: Place) -> list[Value]:
         """Return all that `expr` may be at `place`. What is not known is not among them."""
         self.steps = 0
+        self._known, self._alive = {}, []
         return self._values(expr, place, 0)
 
     def _values(self, expr: Expr, place: Place, depth: int) -> list[Value]:
         self.steps += 1
         if depth > MAX_DEPTH or self.steps > MAX_STEPS:
             return []
+        key = (id(expr), place)
+        if (known := self._known.get(key)) is not None:
+            return known
+        self._known[key] = []  # what leads back to itself adds nothing
+        self._alive.append(expr)  # an identity stays good while its object lives
         found: dict[Value, None] = {}
         for value in self._each(expr, place, depth + 1):
             found[value] = None
             if len(found) >= MAX_ALTERNATIVES:
                 break
-        return list(found)
+        self._known[key] = list(found)
+        return self._known[key]
 
     def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:
         match expr:
@@ -271,13 +281,20 @@ class Resolver:
             name = scope.parent.name
         if not name:
             return []
-        if name not in self._callers:
-            word = name.encode()
-            for one in list(self.source.scopes):
-                if one.pending and self.content.find(word, *one.span) >= 0:
-                    one.ready()
-            self._callers[name] = [c for s in list(self.source.scopes) for c in s.calls if _last(c.function) == name]
-        return self._callers[name]
+        word = name.encode()
+        for one in list(self.source.scopes):
+            if one.pending and self.content.find(word, *one.span) >= 0:
+                one.ready()
+        self._index()
+        return self._callers.get(name, [])
+
+    def _index(self) -> None:
+        """Note the calls of what has been lowered since, by the last part of their name."""
+        for scope in list(self.source.scopes):
+            if not scope.pending and id(scope) not in self._indexed:
+                self._indexed.add(id(scope))
+                for call in scope.calls:
+                    self._callers.setdefault(last_name(call.function), []).append(call)
 
     def _member(self, base: Expr, name: str, place: Place, depth: int) -> Iterator[Value]:
         for value in self._values(base, place, depth):
@@ -359,7 +376,7 @@ class Resolver:
         found = self._values(passed, place, depth)
         for value in found:
             if isinstance(value, Constant):
-                yield from map(Constant, texts.changed(_last(call.function), value.value, constants))
+                yield from map(Constant, texts.changed(last_name(call.function), value.value, constants))
             else:
                 yield value
         if not found:
@@ -407,7 +424,8 @@ def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
     return call.items[at] if 0 <= at < len(call.items) else None
 
 
-def _last(function: Expr) -> str:
+def last_name(function: Expr) -> str:
+    """Return the last part of a function's name, or an empty text."""
     while isinstance(function, Generic):
         function = function.base
     return function.name if isinstance(function, Ref | Member) else ""
