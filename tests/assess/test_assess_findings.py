@@ -193,6 +193,19 @@ def test_more_vulnerable_evidence_never_makes_a_system_safe(
     assert (found.verdict, found.classical_still_accepted) == (VULNERABLE, Answer.YES)
 
 
+def test_a_key_wrapped_for_a_public_key_is_judged_as_key_establishment(judge: Judge) -> None:
+    """RSA-OAEP carries the key of a backup: who records it today opens it later. A cipher is no such thing."""
+    wrap = ("x", AlgorithmUse(algorithm="RSA-OAEP-2048", function=Function.ENCRYPTION), Strength.REFERENCED)
+    cipher = ("x", AlgorithmUse(algorithm="AES-256-GCM", function=Function.ENCRYPTION), Strength.REFERENCED)
+    assert judge(wrap, cipher).algorithms == ("RSA-OAEP-2048",)
+
+
+def test_test_code_decides_nothing(judge: Judge, kex: Any) -> None:
+    """What only the tests of a program use is listed in the inventory and judged nowhere."""
+    of_tests = ("y", AlgorithmUse(algorithm="FFDH-1024", function=KEX, in_tests=True), Strength.REFERENCED)
+    assert judge(kex("ML-KEM-768", Strength.CONFIGURED, "x"), of_tests).algorithms == ("ML-KEM-768",)
+
+
 def test_facts_of_other_kinds_are_no_use(judge: Judge) -> None:
     """A digest and a bare endpoint say nothing about key establishment."""
     digest = ("x", AlgorithmUse(algorithm="SHA-256", function=Function.DIGEST), Strength.NEGOTIATED)

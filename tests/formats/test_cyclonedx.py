@@ -1,4 +1,4 @@
-"""The CBOM against the official CycloneDX 1.6 schema and an independent reader, both from an installed package."""
+"""The CBOM against the official CycloneDX 1.6 and 1.7 schemas and an independent reader, from an installed package."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.crypto import CryptoAssetType, CryptoPrimitive
@@ -16,11 +17,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from keystrand.formats.cyclonedx import cbom
-from keystrand.formats.cyclonedx_algorithm import algorithm_properties, sized
+from keystrand.formats.cyclonedx_algorithm import Spec, algorithm_properties, sized
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.document import Coverage, Gap, InputRef
 from keystrand.model.estate import Layer
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Outcome, PublicKey, Strength
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Certificate,
+    Endpoint,
+    Fact,
+    Flow,
+    Keystore,
+    Library,
+    Outcome,
+    ProtocolSettings,
+    PublicKey,
+    Strength,
+)
 from keystrand.model.stages import Asset, Inventory, Occurrence, OwnershipGap
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -30,14 +43,14 @@ WEB = "tls://web.example:443"
 
 
 @cache
-def official_schema() -> jsonschema_rs.Validator:
-    """Return the official 1.6 schema as a validator; what it refers to lies in the same folder of the package."""
+def official_schema(version: str = "1.6") -> jsonschema_rs.Validator:
+    """Return an official schema as a validator; what it refers to lies in the same folder of the package."""
     folder = files("cyclonedx.schema._res")
 
     def resource(uri: str) -> Any:
         return json.loads(folder.joinpath(uri.rpartition("/")[2]).read_text())
 
-    schema = resource("bom-1.6.SNAPSHOT.schema.json")
+    schema = resource(f"bom-{version}.SNAPSHOT.schema.json")
     return jsonschema_rs.validator_for(schema, retriever=resource, validate_formats=True)
 
 
@@ -87,16 +100,16 @@ RICH = an_inventory(
 )  # fmt: skip
 
 
-def document(inventory: Inventory) -> dict[str, Any]:
+def document(inventory: Inventory, spec: Spec = Spec.V1_6) -> dict[str, Any]:
     """Return the CBOM of `inventory` as JSON values, once it has passed the official schema."""
-    value: dict[str, Any] = json.loads(cbom(inventory, name="estate"))
-    official_schema().validate(value)
+    value: dict[str, Any] = json.loads(cbom(inventory, name="estate", spec=spec))
+    official_schema(spec.value).validate(value)
     return value
 
 
-def components(inventory: Inventory) -> dict[str, dict[str, Any]]:
+def components(inventory: Inventory, spec: Spec = Spec.V1_6) -> dict[str, dict[str, Any]]:
     """Return the components by reference."""
-    return {component["bom-ref"]: component for component in document(inventory)["components"]}
+    return {component["bom-ref"]: component for component in document(inventory, spec)["components"]}
 
 
 def properties(component: dict[str, Any]) -> list[tuple[str, str]]:
@@ -118,9 +131,19 @@ hashes = st.sampled_from((A, B, C))
 sizes = st.one_of(st.none(), st.integers(1, 20_000))
 days = st.dates()
 facts: st.SearchStrategy[Fact] = st.one_of(
-    st.builds(AlgorithmUse, algorithm=algorithms, function=st.sampled_from(Function), code_point=texts),
+    st.builds(AlgorithmUse, algorithm=algorithms, function=st.sampled_from(Function),
+              code_point=st.one_of(texts, st.sampled_from(("0x0804", "35", "0x11ec"))), library=texts,
+              in_tests=st.booleans()),
+    st.builds(Keystore, format=texts, entries=st.one_of(st.none(), st.integers(0, 9)), encrypted=st.booleans()),
+    st.builds(Library, name=texts, version=texts, purl=texts),
+    st.builds(ProtocolSettings, software=texts, protocol=st.one_of(texts, st.sampled_from(("ike", "tls"))),
+              versions=st.lists(texts, max_size=2).map(tuple), listens=st.lists(texts, max_size=2).map(tuple)),
+    st.builds(Flow, client=texts, server=texts, port=st.integers(1, 65535), protocol=texts, first=texts, last=texts,
+              transport=st.sampled_from(("tcp", "udp", "other")), key_establishment=algorithms,
+              octets_to_server=st.integers(0, 2**50), octets_to_client=st.integers(0, 2**50)),
     st.builds(PublicKey, sha256=hashes, algorithm=algorithms, bits=sizes, private_part_present=st.booleans()),
-    st.builds(Endpoint, protocol=st.one_of(texts, st.just("tls")), host=texts, port=st.integers(1, 65535),
+    st.builds(Endpoint, protocol=st.one_of(texts, st.sampled_from(("tls", "ike", "quic"))),
+              host=texts, port=st.integers(1, 65535),
               versions=st.lists(texts, max_size=3).map(tuple), software=texts,
               prefers_post_quantum=st.sampled_from((None, True, False))),
     st.builds(Certificate, sha256=hashes, spki_sha256=hashes, subject=texts, issuer=texts, serial=texts,
@@ -128,7 +151,8 @@ facts: st.SearchStrategy[Fact] = st.one_of(
               key_bits=sizes, names=st.lists(texts, max_size=3).map(tuple), authority=st.booleans()),
 )  # fmt: skip
 occurrences = st.builds(
-    Occurrence, target=st.just("t"), system=st.sampled_from(("shop", "bank")), place=st.one_of(st.just(WEB), texts),
+    Occurrence, target=st.just("t"), system=st.sampled_from(("shop", "bank")),
+    place=st.one_of(st.just(WEB), texts, st.sampled_from(("file:a.py:12", "file:b.bin@0x40", "file:c:0", "file:d#1"))),
     probe=texts, strength=st.sampled_from(Strength),
 )  # fmt: skip
 assets = st.builds(
@@ -151,16 +175,20 @@ inventories = st.builds(
 )
 
 
-@given(inventories)
+@given(inventories, st.sampled_from(Spec))
 @settings(max_examples=200)
-def test_every_cbom_passes_the_official_schema_and_refers_to_what_it_holds(inventory: Inventory) -> None:
-    """Valid for any inventory; references are unique and none leads nowhere; every asset is a component."""
-    bom = document(inventory)
-    refs = [bom["metadata"]["component"]["bom-ref"], *(component["bom-ref"] for component in bom["components"])]
+def test_every_cbom_passes_the_official_schema_and_refers_to_what_it_holds(inventory: Inventory, spec: Spec) -> None:
+    """Valid for any inventory; references are unique and none leads nowhere; every asset is in it."""
+    bom = document(inventory, spec)
+    entries = [*bom["components"], *bom.get("services", [])]
+    refs = [bom["metadata"]["component"]["bom-ref"], *(entry["bom-ref"] for entry in entries)]
     assert len(refs) == len(set(refs))
     assert {asset.id for asset in inventory.assets} <= set(refs)
-    pointed = re.findall(r'"(?:\w+Ref)": ("(?:[^"\\]|\\.)*")', json.dumps(bom["components"]))
-    arrays = [c["cryptoProperties"].get("protocolProperties", {}).get("cryptoRefArray", []) for c in bom["components"]]
+    pattern = r'"(?:\w+Ref|ref|algorithm)": ("(?:[^"\\]|\\.)*")'
+    pointed = [ref for c in bom["components"] for ref in re.findall(pattern, json.dumps(c.get("cryptoProperties", {})))]
+    protocols = [c.get("cryptoProperties", {}).get("protocolProperties", {}) for c in bom["components"]]
+    arrays = [p.get("cryptoRefArray", []) for p in protocols]
+    arrays += [suite.get("algorithms", []) for p in protocols for suite in p.get("cipherSuites", [])]
     links = [d["ref"] for d in bom["dependencies"]] + [ref for d in bom["dependencies"] for ref in d["dependsOn"]]
     assert {*map(json.loads, pointed), *(ref for array in arrays for ref in array), *links} <= set(refs)
 
@@ -222,6 +250,7 @@ def test_a_certificate_leads_to_its_key_and_its_signature() -> None:
     assert found[f"public-key:{B}"]["cryptoProperties"]["relatedCryptoMaterialProperties"] == {
         "type": "public-key",
         "id": B,
+        "state": "active",
         "algorithmRef": "algorithm:RSA-3072",
         "size": 3072,
     }
@@ -261,6 +290,7 @@ def test_evidence_and_what_cyclonedx_has_no_field_for() -> None:
         ("authority", "no"),
         ("name", "web.example"),
         ("name", "www.example"),
+        ("fact", msgspec.json.encode(CERTIFICATE).decode()),
     ]
     gaps = [p["value"] for p in document(RICH)["metadata"]["properties"] if p["name"] == "keystrand:coverage:gap"]
     assert gaps == ["target b: timed-out, no answer"]

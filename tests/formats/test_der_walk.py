@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from keystrand.formats.der import MAX_OID_OCTETS, children, element, object_identifier, sequence
 from keystrand.formats.oids import NAMES, name_of
+from keystrand.formats.oids_drafts import DRAFTS
 from keystrand.model.algorithm import Verdict, classify
 
 
@@ -61,6 +62,37 @@ def test_every_registered_name_is_one_the_model_judges() -> None:
     assert {name for name in NAMES.values() if classify(name).verdict is Verdict.UNKNOWN} == set()
 
 
+def test_no_draft_is_called_safe_and_each_has_one_name() -> None:
+    """Drafts, prototypes and candidates are named by what they are, and the model calls none of them safe."""
+    assert DRAFTS.keys().isdisjoint(NAMES)
+    assert {oid for oid in DRAFTS if classify(name_of(oid)).verdict is Verdict.QUANTUM_SAFE} == set()
+    assert not any("OID" in name for name in DRAFTS.values())
+
+
+@pytest.mark.parametrize(
+    ("oid", "name"),
+    [
+        ("1.3.6.1.4.1.2.267.7.6.5", "Dilithium3"),
+        ("1.3.9999.3.6", "Falcon-512"),
+        ("1.3.9999.6.4.16", "SPHINCS+-SHA2-128s-simple"),
+        ("1.3.9999.6.4.18", "RSA-3072 with SPHINCS+-SHA2-128s-simple"),
+        ("1.3.9999.6.5.13", "ECDSA-P-384 with SPHINCS+-SHA2-192s-simple"),
+        ("2.16.840.1.114027.80.8.1.28", "MLDSA65-ECDSA-P384-SHA512 (draft 03)"),
+        ("2.16.840.1.114027.80.8.1.35", "MLDSA65-RSA4096-PKCS15-SHA512 (draft 03)"),
+        ("2.16.840.1.114027.80.8.1.53", "HashMLDSA87-Ed448-SHA512 (draft 03)"),
+        ("2.16.840.1.114027.80.9.1.17", "MLDSA87-ECDSA-P521-SHA512 (draft 07)"),
+        ("1.3.6.1.5.5.7.6.66", "MLKEM1024-ECDH-P521-SHA3-256"),
+        ("1.0.18033.2.2.7.8", "eFrodoKEM-1344-AES"),
+        ("1.0.18033.2.2.6.16", "Classic-McEliece-8192128pcf"),
+        ("1.3.6.1.4.1.22554.5.5.4", "NTRU-HRSS-701"),
+        ("1.2.3.4", "OID-1.2.3.4"),
+    ],
+)
+def test_drafts_are_named(oid: str, name: str) -> None:
+    """The ends and middles of the tables stand where their drafts put them."""
+    assert name_of(oid) == name
+
+
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=8))
 def test_unregistered_object_identifiers_are_never_safe(numbers: list[int]) -> None:
     """Whatever the number, a name that is not in the table has verdict unknown."""
@@ -76,11 +108,11 @@ def test_unregistered_object_identifiers_are_never_safe(numbers: list[int]) -> N
         (37, "MLDSA44-RSA2048-PSS-SHA256"),
         (45, "MLDSA65-ECDSA-P256-SHA512"),
         (54, "MLDSA87-ECDSA-P521-SHA512"),
-        (55, None),
+        (67, None),
     ],
 )
 def test_composites_stand_where_they_are_registered(last: int, name: str | None) -> None:
-    """The first, one in the middle and the last of the composite signatures; their neighbours are unknown."""
+    """The first, one in the middle and the last of the composite signatures; what no table names is unknown."""
     oid = f"1.3.6.1.5.5.7.6.{last}"
     assert NAMES.get(oid) == name
     assert (classify(name_of(oid)).verdict is Verdict.UNKNOWN) == (name is None)

@@ -223,6 +223,15 @@ BAD = [
     ('path = "certs/ledger.pem"', f'path = "certs/ledger.pem"\nport = 1 {HERE}', "target[1].port", "a x509 target has no port", "path only"),
     ('host = "ledger.bank.example"', f'host = "https://ledger.bank.example" {HERE}', "target[0].host", "neither a host name", "port goes in"),
     ('host = "ledger.bank.example"', f'host = "ledger.bank.example:443" {HERE}', "target[0].host", "neither a host name", "port goes in"),
+    ('host = "ledger.bank.example"', f'host = "10.1.0.0/33" {HERE}', "target[0].host", "neither a host name nor an IP address or range", "port goes in"),
+    ('host = "ledger.bank.example"', f'host = "ledger.bank.example"\nzone = "bank.example" {HERE}', "target[0].zone", "a tls target has no zone", "remove zone"),
+    ('host = "ledger.bank.example"', f'host = "ledger.bank.example"\nstarttls = "smpt" {HERE}', "target[0].starttls", "smpt", "smtp"),
+    ('path = "certs/ledger.pem"', f'path = "certs/ledger.pem"\nmode = "full" {HERE}', "target[1].mode", "a x509 target has no mode", "remove mode"),
+    ("[[pilot]]", f'[scan]\nallow = ["10.0.0/8"] {HERE}\n[[pilot]]', "scan.allow", "'10.0.0/8' is neither a host name", "192.0.2.0/24"),
+    ("[[pilot]]", f'[scan]\nwindow = "22:00-25:00" {HERE}\n[[pilot]]', "scan.window", "not in the form", ""),
+    ("[[pilot]]", f'[[rule]] {HERE}\nid = "r"\nsystem = "ledger"\n[[pilot]]', "rule[0].place", "a rule needs a condition", "add place"),
+    ("[[pilot]]", f'[[rule]]\nid = "r"\nsystem = "leger" {HERE}\nplace = "*"\n[[pilot]]', "rule[0].system", "leger", "ledger"),
+    ("[[pilot]]", f'[[rule]]\nid = "r"\nsystem = "ledger"\naddress = "10.0.0" {HERE}\n[[pilot]]', "rule[0].address", "no IP address or range", "range such as"),
     *(
         ('host = "ledger.bank.example"', f'host = "{host}" {HERE}', "target[0].host", f"{host!r} is neither a host name", "all four decimal numbers")
         for host in ("10.0.0.300", "0x7f.1", "1.2.3", "127.1", "127.0.0.1.", "010.0.0.1", "2130706433", "0X7F000001", "a.example.0x")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from keystrand.inventory.coverage import attempts_coverage, estate_coverage
 from keystrand.model.algorithm import Function
-from keystrand.model.document import Coverage, Gap
+from keystrand.model.document import Coverage, Gap, OutcomeCount
 from keystrand.model.estate import Estate, Exposure, Organisation, Place, ProbeKind, System, Target
 from keystrand.model.observation import AlgorithmUse, Attempt, Observation, Outcome, Strength
 
@@ -29,6 +29,26 @@ ESTATE = Estate(
 def attempt(target: str, outcome: Outcome, reason: str = "", place: str = "tls://h:443") -> Attempt:
     """Return how the work on one target ended."""
     return Attempt(target=target, probe="tls", place=place, outcome=outcome, reason=reason)
+
+
+def counts(**said: int) -> tuple[OutcomeCount, ...]:
+    """Return the counts by outcome, in the order of `Outcome`."""
+    named = {Outcome[name.upper()]: count for name, count in said.items()}
+    return tuple(OutcomeCount(outcome=outcome, count=named[outcome]) for outcome in Outcome if outcome in named)
+
+
+def test_a_tree_tells_its_files_by_a_tally() -> None:
+    """What a target counts is not counted again by the attempts on its single files."""
+    tally = replace(
+        attempt("a", Outcome.SEEN, place="file:tree"),
+        counts=((Outcome.SEEN, 2), (Outcome.NONE, 90), (Outcome.UNREADABLE, 1)),
+    )
+    records = (
+        tally,
+        attempt("a", Outcome.UNREADABLE, "permission denied", place="file:tree/x"),
+        attempt("b", Outcome.NONE),
+    )
+    assert attempts_coverage(records).outcomes == counts(seen=2, none=91, unreadable=1)
 
 
 attempts = st.builds(
@@ -56,6 +76,7 @@ def test_a_scan_counts_each_target_once() -> None:
             Gap(what="target a at file:two.pem", outcome=Outcome.UNREADABLE, reason="permission denied"),
             Gap(what="target b at tls://h:443", outcome=Outcome.TIMED_OUT, reason="no answer in 5 s"),
         ),
+        outcomes=counts(seen=1, timed_out=1, unreadable=1),
     )
 
 

@@ -57,3 +57,23 @@ def test_a_name_that_nobody_knows_is_never_safe(name: str) -> None:
     """Whatever a tool calls its algorithm: what is in no table is unknown."""
     if symmetric(name) is None and not classify(name).family:
         assert classify(name).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "level"),
+    [
+        ("ECDH-P-384+ML-KEM-768", SAFE, 3),
+        ("X25519+ML-KEM-768+FrodoKEM-976", SAFE, 3),
+        ("X25519+FFDH-2048", BROKEN, None),
+        ("X25519+HQC-128", UNKNOWN, None),
+    ],
+)
+def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, level: int | None) -> None:
+    """As RFC 9370 joins them; what nobody can name stays unknown and is no hybrid."""
+    assert (classify(name).verdict, classify(name).nist_level) == (verdict, level)
+
+
+@pytest.mark.parametrize("name", ["ML-KEM-768+", "+ML-KEM-768", "ML-KEM-768+nothing", "AES-128-GCM+ML-KEM-768", "+"])
+def test_what_is_no_pair_of_key_exchanges_is_unknown(name: str) -> None:
+    """A word that is not known makes the whole unknown."""
+    assert classify(name).verdict is UNKNOWN

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.system
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "regional-bank"
 MADE = {"observations.jsonl", "inventory.json", "cbom.json", "assessment.json", "plan.json", "pilot.json"} | {
+    "inventory.db",
     "report.html",
     "report.json",
 }

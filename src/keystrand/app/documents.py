@@ -1,11 +1,14 @@
 """Where the documents of a run live, and that they belong together."""
 
+import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from keystrand.edge.files import read_bytes, sha256_hex, write_atomic
+from keystrand.edge.files import read_bytes, replacing, sha256_hex, write_atomic
 from keystrand.formats.documents import content_hash, decode, encode
+from keystrand.formats.streamed import ContentHash, Piece
 from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.stages import Assessment, Inventory, Observations, OperationsReport, PilotReport, Plan
@@ -22,7 +25,7 @@ FILES: dict[type[Document], str] = {
 }
 """The file name of each document in a run's folder."""
 
-_MADE_BY = {
+MADE_BY = {
     Observations: "keystrand inventory scan",
     Inventory: "keystrand inventory scan",
     Assessment: "keystrand assess run",
@@ -30,6 +33,7 @@ _MADE_BY = {
     PilotReport: "keystrand pilot run",
     OperationsReport: "keystrand report make",
 }
+"""The command that makes each document."""
 
 
 def now() -> datetime:
@@ -49,10 +53,20 @@ def save(folder: Path, document: Document) -> InputRef:
     return reference(document, content)
 
 
+def save_pieces(folder: Path, kind: type[Document], pieces: Iterable[Piece]) -> InputRef:
+    """Write a document of `kind` as `save` does, piece by piece, and return its reference."""
+    said, file_hash = ContentHash(), hashlib.sha256()
+    with replacing(folder / FILES[kind]) as file:
+        for octets in said.shown(pieces):
+            file_hash.update(octets)
+            file.write(octets)
+    return InputRef(kind=kind.kind(), content_sha256=said.hex, file_sha256=file_hash.hexdigest())
+
+
 def load(folder: Path, kind: type[D]) -> tuple[D, InputRef]:
     """Return the document of `kind` in `folder` and its reference."""
     path = folder / FILES[kind]
-    content = read_bytes(path, hint=f"make it first: {_MADE_BY[kind]}")
+    content = read_bytes(path, hint=f"make it first: {MADE_BY[kind]}")
     document = decode(content, kind, file=str(path))
     return document, reference(document, content)
 

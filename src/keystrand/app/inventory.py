@@ -1,26 +1,30 @@
 """Scan what the estate names, and make the inventory of it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from keystrand import __version__
-from keystrand.app.documents import FILES, load, now, save
+from msgspec.structs import replace
+
+from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
-from keystrand.edge.files import open_for_append, read_bytes, write_atomic
-from keystrand.edge.probes.scheduler import planned, scan
-from keystrand.formats.cyclonedx import cbom
-from keystrand.formats.documents import encode_record
-from keystrand.inventory.coverage import attempts_coverage
-from keystrand.inventory.merge import merge
+from keystrand.app.inventory_due import Due, earlier_at
+from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
+from keystrand.edge.files import read_bytes, replacing
+from keystrand.edge.partial import partial_at
+from keystrand.edge.probes.scheduler import planned, survey
+from keystrand.edge.store.observations import ObservationStore
+from keystrand.edge.store.observations import opened as store_at
+from keystrand.formats.cyclonedx import head_of, write_cbom
+from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
-from keystrand.model.document import FORMAT_VERSION, InputRef
-from keystrand.model.errors import InvalidInput, StoreFailure
-from keystrand.model.estate import Estate, ProbeKind
-from keystrand.model.observation import AlgorithmUse, Attempt, Outcome, Record
+from keystrand.model.errors import InvalidInput
+from keystrand.model.estate import Estate, ScanMode
+from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
 from keystrand.model.stages import Inventory, Observations
 
 CBOM = "cbom.json"
@@ -29,12 +33,21 @@ Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
 
 
-class Scanned(NamedTuple):
-    """What a scan made. `partial` says that some target gave no answer."""
+class Scanned:
+    """What a scan made, read from `out` when asked for: it may be large. `partial`: some target gave no answer."""
 
-    observations: Observations
-    inventory: Inventory
-    partial: bool
+    def __init__(self, out: Path, *, partial: bool) -> None:
+        self._out, self.partial = out, partial
+
+    @cached_property
+    def observations(self) -> Observations:
+        """Return what was seen."""
+        return load(self._out, Observations)[0]
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Return the inventory of it."""
+        return load(self._out, Inventory)[0]
 
 
 def scan_estate(
@@ -44,32 +57,50 @@ def scan_estate(
     as_of: date,
     connect_to: ConnectTo | None = None,
     progress: Callable[[int, int], None] | None = None,
+    resume: bool = False,
+    mode: str = "",
+    max_age: timedelta | None = None,
 ) -> Scanned:
-    """Probe every target of the estate and write observations and inventory into `out`.
+    """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
-    While it runs, each record is appended to `observations.jsonl.partial`, so an interrupted scan keeps what it saw.
+    While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
+    keeps what it saw; with `resume` what stands there is not looked at again. `mode` is asked for in place of the
+    estate's; `InvalidInput` where there is none of that name. With `max_age` only what is due is touched: files that
+    have changed since the last run in `out`, endpoints that were asked longer ago or did not answer in full; the rest
+    is taken from that run.
     """
-    partial = out / PARTIAL
-    with open_for_append(partial) as file:
-        records = asyncio.run(
-            scan(opened.estate, opened.folder, sink=_appender(file), connect_to=connect_to, progress=progress)
+    asked = _with_mode(opened.estate, mode)
+    with (
+        partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
+        earlier_at(out / STORE, max_age) as earlier,
+    ):
+        due = Due(asked, partial, earlier, connect_to or {})
+        asyncio.run(
+            survey(
+                asked,
+                opened.folder,
+                deliver=due.deliver,
+                connect_to=connect_to,
+                progress=progress,
+                due=due.is_due,
+                reader=due.reader,
+            )
         )
-    observations = Observations(
-        format_version=FORMAT_VERSION,
-        tool_version=__version__,
-        as_of=as_of,
-        created_at=now(),
-        made_from=(opened.ref,),
-        seed=None,
-        coverage=attempts_coverage(records),
-        stand_ins=_stand_ins(opened.estate, connect_to or {}),
-        records=records,
-    )
-    ref = save(out, observations)
-    with suppress(FileNotFoundError):
-        partial.unlink()
-    inventory = _merge(opened, out, observations, ref)
-    return Scanned(observations, inventory, partial=not observations.coverage.complete)
+        stand_ins = _stand_ins(opened.estate, connect_to or {})
+        with store_at(out / STORE) as store:
+            seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)
+            (out / PARTIAL).unlink()
+            _merge(opened, out, store, seen)
+    return Scanned(out, partial=not seen.head.coverage.complete)
+
+
+def _with_mode(estate: Estate, mode: str) -> Estate:
+    if not mode:
+        return estate
+    if mode not in set(ScanMode):
+        raise InvalidInput(f"there is no mode {mode!r}", hint=f"write one of {', '.join(ScanMode)}")
+    targets = tuple(replace(target, mode=None) for target in estate.target)
+    return replace(estate, target=targets, scan=replace(estate.scan, mode=ScanMode(mode)))
 
 
 def _stand_ins(estate: Estate, connect_to: ConnectTo) -> tuple[str, ...]:
@@ -81,27 +112,15 @@ def merge_again(opened: OpenEstate, out: Path) -> Inventory:
 
     Raises `DocumentMismatch` where an observation is of a target that the estate no longer names.
     """
-    observations, ref = load(out, Observations)
-    return _merge(opened, out, observations, ref)
+    with store_at(out / STORE) as store:
+        _merge(opened, out, store, kept_run(store, out))
+    return load(out, Inventory)[0]
 
 
-def _merge(opened: OpenEstate, out: Path, observations: Observations, ref: InputRef) -> Inventory:
-    made_from = (opened.ref, ref)
-    inventory = merge(opened.estate, observations, made_from=made_from, created_at=now(), tool_version=__version__)
-    save(out, inventory)
-    write_atomic(out / CBOM, cbom(inventory, name=opened.estate.organisation.name))
-    return inventory
-
-
-def _appender(file: BinaryIO) -> Callable[[Record], None]:
-    def append(record: Record) -> None:
-        try:
-            file.write(encode_record(record))
-            file.flush()
-        except OSError as error:
-            raise StoreFailure(f"{file.name} could not be written: {error.strerror}") from error
-
-    return append
+def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen) -> None:
+    around = merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref))
+    with replacing(out / CBOM) as file:
+        write_cbom(file, head_of(around, opened.estate.organisation.name), AssetsOf(out))
 
 
 def cbom_of(out: Path) -> bytes:
@@ -116,46 +135,51 @@ def planned_contacts(opened: OpenEstate) -> list[Row]:
 
 
 def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
-    """Return one row a target: how the work on it ended, and what it negotiates."""
+    """Return one row a target, or one an endpoint of it: how the work ended, and what it negotiates.
+
+    A folder is one row: what became of its files is in the tally of their outcomes.
+    """
+    tallied = {record.target for record in observations.records if isinstance(record, Attempt) and record.counts}
+    uses = _strongest(inventory)
     return [
         {
             "target": attempt.target,
             "place": attempt.place,
             "outcome": attempt.outcome.value,
-            "key_establishment": _best(inventory, attempt.target, Function.KEY_ESTABLISHMENT),
-            "authentication": _best(inventory, attempt.target, Function.SIGNATURE),
-            "verdict": _verdict(inventory, attempt).value,
+            "key_establishment": ", ".join(uses[attempt.target, Function.KEY_ESTABLISHMENT]),
+            "authentication": ", ".join(uses[attempt.target, Function.SIGNATURE]),
+            "verdict": _verdict(uses, attempt).value,
             "reason": attempt.reason,
         }
         for attempt in observations.records
-        if isinstance(attempt, Attempt)
+        if isinstance(attempt, Attempt) and (attempt.counts or attempt.target not in tallied)
     ]
 
 
-def _uses(inventory: Inventory, target: str, function: Function) -> list[tuple[int, str, Verdict]]:
-    return sorted(
-        (occurrence.strength.rank, asset.fact.algorithm, asset.verdict)
-        for asset in inventory.assets
-        if isinstance(asset.fact, AlgorithmUse) and asset.fact.function is function
-        for occurrence in asset.occurrences
-        if occurrence.target == target
-    )
+_Uses = Mapping[tuple[str, Function], dict[str, Verdict]]
+"""By target and function: the algorithms that it uses with the strongest evidence there is, with their verdicts."""
 
 
-def _best(inventory: Inventory, target: str, function: Function) -> str:
-    uses = _uses(inventory, target, function)
-    return ", ".join(name for rank, name, _ in uses if rank == uses[0][0])
+def _strongest(inventory: Inventory) -> _Uses:
+    found: dict[tuple[str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
+    for asset in inventory.assets:
+        if isinstance(asset.fact, AlgorithmUse):
+            for seen in asset.occurrences:
+                use = seen.strength.rank, asset.fact.algorithm, asset.verdict
+                found[seen.target, asset.fact.function].append(use)
+    best: dict[tuple[str, Function], dict[str, Verdict]] = defaultdict(dict)
+    for key, uses in found.items():
+        strongest = min(rank for rank, _, _ in uses)
+        best[key] = {name: verdict for rank, name, verdict in sorted(uses) if rank == strongest}
+    return best
 
 
-def _verdict(inventory: Inventory, attempt: Attempt) -> Verdict:
+def _verdict(uses: _Uses, attempt: Attempt) -> Verdict:
     """Return the worst verdict of what the target uses with the strongest evidence; unknown where nothing was seen."""
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
-    function = Function.SIGNATURE if attempt.probe == ProbeKind.X509 else Function.KEY_ESTABLISHMENT
-    uses = _uses(inventory, attempt.target, function)
-    seen = {verdict for rank, _, verdict in uses if rank == uses[0][0]}
-    return next(
-        (v for v in (Verdict.QUANTUM_VULNERABLE, Verdict.UNKNOWN, Verdict.QUANTUM_SAFE) if v in seen), Verdict.UNKNOWN
+    return worst(
+        (uses[attempt.target, Function.KEY_ESTABLISHMENT] or uses[attempt.target, Function.SIGNATURE]).values()
     )
 
 

@@ -92,8 +92,10 @@ def _of_system(system: System, seen: list[tuple[Asset, str, Strength]], view: Sy
 
 def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _Use | None:
     match asset.fact:
+        case AlgorithmUse(in_tests=True):
+            return None
         case AlgorithmUse(algorithm=name, function=purpose):
-            serves = purpose
+            serves = _served(name, purpose)
         case Certificate(key_algorithm=name, key_bits=bits):
             serves = classify(name, Function.SIGNATURE).function
             name = _sized(name, bits)
@@ -103,6 +105,12 @@ def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _U
         case _:
             return None
     return _Use(place, name, asset.verdict, strength, asset.id) if serves is function else None
+
+
+def _served(name: str, purpose: Function) -> Function:
+    """Return the function that a use is judged by: what public keys encrypt is a key for something longer."""
+    wraps = purpose is Function.ENCRYPTION and classify(name, purpose).family in ("RSA", "ElGamal")
+    return Function.KEY_ESTABLISHMENT if wraps else purpose
 
 
 def _sized(name: str, bits: int | None) -> str:

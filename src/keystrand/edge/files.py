@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +15,16 @@ from keystrand.model.errors import MissingInput, StoreFailure
 
 def read_bytes(path: Path, *, hint: str = "") -> bytes:
     """Return the content of `path`. Raises `MissingInput` where it is not there, else `StoreFailure`."""
+    with open_to_read(path, hint=hint) as file:
+        return file.read()
+
+
+@contextmanager
+def open_to_read(path: Path, *, hint: str = "") -> Iterator[BufferedReader]:
+    """Yield the file at `path`. Raises `MissingInput` where it is not there, else `StoreFailure`."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingInput(f"{path} does not exist", hint=hint) from error
     except IsADirectoryError as error:
@@ -25,7 +34,14 @@ def read_bytes(path: Path, *, hint: str = "") -> bytes:
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, alone: bool = False) -> None:
-    """Put `content` at `path` in one step: a new file beside it, synced, then renamed over it.
+    """Put `content` at `path` in one step; see `replacing`."""
+    with replacing(path, mode=mode, alone=alone) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644, alone: bool = False) -> Iterator[BinaryIO]:
+    """Yield a new file beside `path`, to be written; at the end it is synced, then renamed over it in one step.
 
     Raises `StoreFailure` with the earlier content untouched. `alone`: nobody else writes it now, so the new file has
     one name, `temporary_of`, under which what a kill left behind is found.
@@ -40,15 +56,17 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, alone: bool =
             descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
         sync_folder(path.parent)
-    except OSError as error:
+    except (Exception, KeyboardInterrupt, GeneratorExit) as error:
         if temporary:
             shred(Path(temporary))
-        raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
+        raise
 
 
 def temporary_of(path: Path) -> Path:

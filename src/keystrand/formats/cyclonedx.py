@@ -1,151 +1,234 @@
-"""The inventory as a CycloneDX 1.6 cryptography bill of materials (CBOM), in JSON.
+"""The inventory as a CycloneDX 1.6 or 1.7 cryptography bill of materials (CBOM), in JSON.
 
-Plain values and one pass: time and size grow with the inventory, not with its square. What CycloneDX has no field for
-(strength, verdict, systems, owners, coverage) travels in properties named `keystrand:...`. `compositions`, where
-incompleteness could be told too, is left out: a widely used reader refuses documents that have it.
+Written as it is read: one component a line, a few passes over the assets, nothing kept but what they refer to each
+other by. What CycloneDX has no field for (strength, verdict, systems, owners, coverage) travels in properties named
+`keystrand:...`; one of them holds each fact itself, so that our own reader gets back all that went out.
+`compositions`, where incompleteness could be told too, is left out: a widely used reader refuses documents that have
+it. Source: ECMA-424, the standard that CycloneDX 1.6 is, and the CycloneDX 1.7 schema.
 """
 
+import hashlib
+import io
 import uuid
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from datetime import date
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from keystrand.formats.cyclonedx_algorithm import Json
+from keystrand.formats.cyclonedx_algorithm import Json, Spec
 from keystrand.formats.cyclonedx_asset import (
     Properties,
-    References,
+    Property,
     algorithm_crypto,
-    algorithm_ref,
     asset_crypto,
     asset_properties,
+    library_fields,
+    midnight,
+    occurrence_entry,
+    public_key_crypto,
+)
+from keystrand.formats.cyclonedx_relations import (
+    References,
+    algorithm_of,
+    algorithm_ref,
     depends_on,
     key_ref,
-    midnight,
-    public_key_crypto,
     references,
     referred_algorithms,
 )
-from keystrand.formats.documents import content_hash
-from keystrand.model.algorithm import classify
-from keystrand.model.observation import Certificate
-from keystrand.model.stages import Asset, Inventory
+from keystrand.model.algorithm import Algorithm
+from keystrand.model.document import Coverage
+from keystrand.model.observation import Certificate, Flow, Library
+from keystrand.model.stages import Asset, Inventory, OwnershipGap
 
 _ROOT = "estate"
+_IDS_AT_ONCE = 1000
+_encode = msgspec.json.Encoder().encode
 
 
-class _Entry(NamedTuple):
-    """One component, and the references it depends on."""
+class Head(NamedTuple):
+    """What a CBOM says beside its assets. `name` is whose estate it is, `made_from` the hashes of its inputs."""
 
-    component: Json
-    depends_on: list[str]
+    name: str
+    tool_version: str
+    as_of: date
+    coverage: Coverage
+    made_from: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
+    ownership_gaps: tuple[OwnershipGap, ...] = ()
 
 
-def _properties(group: str, properties: Properties) -> list[Json]:
-    return [{"name": f"keystrand:{group}:{name}", "value": value} for name, value in properties if value]
+def head_of(inventory: Inventory, name: str) -> Head:
+    """Return what the CBOM of `inventory` says beside its assets."""
+    return Head(
+        name=name,
+        tool_version=inventory.tool_version,
+        as_of=inventory.as_of,
+        coverage=inventory.coverage,
+        made_from=tuple(f"{ref.kind} {ref.content_sha256}" for ref in inventory.made_from),
+        stand_ins=inventory.stand_ins,
+        ownership_gaps=inventory.ownership_gaps,
+    )
+
+
+def _properties(group: str, properties: Properties) -> list[Property]:
+    return [Property(f"keystrand:{group}:{n}", value) for n, value in properties if value or n == "conflict"]
 
 
 def _component(ref: str, name: str, crypto: Json, **more: Any) -> Json:
     return {"type": "cryptographic-asset", "bom-ref": ref, "name": name, "cryptoProperties": crypto, **more}
 
 
-def _occurrences(asset: Asset) -> list[Json]:
-    return [
-        {
-            "location": seen.place,
-            "additionalContext": f"{seen.strength.value}; target {seen.target} of {seen.system}, probe {seen.probe}",
+class _Writer:
+    """Writes a CBOM piece by piece, and keeps the hash of what it wrote."""
+
+    def __init__(self, stream: BinaryIO, head: Head, assets: Iterable[Asset], spec: Spec) -> None:
+        self._stream, self._head, self._assets, self._spec = stream, head, assets, spec
+        self._refs: References = references(assets, head.ownership_gaps, head.as_of)
+        self._hash = hashlib.sha256()
+        self._algorithms: dict[str, Algorithm] = {}
+
+    def write(self) -> None:
+        """Write the whole document."""
+        self._put(b'{"$schema":"http://cyclonedx.org/schema/bom-%s.schema.json"' % self._spec.encode())
+        self._put(b',"bomFormat":"CycloneDX","specVersion":"%s","version":1' % self._spec.encode())
+        self._put(b',"metadata":' + _encode(_metadata(self._head)))
+        self._array("components", self._components())
+        self._array("services", self._services(), optional=True)
+        self._dependencies()
+        serial = uuid.uuid5(uuid.NAMESPACE_URL, f"keystrand:cbom:{self._hash.hexdigest()}")
+        self._put(b',"serialNumber":"urn:uuid:%s"}\n' % str(serial).encode())
+
+    def _put(self, content: bytes) -> None:
+        self._hash.update(content)
+        self._stream.write(content)
+
+    def _array(self, name: str, entries: Iterator[Json], *, optional: bool = False) -> None:
+        """Write a member with one entry a line; an `optional` one is left out where it is empty."""
+        opening = b',"%s":[\n' % name.encode()
+        separator = opening
+        for entry in entries:
+            self._put(separator + _encode(entry))
+            separator = b",\n"
+        if separator is not opening:
+            self._put(b"\n]")
+        elif not optional:
+            self._put(opening.rstrip() + b"]")
+
+    def _components(self) -> Iterator[Json]:
+        """Yield assets in their order, then keys that only certificates show, then the algorithms all refer to."""
+        for asset in self._assets:
+            for algorithm in referred_algorithms(asset.fact):
+                self._algorithms.setdefault(algorithm.name, algorithm)
+            if not isinstance(asset.fact, Flow):
+                yield self._asset(asset)
+        for _, component in self._keys():
+            yield component
+        parts = [algorithm_of(part) for algorithm in self._algorithms.values() for part in algorithm.components]
+        self._algorithms |= {part.name: part for part in parts}
+        for name, algorithm in sorted(self._algorithms.items()):
+            crypto = algorithm_crypto(algorithm, spec=self._spec)
+            yield _component(algorithm_ref(algorithm), name or "unnamed algorithm", crypto)
+
+    def _described(self, asset: Asset) -> Json:
+        return {
+            "evidence": {"occurrences": [occurrence_entry(seen) for seen in asset.occurrences]},
+            "properties": _properties("asset", asset_properties(asset, self._refs)),
         }
-        for seen in asset.occurrences
-    ]
+
+    def _asset(self, asset: Asset) -> Json:
+        if isinstance(fact := asset.fact, Library):
+            head = {"type": "library", "bom-ref": asset.id, "name": asset.name}
+            return head | library_fields(fact) | self._described(asset)
+        crypto = asset_crypto(asset, self._refs, self._spec, self._head.as_of)
+        return _component(asset.id, asset.name, crypto or {}, **self._described(asset))
+
+    def _keys(self) -> Iterator[tuple[Algorithm, Json]]:
+        """Yield the public keys that are no assets of their own, once each, with their algorithm."""
+        done: set[bytes] = set()
+        for asset in self._assets:
+            if not isinstance(fact := asset.fact, Certificate) or fact.spki_sha256 in self._refs.keys:
+                continue
+            if (key := bytes.fromhex(fact.spki_sha256)) not in done:
+                done.add(key)
+                algorithm, _ = referred_algorithms(fact)
+                crypto = public_key_crypto(fact.spki_sha256, algorithm, fact.key_bits, self._refs, self._spec)
+                name = f"{algorithm.name} key {fact.spki_sha256[:16]}".strip()
+                yield algorithm, _component(key_ref(fact.spki_sha256, self._refs), name, crypto)
+
+    def _services(self) -> Iterator[Json]:
+        """Yield the flows. A service has no evidence in CycloneDX: where it was seen is a property."""
+        for asset in self._assets:
+            if isinstance(fact := asset.fact, Flow):
+                seen = [("occurrence", _encode(occurrence_entry(o)).decode()) for o in asset.occurrences]
+                yield {
+                    "bom-ref": asset.id,
+                    "name": asset.name,
+                    "group": f"{fact.transport} {fact.port}",
+                    "properties": _properties("asset", (*asset_properties(asset, self._refs), *seen)),
+                }
+
+    def _dependencies(self) -> None:
+        """Write who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
+        self._put(b',"dependencies":[\n{"ref":"%s","dependsOn":[' % _ROOT.encode())
+        separator = b""
+        ids = (asset.id for asset in self._assets)
+        while some := list(islice(ids, _IDS_AT_ONCE)):
+            self._put(separator + _encode(some)[1:-1])
+            separator = b","
+        self._put(b"]}")
+        for link in self._links():
+            self._put(b",\n" + _encode(link))
+        self._put(b"\n]")
+
+    def _links(self) -> Iterator[Json]:
+        for asset in self._assets:
+            if found := depends_on(asset, self._refs):
+                yield {"ref": asset.id, "dependsOn": found}
+        for algorithm, component in self._keys():
+            yield {"ref": component["bom-ref"], "dependsOn": [algorithm_ref(algorithm)]}
+        for _, algorithm in sorted(self._algorithms.items()):
+            if parts := sorted(algorithm_ref(algorithm_of(part)) for part in algorithm.components):
+                yield {"ref": algorithm_ref(algorithm), "dependsOn": parts}
 
 
-def _asset_entry(asset: Asset, refs: References) -> _Entry:
-    component = _component(
-        asset.id,
-        asset.name,
-        asset_crypto(asset, refs),
-        evidence={"occurrences": _occurrences(asset)},
-        properties=_properties("asset", asset_properties(asset, refs)),
-    )
-    return _Entry(component, depends_on(asset, refs))
-
-
-def _key_entries(inventory: Inventory, refs: References) -> Iterator[_Entry]:
-    """Yield the public keys that only a certificate shows: they are no assets of their own."""
-    done = set(refs.keys)
-    for asset in inventory.assets:
-        fact = asset.fact
-        if isinstance(fact, Certificate) and fact.spki_sha256 not in done:
-            done.add(fact.spki_sha256)
-            algorithm, _ = referred_algorithms(fact)
-            crypto = public_key_crypto(algorithm, fact.spki_sha256, fact.key_bits)
-            name = f"{algorithm.name} key {fact.spki_sha256[:16]}".strip()
-            yield _Entry(_component(key_ref(fact.spki_sha256, refs), name, crypto), [algorithm_ref(algorithm)])
-
-
-def _algorithm_entries(inventory: Inventory) -> Iterator[_Entry]:
-    """Yield the algorithms that assets refer to, once each, with the parts of hybrids."""
-    named = {algorithm.name: algorithm for asset in inventory.assets for algorithm in referred_algorithms(asset.fact)}
-    parts = {part: classify(part) for algorithm in named.values() for part in algorithm.components}
-    for algorithm in (named | parts).values():
-        name = algorithm.name or "unnamed algorithm"
-        part_refs = sorted(algorithm_ref(classify(part)) for part in algorithm.components)
-        yield _Entry(_component(algorithm_ref(algorithm), name, algorithm_crypto(algorithm)), part_refs)
-
-
-def _entries(inventory: Inventory) -> list[_Entry]:
-    refs = references(inventory)
-    assets = (_asset_entry(asset, refs) for asset in inventory.assets)
-    entries = (*assets, *_key_entries(inventory, refs), *_algorithm_entries(inventory))
-    return sorted(entries, key=lambda entry: str(entry.component["bom-ref"]))
-
-
-def _dependencies(inventory: Inventory, entries: list[_Entry]) -> list[Json]:
-    """Return who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
-    root = {"ref": _ROOT, "dependsOn": sorted(asset.id for asset in inventory.assets)}
-    rest = ({"ref": entry.component["bom-ref"], "dependsOn": entry.depends_on} for entry in entries if entry.depends_on)
-    return [root, *rest]
-
-
-def _coverage(inventory: Inventory) -> Properties:
-    coverage = inventory.coverage
+def _coverage(coverage: Coverage) -> Properties:
     yield "unit", coverage.unit
     yield "looked-at", str(coverage.looked_at)
     yield "answered", str(coverage.answered)
     yield from (("gap", f"{gap.what}: {gap.outcome.value}, {gap.reason}") for gap in coverage.gaps)
 
 
-def _metadata(inventory: Inventory, name: str) -> Json:
-    tool = {"type": "application", "name": "keystrand", "version": inventory.tool_version}
+def _metadata(head: Head) -> Json:
+    tool = {"type": "application", "name": "keystrand", "version": head.tool_version}
     return {
-        "timestamp": midnight(inventory.as_of),
+        "timestamp": midnight(head.as_of),
         "lifecycles": [{"phase": "discovery"}],
         "tools": {"components": [tool]},
-        "component": {"type": "platform", "bom-ref": _ROOT, "name": name},
+        "component": {"type": "platform", "bom-ref": _ROOT, "name": head.name},
         "properties": [
-            *_properties("coverage", _coverage(inventory)),
-            *_properties("demonstration", [("stand-in", target) for target in inventory.stand_ins]),
+            *_properties("coverage", _coverage(head.coverage)),
+            *_properties("document", [("made-from", ref) for ref in head.made_from]),
+            *_properties("demonstration", [("stand-in", target) for target in head.stand_ins]),
         ],
     }
 
 
-def cbom(inventory: Inventory, *, name: str) -> bytes:
-    """Return `inventory` as a CycloneDX 1.6 CBOM: indented JSON in UTF-8 with one final newline.
+def write_cbom(stream: BinaryIO, head: Head, assets: Iterable[Asset], *, spec: Spec = Spec.V1_6) -> None:
+    """Write the CBOM of `assets` to `stream`: JSON in UTF-8, a component a line.
 
-    `name` says whose estate it is. A component's `bom-ref` is its asset's id. Equal content gives equal bytes: the
-    serial number comes from the content hash, the timestamp from the day the inventory judges for, and measured values
-    such as the hour of the run are left out. Source: ECMA-424, first edition, the standard that CycloneDX 1.6 is.
+    `assets` is gone through several times and must give the same assets in the same order each time, as a tuple or a
+    view of a store does. A component's `bom-ref` is its asset's id. Equal content gives equal bytes: the serial number
+    comes from the hash of all that stands before it, the timestamp from the day the inventory judges for, and measured
+    values such as the hour of the run are left out.
     """
-    entries = _entries(inventory)
-    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"keystrand:cbom:{content_hash(inventory)}:{name}")
-    bom = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{serial}",
-        "version": 1,
-        "metadata": _metadata(inventory, name),
-        "components": [entry.component for entry in entries],
-        "dependencies": _dependencies(inventory, entries),
-    }
-    return msgspec.json.format(msgspec.json.encode(bom), indent=2) + b"\n"
+    _Writer(stream, head, assets, spec).write()
+
+
+def cbom(inventory: Inventory, *, name: str, spec: Spec = Spec.V1_6) -> bytes:
+    """Return the CBOM of `inventory`, the estate of `name`; see `write_cbom`."""
+    stream = io.BytesIO()
+    write_cbom(stream, head_of(inventory, name), inventory.assets, spec=spec)
+    return stream.getvalue()

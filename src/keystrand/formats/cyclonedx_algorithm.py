@@ -1,10 +1,21 @@
-"""Algorithms as CycloneDX 1.6 describes them: primitive, parameters, functions and security levels."""
+"""Algorithms as CycloneDX 1.6 and 1.7 describe them: primitive, family, parameters, functions, security levels."""
 
+import re
+from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from keystrand.model.algorithm import Algorithm, Function, Verdict, classify
 
 Json = dict[str, Any]
+
+
+class Spec(StrEnum):
+    """The versions of CycloneDX that are written."""
+
+    V1_6 = "1.6"
+    V1_7 = "1.7"
+
 
 _BY_FAMILY = {"hybrid": "combiner", "ML-KEM": "kem", "NTRU Prime": "kem", "ECDH": "key-agree", "FFDH": "key-agree"}
 _BY_FUNCTION = {Function.SIGNATURE: "signature", Function.DIGEST: "hash", Function.MAC: "mac",
@@ -25,6 +36,29 @@ _FUNCTIONS = {
     "kdf": ["keyderive"],
     "drbg": ["generate"],
 }
+_MODES = re.compile(r"-(GCM-SIV|GCM|CCM8|CCM|SIV|OCB|EAX|CBC|CTR|ECB|CFB\d*|OFB|XTS|KWP|KW|CTS|PCBC|HEH|FF1|FF3)\b")
+_NAMED_MODES = ("cbc", "ecb", "ccm", "gcm", "cfb", "ofb", "ctr")
+_PADDINGS = (("-PKCS5", "pkcs5"), ("-PKCS7", "pkcs7"), ("-NoPadding", "raw"), ("RSA-OAEP", "oaep"),
+             ("RSA-PKCS1", "pkcs1v15"))  # fmt: skip
+# RSA without its padding, and RSA key transport, may be of more than one family of the registry: they name none.
+_REGISTRY = {
+    "RSA-PSS": "RSASSA-PSS", "RSA-OAEP": "RSAES-OAEP", "RSA-PKCS1-ENC": "RSAES-PKCS1", "RSA-PKCS1": "RSASSA-PKCS1",
+    "ECDH": "ECDH", "ECDSA": "ECDSA", "EdDSA": "EdDSA", "FFDH": "FFDH", "DSA": "DSA", "ElGamal": "ElGamal",
+    "ML-KEM": "ML-KEM", "ML-DSA": "ML-DSA", "SLH-DSA": "SLH-DSA", "LMS": "LMS", "HSS": "LMS", "XMSS": "XMSS",
+    "AES": "AES", "3DES": "3DES", "DES": "DES", "RC2": "RC2", "RC4": "RC4", "RC5": "RC5", "RC6": "RC6",
+    "Blowfish": "Blowfish", "CAST5": "CAST5", "IDEA": "IDEA", "Skipjack": "Skipjack", "A5/1": "A5/1",
+    "Camellia": "CAMELLIA", "ARIA": "ARIA", "SEED": "SEED", "SM4": "SM4", "Twofish": "Twofish", "Serpent": "Serpent",
+    "ChaCha20": "ChaCha20", "Salsa20": "Salsa20", "SHA-2": "SHA-2", "SHA-3": "SHA-3", "SHA-1": "SHA-1", "MD2": "MD2",
+    "MD4": "MD4", "MD5": "MD5", "RIPEMD-160": "RIPEMD", "RIPEMD-128": "RIPEMD", "BLAKE2b": "BLAKE2",
+    "BLAKE2s": "BLAKE2", "BLAKE3": "BLAKE3", "SM3": "SM3", "Whirlpool": "Whirlpool", "HMAC": "HMAC", "CMAC": "CMAC",
+    "Poly1305": "Poly1305", "SipHash": "SipHash", "UMAC": "UMAC", "HKDF": "HKDF", "PBKDF1": "PBKDF1",
+    "PBKDF2": "PBKDF2", "PBES2": "PBES2", "KBKDF": "SP800-108", "scrypt": "scrypt", "bcrypt": "bcrypt",
+    "yescrypt": "yescrypt", "Argon2": "Argon2", "Argon2id": "Argon2", "Argon2i": "Argon2", "Argon2d": "Argon2",
+    "CTR_DRBG": "CTR_DRBG", "Hash_DRBG": "Hash_DRBG", "HMAC_DRBG": "HMAC_DRBG", "Fortuna": "Fortuna",
+}  # fmt: skip
+"""Our families by those of the CycloneDX cryptography registry; what it does not list (hybrids, sntrup761) has none."""
+_CURVE_GROUPS = {"P-": "nist/", "secp": "secg/", "brainpool": "brainpool/", "SM2": "oscaa/", "Curve": "other/",
+                 "Ed": "other/"}  # fmt: skip
 _CURVES = {"X25519": "Curve25519", "X448": "Curve448", "Ed25519": "Ed25519", "Ed448": "Ed448"}
 
 # Classical strength in bits, by the least size that reaches it: NIST SP 800-57 part 1 revision 5, table 2.
@@ -96,17 +130,45 @@ def _quantum_level(algorithm: Algorithm) -> int | None:
     return 0 if algorithm.verdict is Verdict.QUANTUM_VULNERABLE else algorithm.nist_level
 
 
-def algorithm_properties(algorithm: Algorithm, function: Function | None = None) -> Json:
-    """Return the `algorithmProperties` of CycloneDX 1.6, with what is not known left out.
+def _registry_family(algorithm: Algorithm) -> str | None:
+    """Return the family by the cryptography registry; RSA, LMS and HSS are told by their names."""
+    name = re.sub(r"-\d+$", "", algorithm.name)
+    return _REGISTRY.get(name if algorithm.family in ("RSA", "HBS") else algorithm.family)
+
+
+def _registry_curve(algorithm: Algorithm) -> str | None:
+    curve = _curve(algorithm)
+    return next((group + curve for start, group in _CURVE_GROUPS.items() if curve and curve.startswith(start)), None)
+
+
+def _mode(algorithm: Algorithm) -> str | None:
+    if algorithm.function is not Function.ENCRYPTION or not (found := _MODES.search(algorithm.name)):
+        return None
+    mode = re.sub(r"\d+$", "", found[1].lower())
+    return mode if mode in _NAMED_MODES else "other"
+
+
+def _padding(algorithm: Algorithm) -> str | None:
+    return next((padding for mark, padding in _PADDINGS if mark in algorithm.name), None)
+
+
+@lru_cache(4096)
+def algorithm_properties(algorithm: Algorithm, function: Function | None = None, spec: Spec = Spec.V1_6) -> Json:
+    """Return the `algorithmProperties` of CycloneDX, with what is not known left out. The value is not to be changed.
 
     `function` is what the algorithm is used for in its place; None where it is only referred to.
     """
     primitive = _primitive(algorithm, function)
     encrypts = ["encrypt", "decrypt"] if function is Function.ENCRYPTION else None
+    newer = spec is Spec.V1_7
     described = {
         "primitive": primitive,
+        "algorithmFamily": _registry_family(algorithm) if newer else None,
         "parameterSetIdentifier": _parameter_set(algorithm),
-        "curve": _curve(algorithm),
+        "curve": None if newer else _curve(algorithm),
+        "ellipticCurve": _registry_curve(algorithm) if newer else None,
+        "mode": _mode(algorithm),
+        "padding": _padding(algorithm),
         "cryptoFunctions": _FUNCTIONS.get(primitive, encrypts),
         "classicalSecurityLevel": _classical_bits(algorithm),
         "nistQuantumSecurityLevel": _quantum_level(algorithm),

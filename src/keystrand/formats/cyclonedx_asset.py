@@ -1,86 +1,46 @@
-"""One asset as CycloneDX 1.6 describes it: its `cryptoProperties`, its own properties, and what it refers to."""
+"""One asset as CycloneDX describes it: its `cryptoProperties`, its own properties, and what it refers to."""
 
-from collections import defaultdict
+import re
 from collections.abc import Iterable
 from datetime import date
-from typing import NamedTuple
+from typing import Any
 
-from keystrand.formats.cyclonedx_algorithm import Json, algorithm_properties, sized
-from keystrand.model.algorithm import Algorithm, Function, classify
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, PublicKey
-from keystrand.model.stages import Asset, Inventory
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from keystrand.formats.cyclonedx_algorithm import Json, Spec, algorithm_properties
+from keystrand.formats.cyclonedx_protocol import protocol_crypto
+from keystrand.formats.cyclonedx_relations import (
+    DEACTIVATED,
+    References,
+    algorithm_of,
+    algorithm_ref,
+    key_ref,
+    key_state,
+    referred_algorithms,
+    seen_there,
+    state_of,
+)
+from keystrand.model.algorithm import Algorithm, Function
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Certificate,
+    Endpoint,
+    Fact,
+    Flow,
+    Keystore,
+    Library,
+    ProtocolSettings,
+    PublicKey,
+)
+from keystrand.model.stages import Asset, Occurrence
 
 Properties = Iterable[tuple[str, str]]
 
-_PROTOCOLS = frozenset({"tls", "ssh", "ipsec", "ike", "sstp", "wpa"})
+FACT = "fact"
+"""The property that holds the fact itself, as our own documents write it: so nothing is lost on the way back."""
 _YES_NO_UNKNOWN = {True: "yes", False: "no", None: "unknown"}
-
-
-class References(NamedTuple):
-    """What assets refer to each other by.
-
-    `keys` gives the reference of a public key by its hash, `at` the references of what was seen at a place (endpoints
-    apart), `unowned` the layers without owner of a system.
-    """
-
-    keys: dict[str, str]
-    at: dict[str, list[str]]
-    unowned: dict[str, list[str]]
-
-
-def references(inventory: Inventory) -> References:
-    """Return what the assets of `inventory` can refer to, in one pass."""
-    keys: dict[str, str] = {}
-    at: dict[str, list[str]] = defaultdict(list)
-    unowned: dict[str, list[str]] = defaultdict(list)
-    for asset in inventory.assets:
-        if isinstance(asset.fact, PublicKey):
-            keys[asset.fact.sha256] = asset.id
-        if not isinstance(asset.fact, Endpoint):
-            for place in {occurrence.place for occurrence in asset.occurrences}:
-                at[place].append(asset.id)
-    for gap in inventory.ownership_gaps:
-        if gap.noun == "system":
-            unowned[gap.id].append(gap.layer.value)
-    return References(keys, at, unowned)
-
-
-def algorithm_ref(algorithm: Algorithm) -> str:
-    """Return the reference of an algorithm as such, wherever it is used."""
-    return f"algorithm:{algorithm.name}"
-
-
-def key_ref(spki_sha256: str, refs: References) -> str:
-    """Return the reference of a public key: that of its asset, or its own where only a certificate shows it."""
-    return refs.keys.get(spki_sha256, f"public-key:{spki_sha256}")
-
-
-def referred_algorithms(fact: Fact) -> list[Algorithm]:
-    """Return the algorithms a fact refers to: a key's, then a signature's; the parts of a hybrid."""
-    match fact:
-        case Certificate():
-            return [sized(fact.key_algorithm, fact.key_bits), classify(fact.signature_algorithm)]
-        case PublicKey():
-            return [sized(fact.algorithm, fact.bits)]
-        case AlgorithmUse():
-            return [classify(part) for part in classify(fact.algorithm).components]
-        case _:
-            return []
-
-
-def depends_on(asset: Asset, refs: References) -> list[str]:
-    """Return the references that `asset` depends on, sorted; for an endpoint, all that was seen where it listens."""
-    fact = asset.fact
-    match fact:
-        case Certificate():
-            _, signature = referred_algorithms(fact)
-            found = {key_ref(fact.spki_sha256, refs), algorithm_ref(signature)}
-        case Endpoint():
-            places = {occurrence.place for occurrence in asset.occurrences}
-            found = {ref for place in places for ref in refs.at.get(place, ())}
-        case _:
-            found = {algorithm_ref(algorithm) for algorithm in referred_algorithms(fact)}
-    return sorted(found)
+_IN_FILE = re.compile(r"(file:.*)(?::(?P<line>[1-9]\d{0,8})|@0x(?P<offset>0|[1-9a-f][0-9a-f]{0,7}))", re.DOTALL)
 
 
 def midnight(day: date) -> str:
@@ -88,67 +48,121 @@ def midnight(day: date) -> str:
     return f"{day.isoformat()}T00:00:00Z"
 
 
-def algorithm_crypto(algorithm: Algorithm, function: Function | None = None) -> Json:
+class Property(Struct, frozen=True, gc=False):
+    """A property of CycloneDX. A document has a million of them: the collector need not walk them."""
+
+    name: str
+    value: str
+
+
+class OccurrenceEntry(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An occurrence of CycloneDX: a place, a line or an octet in it, and words."""
+
+    location: str
+    line: int | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+    additionalContext: str = ""  # noqa: N815 - CycloneDX's name of it
+
+
+def occurrence_entry(seen: Occurrence) -> OccurrenceEntry:
+    """Return one occurrence as evidence: where (line or octet of a file apart), and in words how it was seen."""
+    words = f"{seen.strength.value}; target {seen.target} of {seen.system}, probe {seen.probe}"
+    if not seen.place.startswith("file:") or not (inside := _IN_FILE.fullmatch(seen.place)):
+        return OccurrenceEntry(location=seen.place, additionalContext=words)
+    if line := inside["line"]:
+        return OccurrenceEntry(location=inside[1], line=int(line), additionalContext=words)
+    return OccurrenceEntry(location=inside[1], offset=int(inside["offset"], 16), additionalContext=words)
+
+
+def place_of(location: str, line: int | None, offset: int | None) -> str:
+    """Return the place that `occurrence_entry` took apart."""
+    if line is not None:
+        return f"{location}:{line}"
+    return location if offset is None else f"{location}@0x{offset:x}"
+
+
+def algorithm_crypto(algorithm: Algorithm, function: Function | None = None, spec: Spec = Spec.V1_6) -> Json:
     """Return the `cryptoProperties` of an algorithm, used for `function` or only referred to."""
-    return {"assetType": "algorithm", "algorithmProperties": algorithm_properties(algorithm, function)}
+    return {"assetType": "algorithm", "algorithmProperties": algorithm_properties(algorithm, function, spec)}
 
 
-def public_key_crypto(algorithm: Algorithm, sha256: str, bits: int | None) -> Json:
-    """Return the `cryptoProperties` of a public key; its size is left out where nobody knows it."""
-    size = bits or algorithm.bits
+def public_key_crypto(sha256: str, algorithm: Algorithm, bits: int | None, refs: References, spec: Spec) -> Json:
+    """Return the `cryptoProperties` of a public key; size and state are left out where nobody knows them."""
+    described: Json = {"type": "public-key", "id": sha256}
+    if state := key_state(sha256, refs):
+        described["state"] = state
+    if spec is Spec.V1_6:
+        described["algorithmRef"] = algorithm_ref(algorithm)
+    else:
+        described["fingerprint"] = {"alg": "SHA-256", "content": sha256}
+        described["relatedCryptographicAssets"] = [{"type": "algorithm", "ref": algorithm_ref(algorithm)}]
+    if size := bits or algorithm.bits:
+        described["size"] = size
+    return {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": described}
+
+
+def _certificate_crypto(fact: Certificate, refs: References, spec: Spec, as_of: date) -> Json:
+    signature = algorithm_ref(referred_algorithms(fact)[1])
+    key = key_ref(fact.spki_sha256, refs)
+    described: Json = {
+        "subjectName": fact.subject,
+        "issuerName": fact.issuer,
+        "notValidBefore": midnight(fact.not_before),
+        "notValidAfter": midnight(fact.not_after),
+    }
+    if spec is Spec.V1_6:
+        described |= {"signatureAlgorithmRef": signature, "subjectPublicKeyRef": key}
+    else:
+        described |= _newer_certificate(fact, as_of)
+        described["relatedCryptographicAssets"] = [
+            {"type": "algorithm", "ref": signature},
+            {"type": "publicKey", "ref": key},
+        ]
+    described["certificateFormat"] = "X.509"
+    return {"assetType": "certificate", "certificateProperties": described}
+
+
+def _newer_certificate(fact: Certificate, as_of: date) -> Json:
+    """Return what 1.7 added, as far as we know it."""
+    state = state_of(fact, as_of)
+    reason = "its validity has ended" if state == DEACTIVATED else "by its validity; revocation was not looked at"
+    extensions = [("basicConstraints", f"CA:{'TRUE' if fact.authority else 'FALSE'}")]
+    extensions += [("subjectAlternativeName", ", ".join(fact.names))] if fact.names else []
     return {
-        "assetType": "related-crypto-material",
-        "relatedCryptoMaterialProperties": {
-            "type": "public-key",
-            "id": sha256,
-            "algorithmRef": algorithm_ref(algorithm),
-            **({"size": size} if size else {}),
-        },
+        "serialNumber": fact.serial,
+        "fingerprint": {"alg": "SHA-256", "content": fact.sha256},
+        "certificateState": [{"state": state, "reason": reason}],
+        "certificateExtensions": [{"commonExtensionName": n, "commonExtensionValue": v} for n, v in extensions],
     }
 
 
-def _certificate_crypto(fact: Certificate, refs: References) -> Json:
-    _, signature = referred_algorithms(fact)
-    return {
-        "assetType": "certificate",
-        "certificateProperties": {
-            "subjectName": fact.subject,
-            "issuerName": fact.issuer,
-            "notValidBefore": midnight(fact.not_before),
-            "notValidAfter": midnight(fact.not_after),
-            "signatureAlgorithmRef": algorithm_ref(signature),
-            "subjectPublicKeyRef": key_ref(fact.spki_sha256, refs),
-            "certificateFormat": "X.509",
-        },
-    }
+def _keystore_crypto(fact: Keystore) -> Json:
+    secured = {"securedBy": {"mechanism": "password"}} if fact.encrypted else {}
+    described = {"type": "other", "format": fact.format, **secured}
+    return {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": described}
 
 
-def _protocol_crypto(fact: Endpoint, seen_there: list[str]) -> Json:
-    return {
-        "assetType": "protocol",
-        "protocolProperties": {
-            "type": fact.protocol if fact.protocol in _PROTOCOLS else "other",
-            **({"version": ", ".join(fact.versions)} if fact.versions else {}),
-            "cryptoRefArray": seen_there,
-        },
-    }
-
-
-def asset_crypto(asset: Asset, refs: References) -> Json:
-    """Return the `cryptoProperties` of `asset`."""
+def asset_crypto(asset: Asset, refs: References, spec: Spec, as_of: date) -> Json | None:
+    """Return the `cryptoProperties` of `asset`, None for a library, which is a component of its own kind."""
     fact = asset.fact
     match fact:
         case AlgorithmUse():
-            return algorithm_crypto(classify(fact.algorithm, fact.function), fact.function)
+            return algorithm_crypto(algorithm_of(fact.algorithm, fact.function), fact.function, spec)
         case Certificate():
-            return _certificate_crypto(fact, refs)
+            return _certificate_crypto(fact, refs, spec, as_of)
         case PublicKey():
-            (algorithm,) = referred_algorithms(fact)
-            return public_key_crypto(algorithm, fact.sha256, fact.bits)
-        case Endpoint():
-            return _protocol_crypto(fact, depends_on(asset, refs))
+            return public_key_crypto(fact.sha256, referred_algorithms(fact)[0], fact.bits, refs, spec)
+        case Endpoint() | ProtocolSettings():
+            return protocol_crypto(fact.protocol, fact.versions, seen_there(asset, refs), spec)
+        case Keystore():
+            return _keystore_crypto(fact)
         case _:
-            return {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": {"type": "other"}}
+            return None
+
+
+def library_fields(fact: Library) -> dict[str, Any]:
+    """Return what a component of type library says beside its name."""
+    return {key: value for key, value in (("version", fact.version), ("purl", fact.purl)) if value}
 
 
 def _fact_properties(fact: Fact) -> Properties:
@@ -156,6 +170,8 @@ def _fact_properties(fact: Fact) -> Properties:
         case AlgorithmUse():
             yield "function", fact.function.value
             yield "code-point", fact.code_point
+            yield "library", fact.library
+            yield "in-tests", "yes" if fact.in_tests else ""
         case Certificate():
             yield "serial", fact.serial
             yield "authority", _YES_NO_UNKNOWN[fact.authority]
@@ -169,6 +185,17 @@ def _fact_properties(fact: Fact) -> Properties:
             yield "supports-post-quantum", _YES_NO_UNKNOWN[fact.supports_post_quantum]
             yield "negotiates-post-quantum", _YES_NO_UNKNOWN[fact.negotiates_post_quantum]
             yield "prefers-post-quantum", _YES_NO_UNKNOWN[fact.prefers_post_quantum]
+        case Keystore():
+            yield "entries", "unknown" if fact.entries is None else str(fact.entries)
+            yield "encrypted", _YES_NO_UNKNOWN[fact.encrypted]
+        case ProtocolSettings():
+            yield "software", fact.software
+            yield from (("listens", address) for address in fact.listens)
+        case Flow():
+            yield "client", fact.client
+            yield "octets-to-server", str(fact.octets_to_server)
+            yield "octets-to-client", str(fact.octets_to_client)
+            yield "key-establishment", fact.key_establishment
 
 
 def asset_properties(asset: Asset, refs: References) -> Properties:
@@ -180,3 +207,4 @@ def asset_properties(asset: Asset, refs: References) -> Properties:
     yield from (("no-owner", f"{s}: {', '.join(refs.unowned[s])}") for s in systems if s in refs.unowned)
     yield from (("conflict", conflict) for conflict in asset.conflicts)
     yield from _fact_properties(asset.fact)
+    yield FACT, msgspec.json.encode(asset.fact).decode()

@@ -17,14 +17,18 @@ DOCUMENTS: tuple[type[Document], ...] = (Observations, Inventory, Assessment, Pl
 """The six documents in the order they are made."""
 
 
-def _canonical(value: Any) -> bytes:
-    """Return `value` (builtins) as UTF-8 JSON with sorted keys and no spaces: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+def canonical(value: Any) -> bytes:
+    """Return what `value` says, without measured values, as UTF-8 JSON with sorted keys and no spaces.
+
+    Equal values give equal bytes, whatever the order of their keys.
+    """
+    said = without_measured(value)
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def canonical_hash(value: Any) -> str:
     """Return the SHA-256 (hex) of what `value` says, without measured values and whatever the order of its keys."""
-    return hashlib.sha256(_canonical(without_measured(value))).hexdigest()
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def content_hash(document: Document) -> str:

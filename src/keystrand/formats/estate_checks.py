@@ -16,7 +16,7 @@ from msgspec import Struct
 from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.model.algorithm import Function
-from keystrand.model.estate import ProbeKind, Scan, Segment, Site, SiteKind, System, Target
+from keystrand.model.estate import ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
@@ -69,6 +69,7 @@ def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
         ("system", System, _system_faults),
         ("segment", Segment, lambda segment: _segment_faults(segment, spots)),
         ("target", Target, _target_faults),
+        ("rule", Rule, _rule_faults),
     )
     for noun, kind, judge in judges:
         for n, row in rows(raw, noun):
@@ -197,6 +198,24 @@ def _need_faults(target: Fields, probe: ProbeKind) -> Iterator[Fault]:
             yield Fault((key,), f"a {probe} target has no {key}", f"it needs {' and '.join(needs)} only: remove {key}")
 
 
+def _rule_faults(rule: Fields) -> Iterator[Fault]:
+    conditions = ("place", "address", "name")
+    if all(key in rule and rule[key] is None for key in conditions):
+        yield Fault(
+            ("place",), "missing key: a rule needs a condition", f"add {', '.join(conditions[:-1])} or name = ..."
+        )
+    if (address := rule.get("address")) is not None and not (_is_range(address) or _is_address(address)):
+        yield Fault(("address",), f"{address!r} is no IP address or range", "write a range such as 192.0.2.0/24")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _scan_faults(scan: Fields) -> Iterator[Fault]:
     for entry in scan.get("allow") or ():
         if not (_is_host(entry.removeprefix("*.")) or _is_range(entry)):
@@ -217,11 +236,7 @@ def _ends_in_number(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return bool(_HOST_NAME.fullmatch(host)) and not _ends_in_number(host)
-    return True
+    return _is_address(host) or (bool(_HOST_NAME.fullmatch(host)) and not _ends_in_number(host))
 
 
 def _how_to_write(host: str) -> str:

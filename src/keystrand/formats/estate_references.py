@@ -35,12 +35,13 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("segment", ("via",), "site"),
     Reference("segment", ("quantum", "accepted_by"), "owner"),
     Reference("target", ("system",), "system"),
+    Reference("rule", ("system",), "system"),
     Reference("pilot", ("segment",), "segment"),
     *_OWNERS,
 )
 
 _REQUIRED = tuple(spec.name for spec in msgspec.structs.fields(Estate) if spec.required)
-_NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "pilot")
+_NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "rule", "pilot")
 
 
 def reference_faults(raw: dict[str, Any], policies: Collection[str]) -> list[Fault]:

@@ -4,6 +4,7 @@ Sources: RFC 3279, 4055, 5480, 5758, 8410 (classical); NIST's Computer Security 
 SLH-DSA); RFC 9708 and RFC 9802 (LMS, XMSS); the drafts of the LAMPS working group (composite signatures).
 """
 
+from keystrand.formats.oids_drafts import DRAFTS, PREFIXES
 from keystrand.model.algorithm import COMPOSITE_SIGNATURES, Verdict, classify
 
 _NIST_SIGNATURES = "2.16.840.1.101.3.4.3."
@@ -12,6 +13,8 @@ _SLH = tuple(f"{family}-{size}{speed}" for family in ("SHA2", "SHAKE") for size 
 
 NAMES: dict[str, str] = {
     "1.2.840.113549.1.1.1": "RSA",
+    "1.2.840.113549.1.1.2": "RSA",
+    "1.2.840.113549.1.1.3": "RSA",
     "1.2.840.113549.1.1.4": "RSA",
     "1.2.840.113549.1.1.5": "RSA",
     "1.2.840.113549.1.1.10": "RSA-PSS",
@@ -19,16 +22,40 @@ NAMES: dict[str, str] = {
     "1.2.840.113549.1.1.12": "RSA",
     "1.2.840.113549.1.1.13": "RSA",
     "1.2.840.113549.1.1.14": "RSA",
+    "1.2.840.113549.1.1.7": "RSA-OAEP",
+    **{f"1.2.840.113549.1.1.{n}": "RSA" for n in (15, 16)},
+    **{f"{_NIST_SIGNATURES}{n}": "RSA" for n in (13, 14, 15, 16)},
+    **{f"1.3.14.3.2.{n}": "RSA" for n in (2, 3, 4, 11, 14, 15, 24, 29)},
+    **{f"1.3.36.3.3.1.{n}": "RSA" for n in (2, 3, 4)},
+    "2.5.8.1.1": "RSA",
+    "1.3.6.1.5.5.7.6.30": "RSA-PSS",
+    "1.3.6.1.5.5.7.6.31": "RSA-PSS",
     "1.2.840.10040.4.1": "DSA",
+    **{f"{_NIST_SIGNATURES}{n}": "DSA" for n in (1, 3, 4, 5, 6, 7, 8)},
+    **{f"1.3.14.3.2.{n}": "DSA" for n in (12, 13, 27, 28)},
     "1.2.840.10040.4.3": "DSA",
     "2.16.840.1.101.3.4.3.2": "DSA",
     "1.2.840.10045.2.1": "ECDSA",
+    "1.3.132.1.12": "ECDH",
+    "1.3.132.1.13": "ECDH",
     "1.2.840.10045.4.1": "ECDSA",
+    "1.2.840.10045.4.2": "ECDSA",
+    "1.2.840.10045.4.3": "ECDSA",
+    **{f"{_NIST_SIGNATURES}{n}": "ECDSA" for n in (9, 10, 11, 12)},
+    **{f"0.4.0.127.0.7.1.1.4.1.{n}": "ECDSA" for n in range(1, 12)},
+    "1.3.6.1.5.5.7.6.32": "ECDSA",
+    "1.3.6.1.5.5.7.6.33": "ECDSA",
+    "1.2.156.10197.1.501": "ECDSA-SM2",
     "1.2.840.10045.4.3.1": "ECDSA",
     "1.2.840.10045.4.3.2": "ECDSA",
     "1.2.840.10045.4.3.3": "ECDSA",
     "1.2.840.10045.4.3.4": "ECDSA",
     "1.2.840.113549.1.3.1": "FFDH",
+    "1.2.840.10046.2.1": "FFDH",
+    "1.3.14.7.2.1.1": "ElGamal",
+    "1.3.6.1.4.1.3029.1.2.1": "ElGamal",
+    "1.3.6.1.4.1.11591.15.1": "Ed25519",
+    "1.3.6.1.4.1.3029.1.5.1": "X25519",
     "1.3.101.110": "X25519",
     "1.3.101.111": "X448",
     "1.3.101.112": "Ed25519",
@@ -44,13 +71,6 @@ NAMES: dict[str, str] = {
     **{f"{_NIST_KEMS}{1 + n}": f"ML-KEM-{size}" for n, size in enumerate((512, 768, 1024))},
 }
 
-_PREFIXES = {
-    "1.3.6.1.4.1.2.267.": "Dilithium (before FIPS 204)",
-    "1.3.9999.": "experimental post-quantum (before the standards)",
-    "2.16.840.1.114027.80.": "composite (before the standards)",
-    "1.3.6.1.5.5.7.6.": "composite or newer",
-}
-
 CURVES: dict[str, str] = {
     "1.2.840.10045.3.1.1": "P-192",
     "1.3.132.0.33": "P-224",
@@ -62,14 +82,26 @@ CURVES: dict[str, str] = {
     "1.3.36.3.3.2.8.1.1.11": "brainpoolP384r1",
     "1.3.36.3.3.2.8.1.1.13": "brainpoolP512r1",
     "1.2.156.10197.1.301": "SM2",
-}
+    "1.2.250.1.223.101.256.1": "FRP256v1",
+    **{f"1.2.840.10045.3.1.{n}": name for n, name in ((2, "prime192v2"), (3, "prime192v3"), (4, "prime239v1"),
+                                                      (5, "prime239v2"), (6, "prime239v3"))},
+    **{f"1.3.132.0.{n}": name for n, name in (
+        (6, "secp112r1"), (7, "secp112r2"), (28, "secp128r1"), (29, "secp128r2"), (9, "secp160k1"), (8, "secp160r1"),
+        (30, "secp160r2"), (31, "secp192k1"), (32, "secp224k1"), (4, "sect113r1"), (5, "sect113r2"), (22, "sect131r1"),
+        (23, "sect131r2"), (1, "K-163"), (2, "sect163r1"), (15, "B-163"), (24, "sect193r1"), (25, "sect193r2"),
+        (26, "K-233"), (27, "B-233"), (3, "sect239k1"), (16, "K-283"), (17, "B-283"), (36, "K-409"), (37, "B-409"),
+        (38, "K-571"), (39, "B-571"))},
+    **{f"1.3.36.3.3.2.8.1.1.{n}": f"brainpoolP{size}" for n, size in (
+        (1, "160r1"), (2, "160t1"), (3, "192r1"), (4, "192t1"), (5, "224r1"), (6, "224t1"), (8, "256t1"), (9, "320r1"),
+        (10, "320t1"), (12, "384t1"), (14, "512t1"))},
+}  # fmt: skip
 
 
 def name_of(oid: str) -> str:
     """Return the canonical name of `oid`, or a name that says what is known of it; the latter is never safe."""
     if oid in NAMES:
         return NAMES[oid]
-    kind = next((text for prefix, text in _PREFIXES.items() if oid.startswith(prefix)), "")
-    name = f"OID {oid} ({kind})" if kind else f"OID {oid}"
-    assert classify(name).verdict is Verdict.UNKNOWN  # noqa: S101 - an unnamed algorithm must never count as safe
+    kind = next((text for prefix, text in PREFIXES.items() if oid.startswith(prefix)), "")
+    name = DRAFTS.get(oid) or (f"OID-{oid} ({kind})" if kind else f"OID-{oid}")
+    assert classify(name).verdict is not Verdict.QUANTUM_SAFE  # noqa: S101 - what no standard names must never be safe
     return name

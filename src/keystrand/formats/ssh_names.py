@@ -9,6 +9,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -88,6 +89,7 @@ MODERN_HOST_KEYS = (
 """Host keys that a present-day client accepts, best first (ssh_config(5)); certificates of host keys are left out."""
 
 
+@lru_cache(maxsize=1024)
 def is_pseudo(name: str) -> bool:
     """Return whether `name` only signals an extension (RFC 8308; strict key exchange) and is no algorithm."""
     return _PSEUDO.fullmatch(name) is not None
@@ -98,6 +100,7 @@ def _unmapped(name: str) -> str:
     return name if classify(name).verdict is Verdict.UNKNOWN else f"ssh:{name}"
 
 
+@lru_cache(maxsize=1024)
 def key_exchange_name(name: str) -> str:
     """Return the canonical name of the key exchange that SSH calls `name`, or `name` where it is not known."""
     if name in _FIXED_KEX:
@@ -106,6 +109,7 @@ def key_exchange_name(name: str) -> str:
     return _by_pattern(gss[1] if gss else name, _KEX_PATTERNS) or _unmapped(name)
 
 
+@lru_cache(maxsize=1024)
 def host_key_name(name: str) -> str:
     """Return the canonical name of the host key algorithm that SSH calls `name`; RSA and DSA without their size."""
     # RFC 6187 (X.509), OpenSSH's certificates and its keys held by a token: the same algorithm in another wrapping

@@ -2,15 +2,19 @@
 
 Sources: IANA "TLS Parameters" (supported groups, signature schemes, cipher suites); RFC 8446, 4.2.3 and 4.2.7;
 RFC 8422 and RFC 7919 (classical groups); draft-ietf-tls-ecdhe-mlkem and draft-ietf-tls-mlkem (post-quantum groups);
-draft-ietf-tls-mldsa and draft-reddy-tls-slhdsa (post-quantum signature schemes).
+draft-ietf-tls-mldsa and draft-reddy-tls-slhdsa (post-quantum signature schemes). What came before: `tls_withdrawn`.
 """
 
 from enum import StrEnum
+from functools import cache
 
+from keystrand.formats.tls_suites import suite, suites_of
+from keystrand.formats.tls_withdrawn import WITHDRAWN_GROUPS, WITHDRAWN_SCHEMES
 from keystrand.model.observation import Certificate
 
-TLS13, TLS12, TLS11, TLS10 = 0x0304, 0x0303, 0x0302, 0x0301
-VERSIONS = {TLS13: "TLSv1.3", TLS12: "TLSv1.2", TLS11: "TLSv1.1", TLS10: "TLSv1.0"}
+TLS13, TLS12, TLS11, TLS10, SSL3 = 0x0304, 0x0303, 0x0302, 0x0301, 0x0300
+VERSIONS = {TLS13: "TLSv1.3", TLS12: "TLSv1.2", TLS11: "TLSv1.1", TLS10: "TLSv1.0", SSL3: "SSLv3"}
+"""Newest first."""
 
 X25519, X448, SECP256R1, SECP384R1, SECP521R1 = 0x001D, 0x001E, 0x0017, 0x0018, 0x0019
 X25519_MLKEM768, SECP256R1_MLKEM768, SECP384R1_MLKEM1024 = 0x11EC, 0x11EB, 0x11ED
@@ -61,7 +65,7 @@ OLD_GROUPS = (*CLASSICAL_GROUPS, *_OLD_GROUPS)
 GROUPS_12 = (X25519, X448, SECP256R1, SECP384R1, SECP521R1, *_OLD_GROUPS)
 """Curves that a TLS 1.2 server may name in its key exchange (RFC 8422, 5.1.1; RFC 7027); all others are of TLS 1.3."""
 
-_GROUPS = POST_QUANTUM_GROUPS | CLASSICAL_GROUPS | _OLD_GROUPS
+_GROUPS = WITHDRAWN_GROUPS | POST_QUANTUM_GROUPS | CLASSICAL_GROUPS | _OLD_GROUPS
 
 ML_DSA_SCHEMES = {0x0904: "ML-DSA-44", 0x0905: "ML-DSA-65", 0x0906: "ML-DSA-87"}
 SLH_DSA_SCHEMES = dict(
@@ -82,19 +86,30 @@ _EDWARDS_SCHEMES = {0x0807: "Ed25519", 0x0808: "Ed448"}
 _RSA_SCHEMES = (0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601, 0x0301, 0x0201)
 CLASSICAL_SCHEMES = (*_CURVE_SCHEMES, *_EDWARDS_SCHEMES, *_RSA_SCHEMES)
 POST_QUANTUM_SCHEMES = (*ML_DSA_SCHEMES, *SLH_DSA_SCHEMES)
+ALL_SCHEMES = (*POST_QUANTUM_SCHEMES, *WITHDRAWN_SCHEMES, *CLASSICAL_SCHEMES)
+_SCHEMES = _CURVE_SCHEMES | _EDWARDS_SCHEMES | ML_DSA_SCHEMES | SLH_DSA_SCHEMES | WITHDRAWN_SCHEMES
 _ONLY_12_SCHEMES = (0x0401, 0x0501, 0x0601, 0x0301, 0x0201, 0x0203)
 """PKCS #1 v1.5 and SHA-1: TLS 1.3 keeps them for certificates, not for its handshake (RFC 8446, 4.2.3)."""
-_ONLY_13_SCHEMES = (0x081A, 0x081B, 0x081C, 0x0708, *POST_QUANTUM_SCHEMES)
+_ONLY_13_SCHEMES = (0x081A, 0x081B, 0x081C, 0x0708, *POST_QUANTUM_SCHEMES, *WITHDRAWN_SCHEMES)
 """Schemes defined for TLS 1.3 alone (RFC 8734; RFC 8998; the drafts above)."""
 
 
 class Exchange(StrEnum):
-    """How a cipher suite establishes the key. In TLS 1.3 the suite says nothing of it."""
+    """How a cipher suite establishes the key, as IANA writes it. In TLS 1.3 the suite says nothing of it."""
 
-    BY_GROUP = "group"
+    BY_GROUP = "TLS13"
     ECDHE = "ECDHE"
     DHE = "DHE"
     RSA = "RSA"
+    ECDH = "ECDH"
+    DH = "DH"
+    ECDH_ANON = "ECDH_anon"
+    DH_ANON = "DH_anon"
+
+    @property
+    def signed(self) -> bool:
+        """Return whether the server signs its half of the key exchange."""
+        return self in (Exchange.ECDHE, Exchange.DHE)
 
 
 SUITES_13 = (0x1301, 0x1302, 0x1303)
@@ -105,12 +120,13 @@ _DHE = (0x009E, 0x009F, 0xCCAA, 0x0033, 0x0039, 0x0067, 0x006B, 0x0016)
 STATIC_RSA_SUITES = (0x009C, 0x009D, 0xC09C, 0xC09D, 0x002F, 0x0035, 0x003C, 0x003D, 0x0041, 0x0084, 0x000A, 0x0005)
 """RSA key transport (RFC 5246, 7.4.7.1): no forward secrecy."""
 FORWARD_SECRET_SUITES = _ECDHE + _DHE
-_EXCHANGES = (
-    dict.fromkeys(SUITES_13, Exchange.BY_GROUP)
-    | dict.fromkeys(_ECDHE, Exchange.ECDHE)
-    | dict.fromkeys(_DHE, Exchange.DHE)
-    | dict.fromkeys(STATIC_RSA_SUITES, Exchange.RSA)
+ALL_SUITES_13 = (*SUITES_13, 0x1304, 0x1305)
+ALL_OLD_SUITES = tuple(
+    dict.fromkeys(
+        (*FORWARD_SECRET_SUITES, *STATIC_RSA_SUITES, *suites_of(*(e.value for e in Exchange if e != "TLS13")))
+    )
 )
+"""Every suite below TLS 1.3 that needs no shared secret: what servers should take first, then all others."""
 
 UNRECOGNIZED_NAME = 112
 _ALERTS = {10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow", 40: "handshake_failure",
@@ -126,9 +142,20 @@ def group_name(group: int) -> str:
     return _GROUPS.get(group) or f"TLS-group-{code_point(group)}"
 
 
-def exchange_of(suite: int) -> Exchange | None:
-    """Return how `suite` establishes the key, or None where the suite is not one we offer."""
-    return _EXCHANGES.get(suite)
+@cache
+def exchange_of(suite_number: int) -> Exchange | None:
+    """Return how a suite establishes the key, or None where it is unknown or needs a secret that is already shared."""
+    found = suite(suite_number)
+    try:
+        return Exchange(found.exchange) if found else None
+    except ValueError:
+        return None
+
+
+def cipher_of(suite_number: int) -> str:
+    """Return the canonical name of a suite's cipher; one we do not know keeps its number: `TLS-suite-0x1234`."""
+    found = suite(suite_number)
+    return found.cipher if found else f"TLS-suite-{code_point(suite_number)}"
 
 
 def scheme_name(scheme: int, certificate: Certificate | None = None) -> str:
@@ -140,8 +167,14 @@ def scheme_name(scheme: int, certificate: Certificate | None = None) -> str:
         return sized("RSA", certificate)
     if scheme in _CURVE_SCHEMES and certificate and certificate.key_algorithm.startswith("ECDSA"):
         return certificate.key_algorithm
-    named = _CURVE_SCHEMES | _EDWARDS_SCHEMES | ML_DSA_SCHEMES | SLH_DSA_SCHEMES
-    return named.get(scheme) or f"TLS-signature-{code_point(scheme)}"
+    return _SCHEMES.get(scheme) or f"TLS-signature-{code_point(scheme)}"
+
+
+def scheme_kind(scheme: int) -> str:
+    """Return the kind of key that signs with `scheme`: a server has one certificate for each kind, mostly."""
+    if scheme in _RSA_SCHEMES:
+        return "RSA"
+    return "ECDSA" if scheme in _CURVE_SCHEMES else "EdDSA" if scheme in _EDWARDS_SCHEMES else "post-quantum"
 
 
 def scheme_exists(scheme: int, version: int) -> bool:

@@ -2,16 +2,22 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
 from keystrand.formats.tls_wire import Record, TlsUnreadable, number, vector
 
-_SUITES: dict[int, tuple[str, type[AESGCM] | type[ChaCha20Poly1305], int]] = {
+_Cipher = Callable[[bytes], AESGCM | ChaCha20Poly1305 | AESCCM]
+_SUITES: dict[int, tuple[str, _Cipher, int]] = {
     0x1301: ("sha256", AESGCM, 16),
     0x1302: ("sha384", AESGCM, 32),
     0x1303: ("sha256", ChaCha20Poly1305, 32),
+    0x1304: ("sha256", AESCCM, 16),
+    0x1305: ("sha256", partial(AESCCM, tag_length=8), 16),
 }
 """Hash, cipher and key length in octets of a suite."""
 _NONCE_OCTETS = 12
@@ -44,14 +50,25 @@ def expand_label(hash_name: str, secret: bytes, label: bytes, context: bytes, oc
     return expand(hash_name, secret, number(octets) + vector(1, b"tls13 " + label) + vector(1, context), octets)
 
 
-def server_handshake_secret(suite: int, shared_secret: bytes, transcript: bytes) -> bytes:
-    """Return `server_handshake_traffic_secret`; `transcript` is every message up to the ServerHello."""
+class HandshakeSecrets(NamedTuple):
+    """`client_handshake_traffic_secret` and `server_handshake_traffic_secret`."""
+
+    client: bytes
+    server: bytes
+
+
+def handshake_secrets(suite: int, shared_secret: bytes, transcript: bytes) -> HandshakeSecrets:
+    """Return the secrets of the handshake's messages; `transcript` is every message up to the ServerHello."""
     name = _hash_of(suite)
     zeros = bytes(hashlib.new(name).digest_size)
     empty = hashlib.new(name, b"").digest()
     early = hmac.digest(zeros, zeros, name)
     handshake = hmac.digest(expand_label(name, early, b"derived", empty, len(zeros)), shared_secret, name)
-    return expand_label(name, handshake, b"s hs traffic", hashlib.new(name, transcript).digest(), len(zeros))
+    said = hashlib.new(name, transcript).digest()
+    client, server = (
+        expand_label(name, handshake, label, said, len(zeros)) for label in (b"c hs traffic", b"s hs traffic")
+    )
+    return HandshakeSecrets(client, server)
 
 
 class RecordOpener:

@@ -7,7 +7,7 @@ RFC 8422, 5.4. TLS 1.0 and 1.1 are read as far as they are alike.
 from collections.abc import Callable, Mapping
 
 from keystrand.formats.tls_codepoints import TLS12, TLS13, VERSIONS, Exchange, alert_name, exchange_of
-from keystrand.formats.tls_key_schedule import RecordOpener, retried_transcript, server_handshake_secret
+from keystrand.formats.tls_key_schedule import HandshakeSecrets, RecordOpener, handshake_secrets, retried_transcript
 from keystrand.formats.tls_key_share import KeyShare
 from keystrand.formats.tls_wire import (
     ALERT,
@@ -41,7 +41,8 @@ class ServerFlight:
 
     `version`, `suite` and `group` are None until known. `retry` is set while a HelloRetryRequest waits for our second
     hello. `complete` is set once the server has said everything we can hear. `prime_bits` is the size of a
-    finite-field group that TLS 1.2 sent without a name.
+    finite-field group that TLS 1.2 sent without a name. `secrets` are those of TLS 1.3's handshake, once both shares
+    are known.
     """
 
     def __init__(self, hello: bytes, shares: Mapping[int, KeyShare]) -> None:
@@ -49,6 +50,7 @@ class ServerFlight:
         self._first_hello, self._transcript = hello, hello
         self._records, self._messages = Records(), Messages()
         self._opener: RecordOpener | None = None
+        self.secrets: HandshakeSecrets | None = None
         self.version: int | None = None
         self.suite: int | None = None
         self.group: int | None = None
@@ -71,10 +73,10 @@ class ServerFlight:
         while not self.complete and not self.retry and (record := self._records.next()) is not None:
             self._take_record(record)
 
-    def send_again(self, hello: bytes, share: KeyShare) -> None:
-        """Go on after a HelloRetryRequest with our second `hello`, which carries `share`."""
+    def send_again(self, hello: bytes, share: KeyShare | None = None) -> None:
+        """Go on after a HelloRetryRequest with our second `hello`, which carries `share`; without one, as the first."""
         self._transcript += hello
-        self._shares = {share.group: share}
+        self._shares = {share.group: share} if share else self._shares
         self.retry, self.retried = False, True
 
     def _take_record(self, record: Record) -> None:
@@ -83,15 +85,20 @@ class ServerFlight:
         else:
             kind, content = record.kind, record.body
         if kind == ALERT:
-            self._take_alert(content)
+            self.take_alert(content)
         elif kind == HANDSHAKE and (self._opener is None or record.kind == APPLICATION_DATA):
-            self._messages.feed(content)
-            while not self.complete and not self.retry and (message := self._messages.next()) is not None:
-                self._take_message(message)
+            self.take_messages(content)
         elif kind != CHANGE_CIPHER_SPEC or not self.said_hello:
             raise self._unexpected(f"a record of type {kind}")
 
-    def _take_alert(self, content: bytes) -> None:
+    def take_messages(self, octets: bytes) -> None:
+        """Read handshake messages that came without records, as QUIC carries them. Raises `TlsUnreadable`."""
+        self._messages.feed(octets)
+        while not self.complete and not self.retry and (message := self._messages.next()) is not None:
+            self._take_message(message)
+
+    def take_alert(self, content: bytes) -> None:
+        """Read the content of an alert. Raises `TlsUnreadable`."""
         reader = Reader(content)
         level, alert = reader.number(1), reader.number(1)
         # A warning before the ServerHello does not end the handshake: unrecognized_name is one (RFC 6066, 3).
@@ -140,17 +147,22 @@ class ServerFlight:
 
     def _take_13(self, message: bytes, extensions: dict[int, Reader], *, again: bool) -> None:
         share = extensions.get(_KEY_SHARE)
-        if share is None or (again and self.retried):
-            raise TlsUnreadable("the server names no group" if share is None else "a second HelloRetryRequest")
-        group = share.number(2)
-        if self.retried and group != self.group:
-            raise TlsUnreadable("the server changed its mind after its HelloRetryRequest")
-        self.group = group
-        if again:
+        if again and self.retried:
+            raise TlsUnreadable("a second HelloRetryRequest")
+        if share is None and not (again and _COOKIE in extensions):
+            raise TlsUnreadable("the server names no group")
+        if share is not None:
+            self._choose(share.number(2))
+        if again or share is None:
             self._take_retry(message, extensions)
             return
         self._transcript += message
-        self._derive(group, share.vector(2))
+        self._derive(self.group or 0, share.vector(2))
+
+    def _choose(self, group: int) -> None:
+        if self.retried and self.group not in (None, group):
+            raise TlsUnreadable("the server changed its mind after its HelloRetryRequest")
+        self.group = group
 
     def _take_retry(self, message: bytes, extensions: dict[int, Reader]) -> None:
         if _COOKIE in extensions:
@@ -162,8 +174,8 @@ class ServerFlight:
         if group not in self._shares:
             raise TlsUnreadable(f"the server answers for group 0x{group:04x}, for which we sent no share")
         suite = self.suite or 0
-        secret = server_handshake_secret(suite, self._shares[group].secret(answer), self._transcript)
-        self._opener = RecordOpener(suite, secret)
+        self.secrets = handshake_secrets(suite, self._shares[group].secret(answer), self._transcript)
+        self._opener = RecordOpener(suite, self.secrets.server)
 
     def _take_chain_13(self, content: Reader) -> None:
         content.vector(1)
@@ -186,16 +198,16 @@ class ServerFlight:
 
     def _take_key_exchange(self, content: Reader) -> None:
         exchange = exchange_of(self.suite or 0)
-        if exchange is Exchange.DHE:
+        if exchange in (Exchange.DHE, Exchange.DH_ANON):
             self.prime_bits = int.from_bytes(content.vector(2), "big").bit_length()
             content.vector(2)
             content.vector(2)
-        elif exchange is Exchange.ECDHE:
+        elif exchange in (Exchange.ECDHE, Exchange.ECDH_ANON):
             if content.number(1) != _NAMED_CURVE:
                 raise TlsUnreadable("the server's curve has no name")
             self.group = content.number(2)
             content.vector(1)
-        if self.version == TLS12:
+        if self.version == TLS12 and exchange and exchange.signed:
             self.scheme = content.number(2)
 
     def _finish(self, _content: Reader) -> None:

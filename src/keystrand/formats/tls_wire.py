@@ -1,5 +1,6 @@
 """The notation of TLS: vectors with a length in front (RFC 8446, section 3), and the record layer (5.1)."""
 
+import struct
 from typing import NamedTuple
 
 MAX_RECORD = 2**14 + 2048
@@ -61,7 +62,7 @@ def number(value: int, width: int = 2) -> bytes:
 
 def numbers(values: tuple[int, ...]) -> bytes:
     """Return 16-bit numbers one after the other."""
-    return b"".join(number(value) for value in values)
+    return struct.pack(f"!{len(values)}H", *values)
 
 
 def vector(width: int, content: bytes) -> bytes:
@@ -74,9 +75,9 @@ def message(kind: int, content: bytes) -> bytes:
     return number(kind, 1) + vector(3, content)
 
 
-def handshake_record(content: bytes) -> bytes:
+def handshake_record(content: bytes, version: int = 0x0301) -> bytes:
     """Return one plaintext handshake record. Its version is 0x0301, as middleboxes expect (RFC 8446, 5.1)."""
-    return bytes((HANDSHAKE, 3, 1)) + vector(2, content)
+    return bytes((HANDSHAKE,)) + number(version) + vector(2, content)
 
 
 class Records:

@@ -7,7 +7,8 @@ Structure after RFC 5280, section 4.1; names and extensions are read by `cryptog
 
 import hashlib
 import warnings
-from datetime import UTC, date, datetime
+from calendar import monthrange
+from datetime import date
 
 from cryptography import x509
 
@@ -24,18 +25,25 @@ from keystrand.formats.der import (
     sequence,
 )
 from keystrand.formats.oids import CURVES, name_of
+from keystrand.formats.x509_names import alternative_names, extensions, may_issue, name_text
+from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
-from keystrand.model.observation import Certificate, PublicKey
+from keystrand.model.observation import AlgorithmUse, Certificate, PublicKey
 
 _VERSION_TAG = 0xA0
-_UTC_TIME = 0x17
-_MAX_TIME_OCTETS = 15
+_UTC_TIME, _NULL = 0x17, 0x05
+_SUBJECT_ALT_NAME, _BASIC_CONSTRAINTS = "2.5.29.17", "2.5.29.19"
+_SECOND_KEY, _SECOND_SIGNATURE = "2.5.29.72", "2.5.29.73"
+_MAX_TIME_OCTETS = 32
 UNREADABLE_NAME = "(unreadable name)"
 MAX_TEXT = 1024
 """Characters kept of a subject, an issuer, a serial number and an alternative name: DNS names have 253 at most."""
 MAX_NAMES = 256
 """Alternative names kept of one certificate; public authorities allow about a hundred."""
 _SHORTENED = " (shortened)"
+
+_Described = tuple[str, str, tuple[str, ...], bool]
+"""Subject, issuer, alternative names, and whether it may issue."""
 
 
 def certificate_fact(der: bytes) -> Certificate:
@@ -49,7 +57,7 @@ def certificate_fact(der: bytes) -> Certificate:
         signature = name_of(algorithm_oid(outer[1]))
     except (ValueError, IndexError, OverflowError) as error:
         raise InvalidInput(f"not an X.509 certificate: {error}") from error
-    subject, issuer, names, authority = _by_library(der)
+    subject, issuer, names, authority = _by_library(der) or _by_walk(fields)
     return Certificate(
         sha256=hashlib.sha256(element(der).raw).hexdigest(),
         spki_sha256=hashlib.sha256(spki.raw).hexdigest(),
@@ -102,13 +110,20 @@ def _tbs_fields(tbs: Element) -> list[Element]:
 
 
 def _time(part: Element) -> date:
+    """Return the day. Raises `ValueError` where there are no digits for one; one that no calendar has is moved.
+
+    RFC 5280, 4.1.2.5 fixes the form; seconds, fractions and zones that some write all the same do not change the day.
+    """
     if len(part.content) > _MAX_TIME_OCTETS:
         raise ValueError("a time is longer than any may be")
     text = part.content.decode("ascii")
     if part.tag == _UTC_TIME:
         # RFC 5280, 4.1.2.5.1: two digits below 50 are of this century
         text = ("20" if int(text[:2]) < 50 else "19") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).date()
+    if not (len(text) >= 8 and text[:8].isdecimal()):
+        raise ValueError("a time without a day")
+    year, month, day = max(int(text[:4]), 1), min(max(int(text[4:6]), 1), 12), max(int(text[6:8]), 1)
+    return date(year, month, min(day, monthrange(year, month)[1]))
 
 
 def _key(spki: Element) -> tuple[str, int | None]:
@@ -117,30 +132,33 @@ def _key(spki: Element) -> tuple[str, int | None]:
     if spki.tag != SEQUENCE or len(parts) != 2 or parts[0].tag != SEQUENCE or parts[1].tag != BIT_STRING:
         raise ValueError("key information was expected")
     name = name_of(algorithm_oid(parts[0]))
-    if name in ("RSA", "RSA-PSS"):
+    if name in ("ECDSA", "ECDH"):
+        return f"{name}{_curve(parts[0])}", None
+    if name in ("RSA", "RSA-PSS", "RSA-OAEP"):
         bits = _modulus_bits(parts[1].content[1:])
-        return f"{name}-{bits}", bits
-    if name == "ECDSA":
-        return f"ECDSA-{_curve(parts[0])}", None
-    if name in ("DSA", "FFDH"):
-        prime_bits = _prime_bits(parts[0])
-        return (f"{name}-{prime_bits}", prime_bits) if prime_bits else (name, None)
-    return name, None
+    else:
+        bits = _prime_bits(parts[0]) if name in ("DSA", "FFDH", "ElGamal") else None
+    return (f"{name}-{bits}", bits) if bits else (name, None)
 
 
-def _modulus_bits(key: bytes) -> int:
-    modulus = sequence(key)[0]
-    if modulus.tag != INTEGER:
-        raise ValueError("an RSA modulus was expected")
-    return int.from_bytes(modulus.content, "big").bit_length()
+def _modulus_bits(key: bytes) -> int | None:
+    """Return the size of an RSA modulus; None where it stands in another form: the algorithm is named all the same."""
+    try:
+        modulus = sequence(key)[0]
+    except (ValueError, IndexError):
+        return None
+    return int.from_bytes(modulus.content, "big").bit_length() if modulus.tag == INTEGER else None
 
 
 def _curve(algorithm: Element) -> str:
-    parameters = list(children(algorithm.content))[1]
+    """Return a hyphen and the name of the curve; empty where the key does not say it."""
+    parameters = next((part for part in list(children(algorithm.content))[1:]), None)
+    if parameters is None or parameters.tag == _NULL:
+        return ""
     if parameters.tag != OBJECT_IDENTIFIER:
-        return "explicit-parameters"
+        return "-explicit-parameters"
     oid = object_identifier(parameters.content)
-    return CURVES.get(oid, oid)
+    return f"-{CURVES.get(oid, oid)}"
 
 
 def _prime_bits(algorithm: Element) -> int | None:
@@ -149,8 +167,29 @@ def _prime_bits(algorithm: Element) -> int | None:
     return int.from_bytes(numbers[0].content, "big").bit_length() if numbers else None
 
 
-def _by_library(der: bytes) -> tuple[str, str, tuple[str, ...], bool]:
-    """Return subject, issuer, alternative names and whether it may issue, as far as `cryptography` can read them."""
+def _by_walk(fields: list[Element]) -> _Described:
+    found = extensions(fields)
+    subject, issuer = (name_text(fields[at]) or UNREADABLE_NAME for at in (4, 2))
+    names = alternative_names(found.get(_SUBJECT_ALT_NAME, b""))
+    return subject, issuer, names, may_issue(found.get(_BASIC_CONSTRAINTS, b""))
+
+
+def hybrid_facts(der: bytes) -> tuple[PublicKey | AlgorithmUse, ...]:
+    """Return the second key and the second signature of a hybrid certificate (ITU-T X.509 (10/2019), 9.8)."""
+    try:
+        found = extensions(_tbs_fields(sequence(der)[0]))
+        key, signature = found.get(_SECOND_KEY), found.get(_SECOND_SIGNATURE)
+        facts: list[PublicKey | AlgorithmUse] = [public_key_fact(key)] if key else []
+        if signature:
+            name = name_of(algorithm_oid(element(signature)))
+            facts.append(AlgorithmUse(algorithm=name, function=classify(name, Function.SIGNATURE).function))
+    except (ValueError, IndexError, InvalidInput):
+        return ()
+    return tuple(facts)
+
+
+def _by_library(der: bytes) -> _Described | None:
+    """Return subject, issuer, alternative names and whether it may issue; None where `cryptography` refuses it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of every old habit it meets; we read, we do not trust
@@ -160,7 +199,7 @@ def _by_library(der: bytes) -> tuple[str, str, tuple[str, ...], bool]:
     # Damaged names raise ValueError, TypeError, KeyError and more, none of them documented: what it cannot read
     # must not end a scan.
     except Exception:
-        return UNREADABLE_NAME, UNREADABLE_NAME, (), False
+        return None
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

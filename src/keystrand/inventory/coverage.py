@@ -1,8 +1,9 @@
 """What was looked at and what was not. Every gap has a reason; nothing drops out of the denominator."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from keystrand.model.document import Coverage, Gap
+from keystrand.model.document import Coverage, Gap, OutcomeCount
 from keystrand.model.estate import Estate
 from keystrand.model.observation import Attempt, Outcome, Record
 
@@ -41,6 +42,23 @@ def _ordered(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
     return tuple(sorted(set(gaps), key=lambda gap: (gap.what, gap.outcome, gap.reason)))
 
 
+def _outcomes(attempts: Iterable[Attempt], left_out: int = 0) -> tuple[OutcomeCount, ...]:
+    """Return how many endpoints and files ended in each way.
+
+    An attempt with counts speaks for all its files or endpoints; one on a single file or endpoint below it is in them.
+    """
+    attempts = list(attempts)
+    tallied = {attempt.target for attempt in attempts if attempt.counts}
+    found: Counter[Outcome] = Counter()
+    for attempt in attempts:
+        if attempt.counts:
+            found.update(dict(attempt.counts))
+        elif attempt.target not in tallied:
+            found[attempt.outcome] += 1
+    found[Outcome.SKIPPED] += left_out
+    return tuple(OutcomeCount(outcome=outcome, count=found[outcome]) for outcome in Outcome if found[outcome])
+
+
 def attempts_coverage(records: Iterable[Record]) -> Coverage:
     """Return the coverage of a scan: targets attempted, targets seen, and a gap for each that saw nothing or a part."""
     attempts = _attempts(records)
@@ -49,6 +67,7 @@ def attempts_coverage(records: Iterable[Record]) -> Coverage:
         looked_at=len({attempt.target for attempt in attempts}),
         answered=len(answered_targets(attempts)),
         gaps=_ordered(_incomplete(attempts)),
+        outcomes=_outcomes(attempts),
     )
 
 
@@ -65,4 +84,5 @@ def estate_coverage(estate: Estate, records: Iterable[Record]) -> Coverage:
         looked_at=len(attempted | {target.id for target in estate.target}),
         answered=len(answered_targets(attempts)),
         gaps=_ordered((*_incomplete(attempts), *_left_out(estate, attempted))),
+        outcomes=_outcomes(attempts, left_out=len({target.id for target in estate.target} - attempted)),
     )

@@ -5,6 +5,8 @@ No name inside a certificate takes part either: two certificates may carry the s
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -21,6 +23,7 @@ from keystrand.model.observation import (
     PublicKey,
 )
 
+_LINE = re.compile(r"(file:.*):([0-9]{1,9})", re.DOTALL)
 _AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -76,4 +79,33 @@ def identity(fact: Fact, place: str) -> str:
         case Flow():
             ends = f"{_quoted(fact.client.lower())}:{_quoted(fact.server.lower())}:{fact.port}"
             found = f"flow:{fact.transport}:{_quoted(fact.protocol)}:{_quoted(fact.key_establishment)}:{ends}"
+    return found
+
+
+def without_line(fact: Fact, place: str) -> tuple[str, int | None]:
+    """Return the identity of `fact` at `place` without a line's number, and that number, None where it has no part.
+
+    Lines move when others come before them, so a number is no identity: see `of_line`.
+    """
+    line = _LINE.fullmatch(place)
+    if line and identity(fact, place) != (of_file := identity(fact, line[1])):
+        return of_file, int(line[2])
+    return identity(fact, place), None
+
+
+def of_line(of_file: str, ordinal: int) -> str:
+    """Return the identity of the `ordinal`-th line, from 1, of a file on which the same thing stands."""
+    return f"{of_file}:~{ordinal}"
+
+
+def identified(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+    """Return `observations` by identity. Of the same thing on several lines of a file, the n-th stays the n-th."""
+    found: dict[str, list[Observation]] = defaultdict(list)
+    on_lines: dict[str, dict[int, list[Observation]]] = defaultdict(lambda: defaultdict(list))
+    for seen in observations:
+        name, line = without_line(seen.fact, seen.place)
+        (found[name] if line is None else on_lines[name][line]).append(seen)
+    for name, lines in on_lines.items():
+        for ordinal, line in enumerate(sorted(lines), start=1):
+            found[of_line(name, ordinal)] += lines[line]
     return found

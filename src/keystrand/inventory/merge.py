@@ -1,12 +1,17 @@
 """Observations become assets: one for each identity, with every place where it was seen."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
 
 from keystrand.formats.wording import counted
+from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.coverage import estate_coverage
-from keystrand.inventory.identity import authority, canonical, identity
+from keystrand.inventory.identity import authority, canonical, identified
+from keystrand.inventory.places import place_lines
 from keystrand.inventory.reconcile import reconcile
 from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
 from keystrand.inventory.views import ownership_gaps, system_views
@@ -30,7 +35,8 @@ from keystrand.model.observation import (
 )
 from keystrand.model.stages import Asset, Inventory, Observations, Occurrence
 
-_Established = Mapping[str, set[tuple[Strength, Verdict]]]
+Established = Callable[[str], Iterable[tuple[Strength, Verdict]]]
+"""Tells the key establishment seen at a place, each use with its evidence."""
 
 
 def _name(fact: Fact) -> str:
@@ -54,60 +60,60 @@ def _name(fact: Fact) -> str:
     return found
 
 
-def _systems_by_target(estate: Estate, records: Iterable[Record]) -> dict[str, str]:
-    systems = {target.id: target.system for target in estate.target}
-    if strangers := {record.target for record in records} - systems.keys():
+def check_targets(estate: Estate, targets: Iterable[str]) -> None:
+    """Raise `DocumentMismatch` where the estate lacks one of `targets`."""
+    if strangers := set(targets) - {target.id for target in estate.target}:
         raise DocumentMismatch(
             f"the observations name {counted(len(strangers), 'target')} that the estate does not have",
             hint="scan again with this estate, or give the estate that the scan was made from",
             problems=tuple(Problem(message="no such target in the estate", field=name) for name in sorted(strangers)),
         )
-    return systems
 
 
-def _established(observations: Iterable[Observation]) -> _Established:
-    """Return the key establishment seen at each place, with its evidence."""
+def _established(observations: Iterable[Observation]) -> Established:
     at: dict[str, set[tuple[Strength, Verdict]]] = defaultdict(set)
     for seen in observations:
-        if isinstance(seen.fact, AlgorithmUse) and seen.fact.function is Function.KEY_ESTABLISHMENT:
-            at[seen.place].add((seen.strength, fact_verdict(seen.fact)))
-    return at
+        if (verdict := establishes(seen.fact)) is not None:
+            at[seen.place].add((seen.strength, verdict))
+    return lambda place: at.get(place, ())
 
 
-def _verdict(fact: Fact, observations: list[Observation], established: _Established) -> Verdict:
+def establishes(fact: Fact) -> Verdict | None:
+    """Return the verdict of the key establishment that `fact` is, None where it is none."""
+    is_one = isinstance(fact, AlgorithmUse) and fact.function is Function.KEY_ESTABLISHMENT
+    return fact_verdict(fact) if is_one else None
+
+
+def _verdict(fact: Fact, observations: Collection[Observation], established: Established) -> Verdict:
     """Return the verdict of one asset whose reconciled fact is `fact`; of several opinions on it, the worst."""
     if not isinstance(fact, Endpoint):
         return worst(fact_verdict(seen.fact) for seen in observations)
     places = {seen.place for seen in observations}
-    uses = (use for place in places for use in established.get(place, ()))
+    uses = (use for place in places for use in established(place))
     return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum)
 
 
-def _occurrences(observations: list[Observation], systems: Mapping[str, str]) -> tuple[Occurrence, ...]:
+def _occurrences(observations: Iterable[Observation], assignment: Assignment) -> tuple[Occurrence, ...]:
     found = {
         Occurrence(
             target=seen.target,
-            system=systems[seen.target],
+            system=(assigned := assignment.of(seen)).system,
             place=seen.place,
             probe=seen.probe,
             strength=seen.strength,
+            rule=assigned.rule,
         )
         for seen in observations
     }
     return tuple(sorted(found, key=lambda o: (o.strength.rank, o.target, o.place, o.probe)))
 
 
-def _assets(observations: set[Observation], systems: Mapping[str, str]) -> tuple[Asset, ...]:
-    established = _established(observations)
-    grouped: dict[str, list[Observation]] = defaultdict(list)
-    for seen in observations:
-        grouped[identity(seen.fact, seen.place)].append(seen)
-    return tuple(_asset(name, grouped[name], systems, established) for name in sorted(grouped))
-
-
-def _asset(name: str, observations: list[Observation], systems: Mapping[str, str], established: _Established) -> Asset:
+def merged_asset(
+    name: str, observations: Collection[Observation], assignment: Assignment, established: Established
+) -> Asset:
+    """Return the asset of the identity `name`, of which `observations` (canonical) are all there are."""
     fact, conflicts = reconcile([(seen.strength, seen.fact) for seen in observations])
-    occurrences = _occurrences(observations, systems)
+    occurrences = _occurrences(observations, assignment)
     return Asset(
         id=name,
         name=_name(fact),
@@ -116,6 +122,26 @@ def _asset(name: str, observations: list[Observation], systems: Mapping[str, str
         fact=fact,
         occurrences=occurrences,
         conflicts=conflicts,
+    )
+
+
+def without_assets(estate: Estate, observations: Observations, attempts: Iterable[Record], **head: Any) -> Inventory:
+    """Return the inventory of `estate` as if no asset had been found; `head` fills what observations cannot say.
+
+    Of `observations` the records do not matter: all their `attempts` are given.
+    """
+    records = tuple(attempts)
+    return Inventory(
+        format_version=FORMAT_VERSION,
+        as_of=observations.as_of,
+        seed=None,
+        coverage=estate_coverage(estate, records),
+        stand_ins=observations.stand_ins,
+        assets=(),
+        systems=system_views(estate, (), records),
+        ownership_gaps=ownership_gaps(estate),
+        places=place_lines(estate, records),
+        **head,
     )
 
 
@@ -133,18 +159,11 @@ def merge(
     a record names a target that the estate does not have.
     """
     records = observations.records
-    systems = _systems_by_target(estate, records)
-    assets = _assets({canonical(seen) for seen in records if isinstance(seen, Observation)}, systems)
-    return Inventory(
-        format_version=FORMAT_VERSION,
-        tool_version=tool_version,
-        as_of=observations.as_of,
-        created_at=created_at,
-        made_from=made_from,
-        seed=None,
-        coverage=estate_coverage(estate, records),
-        stand_ins=observations.stand_ins,
-        assets=assets,
-        systems=system_views(estate, assets, records),
-        ownership_gaps=ownership_gaps(estate),
-    )
+    check_targets(estate, (record.target for record in records))
+    seen = {canonical(record) for record in records if isinstance(record, Observation)}
+    assignment, established, grouped = Assignment(estate), _established(seen), identified(seen)
+    assets = tuple(merged_asset(name, grouped[name], assignment, established) for name in sorted(grouped))
+    head = {"made_from": made_from, "created_at": created_at, "tool_version": tool_version}
+    empty, views = without_assets(estate, observations, records, **head), system_views(estate, assets, records)
+    gaps = ownership_gaps(estate, {view.system: len(view.assets) for view in views})
+    return replace(empty, assets=assets, systems=views, ownership_gaps=gaps)

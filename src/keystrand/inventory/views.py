@@ -1,7 +1,7 @@
 """The inventory by system, and the layers that nobody owns."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from keystrand.inventory.coverage import answered_targets
 from keystrand.model.estate import Estate, Layer
@@ -24,12 +24,16 @@ def system_views(estate: Estate, assets: Iterable[Asset], records: Iterable[Reco
     )
 
 
-def ownership_gaps(estate: Estate) -> tuple[OwnershipGap, ...]:
-    """Return every layer of a segment or system that names no owner, by noun, id and layer."""
+def ownership_gaps(estate: Estate, assets: Mapping[str, int] | None = None) -> tuple[OwnershipGap, ...]:
+    """Return every layer of a segment or system that names no owner, by noun, id and layer.
+
+    `assets` says how many were found in each system, and so how much a missing owner leaves alone.
+    """
+    found = assets or {}
     nouns = [("segment", segment.id, segment.owners) for segment in estate.segment]
     nouns += [("system", system.id, system.owners) for system in estate.system]
     return tuple(
-        OwnershipGap(noun=noun, id=name, layer=layer)
+        OwnershipGap(noun=noun, id=name, layer=layer, assets=found.get(name, 0) if noun == "system" else 0)
         for noun, name, owners in sorted(nouns, key=lambda entry: entry[:2])
         for layer in Layer
         if owners.of(layer) is None

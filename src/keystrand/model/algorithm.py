@@ -230,7 +230,7 @@ _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"(?:Hash)?SLH-DSA-(?:SHA2|SHAKE)-(128|192|256)[sf]", _slh_dsa),
     (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>\d+))?", _rsa),
     (r"(FFDH|DSA|ElGamal)(?:-(\d+))?", _finite_field),
-    (r"(ECDH|ECDSA)(?:-(.+))?", _curve),
+    (r"(ECDH|ECDSA)(?:-([^+]+))?", _curve),
     (rf"({'|'.join(map(re.escape, (*_SIGNATURES_TO_COME, *_TO_COME)))})(?:-[\w-]+|\d[\w-]*)?", _not_yet),
 )
 
@@ -240,6 +240,22 @@ def _by_pattern(name: str) -> Algorithm | None:
         if match := re.fullmatch(pattern, name):
             return make(name, match)
     return None
+
+
+def _joined(name: str) -> Algorithm | None:
+    """Return key exchanges that are joined into one key, written with `+` between them: safe where one of them is."""
+    if "+" not in name:
+        return None
+    parts = tuple(classify(part) for part in name.split("+"))
+    if any(part.function is not _KEX or not part.family for part in parts):
+        return None
+    verdicts = {part.verdict for part in parts}
+    verdict = Verdict.QUANTUM_SAFE if Verdict.QUANTUM_SAFE in verdicts else max(verdicts)
+    return Algorithm(
+        name=name, family="hybrid", function=_KEX, verdict=verdict, components=tuple(part.name for part in parts),
+        nist_level=max((part.nist_level or 0 for part in parts), default=0) or None,
+        note="several key exchanges joined into one key (as in RFC 9370): holds while one of them holds",
+    )  # fmt: skip
 
 
 _SYMMETRIC = {True: Verdict.QUANTUM_SAFE, False: Verdict.QUANTUM_VULNERABLE, None: Verdict.UNKNOWN}
@@ -260,7 +276,7 @@ def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algo
 
     `function` is used only for a name that is not known.
     """
-    known = _FIXED.get(name) or _by_pattern(name) or _symmetric(name)
+    known = _FIXED.get(name) or _joined(name) or _by_pattern(name) or _symmetric(name)
     return known or Algorithm(
         name=name, family="", function=function, verdict=Verdict.UNKNOWN, note="not in the catalogue"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -16,6 +17,7 @@ FORMAT_VERSION = "1.0"
 
 T = TypeVar("T")
 _MEASURED_KEY = "x-measured"
+_PLAIN = (str, int, float, bool, type(None))
 Measured = Annotated[T, Meta(extra_json_schema={_MEASURED_KEY: True})]
 """A value that the world decided (a time, a rate): left out of the content hash, so runs can be compared."""
 
@@ -40,13 +42,24 @@ class Gap(Part, frozen=True, kw_only=True):
     reason: str
 
 
+class OutcomeCount(Part, frozen=True, kw_only=True):
+    """How many of what was looked at ended in one way."""
+
+    outcome: Outcome
+    count: Count
+
+
 class Coverage(Part, frozen=True, kw_only=True):
-    """What was looked at, what answered, and every gap with its reason. Unknown is shown, never counted as safe."""
+    """What was looked at, what answered, and every gap with its reason. Unknown is shown, never counted as safe.
+
+    `outcomes` counts each endpoint and file behind the targets by how the attempt on it ended.
+    """
 
     unit: str
     looked_at: Count
     answered: Count
     gaps: tuple[Gap, ...] = ()
+    outcomes: tuple[OutcomeCount, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -81,13 +94,20 @@ def _default(spec: FieldInfo) -> Any:
     return spec.default_factory() if spec.default_factory is not NODEFAULT else spec.default
 
 
-def _stable_fields(value: Struct) -> Iterator[tuple[str, Any]]:
+@cache
+def _stable_fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Return attribute, name in JSON and default of every field of `kind` that is not measured."""
+    specs = msgspec.structs.fields(kind)
+    return tuple((spec.name, spec.encode_name, _default(spec)) for spec in specs if not _is_measured(spec.type))
+
+
+def _stable(value: Struct) -> Iterator[tuple[str, Any]]:
     config = value.__struct_config__
     if config.tag_field:
         yield config.tag_field, config.tag
-    for spec in msgspec.structs.fields(value):
-        if not _is_measured(spec.type) and getattr(value, spec.name) != _default(spec):
-            yield spec.encode_name, without_measured(getattr(value, spec.name))
+    for attribute, name, default in _stable_fields(type(value)):
+        if (said := getattr(value, attribute)) != default:
+            yield name, without_measured(said)
 
 
 def without_measured(value: Any) -> Any:
@@ -95,8 +115,10 @@ def without_measured(value: Any) -> Any:
 
     Fields at their default are left out too: a minor version may add one, and what was said before stays the same.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Struct):
-        return dict(_stable_fields(value))
+        return dict(_stable(value))
     if isinstance(value, dict):
         return {key: without_measured(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

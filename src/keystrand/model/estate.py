@@ -118,11 +118,15 @@ class Purpose(StrEnum):
 
 
 class Organisation(_Noun, frozen=True, kw_only=True):
-    """Whose estate it is. `obligations` names the policies that bind it; the others are judged as outlook."""
+    """Whose estate it is. `obligations` names the policies that bind it; the others are judged as outlook.
+
+    `has_none` lists the places where the organisation states that it has no cryptography at all.
+    """
 
     name: Text
     sector: Text
     obligations: tuple[Identifier, ...] = ()
+    has_none: tuple[Place, ...] = ()
 
 
 class Region(_Noun, frozen=True, kw_only=True):
@@ -329,6 +333,21 @@ class Target(_Noun, frozen=True, kw_only=True):
     passwords: tuple[str, ...] = ()
 
 
+class Rule(_Noun, frozen=True, kw_only=True):
+    """Says which system a thing belongs to, whatever target it was found by. The first rule that holds counts.
+
+    Every condition given must hold. `place` is a pattern with `*` over the whole place, such as `file:backup/*`.
+    `address` is a range that the host of an endpoint, or an end of a flow, lies in. `name` is a pattern over host
+    names, the names in a certificate and its subject.
+    """
+
+    id: Identifier
+    system: Identifier
+    place: Text | None = None
+    address: Text | None = None
+    name: Text | None = None
+
+
 class Scan(_Noun, frozen=True, kw_only=True):
     """How gently a scan works.
 
@@ -378,5 +397,6 @@ class Estate(_Noun, frozen=True, kw_only=True):
     system: tuple[System, ...]
     segment: tuple[Segment, ...] = ()
     target: tuple[Target, ...] = ()
+    rule: tuple[Rule, ...] = ()
     scan: Scan = field(default_factory=Scan)
     pilot: tuple[Pilot, ...] = ()

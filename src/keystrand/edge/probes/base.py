@@ -5,8 +5,7 @@ A job is one connection with one question. Its conversation says what to send an
 
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import Attempt, Outcome, Record
@@ -16,7 +15,11 @@ MAX_RECEIVED = 256 * 1024
 
 
 class Conversation(Protocol):
-    """One connection's worth of talk. `receive` never raises, whatever the other side sends."""
+    """One connection's worth of talk. `receive` never raises, whatever the other side sends.
+
+    Over UDP `begin` and `receive` return one datagram each, `receive` takes one, and after each of them it is given
+    nothing (`b""`) until it has no further datagram to send. What was sent last is sent again while no answer comes.
+    """
 
     done: bool
 
@@ -47,6 +50,7 @@ class Job(NamedTuple):
     host: str
     port: int
     start: Callable[[], Conversation]
+    transport: Literal["tcp", "udp"] = "tcp"
 
 
 class Answer(NamedTuple):
@@ -75,15 +79,6 @@ class NetworkProbe(Protocol):
         """Return the observations and exactly one attempt for `target`."""
 
 
-class FileProbe(Protocol):
-    """A probe that reads files below the estate's folder."""
-
-    kind: ClassVar[ProbeKind]
-
-    def read(self, target: Target, folder: Path) -> tuple[Record, ...]:
-        """Return the observations and exactly one attempt for `target`."""
-
-
 _OUTCOMES = {
     Ending.REFUSED: Outcome.UNREACHABLE,
     Ending.UNREACHABLE: Outcome.UNREACHABLE,
@@ -93,11 +88,12 @@ _OUTCOMES = {
 
 
 def place_of(target: Target) -> str:
-    """Return where the target is, as observations write it: `tls://host:port`, `file:path`."""
-    if target.probe is ProbeKind.X509:
+    """Return where the target is, as observations write it: `tls://host:port`, `dns://host:port/zone`, `file:path`."""
+    if target.probe.reads_files:
         return f"file:{target.path}"
     host = f"[{target.host}]" if ":" in (target.host or "") else target.host
-    return f"{target.probe.value}://{host}:{target.port}"
+    zone = f"/{target.zone.rstrip('.').lower()}" if target.zone else ""
+    return f"{target.probe.value}://{host}:{target.port}{zone}"
 
 
 def attempt(target: Target, outcome: Outcome, reason: str = "") -> Attempt:

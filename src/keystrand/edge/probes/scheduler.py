@@ -1,44 +1,39 @@
 """The only place that opens connections for a scan: how many at once, to whom, how fast, for how long.
 
-Nothing is contacted that the estate does not name. Probes say what to ask and judge what came back.
+Nothing is contacted that the estate does not name and allow. Probes say what to ask and judge what came back. The
+targets are worked through by as many workers as there may be connections, so that memory does not grow with them.
 """
 
 import asyncio
-import errno
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from keystrand.edge.probes.base import (
-    MAX_RECEIVED,
-    Answer,
-    Conversation,
-    Ending,
-    FileProbe,
-    Job,
-    NetworkProbe,
-    attempt,
-    place_of,
-)
+from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, unanswered_for
+from keystrand.edge.probes.base import Answer, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.dns import DnsProbe
+from keystrand.edge.probes.dtls import DtlsProbe
+from keystrand.edge.probes.exchange import Address
+from keystrand.edge.probes.ike import IkeProbe
+from keystrand.edge.probes.quic import QuicProbe
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
-from keystrand.edge.probes.x509 import X509Probe
+from keystrand.edge.probes.tree import TreeProbe
+from keystrand.inventory.scope import Allowed, address_of, count_of, endpoints, ports_of, range_of
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import Estate, ProbeKind, Scan, Target
+from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
-NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {ProbeKind.TLS: TlsProbe(), ProbeKind.SSH: SshProbe()}
-FILE_PROBES: Mapping[ProbeKind, FileProbe] = {ProbeKind.X509: X509Probe()}
+NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe(), DnsProbe())
+}
+FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
-RESERVED_DOMAINS = ("example", "invalid", "test")
-"""Top-level names that never resolve (RFC 6761, section 6): asking would only tell others."""
-
-Address = tuple[str, int]
 Sink = Callable[[Record], None]
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Records = tuple[Record, ...]
 
 
 class Contact(NamedTuple):
@@ -50,128 +45,14 @@ class Contact(NamedTuple):
 
 
 def planned(estate: Estate) -> tuple[Contact, ...]:
-    """Return what a scan of `estate` would contact or read, in the order of the estate."""
-    return tuple(Contact(target.id, target.probe.value, place_of(target)) for target in estate.target)
+    """Return what a scan of `estate` would contact or read, in the order of the estate.
 
-
-class _Pace:
-    """Leaves `1/rate` seconds between the beginnings of any two connections."""
-
-    def __init__(self, connections_per_s: float) -> None:
-        self._gap_s = 1.0 / connections_per_s
-        self._next = 0.0
-
-    async def wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        begin = max(loop.time(), self._next)
-        self._next = begin + self._gap_s
-        await asyncio.sleep(begin - loop.time())
-
-
-class _Ports:
-    """Opens connections within the limits of `scan`, and only to addresses that the estate names."""
-
-    def __init__(self, scan: Scan, named: frozenset[Address], connect_to: Mapping[Address, Address]) -> None:
-        if strangers := sorted(set(connect_to) - named):
-            raise InvalidInput(f"the estate does not name {strangers[0][0]}:{strangers[0][1]}; it is not contacted")
-        self._scan, self._named, self._connect_to = scan, named, connect_to
-        self._all = asyncio.Semaphore(scan.connections_at_once)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
-        self._pace = _Pace(scan.connections_per_s)
-
-    async def ask(self, job: Job) -> Answer:
-        """Have the job's conversation and return how it went. Of several addresses the first that connects counts."""
-        if (job.host, job.port) not in self._named:
-            return Answer(job, job.start(), Ending.UNREACHABLE, "the estate does not name this address")
-        try:
-            addresses = await self._addresses(job)
-        except OSError as error:
-            return Answer(job, job.start(), Ending.UNREACHABLE, _why(error))
-        except UnicodeError:
-            return Answer(job, job.start(), Ending.UNREACHABLE, "no name that can be looked up")
-        for address in addresses:
-            answer = await self._ask_at(job, address)
-            if answer.connected:
-                break
-        return answer
-
-    async def _ask_at(self, job: Job, address: Address) -> Answer:
-        host = self._hosts.setdefault(address[0], asyncio.Semaphore(self._scan.connections_per_host))
-        async with host, self._all:
-            await self._pace.wait()
-            return await self._converse(job, job.start(), address)
-
-    async def _addresses(self, job: Job) -> tuple[Address, ...]:
-        """Return where to connect: as mapped, else as resolved.
-
-        Raises `OSError` where there is nothing, `UnicodeError` where the host is no name that DNS could hold.
-        """
-        if (job.host, job.port) in self._connect_to:
-            return (self._connect_to[job.host, job.port],)
-        if job.host.rstrip(".").rpartition(".")[2].lower() in RESERVED_DOMAINS:
-            raise OSError(errno.EADDRNOTAVAIL, "a reserved name that never resolves (RFC 6761); it was not looked up")
-        try:
-            async with asyncio.timeout(self._scan.timeout_s):
-                found = await asyncio.get_running_loop().getaddrinfo(job.host, job.port, type=socket.SOCK_STREAM)
-        except TimeoutError:
-            raise OSError(errno.ETIMEDOUT, "the name was not resolved in time") from None
-        return tuple(dict.fromkeys((str(entry[4][0]), job.port) for entry in found))
-
-    async def _converse(self, job: Job, talk: Conversation, address: Address) -> Answer:
-        """Connect and talk; both together may take `timeout_s`."""
-        late, what = Ending.NO_CONNECTION, "connection"
-        try:
-            async with asyncio.timeout(self._scan.timeout_s):
-                streams = await asyncio.open_connection(*address)
-                late, what = Ending.TIMED_OUT, "answer"
-                return await _exchange(job, talk, streams)
-        except TimeoutError:
-            return Answer(job, talk, late, f"no {what} within {self._scan.timeout_s:g} s")
-        except ConnectionRefusedError:
-            return Answer(job, talk, Ending.REFUSED, "connection refused")
-        except ConnectionResetError:
-            return Answer(job, talk, Ending.RESET, "connection reset")
-        except OSError as error:
-            return Answer(job, talk, Ending.UNREACHABLE, _why(error))
-
-
-def _why(error: OSError) -> str:
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
-
-
-async def _exchange(job: Job, talk: Conversation, streams: Streams) -> Answer:
-    """Talk until the conversation is done or the other side leaves. Raises `OSError` where the connection fails."""
-    reader, writer = streams
-    received = 0
-    try:
-        writer.write(talk.begin())
-        while octets := await reader.read(16 * 1024):
-            received += len(octets)
-            if received > MAX_RECEIVED:
-                return Answer(job, talk, Ending.TOO_MUCH, f"more than {MAX_RECEIVED} octets came")
-            if reply := talk.receive(octets):
-                writer.write(reply)
-            if talk.done:
-                return Answer(job, talk, Ending.DONE)
-        return Answer(job, talk, Ending.CLOSED, "the other side closed the connection")
-    finally:
-        writer.transport.abort()
-
-
-async def _network(probe: NetworkProbe, target: Target, ports: _Ports) -> tuple[Record, ...]:
-    answers: tuple[Answer, ...] = ()
-    while jobs := probe.plan(target, answers):
-        answers += tuple(await asyncio.gather(*(ports.ask(job) for job in jobs)))
-    return probe.judge(target, answers)
-
-
-async def _look(target: Target, folder: Path, ports: _Ports) -> tuple[Record, ...]:
-    if target.probe in FILE_PROBES:
-        return await asyncio.to_thread(FILE_PROBES[target.probe].read, target, folder)
-    if target.probe in NETWORK_PROBES:
-        return await _network(NETWORK_PROBES[target.probe], target, ports)
-    return (attempt(target, Outcome.SKIPPED, f"this release has no probe for {target.probe.value}"),)
+    Raises `OutsideScope` where it may not.
+    """
+    Allowed(estate.scan.allow).check(estate.target)
+    return tuple(
+        Contact(target.id, target.probe.value, place_of(target)) for target in endpoints(estate.scan, estate.target)
+    )
 
 
 def _order(record: Record) -> tuple[str, str, bytes]:
@@ -183,35 +64,122 @@ async def scan(
     folder: Path,
     *,
     sink: Sink,
-    connect_to: Mapping[Address, Address] | None = None,
+    connect_to: Mapping[HostPort, HostPort] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Record, ...]:
+) -> Records:
     """Probe every target of `estate` (files relative to `folder`) and return all records in a fixed order.
 
-    `sink` gets each target's records as soon as they are there. `connect_to` says where a named host and port really
-    listens; it cannot add an address that the estate does not name (`InvalidInput`). `progress` is told (done, total).
+    `sink` gets each record as soon as its endpoint is done. See `survey`, which keeps no record.
     """
-    named = frozenset((t.host, t.port) for t in estate.target if t.host is not None and t.port is not None)
-    ports = _Ports(estate.scan, named, connect_to or {})
     records: list[Record] = []
 
-    async def one(target: Target) -> None:
-        found: tuple[Record, ...]
-        try:
-            found = await _look(target, folder, ports)
-        except Exception as error:  # a probe that fails on one target must not cost the records of all the others
-            found = (attempt(target, Outcome.UNPARSABLE, f"the probe failed on what it found: {type(error).__name__}"),)
+    def deliver(found: Records) -> None:
         records.extend(found)
         for record in found:
             sink(record)
 
-    tasks = [asyncio.create_task(one(target)) for target in estate.target]
-    try:
-        for done, task in enumerate(asyncio.as_completed(tasks), start=1):
-            await task
-            if progress:
-                progress(done, len(tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
+    await survey(estate, folder, deliver=deliver, connect_to=connect_to, progress=progress)
     return tuple(sorted(records, key=_order))
+
+
+async def survey(
+    estate: Estate,
+    folder: Path,
+    *,
+    deliver: Callable[[Records], None],
+    connect_to: Mapping[HostPort, HostPort] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    due: Callable[[Target], bool] = lambda _: True,
+    reader: Callable[[Target], TreeProbe] = lambda target: FILE_PROBES[target.probe],
+    clock: Clock | None = None,
+) -> None:
+    """Look at every endpoint and file of `estate`, and deliver the records of each as soon as it is done.
+
+    Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
+    listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
+    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Raises
+    `OutsideScope` before anything is contacted.
+    """
+    allowed = Allowed(estate.scan.allow)
+    allowed.check(estate.target)
+    _only_named(connect_to or {}, estate.target)
+    told = clock or Clock(lambda: datetime.now(UTC), lambda _: None)
+    access = Access(estate.scan, allowed, connect_to or {}, told)
+    await access.check_names(estate.target)
+    total = sum(map(count_of, estate.target))
+    walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, progress or (lambda _done, _total: None), total)
+    work = endpoints(estate.scan, estate.target)
+    workers = [asyncio.create_task(walk.through(work, due)) for _ in range(min(total, estate.scan.connections_at_once))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+
+
+def _only_named(connect_to: Mapping[HostPort, HostPort], targets: Iterable[Target]) -> None:
+    """Raise `InvalidInput` where a map leads to what no target names."""
+    strangers = set(connect_to)
+    for target in targets if strangers else ():
+        network = range_of(target.host)
+        for host, port in tuple(strangers):
+            within = network is not None and (ip := address_of(host)) is not None and ip in network
+            if (host == target.host or within) and port in ports_of(target):
+                strangers.remove((host, port))
+    if strangers:
+        host, port = min(strangers)
+        raise InvalidInput(f"the estate does not name {host}:{port}; it is not contacted")
+
+
+class _Walk:
+    """Takes endpoints from one iterator, as many workers as want to, and delivers what each gave."""
+
+    def __init__(
+        self,
+        read: Callable[[Target], Records],
+        access: Access,
+        deliver: Callable[[Records], None],
+        progress: Callable[[int, int], None],
+        total: int,
+    ) -> None:
+        self._read, self._access, self._deliver, self._progress = read, access, deliver, progress
+        self._done, self._total = 0, total
+
+    async def through(self, work: Iterator[Target], due: Callable[[Target], bool]) -> None:
+        """Look at one endpoint after the other until none is left."""
+        for target in work:
+            if due(target):
+                self._deliver(await self._records(target))
+            self._done += 1
+            self._progress(self._done, self._total)
+
+    async def _records(self, target: Target) -> Records:
+        try:
+            return await self._look(target)
+        except NotContacted as refusal:
+            return (attempt(target, Outcome.SKIPPED if refusal.by_policy else Outcome.UNREACHABLE, str(refusal)),)
+        except Exception as error:  # a probe that fails on one target must not cost the records of all the others
+            return (attempt(target, Outcome.UNPARSABLE, f"the probe failed on what it found: {type(error).__name__}"),)
+
+    async def _look(self, target: Target) -> Records:
+        if target.probe in FILE_PROBES:
+            return await asyncio.to_thread(self._read, target)
+        if target.probe in NETWORK_PROBES:
+            return await self._ask(NETWORK_PROBES[target.probe], target)
+        return (attempt(target, Outcome.SKIPPED, f"this release has no probe for {target.probe.value}"),)
+
+    async def _ask(self, probe: NetworkProbe, target: Target) -> Records:
+        """Have the jobs of a probe, round by round. Raises `NotContacted` where there is nowhere to go."""
+        addresses = await self._access.addresses(target)
+        answers: tuple[Answer, ...] = ()
+        while jobs := probe.plan(target, answers):
+            if len(jobs) == 1:
+                answers += (await self._answer(jobs[0], target, addresses),)
+            else:
+                answers += tuple(await asyncio.gather(*(self._answer(job, target, addresses) for job in jobs)))
+        return probe.judge(target, answers)
+
+    async def _answer(self, job: Job, target: Target, addresses: list[Address]) -> Answer:
+        if (job.host, job.port) != (target.host, target.port):
+            return unanswered_for(job, "the estate does not name this address")
+        return await self._access.ask(job, addresses)

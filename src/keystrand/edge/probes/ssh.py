@@ -5,7 +5,7 @@ No login is tried and no session begins: the server shows its host key and signs
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import ClassVar, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
@@ -40,7 +40,7 @@ from keystrand.formats.ssh_wire import (
 from keystrand.formats.tls_key_share import CurvePart, KemPart, X25519Part
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
@@ -55,7 +55,9 @@ from keystrand.model.observation import (
 
 _SOFTWARE = b"SSH-2.0-keystrand\r\n"
 _COOKIE_OCTETS = 16
-_PREFERRED, _RSA = "preferred host key", "RSA host key"
+_PREFERRED = "preferred host key"
+MAX_KEYS = 8
+"""Host keys that are asked for at most: a server has three or four."""
 
 
 def _x25519() -> X25519Part:
@@ -97,6 +99,12 @@ _OPENINGS: Mapping[str, Callable[[], Opening]] = {
 }
 """How to open each key exchange that we can: first those in which we can check the server's signature, and of these
 the cheapest for the server."""
+
+
+@cache
+def _opening_of(exchange: str) -> Opening:
+    """Return our half of a key exchange. It is made once: no key is taken into use and no secret is sent."""
+    return _OPENINGS[exchange]()
 
 
 def _first(preferred: tuple[str, ...], offered: tuple[str, ...]) -> str:
@@ -174,7 +182,7 @@ class _Talk:
         self._our_lists = kexinit_message(
             secrets.token_bytes(_COOKIE_OCTETS), by_name[exchange], self.host_key_algorithm
         )
-        self._opening = _OPENINGS[exchange]()
+        self._opening = _opening_of(exchange)
         return packet(self._our_lists) + packet(kex_init_message(self._opening.public))
 
     def _shown(self, payload: bytes) -> bytes:
@@ -208,6 +216,9 @@ def _versions(server: Identification) -> tuple[str, ...]:
     return ("1.5", "2.0") if server.protocol == "1.99" else (server.protocol,)
 
 
+_PLAIN_KEYS = (*(name for name in MODERN_HOST_KEYS if "@" not in name), "ssh-rsa", "ssh-dss", "ssh-ed448")
+
+
 class _Seen(NamedTuple):
     """A fact and how strong it is."""
 
@@ -216,26 +227,29 @@ class _Seen(NamedTuple):
 
 
 class SshProbe:
-    """Asks an SSH server for its lists and its host key: one connection, and a second where it has an RSA key too."""
+    """Asks an SSH server for its lists and its host keys, one connection for each of these."""
 
     kind: ClassVar[ProbeKind] = ProbeKind.SSH
 
     def plan(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Job, ...]:
-        """Return the first job; then, where an RSA host key was offered but another shown, one that asks for it.
+        """Return the first job; then those for further host keys that were offered, unless quick is wanted.
 
-        The names of the others in use say their size; RSA's does not, and policies judge it by its size.
+        In standard mode that is the RSA key. The names of the others in use say their size; RSA's does not, and
+        policies judge it by its size. In full mode it is every kind of key.
         """
         if target.host is None or target.port is None:
             return ()
         if not answers:
             return (Job(_PREFERRED, target.host, target.port, _Talk),)
         talk = _talk(answers[0])
-        if len(answers) > 1 or talk.host_key is None or talk.lists is None:
+        if len(answers) > 1 or talk.host_key is None or talk.lists is None or target.mode is ScanMode.QUICK:
             return ()
-        rsa = tuple(name for name in talk.lists.host_keys if name in ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"))
-        if not rsa or talk.host_key.algorithm.startswith("RSA"):
-            return ()
-        return (Job(_RSA, target.host, target.port, lambda: _Talk(rsa)),)
+        others = _other_keys(talk.lists.host_keys, talk.host_key_algorithm)
+        return tuple(
+            Job(f"{kind} host key", target.host, target.port, partial(_Talk, names))
+            for kind, names in others.items()
+            if kind == "RSA" or target.mode is ScanMode.FULL
+        )
 
     def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
         """Return what the server offers and what a present-day client would get from it, and the attempt."""
@@ -251,6 +265,8 @@ class SshProbe:
             port=target.port,
             versions=_versions(first.server),
             software=first.server.software,
+            supports_post_quantum=_supports_post_quantum(first.lists),
+            negotiates_post_quantum=_prefers_post_quantum(first.lists),
             prefers_post_quantum=_prefers_post_quantum(first.lists),
         )
         seen = [_Seen(Strength.NEGOTIATED, endpoint), *_uses(first.lists, talks)]
@@ -261,6 +277,15 @@ class SshProbe:
             for one in seen
         )
         return (*records, _attempt(target, answers))
+
+
+def _other_keys(offered: tuple[str, ...], shown: str) -> dict[str, tuple[str, ...]]:
+    """Return the names of each kind of host key beside the one shown. Certificates of keys and tokens are left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in offered:
+        if name in _PLAIN_KEYS and (kind := host_key_name(name)) != host_key_name(shown):
+            found[kind] = (*found.get(kind, ()), name)
+    return dict(list(found.items())[:MAX_KEYS])
 
 
 def _talk(answer: Answer) -> _Talk:
@@ -288,12 +313,22 @@ def _attempt(target: Target, answers: tuple[Answer, ...]) -> Attempt:
 
 def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
     """Return what is missing or unproven of the host keys."""
-    for answer, what in zip(answers, ("the host key", "the RSA host key"), strict=False):
-        talk = _talk(answer)
+    for answer in answers:
+        talk, question = _talk(answer), answer.job.question
+        what = "the host key" if question == _PREFERRED else f"the {question}"
         if talk.host_key is None:
             yield f"{what} was offered but stayed unknown: {talk.fault or answer.reason}"
         elif talk.host_key_doubt:
             yield f"{what} was shown but not proven: {talk.host_key_doubt}"
+
+
+def _supports_post_quantum(lists: KexInit | None) -> bool | None:
+    """Return whether a quantum-safe key exchange is on offer; None where only one that nobody can judge is."""
+    offered = [name for name in lists.key_exchanges if not is_pseudo(name)] if lists else []
+    verdicts = {classify(key_exchange_name(name)).verdict for name in offered}
+    if Verdict.QUANTUM_SAFE in verdicts:
+        return True
+    return False if verdicts == {Verdict.QUANTUM_VULNERABLE} else None
 
 
 def _prefers_post_quantum(lists: KexInit | None) -> bool | None:

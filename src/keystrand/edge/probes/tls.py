@@ -5,16 +5,18 @@ unanswered question stays unknown: a closed or silent connection is never counte
 """
 
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
 
-from keystrand.edge.probes.base import Answer, Ending, Job, attempt, place_of, unanswered
-from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, without_groups
+from keystrand.edge.probes.base import Answer, Conversation, Ending, Job, attempt, place_of, unanswered
+from keystrand.edge.probes.prefaced import Prefaced, prefaced
+from keystrand.edge.probes.tls_plan import MOST_OF, Asked, cut_short, next_inquiries
+from keystrand.edge.probes.tls_questions import Inquiry, Question, TlsConversation
 from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.x509_facts import certificate_fact, shortened
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.estate import ProbeKind, ScanMode, StartTls, Target
 from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
@@ -27,38 +29,27 @@ from keystrand.model.observation import (
     Strength,
 )
 
-MAX_CONNECTIONS = 24
-"""Connections to one target at most: eight questions, and sixteen for groups beyond the ones a server prefers."""
+MAX_CONNECTIONS = MOST_OF[ScanMode.STANDARD]
+"""Connections to one target at most, where the estate does not ask for more."""
+_NO_SUCH_GROUP = (40, 47, 70, 71, 86, 109)
+"""Alerts that answer "nothing of that": handshake_failure, illegal_parameter, protocol_version, insufficient_security,
+inappropriate_fallback, and missing_extension, by which some refuse a hello without a share they know."""
 
-_BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL)
-"""Asked again without the groups already taken, until the server refuses: so every group it accepts is found.
 
-Without TLS 1.3 the same is done in TLS 1.2.
-"""
-
-_FIRST = (Question.SUPPORTS, Question.BROWSER)
-_REST = (
-    Question.DOWNGRADE,
-    Question.CLASSICAL,
-    Question.TLS12,
-    Question.STATIC_RSA,
-    Question.LEGACY,
-    Question.ML_DSA,
-)
+_FINITE_FIELD = (codes.Exchange.DHE, codes.Exchange.DH, codes.Exchange.DH_ANON)
 
 
 class Heard(NamedTuple):
-    """One question's answer, ready to judge. `chain` holds the certificates that could be read, leaf first."""
+    """One question's answer, ready to judge. `accepted`: the server agreed to something that we offered.
+
+    `chain` holds the certificates that could be read, leaf first.
+    """
 
     question: str
     talk: TlsConversation
     ending: Ending
+    accepted: bool
     chain: tuple[Certificate, ...]
-
-    @property
-    def accepted(self) -> bool:
-        """Return whether the server agreed to something we offered."""
-        return self.talk.accepted
 
 
 class TlsProbe:
@@ -67,12 +58,9 @@ class TlsProbe:
     kind: ClassVar[ProbeKind] = ProbeKind.TLS
 
     def plan(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Job, ...]:
-        """Return the next round. A server that does not answer is asked once more in TLS 1.2, then left alone."""
-        asked = {answer.job.question for answer in answers}
-        wanted = {question.value: INQUIRIES[question] for question in _next_questions(answers)}
-        wanted |= _next_groups(answers)
-        new = [(name, inquiry) for name, inquiry in wanted.items() if name not in asked]
-        return tuple(_job(target, name, inquiry) for name, inquiry in new[: max(0, MAX_CONNECTIONS - len(asked))])
+        """Return the next round of what the target's mode asks; see `tls_plan`."""
+        wanted = next_inquiries(_mode(target), _asked(answers))
+        return tuple(_job(target, name, inquiry) for name, inquiry in wanted.items())
 
     def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
         """Return what was seen and one attempt. Nothing is concluded from a question without an answer."""
@@ -87,51 +75,51 @@ class TlsProbe:
             Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
             for fact, strength in strongest.items()
         )
-        remarks = dict.fromkeys((*_remarks(heard), *_bound(answers)))
+        remarks = dict.fromkeys((*_remarks(heard), *_bound(_mode(target), answers)))
         return (*observations, attempt(target, Outcome.SEEN, "; ".join(remarks)))
 
 
 def _job(target: Target, question: str, inquiry: Inquiry) -> Job:
     host = target.host or ""
-    return Job(question, host, target.port or 0, partial(TlsConversation, inquiry, host))
+    return Job(question, host, target.port or 0, partial(_conversation, inquiry, host, target.starttls))
 
 
-def _next_questions(answers: tuple[Answer, ...]) -> tuple[Question, ...]:
-    if not answers:
-        return _FIRST
-    talks = [talk for _, talk in _talks(answers)]
-    if any(talk.flight.said_hello or talk.flight.alert is not None for talk in talks):
-        return _REST
-    if any(answer.connected for answer in answers) and not any(talk.foreign for talk in talks):
-        return (Question.TLS12,)
-    return ()
+def _conversation(inquiry: Inquiry, host: str, starttls: StartTls | None) -> Conversation:
+    talk = TlsConversation(inquiry, host)
+    return prefaced(talk, starttls, host) if starttls else talk
 
 
-def _next_groups(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
-    """Return the questions for further groups, where the last one for their kind was answered with a new group."""
-    wanted: dict[str, Inquiry] = {}
-    speaks_13 = any(talk.accepted and talk.flight.version == codes.TLS13 for _, talk in _talks(answers))
-    for question in _BY_EXCLUSION if speaks_13 else (Question.TLS12,):
-        talks = [talk for answer, talk in _talks(answers) if answer.job.question.startswith(question)]
-        if talks and talks[-1].accepted and talks[-1].flight.group is not None:
-            taken = tuple(talk.flight.group for talk in talks if talk.accepted and talk.flight.group is not None)
-            inquiry = without_groups(question, taken)
-            wanted |= {f"{question}-{len(talks) + 1}": inquiry} if inquiry.groups else {}
-    return wanted
+def _mode(target: Target) -> ScanMode:
+    return target.mode or ScanMode.STANDARD
+
+
+def _asked(answers: tuple[Answer, ...]) -> list[Asked]:
+    return [
+        Asked(
+            answer.job.question, talk, talk.accepted, answer.connected, answer.ending in (Ending.CLOSED, Ending.RESET)
+        )
+        for answer, talk in _talks(answers)
+    ]
 
 
 def _talks(answers: tuple[Answer, ...]) -> list[tuple[Answer, TlsConversation]]:
-    return [(answer, answer.conversation) for answer in answers if isinstance(answer.conversation, TlsConversation)]
+    pairs = ((answer, answer.conversation) for answer in answers)
+    talks = ((answer, talk.talk if isinstance(talk, Prefaced) else talk) for answer, talk in pairs)
+    return [(answer, talk) for answer, talk in talks if isinstance(talk, TlsConversation)]
+
+
+# A server shows the same chain again and again, and many servers show the same authorities.
+_fact_of = lru_cache(maxsize=512)(certificate_fact)
 
 
 def _heard(answer: Answer, talk: TlsConversation) -> Heard:
     chain = []
     for der in talk.flight.certificates:
         try:
-            chain.append(certificate_fact(der))
+            chain.append(_fact_of(der))
         except InvalidInput:
             break
-    return Heard(answer.job.question, talk, answer.ending, tuple(chain))
+    return Heard(answer.job.question, talk, answer.ending, talk.accepted, tuple(chain))
 
 
 def _not_seen(target: Target, answers: tuple[Answer, ...], heard: tuple[Heard, ...]) -> Attempt:
@@ -155,44 +143,79 @@ def _primary(heard: tuple[Heard, ...]) -> Heard | None:
     Where the modern hello got no answer, an older version stands for it only if nothing speaks TLS 1.3.
     """
     accepted = {one.question: one for one in heard if one.accepted}
-    if Question.BROWSER in accepted:
-        return accepted[Question.BROWSER]
+    for question in (Question.BROWSER, Question.CHOICE):
+        if question in accepted:
+            return accepted[question]
     if any(one.talk.flight.version == codes.TLS13 for one in accepted.values()):
         return None
-    fallbacks = (Question.TLS12, Question.STATIC_RSA, Question.LEGACY)
+    fallbacks = (Question.TLS12, Question.STATIC_RSA, Question.LEGACY, Question.OLDER, Question.SSL3)
     return next((accepted[question] for question in fallbacks if question in accepted), None)
 
 
 def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength, Fact]]:
     primary = _primary(heard)
-    versions = {one.talk.flight.version for one in heard if one.accepted}
-    yield (
-        Strength.NEGOTIATED,
-        Endpoint(
-            protocol="tls",
-            host=target.host or "",
-            port=target.port or 0,
-            versions=tuple(name for version, name in codes.VERSIONS.items() if version in versions),
-            prefers_post_quantum=_preference({one.question: one for one in heard if one.accepted}),
-        ),
-    )
+    yield Strength.NEGOTIATED, _endpoint(target, heard, primary)
     for one in heard:
         if one.accepted:
             strength = Strength.NEGOTIATED if one is primary else Strength.OFFERED
             yield strength, _key_establishment(one)
-            if one.talk.flight.scheme is not None and not _doubt(one):
-                yield strength, _signature(one, one.talk.flight.scheme)
+            if (signature := _signature(one)) is not None:
+                yield strength, signature
+            if _mode(target) is ScanMode.FULL and target.probe is ProbeKind.TLS:
+                yield strength, _encryption(one.talk.flight.suite or 0)
             yield from ((strength, certificate) for certificate in one.chain)
 
 
-def _preference(accepted: dict[str, Heard]) -> bool | None:
-    """Return whether the server asks for a post-quantum share that it was offered but not sent; None: not known."""
-    if (one := accepted.get(Question.DOWNGRADE)) and one.talk.flight.group is not None:
-        verdict = classify(codes.group_name(one.talk.flight.group)).verdict
-        return {Verdict.QUANTUM_SAFE: True, Verdict.QUANTUM_VULNERABLE: False}.get(verdict)
-    if (one := accepted.get(Question.BROWSER)) and one.talk.flight.version != codes.TLS13:
+def _endpoint(target: Target, heard: tuple[Heard, ...], primary: Heard | None) -> Endpoint:
+    versions = {one.talk.flight.version for one in heard if one.accepted}
+    accepted = {one.question: one for one in heard if one.accepted}
+    supports = _support(heard)
+    return Endpoint(
+        protocol="tls",
+        host=target.host or "",
+        port=target.port or 0,
+        versions=tuple(name for version, name in codes.VERSIONS.items() if version in versions),
+        supports_post_quantum=supports,
+        negotiates_post_quantum=_resists(primary) if primary else None,
+        prefers_post_quantum=_preference(accepted, supports=supports),
+    )
+
+
+def _resists(one: Heard) -> bool | None:
+    """Return whether the group of an answer resists a quantum computer; below TLS 1.3 none does. None: not known."""
+    group = one.talk.flight.group
+    if one.talk.flight.version != codes.TLS13 or group is None:
         return False
-    return None
+    verdict = classify(codes.group_name(group)).verdict
+    return {Verdict.QUANTUM_SAFE: True, Verdict.QUANTUM_VULNERABLE: False}.get(verdict)
+
+
+def _support(heard: tuple[Heard, ...]) -> bool | None:
+    """Return whether the server takes a post-quantum group. A refusal in words is a no, silence is none."""
+    if any(one.accepted and _resists(one) for one in heard):
+        return True
+    asked = [one for one in heard if one.question.startswith((Question.SUPPORTS, Question.CHOICE))]
+    if any(one.accepted and _resists(one) is None for one in asked):
+        return None
+    return False if any(one.talk.flight.alert in _NO_SUCH_GROUP and not one.accepted for one in asked) else None
+
+
+def _preference(accepted: dict[str, Heard], *, supports: bool | None) -> bool | None:
+    """Return whether the server asks for a post-quantum share that it was offered but not sent; None: not known.
+
+    What speaks nothing newer than TLS 1.2 asks for none, where a hello of TLS 1.3 was not left unanswered.
+    """
+    for question in (Question.DOWNGRADE, Question.CHOICE):
+        if one := accepted.get(question):
+            return _resists(one)
+    older = accepted and all(one.talk.flight.version != codes.TLS13 for one in accepted.values())
+    return False if older and (Question.BROWSER in accepted or supports is False) else None
+
+
+def _encryption(suite: int) -> AlgorithmUse:
+    return AlgorithmUse(
+        algorithm=codes.cipher_of(suite), function=Function.ENCRYPTION, code_point=codes.code_point(suite)
+    )
 
 
 def _leaf(one: Heard) -> Certificate | None:
@@ -206,19 +229,26 @@ def _key_establishment(one: Heard) -> AlgorithmUse:
         name, value = codes.group_name(flight.group), flight.group
     elif codes.exchange_of(suite) is codes.Exchange.RSA:
         name, value = codes.sized("RSA-KEX", _leaf(one)), suite
-    elif codes.exchange_of(suite) is codes.Exchange.DHE:
+    elif codes.exchange_of(suite) in _FINITE_FIELD:
         name, value = (f"FFDH-{flight.prime_bits}" if flight.prime_bits else "FFDH"), suite
     else:
         name, value = "ECDH", suite
     return AlgorithmUse(algorithm=name, function=Function.KEY_ESTABLISHMENT, code_point=codes.code_point(value))
 
 
-def _signature(one: Heard, scheme: int) -> AlgorithmUse:
-    return AlgorithmUse(
-        algorithm=codes.scheme_name(scheme, _leaf(one)),
-        function=Function.SIGNATURE,
-        code_point=codes.code_point(scheme),
-    )
+def _signature(one: Heard) -> AlgorithmUse | None:
+    """Return what the server signed its handshake with, where it did and that is believed.
+
+    Before TLS 1.2 no scheme is named: it is the key's (RFC 4346, 7.4.3).
+    """
+    flight, leaf = one.talk.flight, _leaf(one)
+    if flight.scheme is not None:
+        name, point = codes.scheme_name(flight.scheme, leaf), codes.code_point(flight.scheme)
+        return None if _doubt(one) else AlgorithmUse(algorithm=name, function=Function.SIGNATURE, code_point=point)
+    exchange = codes.exchange_of(flight.suite or 0)
+    if leaf is None or exchange is None or not exchange.signed or (flight.version or 0) >= codes.TLS12:
+        return None
+    return AlgorithmUse(algorithm=leaf.key_algorithm, function=Function.SIGNATURE)
 
 
 def _doubt(one: Heard) -> str:
@@ -236,10 +266,10 @@ def _doubt(one: Heard) -> str:
     return "" if codes.scheme_fits(flight.scheme, leaf.key_algorithm) else f"{claim} with a key of {leaf.key_algorithm}"
 
 
-def _bound(answers: tuple[Answer, ...]) -> Iterator[str]:
-    """Return the remark that the bound on connections left groups unasked."""
-    if len(answers) >= MAX_CONNECTIONS and _next_groups(answers):
-        yield f"not every group was asked for: {MAX_CONNECTIONS} connections are the most"
+def _bound(mode: ScanMode, answers: tuple[Answer, ...]) -> Iterator[str]:
+    """Return the remark that the bound on connections left something unasked."""
+    if cut_short(mode, _asked(answers)):
+        yield f"not every group was asked for: {MOST_OF[mode]} connections are the most"
 
 
 def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
@@ -251,7 +281,7 @@ def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
         yield from filter(None, map(shortened, one.chain))
         if codes.UNRECOGNIZED_NAME in (flight.alert, *flight.warnings):
             yield f"{one.question}: the server does not know this name, {codes.alert_name(codes.UNRECOGNIZED_NAME)}"
-        elif not one.accepted and flight.alert is None:
+        elif not one.accepted and flight.alert is None and not one.talk.older:
             yield f"{one.question}: unknown, {one.talk.fault or f'connection {one.ending.value}'}"
         elif one.question == Question.ML_DSA and flight.alert is not None:
             continue  # a plain no: it has no such certificate

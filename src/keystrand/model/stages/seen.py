@@ -1,8 +1,10 @@
 """Documents 1 and 2: what was seen, and the inventory of it."""
 
+from enum import StrEnum
+
 from keystrand.model.algorithm import Verdict
 from keystrand.model.document import Document, Part
-from keystrand.model.estate import Layer
+from keystrand.model.estate import Layer, Place
 from keystrand.model.observation import Fact, Record, Strength
 from keystrand.model.units import Count
 
@@ -18,13 +20,14 @@ class Observations(Document, frozen=True, kw_only=True, tag="observations"):
 
 
 class Occurrence(Part, frozen=True, kw_only=True):
-    """One place where an asset was seen."""
+    """One place where an asset was seen. `rule` is the estate's rule that gave it to `system`, if one did."""
 
     target: str
     system: str
     place: str
     probe: str
     strength: Strength
+    rule: str = ""
 
 
 class Asset(Part, frozen=True, kw_only=True):
@@ -44,11 +47,33 @@ class Asset(Part, frozen=True, kw_only=True):
 
 
 class OwnershipGap(Part, frozen=True, kw_only=True):
-    """A layer of a system or segment that nobody owns: work to be done."""
+    """A layer of a system or segment that nobody owns: work to be done. `assets` were found in that system."""
 
     noun: str
     id: str
     layer: Layer
+    assets: Count = 0
+
+
+class PlaceState(StrEnum):
+    """Whether cryptography was looked for in one kind of place."""
+
+    COVERED = "covered"
+    PARTLY = "partly"
+    NOT_LOOKED_AT = "not-looked-at"
+    NOT_DECLARED = "not-declared"
+    NONE_DECLARED = "none-declared"
+
+
+class PlaceLine(Part, frozen=True, kw_only=True):
+    """How far one kind of place was looked at (mission row M2). `missing` names what was not, in words."""
+
+    place: Place
+    state: PlaceState
+    systems: Count
+    targets: Count
+    answered: Count
+    missing: tuple[str, ...] = ()
 
 
 class SystemView(Part, frozen=True, kw_only=True):
@@ -61,9 +86,13 @@ class SystemView(Part, frozen=True, kw_only=True):
 
 
 class Inventory(Document, frozen=True, kw_only=True, tag="inventory"):
-    """The assets, where each occurs, and what has no owner. `stand_ins` as in the observations."""
+    """The assets, where each occurs, what has no owner, and which places were looked at.
+
+    `stand_ins` as in the observations.
+    """
 
     stand_ins: tuple[str, ...] = ()
     assets: tuple[Asset, ...]
     systems: tuple[SystemView, ...]
     ownership_gaps: tuple[OwnershipGap, ...]
+    places: tuple[PlaceLine, ...] = ()

@@ -1,0 +1,42 @@
+"""Packet captures of any size as evidence: what was negotiated on the wire, by whom, and how much passed."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from keystrand.edge.probes.unpacked import NotWhole, head, pieces
+from keystrand.formats.capture import Capture
+from keystrand.formats.capture_file import is_capture
+from keystrand.model.estate import ProbeKind
+from keystrand.model.observation import Outcome
+from keystrand.model.reading import Found, Reading, StreamReader
+
+
+def wants(_path: str, octets: bytes) -> bool:
+    """Return whether a file that begins so is a packet capture, also a packed one."""
+    return is_capture(head(octets, 64))
+
+
+def read(_path: str, stream: BinaryIO) -> Iterator[Found | Reading]:
+    """Yield the facts of a capture as they are found, and the reading at the end."""
+    capture, fault = Capture(), ""
+    try:
+        for piece in pieces(stream):
+            yield from capture.feed(piece)
+            if capture.faulty:
+                break
+    except NotWhole as error:
+        fault = str(error)
+    *found, reading = capture.end()
+    yield from found
+    if isinstance(reading, Reading):
+        yield _with(reading, fault)
+
+
+def _with(reading: Reading, fault: str) -> Reading:
+    if not fault:
+        return reading
+    outcome = reading.outcome if reading.outcome is Outcome.SEEN else Outcome.UNPARSABLE
+    return reading._replace(outcome=outcome, reason="; ".join(filter(None, (fault, reading.reason))))
+
+
+READER = StreamReader(ProbeKind.CAPTURE.value, wants, read)

@@ -1,0 +1,150 @@
+"""What an earlier scan found that still holds, so that a scan touches only what is due.
+
+A file is the same while device, inode, size and both times are, and it is read in the same way; an endpoint is asked
+again once its answer is older than `max_age`. What did not answer, or answered in part, is always due.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from keystrand import __version__
+from keystrand.edge.partial import Done, Line, Signature
+from keystrand.edge.probes.base import place_of
+from keystrand.edge.probes.contents import Result
+from keystrand.edge.store.observation_reads import attempts_of, observations_of
+from keystrand.edge.store.observations import ObservationStore
+from keystrand.model.estate import ScanMode, Target
+from keystrand.model.observation import Attempt, Observation, Outcome, Record
+from keystrand.model.reading import Found
+
+_LASTING = (Outcome.SEEN, Outcome.NONE, Outcome.UNPARSABLE, Outcome.SKIPPED)
+"""Outcomes that are the file's own: another reader's rights or a busier machine would not change them."""
+_TICK_NS, _COARSE_NS = 20_000_000, 2_000_000_000
+"""How late a change may be stamped: by the kernel's tick, and on file systems that keep whole seconds (FAT: two)."""
+_SIGNED = (1 << 63) - 1
+"""SQLite's integers have a sign; numbers of devices and inodes do not."""
+_SIGNS = "!#:@"
+"""What may follow a file's name in a place."""
+_INSIDE = " OR ".join(f"(s.place >= :at || '{sign}' AND s.place < :at || '{chr(ord(sign) + 1)}')" for sign in _SIGNS)
+_LONGER = (
+    "SELECT 1 FROM (SELECT 'file:' || path AS place FROM file WHERE target = :target AND path > substr(:at, 6)"  # noqa: S608 - our own words
+    f" AND path < substr(:at, 6) || 'A') s WHERE {_INSIDE}"
+)
+"""Whether another file's name is this one's with such a sign behind it."""
+
+
+def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] | None) -> str:
+    """Return one word for what decides what is found at a target: how it is asked, who answers, and which release asks.
+
+    Passwords have no part, not even as a hash: a file that they would open was seen in part, and is always due.
+    """
+    said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__))
+    return hashlib.blake2b(said, digest_size=16).hexdigest()
+
+
+def signature(target: str, path: str, status: os.stat_result, ruleset: str) -> Signature:
+    """Return what is kept of a file that was read."""
+    return Signature(
+        target=target, path=path, device=status.st_dev & _SIGNED, inode=status.st_ino & _SIGNED, size=status.st_size,
+        mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, ruleset=ruleset,
+    )  # fmt: skip
+
+
+def settled(status: os.stat_result, begun_ns: int) -> bool:
+    """Return whether a file that is changed after a scan's begin would show another time than this one.
+
+    Two changes within one tick have one time: a file changed so short a time before is read again.
+    """
+    latest = max(status.st_mtime_ns, status.st_ctime_ns)
+    return latest + (_TICK_NS if latest % 1_000_000_000 else _COARSE_NS) < begun_ns
+
+
+def remember(store: ObservationStore, lines: Iterable[Line]) -> None:
+    """Put in what a scan's partial file says of files and endpoints, in place of what the scan before knew."""
+    store.db.execute("DELETE FROM file")
+    store.db.execute("DELETE FROM endpoint")
+    for said in lines:
+        if isinstance(said, Signature):
+            row = (said.target, said.path, said.device, said.inode, said.size, said.mtime_ns, said.ctime_ns)
+            store.db.execute("INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?, ?, ?, ?)", (*row, said.ruleset))
+        elif isinstance(said, Done) and said.definition:
+            row_ = (said.target, said.place, said.definition, said.asked)
+            store.db.execute("INSERT OR REPLACE INTO endpoint VALUES(?, ?, ?, ?)", row_)
+
+
+class Earlier:
+    """The last run of a store, asked from any thread."""
+
+    def __init__(self, store: ObservationStore, oldest: datetime) -> None:
+        self._store, self._oldest = store, oldest
+        last = store.last_run()
+        self._run = last.id if last else 0
+        self._lock = threading.Lock()
+
+    def endpoint(self, target: Target, definition: str) -> tuple[tuple[Record, ...], str] | None:
+        """Return the records of an endpoint and when it was asked, where that is not too long ago; else None."""
+        place = place_of(target)
+        with self._lock:
+            row = self._row(
+                "SELECT asked FROM endpoint WHERE target = ? AND place = ? AND definition = ?",
+                (target.id, place, definition),
+            )
+            if row is None or datetime.fromisoformat(row[0]) <= self._oldest:
+                return None
+            where, values = "AND s.target = :target AND s.place = :place", {"target": target.id, "place": place}
+            seen = tuple(observations_of(self._store, self._run, where, values))
+            ended = tuple(attempts_of(self._store, self._run, where, values))
+        return ((*seen, *ended), row[0]) if len(ended) == 1 else None
+
+    def file(self, target: Target, path: str, status: os.stat_result, ruleset: str) -> Result | None:
+        """Return the result of a file that has not changed since; else None."""
+        now = signature(target.id, path, status, ruleset)
+        with self._lock:
+            row = self._row(
+                "SELECT 1 FROM file WHERE target = ? AND path = ? AND device = ? AND inode = ? AND size = ?"
+                " AND mtime_ns = ? AND ctime_ns = ? AND ruleset = ?",
+                msgspec.structs.astuple(now),
+            )
+            return self._result(target, path) if row else None
+
+    def _row(self, sql: str, values: Any) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._store.db.execute(sql, values).fetchone()
+        return found
+
+    def _result(self, target: Target, path: str) -> Result | None:
+        at = {"target": target.id, "at": f"file:{path}"}
+        ended = list(attempts_of(self._store, self._run, "AND s.target = :target AND s.place = :at", at))
+        if not ended:
+            return Result(Outcome.NONE)
+        (attempt, *others) = ended
+        seen = attempt.outcome is Outcome.SEEN
+        if others or attempt.outcome not in _LASTING or attempt.counts or (seen and attempt.reason):
+            return None
+        if seen and self._confused(target.id, path, at):
+            return None
+        return Result(attempt.outcome, self._found(at) if seen else (), attempt.reason.removeprefix(f"{path}: "))
+
+    def _confused(self, target: str, path: str, at: Mapping[str, str]) -> bool:
+        """Return whether places inside this file cannot be told from those inside another, by their names."""
+        shorter = [path[:end] for end, sign in enumerate(path) if sign in _SIGNS]
+        among = f"SELECT 1 FROM file WHERE target = ? AND path IN ({', '.join('?' * len(shorter))})"  # noqa: S608 - marks
+        return bool(self._row(_LONGER, at) or (shorter and self._row(among, (target, *shorter))))
+
+    def _found(self, at: Mapping[str, str]) -> tuple[tuple[str, Found], ...]:
+        within = f"AND s.target = :target AND (s.place = :at OR {_INSIDE})"
+        seen = observations_of(self._store, self._run, within, at)
+        return tuple((one.probe, Found(one.place[len(at["at"]) :], one.strength, one.fact)) for one in seen)
+
+
+def reusable(records: tuple[Record, ...]) -> bool:
+    """Return whether an endpoint's records may stand for it later: it answered all, and all is about its one place."""
+    (closing, *others) = [record for record in records if isinstance(record, Attempt)]
+    at_it = all(record.place == closing.place for record in records if isinstance(record, Observation))
+    return not others and closing.outcome is Outcome.SEEN and not closing.reason and at_it

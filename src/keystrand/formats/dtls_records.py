@@ -1,0 +1,160 @@
+"""DTLS as TLS with other version numbers, a cookie, and messages in numbered fragments.
+
+What is read becomes the octets that TLS would have sent, so that one reader serves both; what is sent is made from
+them. Only what goes in clear: epoch 0. Sources: RFC 6347, sections 4.1 and 4.2; RFC 9147, sections 4 and 5.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from keystrand.formats.quic_frames import CryptoStream
+from keystrand.formats.quic_packets import QuicUnreadable
+from keystrand.formats.tls_codepoints import TLS11, TLS12, TLS13
+from keystrand.formats.tls_wire import (
+    ALERT,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    Reader,
+    TlsUnreadable,
+    message,
+    number,
+    vector,
+)
+
+DTLS13, DTLS12, DTLS10 = 0xFEFC, 0xFEFD, 0xFEFF
+VERSIONS = {TLS13: "DTLSv1.3", TLS12: "DTLSv1.2", TLS11: "DTLSv1.0"}
+"""Names by the TLS version that each is made from: DTLS 1.0 is of TLS 1.1 (RFC 4347)."""
+MAX_AHEAD = 8
+"""Messages that may begin to come before an earlier one is whole; a server's flight has five."""
+MAX_FRAGMENT = 1100
+"""Octets of a message that we put in one record: hellos go unfragmented over every path with an MTU of 1280."""
+
+HELLO_VERIFY_REQUEST, _SERVER_HELLO = 3, 2
+_FROM_TLS = {TLS13: DTLS13, TLS12: DTLS12, TLS11: DTLS10}
+_TO_TLS = {dtls: tls for tls, dtls in _FROM_TLS.items()}
+_SUPPORTED_VERSIONS = 43
+_HEAD_OCTETS = 13
+_FIRST_EPOCH = bytes(2)
+
+
+class DtlsRecord(NamedTuple):
+    """One record in clear: content type and content."""
+
+    kind: int
+    body: bytes
+
+
+def records(datagram: bytes) -> tuple[DtlsRecord, ...]:
+    """Return the records in clear that a datagram holds, up to the first that is none. Never raises."""
+    found, at = [], 0
+    while at + _HEAD_OCTETS <= len(datagram):
+        head = datagram[at : at + _HEAD_OCTETS]
+        end = at + _HEAD_OCTETS + int.from_bytes(head[11:], "big")
+        if not CHANGE_CIPHER_SPEC <= head[0] <= 26 or head[1] != 0xFE or end > len(datagram):
+            break
+        if head[3:5] == _FIRST_EPOCH and head[0] in (HANDSHAKE, ALERT):
+            found.append(DtlsRecord(head[0], datagram[at + _HEAD_OCTETS : end]))
+        at = end
+    return tuple(found)
+
+
+class _Message(NamedTuple):
+    """A message of which fragments have come; `content` is what of it can be read."""
+
+    kind: int
+    length: int
+    stream: CryptoStream
+    content: bytearray
+
+
+class Fragments:
+    """Puts the server's messages together and gives each once, in order, as TLS would send it."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._parts: dict[int, _Message] = {}
+
+    def take(self, body: bytes) -> Iterator[bytes]:
+        """Take the content of a handshake record. Raises `TlsUnreadable` where it is none, or its parts disagree."""
+        reader = Reader(body)
+        while not reader.empty:
+            kind, length, order = reader.number(1), reader.number(3), reader.number(2)
+            offset, fragment = reader.number(3), reader.vector(3)
+            if offset + len(fragment) > length:
+                raise TlsUnreadable(f"a fragment up to octet {offset + len(fragment)} of a message of {length}")
+            if self._next <= order < self._next + MAX_AHEAD:
+                self._add(order, _Message(kind, length, CryptoStream(), bytearray()), offset, fragment)
+        while (part := self._parts.get(self._next)) is not None and len(part.content) == part.length:
+            del self._parts[self._next]
+            self._next += 1
+            yield message(part.kind, bytes(part.content))
+
+    def _add(self, order: int, new: _Message, offset: int, fragment: bytes) -> None:
+        part = self._parts.setdefault(order, new)
+        if (part.kind, part.length) != (new.kind, new.length):
+            raise TlsUnreadable("two messages with the same number")
+        try:
+            part.content.extend(part.stream.add(offset, fragment))
+        except QuicUnreadable as error:
+            raise TlsUnreadable(str(error)) from error
+
+
+def _altered(hello: bytes, versions: Mapping[int, int], cookie: bytes | None) -> bytes:
+    """Return a ClientHello or ServerHello with its version numbers replaced, and a cookie behind its session id."""
+    reader = Reader(hello[4:])
+    version, random, session = reader.number(2), reader.take(32), reader.vector(1)
+    found = number(versions.get(version, version)) + random + vector(1, session)
+    if cookie is None:  # a ServerHello: suite and compression
+        found += reader.take(3)
+    else:
+        found += vector(1, cookie) + vector(2, reader.vector(2)) + vector(1, reader.vector(1))
+    if reader.empty:
+        return message(hello[0], found)
+    extensions, kept = Reader(reader.vector(2)), b""
+    while not extensions.empty:
+        kind, content = extensions.number(2), extensions.vector(2)
+        if kind == _SUPPORTED_VERSIONS:
+            content = _altered_versions(content, versions)
+        kept += number(kind) + vector(2, content)
+    return message(hello[0], found + vector(2, kept))
+
+
+def _altered_versions(content: bytes, versions: Mapping[int, int]) -> bytes:
+    """Return supported_versions with its numbers replaced: a list from a client, one number from a server."""
+    head, numbers = content[: len(content) % 2], content[len(content) % 2 :]
+    pairs = (int.from_bytes(numbers[at : at + 2], "big") for at in range(0, len(numbers), 2))
+    return head + b"".join(number(versions.get(pair, pair)) for pair in pairs)
+
+
+def client_hello_of(hello: bytes, cookie: bytes) -> bytes:
+    """Return the ClientHello of TLS as one of DTLS; `cookie` is what a HelloVerifyRequest gave, at first empty."""
+    return _altered(hello, _FROM_TLS, cookie)
+
+
+def server_hello_as_tls(said: bytes) -> bytes:
+    """Return a server's message as TLS would send it. Raises `TlsUnreadable` where it is a hello cut short."""
+    return _altered(said, _TO_TLS, None) if said[0] == _SERVER_HELLO else said
+
+
+def verify_cookie(request: bytes) -> bytes:
+    """Return the cookie of a HelloVerifyRequest (RFC 6347, 4.2.1). Raises `TlsUnreadable`."""
+    reader = Reader(request[4:])
+    reader.take(2)
+    return reader.vector(1)
+
+
+def datagrams(hello: bytes, order: int, first_record: int) -> tuple[bytes, ...]:
+    """Return a handshake message with number `order`, a record a datagram, numbered from `first_record` on."""
+    parts = ((at, hello[4 + at : 4 + at + MAX_FRAGMENT]) for at in range(0, len(hello) - 4, MAX_FRAGMENT))
+    bodies = (hello[:4] + number(order) + number(at, 3) + vector(3, part) for at, part in parts)
+    return tuple(_record(HANDSHAKE, first_record + n, body) for n, body in enumerate(bodies))
+
+
+def farewell(record: int) -> bytes:
+    """Return the fatal alert user_canceled as record number `record`: the server then forgets us at once."""
+    return _record(ALERT, record, bytes((2, 90)))
+
+
+def _record(kind: int, record: int, body: bytes) -> bytes:
+    # the version is 1.0, or old servers drop a first hello (RFC 6347, 4.2.1; RFC 9147, 5.3)
+    return bytes((kind,)) + number(DTLS10) + _FIRST_EPOCH + number(record, 6) + vector(2, body)

@@ -1,0 +1,84 @@
+"""Lines of Zeek's logs, tab-separated with their `#fields` header or JSON, as rows of text by field name.
+
+Source: Zeek's manual, "Zeek Log Formats and Inspection". Only what the header says is believed: fields may be any, in
+any order.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from keystrand.formats.log_lines import BadLine
+
+PATHS = ("ssl", "ssh", "quic", "conn", "x509")
+_NAME = re.compile(rf"({'|'.join(PATHS)})(?=[._-])")
+_UNSET, _EMPTY = "-", "(empty)"
+
+Row = Mapping[str, str]
+
+
+def path_in(name: str) -> str:
+    """Return which log a file is by its name (`ssl.log`, `conn.2026-01-01.log.gz`); empty where it is none of ours."""
+    match = _NAME.match(name.rpartition("/")[2])
+    return match[1] if match else ""
+
+
+def renamed(name: str, path: str) -> str:
+    """Return the name that the log `path` of the same time has, beside the one called `name`."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + _NAME.sub(path, last, count=1)
+
+
+class ZeekLines:
+    """Makes rows of lines. `path` is which log it is, empty until known."""
+
+    def __init__(self, name: str = "") -> None:
+        self.path = path_in(name)
+        self._fields: list[str] = []
+        self._separator = "\t"
+        self._unset, self._empty = _UNSET, _EMPTY
+
+    def row(self, line: bytes) -> Row | None:
+        """Return the row in `line`, None for one of the header. Raises `BadLine`."""
+        if line.startswith(b"{"):
+            return self._json(line)
+        text = line.decode("utf-8", "replace")
+        if text.startswith("#"):
+            self._header(text)
+            return None
+        values = text.split(self._separator)
+        if len(values) != len(self._fields):
+            raise BadLine(f"{len(values)} values for {len(self._fields)} fields")
+        unset = (self._unset, self._empty)
+        return {name: value for name, value in zip(self._fields, values, strict=True) if value not in unset}
+
+    def _header(self, text: str) -> None:
+        if text.startswith("#separator "):
+            code = text[11:].strip()
+            self._separator = chr(int(code[2:4], 16)) if re.fullmatch(r"\\x[0-9a-fA-F]{2}", code) else "\t"
+            return
+        name, _, value = text.partition(self._separator)
+        if name == "#fields":
+            self._fields = value.split(self._separator)
+        elif name == "#path":
+            self.path = value
+        elif name == "#unset_field":
+            self._unset = value
+        elif name == "#empty_field":
+            self._empty = value
+
+    def _json(self, line: bytes) -> Row:
+        try:
+            found = msgspec.json.decode(line, type=dict[str, object])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadLine("not JSON") from error
+        if isinstance(path := found.get("_path"), str):
+            self.path = path
+        return {name: _text(value) for name, value in found.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

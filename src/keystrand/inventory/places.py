@@ -1,0 +1,45 @@
+"""Every kind of place where cryptography lives, each covered or a named gap: what is forgotten is not left out."""
+
+from collections.abc import Iterable, Iterator
+
+from keystrand.formats.wording import counted
+from keystrand.inventory.coverage import answered_targets
+from keystrand.model.estate import Estate, Place, System
+from keystrand.model.observation import Record
+from keystrand.model.stages.seen import PlaceLine, PlaceState
+
+
+def place_lines(estate: Estate, records: Iterable[Record]) -> tuple[PlaceLine, ...]:
+    """Return one line for each `Place`, in their order, with what was not looked at there."""
+    answered = answered_targets(records)
+    return tuple(_line(estate, place, answered) for place in Place)
+
+
+def _line(estate: Estate, place: Place, answered: set[str]) -> PlaceLine:
+    systems = [system for system in estate.system if system.place is place]
+    targets = [target.id for system in systems for target in estate.target if target.system == system.id]
+    missing = tuple(_missing(estate, systems, answered))
+    seen = sum(name in answered for name in targets)
+    if not systems:
+        declared_none = place in estate.organisation.has_none
+        missing = (
+            () if declared_none else (f"no system of the estate is a {place.value}: declare one, or say has_none",)
+        )
+        state = PlaceState.NONE_DECLARED if declared_none else PlaceState.NOT_DECLARED
+    elif not seen:
+        state = PlaceState.NOT_LOOKED_AT
+    else:
+        state = PlaceState.PARTLY if missing else PlaceState.COVERED
+    return PlaceLine(
+        place=place, state=state, systems=len(systems), targets=len(targets), answered=seen, missing=missing
+    )
+
+
+def _missing(estate: Estate, systems: Iterable[System], answered: set[str]) -> Iterator[str]:
+    for system in systems:
+        targets = [target.id for target in estate.target if target.system == system.id]
+        silent = [name for name in targets if name not in answered]
+        if not targets:
+            yield f"{system.id}: no target"
+        elif silent:
+            yield f"{system.id}: no answer from {counted(len(silent), 'target')} ({', '.join(silent[:3])})"

@@ -1,0 +1,259 @@
+"""A scan from estate to documents: streamed, killed, resumed, merged, each the same as the plain way."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.inventory.test_inventory_merge import an_estate, record_lists
+
+from keystrand.app.documents import load
+from keystrand.app.estate import OpenEstate
+from keystrand.app.inventory import merge_again, scan_estate
+from keystrand.app.inventory_store import AssetsOf
+from keystrand.formats.cyclonedx import cbom
+from keystrand.formats.documents import content_hash, encode
+from keystrand.formats.streamed import ContentHash, observations_pieces
+from keystrand.inventory.coverage import attempts_coverage
+from keystrand.inventory.merge import merge
+from keystrand.model.document import InputRef
+from keystrand.model.errors import DocumentMismatch, InvalidInput, MissingInput, StoreFailure
+from keystrand.model.estate import Estate, ProbeKind, Target
+from keystrand.model.observation import Attempt, Record
+from keystrand.model.stages import Observations
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY = NOON.date()
+PARTIAL = "observations.jsonl.partial"
+NAMES = ("a", "b", "c", "d")
+
+
+def of(estate: Estate, folder: Path, *, content: str = "c" * 64) -> OpenEstate:
+    """Return an estate as a folder holds it."""
+    return OpenEstate(estate, folder, InputRef(kind="estate", content_sha256=content, file_sha256="d" * 64))
+
+
+def document(records: tuple[Record, ...], estate: OpenEstate) -> Observations:
+    """Return the observations of a scan."""
+    return Observations(
+        format_version="1.0", tool_version="t", as_of=DAY, created_at=NOON, made_from=(estate.ref,), seed=None,
+        coverage=attempts_coverage(records), records=records,
+    )  # fmt: skip
+
+
+def a_key() -> bytes:
+    """Return a new public key in PEM."""
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> OpenEstate:
+    """Return an estate of four files, each with a key."""
+    for name in NAMES:
+        (tmp_path / f"{name}.pem").write_bytes(a_key())
+    targets = tuple(Target(id=name, probe=ProbeKind.X509, system="shop", path=f"{name}.pem") for name in NAMES)
+    return of(an_estate(target=targets), tmp_path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(record_lists)
+def test_the_streamed_merge_is_the_merge(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+    """From the store, asset by asset, comes the same file to the octet and the same content hash as from memory."""
+    out = tmp_path_factory.mktemp("out")
+    opened = of(an_estate(), out)
+    observations = document(tuple(records), opened)
+    (out / "observations.jsonl").write_bytes(encode(observations))
+    _, ref = load(out, Observations)
+    made = merge_again(opened, out)
+    plain = merge(
+        opened.estate, observations, made_from=(opened.ref, ref), created_at=made.created_at,
+        tool_version=made.tool_version,
+    )  # fmt: skip
+    assert made == plain
+    assert (out / "inventory.json").read_bytes() == encode(plain)
+    assert tuple(AssetsOf(out)) == plain.assets
+    assert (out / "cbom.json").read_bytes() == cbom(plain, name=opened.estate.organisation.name)
+
+
+@given(record_lists)
+def test_observations_in_pieces_are_the_document(records: list[Record]) -> None:
+    """File and content hash are those of the document in one."""
+    whole = document(tuple(records), of(an_estate(), Path()))
+    head, said = replace(whole, records=()), ContentHash()
+    assert b"".join(said.shown(observations_pieces(head, records))) == encode(whole)
+    assert said.hex == content_hash(whole)
+
+
+def test_merged_again_reads_what_the_file_says_now(keys: OpenEstate) -> None:
+    """The store follows the document: changed by hand, from another machine, or with the store gone."""
+    out = keys.folder / "out"
+    first = scan_estate(keys, out, as_of=DAY).inventory
+    lines = (out / "observations.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "observations.jsonl").write_bytes(b"".join(line for line in lines if b'"target":"b"' not in line))
+    assert len(merge_again(keys, out).assets) == len(first.assets) - 1
+    (out / "observations.jsonl").write_bytes(b"".join(lines))
+    assert merge_again(keys, out).assets == first.assets
+    (out / "inventory.db").unlink()
+    assert merge_again(keys, out).assets == first.assets
+
+
+def test_what_cannot_be_merged_is_told(keys: OpenEstate) -> None:
+    """No observations, a spoiled line, a target that the estate has no more; the inventory stays as it was."""
+    out = keys.folder / "out"
+    with pytest.raises(MissingInput, match="observations"):
+        merge_again(keys, out)
+    scan_estate(keys, out, as_of=DAY)
+    before = (out / "inventory.json").read_bytes()
+    fewer = keys._replace(estate=an_estate())
+    with pytest.raises(DocumentMismatch, match="4 targets"):
+        merge_again(fewer, out)
+    with (out / "observations.jsonl").open("ab") as file:
+        file.write(b'{"record":"observation"}\n')
+    with pytest.raises(InvalidInput, match="not a valid document"):
+        merge_again(keys, out)
+    assert (out / "inventory.json").read_bytes() == before
+
+
+def stop_after(count: int, how: Callable[[], None]) -> Callable[[int, int], None]:
+    """Return a progress that stops the scan once so many targets are done."""
+
+    def progress(done: int, total: int) -> None:  # noqa: ARG001 - the scheduler's form
+        if done == count:
+            how()
+
+    return progress
+
+
+def interrupt() -> None:
+    """Do what ^C does."""
+    raise KeyboardInterrupt
+
+
+def records_in(partial: Path) -> list[dict[str, object]]:
+    """Return the lines of a partial file; each must be JSON."""
+    content = partial.read_bytes()
+    assert content.endswith(b"\n")
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def test_an_interrupted_scan_goes_on_without_looking_twice(keys: OpenEstate) -> None:
+    """What was done is kept as it was seen and not read again; the rest is read; nothing is twice."""
+    out = keys.folder / "out"
+    with pytest.raises(KeyboardInterrupt):
+        scan_estate(keys, out, as_of=DAY, progress=stop_after(2, interrupt))
+    done = {str(line["target"]) for line in records_in(out / PARTIAL) if line["record"] == "done"}
+    assert 2 <= len(done) < 4 or done == set(NAMES)
+    for name in done:
+        (keys.folder / f"{name}.pem").unlink()
+    scanned = scan_estate(keys, out, as_of=DAY, resume=True)
+    assert not scanned.partial
+    assert [r.target for r in scanned.observations.records if isinstance(r, Attempt)] == list(NAMES)
+    assert len(scanned.inventory.assets) == 4
+    assert not (out / PARTIAL).exists()
+
+
+def test_a_torn_line_is_cut(keys: OpenEstate) -> None:
+    """A block that a kill tore, at whatever octet, is looked at again; those before it are not."""
+    out = keys.folder / "out"
+    whole = scan_estate(keys, out, as_of=DAY).observations
+    with pytest.raises(KeyboardInterrupt):
+        scan_estate(keys, out, as_of=DAY, progress=stop_after(4, interrupt))
+    content = (out / PARTIAL).read_bytes()
+    for cut in range(0, len(content), 97):
+        (out / PARTIAL).write_bytes(content[:cut])
+        assert scan_estate(keys, out, as_of=DAY, resume=True).observations.records == whole.records
+
+
+_CHILD = """
+import os, signal, sys
+from pathlib import Path
+from keystrand.app.inventory import scan_estate
+from tests.app.test_inventory_pipeline import DAY, NAMES, an_estate, of, stop_after, Target, ProbeKind
+folder = Path(sys.argv[1])
+targets = tuple(Target(id=n, probe=ProbeKind.X509, system="shop", path=f"{n}.pem") for n in NAMES)
+kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
+scan_estate(of(an_estate(target=targets), folder), folder / "out", as_of=DAY, progress=stop_after(2, kill))
+"""
+
+
+def test_a_killed_scan_goes_on(keys: OpenEstate) -> None:
+    """After SIGKILL the partial file is JSON line by line, and the resumed scan equals one that was never killed."""
+    out, root = keys.folder / "out", Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
+    ended = subprocess.run([sys.executable, "-c", _CHILD, str(keys.folder)], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(records_in(out / PARTIAL)) > 4
+    resumed = scan_estate(keys, out, as_of=DAY, resume=True)
+    again = scan_estate(keys, keys.folder / "never-killed", as_of=DAY)
+    assert resumed.observations.records == again.observations.records
+    assert resumed.inventory.assets == again.inventory.assets
+
+
+def test_what_belongs_to_another_estate_is_not_gone_on_with(keys: OpenEstate) -> None:
+    """Refused with the next step, and what was seen stays on the disk."""
+    out = keys.folder / "out"
+    with pytest.raises(KeyboardInterrupt):
+        scan_estate(keys, out, as_of=DAY, progress=stop_after(1, interrupt))
+    before = (out / PARTIAL).read_bytes()
+    changed = of(keys.estate, keys.folder, content="e" * 64)
+    with pytest.raises(DocumentMismatch, match="another estate") as told:
+        scan_estate(changed, out, as_of=DAY, resume=True)
+    assert "without --resume" in told.value.hint
+    assert (out / PARTIAL).read_bytes() == before
+
+
+def test_what_no_scan_left_behind_is_told(keys: OpenEstate) -> None:
+    """A file of that name with something else in it."""
+    out = keys.folder / "out"
+    out.mkdir()
+    (out / PARTIAL).write_text("{}\n")
+    with pytest.raises(InvalidInput, match="not what a scan left behind"):
+        scan_estate(keys, out, as_of=DAY, resume=True)
+
+
+def test_resuming_nothing_begins(keys: OpenEstate) -> None:
+    """Where no scan was interrupted there is nothing to go on with, and all is looked at."""
+    assert len(scan_estate(keys, keys.folder / "out", as_of=DAY, resume=True).inventory.assets) == 4
+
+
+def test_two_scans_do_not_write_one_folder(keys: OpenEstate) -> None:
+    """The second is told, and the first goes on."""
+    out = keys.folder / "out"
+
+    def second() -> None:
+        with pytest.raises(StoreFailure, match="another scan"):
+            scan_estate(keys, out, as_of=DAY)
+
+    assert len(scan_estate(keys, out, as_of=DAY, progress=stop_after(1, second)).inventory.assets) == 4
+
+
+def test_a_full_disk_is_told_while_scanning(keys: OpenEstate) -> None:
+    """The device that is always full, in place of the file."""
+    out = keys.folder / "out"
+    out.mkdir()
+    (out / PARTIAL).symlink_to("/dev/full")
+    with pytest.raises(StoreFailure, match="No space left"):
+        scan_estate(keys, out, as_of=DAY)
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None, max_examples=50)
+def test_whatever_stands_in_the_file_is_judged(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """No octets in the partial file make it fail in any way but in words."""
+    folder = tmp_path_factory.mktemp("e")
+    opened = of(an_estate(target=()), folder)
+    (folder / PARTIAL).write_bytes(content)
+    with contextlib.suppress(InvalidInput):
+        assert scan_estate(opened, folder, as_of=DAY, resume=True).inventory.assets == ()

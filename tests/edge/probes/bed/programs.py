@@ -1,0 +1,127 @@
+"""Programs as servers: where they are, how they are started, and that they are gone afterwards."""
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+HOST = "127.0.0.1"
+NODE_VERSION = "26.10.0"
+"""The first line of Node with OpenSSL 3.5, and so with ML-KEM and ML-DSA."""
+_START_S, _STOP_S, _INSTALL_S = 30.0, 5.0, 300.0
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def found(name: str) -> str | None:
+    """Return the path of an installed program, or None."""
+    return shutil.which(name, path=_PATH)
+
+
+def cache() -> Path:
+    """Return the folder that what comes from a registry is kept in: `KEYSTRAND_TESTS_CACHE`, else the user's cache."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystrand-tests"
+    return Path(os.environ.get("KEYSTRAND_TESTS_CACHE") or usual)
+
+
+def node() -> str | None:
+    """Return Node's path, installed from the npm registry where the cache has none; None where it cannot be."""
+    package = f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
+    folder = cache() / f"node-{NODE_VERSION}"
+    program = folder / "node_modules" / package / "bin" / "node"
+    npm = found("npm")
+    if not program.exists() and npm:
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]
+        # made aside and moved: two runs at once do not see each other's half
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                subprocess.run([*command, aside, f"{package}@{NODE_VERSION}"], check=True, capture_output=True,
+                               timeout=_INSTALL_S)  # fmt: skip
+                Path(aside).rename(folder)
+            Path(aside).mkdir(exist_ok=True)
+    return str(program) if program.exists() else None
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str | Path], log: Path, **more: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a program in a process group of its own; all of the group is gone afterwards."""
+    with log.open("a") as errors:
+        child = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            text=True, start_new_session=True, env=os.environ | {"PATH": _PATH} | more,
+        )  # fmt: skip
+    try:
+        yield child
+    finally:
+        _signal(child, signal.SIGTERM)
+        try:
+            child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _signal(child, signal.SIGKILL)
+            child.wait()
+            if child.stdout:
+                child.stdout.close()
+
+
+def _signal(child: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports that are free on the loopback interface, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return tuple(int(one.getsockname()[1]) for one in sockets)
+
+
+def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[str]", log: Path) -> None:
+    """Return as soon as a program is `ready`. Fails with the end of its log where it ends instead."""
+    until_s = time.monotonic() + _START_S
+    while not ready():
+        ended = child.poll() is not None
+        assert not ended, f"{child.args!r} ended: {log.read_text(errors='replace')[-1000:]}"
+        assert time.monotonic() < until_s, f"{child.args!r} is not ready"
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def node_servers(program: str, settings: Mapping[str, object], folder: Path) -> Iterator[dict[str, int]]:
+    """Serve every entry of `settings` (see servers.js); yields the port of each."""
+    written = folder / "servers.json"
+    written.write_text(json.dumps(settings))
+    script = Path(__file__).parent / "servers.js"
+    with running([program, script, written], folder / "node.log") as child:
+        assert child.stdout
+        line = child.stdout.readline()
+        assert line, (folder / "node.log").read_text(errors="replace")[-1000:]
+        yield json.loads(line)
+
+
+@contextlib.contextmanager
+def listening(command: Sequence[str | Path], port: int, log: Path) -> Iterator[int]:
+    """Run a program that listens on `port`, from when it does."""
+    with running(command, log) as child:
+        wait_until(partial(_listens, port), child, log)
+        yield port

@@ -1,0 +1,215 @@
+"""The walker: every file below a target ends in one outcome, in bounded memory, and nothing outside is read."""
+
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from keystrand.edge.chunks.pool import ProcessPool
+from keystrand.edge.chunks.task import Inline
+from keystrand.edge.probes import contents, tree, walk
+from keystrand.edge.probes.readers import Readers
+from keystrand.edge.probes.tree import TreeProbe
+from keystrand.model.algorithm import Function
+from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.observation import AlgorithmUse, Attempt, Observation, Outcome, Record, Strength
+from keystrand.model.reading import FileReader, Found, Reading, StreamReader
+
+USE = AlgorithmUse(algorithm="RSA-2048", function=Function.SIGNATURE)
+
+
+def scan(folder: Path, path: str, probe: TreeProbe | None = None) -> tuple[list[Record], Attempt]:
+    """Return the records before the last, and the last, which is the attempt on the whole target."""
+    target = Target(id="files", probe=ProbeKind.X509, system="web", path=path)
+    *records, whole = (probe or TreeProbe(ProbeKind.X509)).read(target, folder)
+    assert isinstance(whole, Attempt)
+    return records, whole
+
+
+def places(records: list[Record]) -> list[str]:
+    """Return the places of the observations."""
+    return [one.place for one in records if isinstance(one, Observation)]
+
+
+def attempts(records: list[Record]) -> dict[str, tuple[Outcome, str]]:
+    """Return outcome and reason of each file's own attempt."""
+    return {one.place: (one.outcome, one.reason) for one in records if isinstance(one, Attempt)}
+
+
+class Marks:
+    """A reader that finds the word `mark`, and keeps the paths it was given."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def read(self, path: str, content: bytes) -> Reading:
+        """Return one use where the content holds the word; it is broken where it says so."""
+        self.paths.append(path)
+        if content.startswith(b"broken"):
+            raise KeyError(content)
+        if b"mark" in content:
+            return Reading((Found("#1", Strength.CONFIGURED, USE),), Outcome.SEEN)
+        return Reading(outcome=Outcome.UNPARSABLE, reason="cut off") if b"cut" in content else Reading()
+
+
+@pytest.fixture
+def marks(monkeypatch: pytest.MonkeyPatch) -> Marks:
+    """Have all files read by one reader of ours."""
+    found = Marks()
+    reader = FileReader("x509", lambda path, _: not path.endswith(".unwanted"), found.read)
+    monkeypatch.setattr(tree, "readers_of", lambda *_: Readers(whole=(reader,)))
+    return found
+
+
+@pytest.mark.usefixtures("marks")
+def test_every_file_ends_in_one_outcome_and_the_tally_adds_up(tmp_path: Path) -> None:
+    """Seen, none, unparsable, a reader that fails, and special files: each is counted once, and each trouble told."""
+    for name, text in {"a": "mark", "b": "nothing", "c": "cut", "d": "broken", "e.unwanted": "mark"}.items():
+        (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "socket"))
+    records, whole = scan(tmp_path, ".")
+    assert places(records) == ["file:a#1"]
+    assert attempts(records) == {
+        "file:a": (Outcome.SEEN, ""),
+        "file:c": (Outcome.UNPARSABLE, "cut off"),
+        "file:d": (Outcome.UNPARSABLE, "the reader failed on what it found: KeyError"),
+        "file:pipe": (Outcome.UNREADABLE, "not a regular file"),
+        "file:socket": (Outcome.UNREADABLE, "not a regular file"),
+    }
+    assert dict(whole.counts) == {
+        Outcome.SEEN: 1, Outcome.NONE: 2, Outcome.UNREADABLE: 2, Outcome.UNPARSABLE: 2,
+    }  # fmt: skip
+    assert whole.outcome is Outcome.SEEN
+    assert "2 unparsable" in whole.reason
+
+
+@pytest.mark.usefixtures("marks")
+def test_an_absolute_path_is_its_own_border(tmp_path: Path) -> None:
+    """What the estate names by an absolute path is read, shown by it, and links out of it are not followed."""
+    there, estate = tmp_path / "there", tmp_path / "estate"
+    there.mkdir()
+    estate.mkdir()
+    (there / "a.pem").write_text("mark")
+    (estate / "own.pem").write_text("mark")
+    (there / "out.pem").symlink_to(estate / "own.pem")
+    records, whole = scan(estate, str(there))
+    assert places(records) == [f"file:{there}/a.pem#1"]
+    assert (whole.outcome, whole.place) == (Outcome.SEEN, f"file:{there}")
+    assert "out.pem: a link that leads out of the folder that is read" in whole.reason
+    assert places(scan(estate, str(there / "a.pem"))[0]) == [f"file:{there}/a.pem#1"]
+
+
+def test_two_names_of_one_file_are_one_reading_and_two_places(tmp_path: Path, marks: Marks) -> None:
+    """A hard link, and a link beside its target, are told at each name; the octets are read once."""
+    (tmp_path / "a").write_text("mark")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to("a")
+    records, whole = scan(tmp_path, ".")
+    assert places(records) == ["file:a#1", "file:b#1", "file:c#1"]
+    assert marks.paths == ["a"]
+    assert dict(whole.counts) == {Outcome.SEEN: 3}
+
+
+@pytest.mark.usefixtures("marks")
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    """Links to a folder above, to each other and to themselves: the walk ends and tells them."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "up").symlink_to("..")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "lost").symlink_to("nowhere")
+    _, whole = scan(tmp_path, ".")
+    assert dict(whole.counts) == {Outcome.UNREADABLE: 3, Outcome.SKIPPED: 1}
+    assert whole.outcome is Outcome.UNREADABLE
+
+
+@pytest.mark.usefixtures("marks")
+def test_the_cap_on_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files beyond the cap are not read, and the attempt says so."""
+    monkeypatch.setattr(tree, "walk", lambda start: walk.walk(start, max_files=3))
+    for number in range(5):
+        (tmp_path / f"{number}").write_text("mark")
+    records, whole = scan(tmp_path, ".")
+    assert len(places(records)) == 3
+    assert "more than 3 files; the rest was not read" in whole.reason
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that the system refuses is unreadable; the others are read."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open.pem").write_text("nothing")
+    real = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    records, whole = scan(tmp_path, ".")
+    assert attempts(records) == {"file:closed": (Outcome.UNREADABLE, "permission denied")}
+    assert whole.outcome is Outcome.UNREADABLE
+
+
+def test_made_up_file_systems_are_left_out() -> None:
+    """Nothing below /proc is a file that anyone keeps: it is skipped, with the reason."""
+    if not Path("/proc/self/mounts").exists():
+        pytest.skip("no proc(5) here")
+    (found,) = walk.walk(walk.Root(Path("/proc"), Path("/proc"), None))
+    assert isinstance(found, walk.Missed)
+    assert found.reason == "a file system of the kernel's (proc)"
+
+
+def test_unchanged_files_are_not_read_and_read_ones_are_told(tmp_path: Path, marks: Marks) -> None:
+    """A store may say what did not change since, and learns of each file that was read to its end."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("mark")
+    told: list[tuple[str, int]] = []
+    probe = TreeProbe(
+        ProbeKind.X509,
+        unchanged=lambda path, status: path == "a" and status.st_size == 4,
+        seen=lambda path, status: told.append((path, status.st_size)),
+    )
+    records, whole = scan(tmp_path, ".", probe)
+    assert (marks.paths, places(records), told) == (["b"], ["file:b#1"], [("b", 4)])
+    assert whole.counts == ()
+
+
+@pytest.mark.parametrize("engine", [Inline(), ProcessPool(2)])
+def test_workers_change_nothing(tmp_path: Path, engine: Inline | ProcessPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree read in chunks by other processes gives the same records, names that are not UTF-8 included."""
+    monkeypatch.setattr(tree, "FILES_PER_CHUNK", 2)
+    block = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    for name in (b"a", b"b.pem", b"caf\xe9.pem", b"d"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(block if b"pem" in name else b"x")
+    alone = scan(tmp_path, ".")
+    assert alone[1].outcome is Outcome.UNPARSABLE
+    assert scan(tmp_path, ".", TreeProbe(ProbeKind.X509, engine=engine)) == alone
+
+
+def _words(_: str, stream: BinaryIO) -> Iterator[Found | Reading]:
+    while part := stream.read(1024**2):
+        if b"mark" in part:
+            yield Found("@0x0", Strength.NEGOTIATED, USE)
+    yield Reading(reason="cut")
+
+
+def test_a_large_file_goes_to_stream_readers_in_flat_memory(tmp_path: Path) -> None:
+    """A sparse file of 1 GB is read in pieces: what stands at its end is found, and memory does not follow its size."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1024**3)
+        file.seek(0, os.SEEK_END)
+        file.write(b"mark")
+    whole_reader = FileReader("x509", lambda *_: True, lambda *_: pytest.fail("read whole"))
+    readers = Readers(whole=(whole_reader,), streams=(StreamReader("x509", lambda *_: True, _words),))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = contents.read_file(str(tmp_path / "large"), "large", readers)
+    assert (result.outcome, result.reason) == (Outcome.SEEN, "cut")
+    assert [one.where for _, one in result.found] == ["@0x0"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024

@@ -1,0 +1,74 @@
+"""The truth table: what a scan says of live servers is exactly what they are configured to do, and no host is lost."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from tests.edge.probes.bed.cases import CASES, SERVERS, STRANGER, Case
+from tests.edge.probes.bed.seen import attempt_of, scanned, truth_of
+from tests.edge.probes.bed.start import host_of, missing, served
+
+from keystrand.model.observation import Outcome, Record
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def seen() -> Iterator[dict[str, tuple[Record, ...]]]:
+    """Start every server that can be one here, scan them all in one scan, and stop them."""
+    absent = missing()
+    cases = [case for case in (*CASES, STRANGER) if case.server.program not in absent]
+    with served(cases) as ports:
+        yield scanned(ports, cases)
+
+
+@pytest.fixture(scope="module")
+def absent() -> dict[str, str]:
+    """Return why some programs cannot be servers here."""
+    return dict(missing())
+
+
+def needed(case: Case, absent: dict[str, str]) -> None:
+    """Skip where the program is not here; in CI nothing may be left out."""
+    if case.server.program in absent:
+        reason = f"{case.server.program}: {absent[case.server.program]}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("case", CASES, ids=host_of)
+def test_what_is_seen_is_what_is_configured(
+    case: Case, seen: dict[str, tuple[Record, ...]], absent: dict[str, str]
+) -> None:
+    """Versions, support, negotiation, silent downgrade, key establishment and authentication: each exactly right."""
+    needed(case, absent)
+    assert case.name in seen, f"{case.server.program} did not start"
+    attempt = attempt_of(seen[case.name])
+    assert attempt.outcome is Outcome.SEEN
+    assert bool(attempt.reason) == bool(case.remark)
+    assert case.remark in attempt.reason
+    assert truth_of(seen[case.name]) == case.truth
+
+
+def test_a_server_of_another_name_is_not_taken_for_one_without_tls(
+    seen: dict[str, tuple[Record, ...]], absent: dict[str, str]
+) -> None:
+    """A server that wants another name than the estate gives answers with an alert, which is told."""
+    needed(STRANGER, absent)
+    attempt = attempt_of(seen[STRANGER.name])
+    assert attempt.outcome is Outcome.UNREADABLE
+    assert STRANGER.remark in attempt.reason
+
+
+def test_the_table_is_wide_enough() -> None:
+    """At least 24 configurations, each by another name, with every way to agree and to authenticate among them."""
+    assert len({host_of(case) for case in CASES}) == len(CASES) == len(SERVERS) >= 24
+    truths = [case.truth for case in CASES if case.truth]
+    assert {"RSA-2048", "ECDSA-P-256", "ECDSA-P-384", "Ed25519", "ML-DSA-65"} <= {
+        name for truth in truths for name in truth.authenticates.split()
+    }
+    assert {"X25519MLKEM768", "ML-KEM-768", "X25519", "FFDH-2048", "RSA-KEX-2048"} <= {truth.key for truth in truths}
+    assert {"1.3", "1.2", "1.1", "1.0"} <= {truth.versions.removeprefix("TLSv") for truth in truths}
+    told = {(truth.supports, truth.negotiates, truth.downgrades) for truth in truths}
+    assert {(True, True, False), (True, True, True), (True, False, True), (False, False, False)} <= told

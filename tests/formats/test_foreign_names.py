@@ -1,0 +1,112 @@
+"""Names that others give to algorithms: each is the canonical one, and none is taken for something safe by accident."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystrand.formats.foreign_names import canonical, curve_name, hash_name, oid_names
+from keystrand.model.algorithm import Function, Verdict, classify
+
+KEX, SIG, ENC, MAC = Function.KEY_ESTABLISHMENT, Function.SIGNATURE, Function.ENCRYPTION, Function.MAC
+DIGEST, KDF = Function.DIGEST, Function.KEY_DERIVATION
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AES128-ECB", "AES-128-ECB"),  # sonar
+        ("AES/CBC/PKCS5Padding", "AES-CBC"),  # JCA
+        ("aes256-gcm@openssh.com", "AES-256-GCM"),  # SSH
+        ("aes256-gcm96", "AES-256-GCM"),  # Vault
+        ("SYMMETRIC_DEFAULT", "AES-256-GCM"),  # AWS
+        ("id-aes256-GCM", "AES-256-GCM"),
+        ("DESede168-CBC", "3DES-168-CBC"),
+        ("3DES_EDE_CBC", "3DES-168-CBC"),
+        ("DESede", "3DES"),
+        ("DES56-CBC-PKCS5", "DES-56-CBC"),
+        ("ChaCha20Poly1305", "ChaCha20-Poly1305"),
+        ("SHA", "SHA-1"),
+        ("SHA2-256", "SHA-256"),
+        ("SHA512-256", "SHA-512/256"),
+        ("sha3-384", "SHA3-384"),
+        ("HmacSHA256", "HMAC-SHA-256"),
+        ("hmac-sha2-512-etm@openssh.com", "HMAC-SHA-512"),
+        ("hmac-sha1-96", "HMAC-SHA-1"),
+        ("HMAC_256", "HMAC-SHA-256"),
+        ("AES-CMAC", "AES-CMAC"),
+        ("PBKDF2WithHmacSHA256", "PBKDF2-HMAC-SHA-256"),
+        ("md5crypt", "MD5-crypt"),
+        ("RSASSA-PSS", "RSA-PSS"),
+        ("RSA_SIGN_PSS_2048_SHA256", "RSA-PSS-2048"),
+        ("RSA_DECRYPT_OAEP_3072_SHA256", "RSA-OAEP-3072"),
+        ("RSA/ECB/PKCS1Padding", "RSA-PKCS1-ENC"),
+        ("RSA_4096", "RSA-4096"),
+        ("ECC_NIST_P256", "ECDSA-P-256"),
+        ("EC_SIGN_P384_SHA384", "ECDSA-P-384"),
+        ("prime256v1", "ECDH-P-256"),
+        ("curve25519", "X25519"),
+        ("ffdhe3072", "FFDH-3072"),
+        ("DH-Group14", "FFDH-2048"),
+        ("MLKEM768", "ML-KEM-768"),
+        ("ML_DSA_65", "ML-DSA-65"),
+        ("PQ_SIGN_SLH_DSA_SHA2_128S", "SLH-DSA-SHA2-128s"),
+        ("x25519mlkem768", "X25519MLKEM768"),
+        ("Kyber768", "Kyber768"),
+    ],
+)
+def test_one_name(text: str, expected: str) -> None:
+    """The one algorithm that the name says; what it is for is what the catalogue says of it."""
+    (named,) = canonical(text)
+    assert named.algorithm == expected
+    assert classify(expected).family or expected == "Kyber768"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SHA256withRSA", [("RSA", SIG), ("SHA-256", DIGEST)]),
+        ("sha256WithRSAEncryption", [("RSA", SIG), ("SHA-256", DIGEST)]),
+        ("ecdsa-with-SHA384", [("ECDSA", SIG), ("SHA-384", DIGEST)]),
+        ("SHA256-RSA", [("RSA", SIG), ("SHA-256", DIGEST)]),
+        ("SHA1withRSAandMGF1", [("RSA-PSS", SIG), ("SHA-1", DIGEST)]),
+        ("ES256", [("ECDSA-P-256", SIG), ("SHA-256", DIGEST)]),
+        ("Fernet", [("AES-128-CBC", ENC), ("HMAC-SHA-256", MAC)]),
+    ],
+)
+def test_names_of_two_algorithms(text: str, expected: list[tuple[str, Function]]) -> None:
+    """What signs, and what digests before it."""
+    assert [tuple(named) for named in canonical(text)] == expected
+
+
+def test_sizes_and_curves_complete_a_name() -> None:
+    """A name that leaves them open takes them; one that says them keeps its own."""
+    assert canonical("RSA", bits=3072)[0].algorithm == "RSA-3072"
+    assert canonical("RSA-2048", bits=3072)[0].algorithm == "RSA-2048"
+    assert canonical("ECDH", curve="secg/secp384r1")[0].algorithm == "ECDH-P-384"
+    assert canonical("RSA", function=KEX) == (("RSA-KEX", KEX),)
+
+
+@given(st.text(max_size=40), st.sampled_from((None, *Function)))
+def test_no_text_becomes_safe_by_accident(text: str, function: Function | None) -> None:
+    """A public-key algorithm that comes out safe stands, letter for letter, in what went in."""
+    for named in canonical(text, function=function):
+        if named.function in (KEX, SIG) and classify(named.algorithm, named.function).verdict is Verdict.QUANTUM_SAFE:
+            plain = "".join(filter(str.isalnum, named.algorithm)).lower()
+            assert plain in "".join(filter(str.isalnum, text)).lower()
+
+
+def test_an_unknown_name_that_sounds_safe_is_marked() -> None:
+    """Words that nobody knows stay, bounded; without a use that is known they are nothing."""
+    assert canonical("our-own-cipher") == ()
+    assert canonical("our-own-cipher", function=ENC) == (("our-own-cipher", ENC),)
+    assert len(canonical("x" * 5000, function=ENC)[0].algorithm) == 120
+    assert canonical("  ", function=ENC) == ()
+
+
+def test_curves_hashes_and_identifiers() -> None:
+    """Each by its several names; what is none is an empty string."""
+    assert {curve_name(text) for text in ("P-256", "secp256r1", "prime256v1", "nist/P-256", "nistp256")} == {"P-256"}
+    assert (curve_name("brainpoolP256r1tls13"), curve_name("nonsense")) == ("brainpoolP256r1", "")
+    assert (hash_name("sha-384"), hash_name("BLAKE2b-512"), hash_name("rsa")) == ("SHA-384", "BLAKE2b-512", "")
+    assert oid_names("2.16.840.1.101.3.4.3.18") == (("ML-DSA-65", SIG),)
+    assert oid_names("1.2.3") == ()
