@@ -15,7 +15,8 @@ from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import LibraryRules, RuleFile, RuleSet, rule_sets
 from keystrand.formats.source.tests_told import is_test
 from keystrand.formats.source.tree import Call, Import, Literal, Scope, Source
-from keystrand.formats.source.values import Constant, Listed, Place, Resolver
+from keystrand.formats.source.value_kinds import Constant, Listed, Place
+from keystrand.formats.source.values import Resolver
 from keystrand.formats.source.words import word_places
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Library, Outcome, ProtocolSettings, Strength
@@ -39,7 +40,9 @@ class SourceReader:
 
     def __init__(self, files: Iterable[RuleFile]) -> None:
         self._languages = {
-            name: _Language(rules, Prefilter(rules, name)) for name, rules in rule_sets(files).items() if rules.libraries
+            name: _Language(rules, Prefilter(rules, name))
+            for name, rules in rule_sets(files).items()
+            if rules.libraries
         }
 
     def wants(self, path: str, head: bytes) -> bool:
@@ -56,7 +59,9 @@ class SourceReader:
         if not language.prefilter.hit(content):
             return Reading()
         if len(content) > MAX_OCTETS:
-            return Reading(outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program")
+            return Reading(
+                outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program"
+            )
         if _longest_line(content) > MAX_LINE:
             return Reading(outcome=Outcome.SKIPPED, reason="lines too long to be read: source written by a program")
         try:

@@ -17,7 +17,7 @@ from keystrand.formats.toml_input import read_toml
 from keystrand.model.algorithm import Function
 
 Gives = Literal["algorithm", "bits", "octets", "key", "mode", "padding", "curve", "hash", "version"]
-"""What a value tells: `algorithm` all that its text or object tells; `octets` a number of octets; `key` the key itself."""
+"""What a value tells: `algorithm` all that its text or object tells; `octets` their number; `key` the key itself."""
 
 
 class Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +107,9 @@ def _faults(raw: dict[str, Any]) -> Iterator[Fault]:
             yield _no_table((*path, "table"), table, known)
 
 
-def _given_faults(path: tuple[str | int, ...], given: dict[str, Any], known: set[str], *, later: bool) -> Iterator[Fault]:
+def _given_faults(
+    path: tuple[str | int, ...], given: dict[str, Any], known: set[str], *, later: bool
+) -> Iterator[Fault]:
     if later and not given.get("method") and not given.get("property"):
         yield Fault(path, "names neither a method nor a property", 'add method = "..." or property = "..."')
     if not later and given.get("at") is None and not given.get("name"):

@@ -5,12 +5,10 @@ of texts. What it cannot follow it leaves open. Everything is bounded: steps, al
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from keystrand.formats.source import texts
 from keystrand.formats.source.tree import (
     Assignment,
-    Branch,
     Call,
     Choice,
     Expr,
@@ -27,6 +25,18 @@ from keystrand.formats.source.tree import (
     Table,
     Text,
 )
+from keystrand.formats.source.value_kinds import (
+    Constant,
+    Instance,
+    Listed,
+    Local,
+    Made,
+    Named,
+    Paired,
+    Place,
+    Value,
+    reaching,
+)
 
 MAX_ALTERNATIVES = 12
 MAX_DEPTH = 24
@@ -36,65 +46,6 @@ MAX_STEPS = 3_000
 """Expressions that are looked at for one question."""
 _THIS = frozenset({"this", "self", "cls"})
 _MAKERS = ("__init__", "constructor", "new")
-
-
-class Place(NamedTuple):
-    """Where an expression stands, and the calls that its functions were entered by, innermost last."""
-
-    scope: Scope
-    at: int
-    branch: Branch = ()
-    entered: tuple[tuple[Scope, Call, "Place"], ...] = ()
-
-
-class Constant(NamedTuple):
-    """A value that stands in the source. `HOLE` in a text is what could not be resolved."""
-
-    value: str | bytes | int | bool | None
-
-
-class Named(NamedTuple):
-    """Something of a library: the qualified names it may have."""
-
-    names: tuple[str, ...]
-
-
-class Made(NamedTuple):
-    """What a call gives."""
-
-    call: Call
-    place: Place
-
-
-class Listed(NamedTuple):
-    """A list or array: its items, or its length alone."""
-
-    items: tuple[Expr, ...]
-    length: int | None
-    place: Place
-
-
-class Paired(NamedTuple):
-    """A dictionary or an object."""
-
-    pairs: tuple[tuple[Expr, Expr], ...]
-    place: Place
-
-
-class Local(NamedTuple):
-    """A function or class of this file."""
-
-    scope: Scope
-
-
-class Instance(NamedTuple):
-    """An object of which only the declared type is known."""
-
-    kind: Expr
-    place: Place
-
-
-Value = Constant | Named | Made | Listed | Paired | Local | Instance
 
 
 class Resolver:
@@ -131,7 +82,7 @@ class Resolver:
         self._known[key] = list(found)
         return self._known[key]
 
-    def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:
+    def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:  # noqa: C901, PLR0912 - one case a node
         match expr:
             case Literal(value) if not isinstance(value, float):
                 yield Constant(value)
@@ -188,7 +139,7 @@ class Resolver:
         yield Named(tuple(self.names_of(name)))
 
     def names_of(self, name: str) -> list[str]:
-        """Return the qualified names that a name nobody defines here may have: of what is imported whole, or its own."""
+        """Return the qualified names that a name nobody defines here may have: of all that is imported, or its own."""
         return [f"{one.name}.{name}" for one in self.source.imports if one.alias == "*"] + [name]
 
     def _in_scope(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
@@ -198,8 +149,8 @@ class Resolver:
         if scope.kind == "class":
             self._lower_methods(scope, name)
         if assigned := scope.assigned.get(name):
-            reaching, certain = _reaching(assigned, scope, place)
-            for one in reaching:
+            passed, certain = reaching(assigned, scope, place)
+            for one in passed:
                 known += self._assigned(one, name, place, depth)
         parameter = next((n for n, p in enumerate(scope.parameters) if p.name == name), None)
         if parameter is not None and not certain:
@@ -393,25 +344,6 @@ class Resolver:
                 matching = [item for k, item in value.pairs if isinstance(k, Literal) and k.value in keys]
                 for item in matching or [item for _, item in value.pairs[:MAX_ALTERNATIVES]]:
                     yield from self._values(item, value.place, depth)
-
-
-def _reaching(assigned: list[Assignment], scope: Scope, place: Place) -> tuple[list[Assignment], bool]:
-    """Return the assignments whose value may be the one at `place`, and whether one of them must have happened."""
-    here = scope is place.scope
-    before = [a for a in assigned if a.at <= place.at and _compatible(a.branch, place.branch)] if here else assigned
-    found: list[Assignment] = []
-    for one in reversed(before):
-        found.append(one)
-        certain = one.branch == place.branch[: len(one.branch)] if here else not one.branch
-        if certain:
-            return found, True
-    return (found, False) if found or not here else (list(assigned), False)
-
-
-def _compatible(one: Branch, other: Branch) -> bool:
-    """Return whether both places can be passed in one run: they are not two arms of one condition."""
-    arms = dict(one)
-    return all(arms.get(node, arm) == arm for node, arm in other)
 
 
 def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
