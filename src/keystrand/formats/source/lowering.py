@@ -76,10 +76,11 @@ class Lowering:
         home = self.scope
         if not declares:
             outer: Scope | None = home
-            while outer and outer.kind == "function" and name not in outer.assigned:
+            while outer and name not in outer.assigned and name not in outer.kinds:
                 outer = outer.parent
-            if outer and outer.kind == "function":
-                home = outer
+            home = outer or home
+        elif name in home.outer:
+            home = self.top
         branch = self.branch if home is self.scope else (*self.branch, (at, 0))
         home.assigned.setdefault(name, []).append(Assignment(at, branch, value, self.scope, part, adds))
 

@@ -217,6 +217,12 @@ def _discard(_: Expr) -> None:
     """Take a value for what it did."""
 
 
+def _global(low: "Lowering", node: Node) -> Expr:
+    """Python's `global x`."""
+    low.scope.outer |= {low.text(child) for child in node.named_children}
+    return NOTHING
+
+
 def _rust_module(low: "Lowering", node: Node) -> Expr:
     """A module in a file of Rust sees what the file imports, and may be for tests only."""
     kept, low.scope.test = low.scope.test, low.scope.test or _marked_as_test(low, node)
@@ -246,6 +252,7 @@ HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
                      "record_declaration", "class_specifier", "struct_specifier", "impl_item", "struct_declaration",
                      "trait_item", "abstract_class_declaration"), _class),
     "mod_item": _rust_module,
+    "global_statement": _global,
     **dict.fromkeys(("block", "statement_block", "compound_statement", "statement_list", "else_clause"), _block),
     "expression_statement": children,
 }  # fmt: skip

@@ -135,6 +135,8 @@ class Scope:
         self.members: dict[str, Scope] = {}
         self.bases: list[Expr] = []
         self.imports: dict[str, str] = {}
+        self.outer: set[str] = set()
+        """Names that Python says are of the file."""
         self.span = (0, 0)
         self.test: bool = parent.test if parent else False
         self.pending: Callable[[], None] | None = None

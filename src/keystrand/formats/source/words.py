@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import RuleSet
-from keystrand.formats.source.tree import Generic, Member, Module, Source
+from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Sequence, Source, Table
 
 
 def word_places(content: bytes, source: Source, rules: RuleSet, prefilter: Prefilter) -> list[int]:
@@ -31,20 +31,28 @@ def _words(source: Source, rules: RuleSet) -> Iterator[bytes]:
         elif one.alias == "*":
             for entry in rules.entries(f"{one.name}."):
                 yield re.escape(entry).replace(r"\*", r"\w*").encode()
-    yield from (re.escape(alias).encode() for alias in _aliases(source))
+    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
+    yield from (re.escape(alias).encode() for alias in _aliases(source, known))
 
 
-def _aliases(source: Source) -> Iterator[str]:
+def _aliases(source: Source, known: set[str]) -> Iterator[str]:
     """Yield the names that the outermost scope gives to modules, such as those of `require`, and to type aliases."""
     for scope in source.scopes:
         if scope.kind == "function" or not (scope.assigned or scope.imports):
             continue
         for name, assigned in scope.assigned.items():
-            if any(_leads(one.value) for one in assigned):
+            if any(_leads(one.value, known) for one in assigned):
                 yield name
 
 
-def _leads(value: object) -> bool:
+def _leads(value: Expr, known: set[str]) -> bool:
+    """Return whether a value leads to a library by what it is made of: then the words that stand for it do too."""
+    if isinstance(value, Call):
+        return any(_leads(one, known) for one in (value.function, *value.items, *value.named.values()))
+    if isinstance(value, Sequence):
+        return any(_leads(one, known) for one in value.items)
+    if isinstance(value, Table):
+        return any(_leads(one, known) for _, one in value.pairs)
     while isinstance(value, Member):
         value = value.base
-    return isinstance(value, Module | Generic)
+    return isinstance(value, Module | Generic) or (isinstance(value, Ref) and value.name in known)
