@@ -65,15 +65,15 @@ class Matcher:
             return self._qualified(expr.base, place, depth + 1)
         if isinstance(expr, Module):
             return [expr.name]
-        if isinstance(expr, Member):
-            return [f"{one}.{expr.name}" for one in self._qualified(expr.base, place, depth + 1)]
         if isinstance(expr, Call):
             return self._result(expr, place, depth + 1)
         found: list[str] = []
-        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref) else ():
+        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref | Member) else ():
             found += self._names_of(value, depth)
         if isinstance(expr, Ref) and (kind := declared(expr.name, place.scope)) is not None:
             found += self._qualified(kind, place, depth + 1)
+        if isinstance(expr, Member) and not found:
+            found += [f"{one}.{expr.name}" for one in self._qualified(expr.base, place, depth + 1)]
         return list(dict.fromkeys(found))
 
     def _names_of(self, value: Value, depth: int) -> list[str]:

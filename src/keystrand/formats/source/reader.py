@@ -17,7 +17,7 @@ from keystrand.formats.source.tests_told import is_test
 from keystrand.formats.source.tree import Call, Import, Literal, Scope, Source
 from keystrand.formats.source.value_kinds import Constant, Listed, Place
 from keystrand.formats.source.values import Resolver
-from keystrand.formats.source.words import word_places
+from keystrand.formats.source.words import handed_on, word_places
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Library, Outcome, ProtocolSettings, Strength
 from keystrand.model.reading import FileReader, Found, Reading
@@ -82,6 +82,10 @@ def _read(path: str, content: bytes, dialect: Dialect, language: _Language) -> R
     source = Source(low.top, low.scopes, low.imports, tree.root_node.has_error)
     places = word_places(content, source, language.rules, language.prefilter)
     _lower_touched(source, places)
+    for name in handed_on(source, language.rules):
+        for scope in source.scopes:
+            if scope.name == name:
+                scope.ready()
     found = list(_found(source, content, language))[:MAX_FOUND]
     reason = "some of it is not valid source code" if source.broken else ""
     if low.too_deep:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import RuleSet
 from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Sequence, Source, Table
+from keystrand.formats.source.values import last_name
 
 
 def word_places(content: bytes, source: Source, rules: RuleSet, prefilter: Prefilter) -> list[int]:
@@ -33,6 +34,17 @@ def _words(source: Source, rules: RuleSet) -> Iterator[bytes]:
                 yield re.escape(entry).replace(r"\*", r"\w*").encode()
     known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
     yield from (re.escape(alias).encode() for alias in _aliases(source, known))
+
+
+def handed_on(source: Source, rules: RuleSet) -> set[str]:
+    """Return the names of functions that are given something of a library: they are of interest too."""
+    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
+    found: set[str] = set()
+    for scope in source.scopes:
+        for call in scope.calls:
+            if any(_leads(one, known) for one in (*call.items, *call.named.values())):
+                found.add(last_name(call.function))
+    return found - {""}
 
 
 def _aliases(source: Source, known: set[str]) -> Iterator[str]:
