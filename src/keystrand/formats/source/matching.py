@@ -96,7 +96,7 @@ class Matcher:
     def may(self, call: Call) -> bool:
         """Return whether it is worth asking what `call` uses: its name ends or begins as a rule's."""
         function = call.function
-        if self.rules.ends(last_name(function)):
+        if self.rules.ends(last_name(function)) or (isinstance(function, Ref) and _given(function.name, call.scope)):
             return True
         while isinstance(function, Member | Generic):
             function = function.base
@@ -353,3 +353,12 @@ class Matcher:
             read = self._named(known, table)
             if read and (read.bits or read.curve):
                 yield Parts(bits=read.bits, curve=read.curve, family=read.family if read.curve else "")
+
+
+def _given(name: str, scope: Scope | None) -> bool:
+    """Return whether `name` is a parameter of a function around here: what it is given may be a library's."""
+    while scope:
+        if any(one.name == name for one in scope.parameters):
+            return True
+        scope = scope.parent
+    return False

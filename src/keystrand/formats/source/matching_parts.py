@@ -2,7 +2,7 @@
 
 from keystrand.formats.source.parts import Parts
 from keystrand.formats.source.rules import Match
-from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Scope
+from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Scope, Sequence, Table
 from keystrand.formats.source.value_kinds import Place
 
 
@@ -11,13 +11,17 @@ def place_of(call: Call) -> Place:
     return Place(call.scope, call.at, call.branch)
 
 
-def leads(expr: Expr, roots: set[str]) -> bool:
-    """Return whether `expr` begins at one of the names that lead to a library."""
-    if isinstance(expr, Generic):
-        return True
-    while isinstance(expr, Member):
-        expr = expr.base
-    return isinstance(expr, Module) or (isinstance(expr, Ref) and expr.name in roots)
+def leads(value: Expr, names: set[str]) -> bool:
+    """Return whether a value leads to a library by what it is made of: then the words that stand for it do too."""
+    if isinstance(value, Call):
+        return any(leads(one, names) for one in (value.function, *value.items, *value.named.values()))
+    if isinstance(value, Sequence):
+        return any(leads(one, names) for one in value.items)
+    if isinstance(value, Table):
+        return any(leads(one, names) for _, one in value.pairs)
+    while isinstance(value, Member):
+        value = value.base
+    return isinstance(value, Module | Generic) or (isinstance(value, Ref) and value.name in names)
 
 
 def at_place(call: Call, place: Place) -> Place:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from keystrand.formats.source.matching_parts import leads
 from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import RuleSet
-from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Sequence, Source, Table
+from keystrand.formats.source.tree import Source
 from keystrand.formats.source.values import last_name
 
 
@@ -42,7 +43,7 @@ def handed_on(source: Source, rules: RuleSet) -> set[str]:
     found: set[str] = set()
     for scope in source.scopes:
         for call in scope.calls:
-            if any(_leads(one, known) for one in (*call.items, *call.named.values())):
+            if any(leads(one, known) for one in (*call.items, *call.named.values())):
                 found.add(last_name(call.function))
     return found - {""}
 
@@ -53,18 +54,5 @@ def _aliases(source: Source, known: set[str]) -> Iterator[str]:
         if scope.kind == "function" or not (scope.assigned or scope.imports):
             continue
         for name, assigned in scope.assigned.items():
-            if any(_leads(one.value, known) for one in assigned):
+            if any(leads(one.value, known) for one in assigned):
                 yield name
-
-
-def _leads(value: Expr, known: set[str]) -> bool:
-    """Return whether a value leads to a library by what it is made of: then the words that stand for it do too."""
-    if isinstance(value, Call):
-        return any(_leads(one, known) for one in (value.function, *value.items, *value.named.values()))
-    if isinstance(value, Sequence):
-        return any(_leads(one, known) for one in value.items)
-    if isinstance(value, Table):
-        return any(_leads(one, known) for _, one in value.pairs)
-    while isinstance(value, Member):
-        value = value.base
-    return isinstance(value, Module | Generic) or (isinstance(value, Ref) and value.name in known)
