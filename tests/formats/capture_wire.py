@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -202,3 +204,24 @@ def library_talk(
                 passed.append((client, octets))
                 bios[client].write(octets)
     return passed
+
+
+def quic_talk(made: Path, key: Path, version: int) -> list[Said]:
+    """Return the datagrams of a real QUIC connection."""
+    theirs = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
+    theirs.load_cert_chain(made, key)
+    mine = QuicConfiguration(is_client=True, alpn_protocols=["h3"], original_version=version, server_name="a.example")
+    mine.supported_versions = theirs.supported_versions = [version]
+    mine.verify_mode = ssl.CERT_NONE
+    client = QuicConnection(configuration=mine)
+    server = QuicConnection(
+        configuration=theirs, original_destination_connection_id=client.original_destination_connection_id
+    )
+    client.connect(("192.0.2.1", 443), now=0.0)
+    said: list[Said] = []
+    for turn in range(6):
+        for is_client, end, other in ((True, client, server), (False, server, client)):
+            for octets, _ in end.datagrams_to_send(now=float(turn)):
+                said.append((is_client, octets))
+                other.receive_datagram(octets, ("192.0.2.1", 443), now=float(turn))
+    return said

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.capture_wire import (
@@ -29,6 +27,7 @@ from tests.formats.capture_wire import (
     modern_talk,
     pcap,
     pcapng,
+    quic_talk,
     stream,
     tcp,
     udp,
@@ -328,31 +327,10 @@ def test_the_group_that_an_ssh_server_sends_gives_the_size() -> None:
     assert exchanges(map(ethernet, stream(said))) == {"FFDH-2048"}
 
 
-def quic(written: Written, version: int) -> list[Said]:
-    """Return the datagrams of a real QUIC connection."""
-    theirs = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
-    theirs.load_cert_chain(*written)
-    mine = QuicConfiguration(is_client=True, alpn_protocols=["h3"], original_version=version, server_name="a.example")
-    mine.supported_versions = theirs.supported_versions = [version]
-    mine.verify_mode = ssl.CERT_NONE
-    client = QuicConnection(configuration=mine)
-    server = QuicConnection(
-        configuration=theirs, original_destination_connection_id=client.original_destination_connection_id
-    )
-    client.connect(("192.0.2.1", 443), now=0.0)
-    said: list[Said] = []
-    for turn in range(6):
-        for is_client, end, other in ((True, client, server), (False, server, client)):
-            for octets, _ in end.datagrams_to_send(now=float(turn)):
-                said.append((is_client, octets))
-                other.receive_datagram(octets, ("192.0.2.1", 443), now=float(turn))
-    return said
-
-
 @pytest.mark.parametrize(("version", "name"), [(1, "QUICv1"), (0x6B3343CF, "QUICv2")])
 def test_quic_is_opened_in_both_directions(written: Written, version: int, name: str) -> None:
     """What the server chose comes from its own Initial packet, not from the client's offer."""
-    frames = [ethernet(udp(Ends(), octets, client=client)) for client, octets in quic(written, version)]
+    frames = [ethernet(udp(Ends(), octets, client=client)) for client, octets in quic_talk(*written, version)]
     found, reading = read(pcap(frames))
     assert reading == Reading(outcome=Outcome.SEEN)
     assert len(uses(found, Function.KEY_ESTABLISHMENT)) == 1
@@ -485,7 +463,7 @@ def _frames(written: Written, kind: str) -> list[bytes]:
         ssh = [(True, b"SSH-2.0-a\r\n"), (False, b"SSH-2.0-b\r\n"), (True, _lists("curve25519-sha256", "ssh-rsa"))]
         said = library_talk(*written, version=ssl.TLSVersion.TLSv1_2) if kind == "tls" else ssh
         datagrams = (
-            [udp(Ends(), octets, client=client) for client, octets in quic(written, 1)] if kind == "quic" else []
+            [udp(Ends(), octets, client=client) for client, octets in quic_talk(*written, 1)] if kind == "quic" else []
         )
         _MADE[kind] = list(map(ethernet, datagrams or stream(said)))
     return _MADE[kind]

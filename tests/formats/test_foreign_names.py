@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystrand.formats.foreign_names import canonical, curve_name, hash_name, oid_names
-from keystrand.formats.suite_parts import is_suite, suite_uses
 from keystrand.model.algorithm import Function, Verdict, classify
 
 KEX, SIG, ENC, MAC = Function.KEY_ESTABLISHMENT, Function.SIGNATURE, Function.ENCRYPTION, Function.MAC
@@ -111,26 +110,3 @@ def test_curves_hashes_and_identifiers() -> None:
     assert (hash_name("sha-384"), hash_name("BLAKE2b-512"), hash_name("rsa")) == ("SHA-384", "BLAKE2b-512", "")
     assert oid_names("2.16.840.1.101.3.4.3.18") == (("ML-DSA-65", SIG),)
     assert oid_names("1.2.3") == ()
-
-
-@pytest.mark.parametrize(
-    ("suite", "expected"),
-    [
-        ("TLS_AES_256_GCM_SHA384", [("AES-256-GCM", ENC)]),
-        ("TLS_AKE_WITH_AES_128_GCM_SHA256", [("AES-128-GCM", ENC)]),  # nmap's TLS 1.3
-        ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", [("ECDH", KEX), ("RSA", SIG), ("AES-128-GCM", ENC)]),
-        ("ECDHE-ECDSA-CHACHA20-POLY1305", [("ECDH", KEX), ("ECDSA", SIG), ("ChaCha20-Poly1305", ENC)]),
-        ("TLS_RSA_WITH_3DES_EDE_CBC_SHA", [("RSA-KEX", KEX), ("3DES-168-CBC", ENC), ("HMAC-SHA-1", MAC)]),
-        ("DES-CBC3-SHA", [("RSA-KEX", KEX), ("3DES-168-CBC", ENC), ("HMAC-SHA-1", MAC)]),
-        ("AES256-SHA256", [("RSA-KEX", KEX), ("AES-256-CBC", ENC), ("HMAC-SHA-256", MAC)]),
-        ("TLS_DH_anon_WITH_AES_128_CBC_SHA", [("FFDH", KEX), ("AES-128-CBC", ENC), ("HMAC-SHA-1", MAC)]),
-        ("TLS_PSK_WITH_AES_128_CCM_8", [("PSK", KEX), ("AES-128-CCM8", ENC)]),
-        ("TLS_RSA_WITH_NULL_SHA", [("RSA-KEX", KEX), ("HMAC-SHA-1", MAC)]),
-        ("SSL_CK_RC4_128_WITH_MD5", []),
-        ("hello", []),
-    ],
-)
-def test_cipher_suites(suite: str, expected: list[tuple[str, Function]]) -> None:
-    """By IANA's name and by OpenSSL's: exchange, signature, cipher, and a MAC where the cipher needs one."""
-    assert [tuple(named) for named in suite_uses(suite)] == expected
-    assert is_suite(suite) == bool(expected)

@@ -24,10 +24,11 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.formats import key_files
-from keystrand.formats.key_files import ENCRYPTED, objects_in
+from keystrand.formats import key_objects
+from keystrand.formats.key_facts import ENCRYPTED
+from keystrand.formats.key_files import objects_in
 from keystrand.formats.ssh_wire import read_string, string
-from keystrand.model.observation import AlgorithmUse, Certificate, PublicKey
+from keystrand.model.observation import AlgorithmUse, Certificate, Keystore, PublicKey
 
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web")])
 RSA = rsa.generate_private_key(65537, 2048)
@@ -119,12 +120,18 @@ def test_pkcs1_public_key_is_read() -> None:
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 def test_encrypted_private_key_is_recorded_as_such(form: PrivateFormat) -> None:
-    """An encrypted key tells nothing but that it is there; so does its DER form."""
+    """An encrypted key tells that it is there, and what it is encrypted with; so does its DER form."""
     pem = RSA.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"x"))
-    assert [(found.facts, found.gap) for found in objects_in(pem)] == [((), ENCRYPTED)]
+    (found,) = objects_in(pem)
+    store, cipher, *derivation = found.facts
+    name = "PKCS#8" if form is PrivateFormat.PKCS8 else "PEM"
+    assert (store, found.gap) == (Keystore(format=name, entries=1, encrypted=True), ENCRYPTED)
+    assert isinstance(cipher, AlgorithmUse)
+    assert cipher.algorithm == "AES-256-CBC"
+    assert len(derivation) == (form is PrivateFormat.PKCS8)
     if form is PrivateFormat.PKCS8:
         der = RSA.private_bytes(Encoding.DER, form, BestAvailableEncryption(b"x"))
-        assert [found.gap for found in objects_in(der)] == [ENCRYPTED]
+        assert [one.gap for one in objects_in(der)] == [ENCRYPTED]
 
 
 def _windows(octets: bytes) -> set[bytes]:
@@ -161,10 +168,10 @@ def test_what_follows_a_der_object_unread_is_said(rest: bytes) -> None:
     assert last.gap.startswith("something after the last object")
 
 
-def test_indefinite_length_is_said() -> None:
-    """Key stores in BER, as some programs write them, are not read; the reason says so."""
-    (found,) = objects_in(b"\x30\x80\x02\x01\x03\x30\x80\x00\x00\x00\x00")
-    assert "indefinite length" in found.gap
+def test_indefinite_length_of_others_holds_nothing() -> None:
+    """A structure of open length (BER) that is none of ours holds nothing; cut off, it does not raise."""
+    assert objects_in(b"\x30\x80\x02\x01\x03\x30\x80\x00\x00\x00\x00") == ()
+    assert objects_in(b"\x30\x80\x02\x01\x03\x30\x80") == ()
 
 
 def test_pem_with_several_objects_keeps_their_order_and_text_between() -> None:
@@ -191,11 +198,12 @@ def test_pkcs7_gives_every_certificate(encoding: Encoding) -> None:
 
 @pytest.mark.parametrize("password", [None, b"changeit"])
 def test_pkcs12_opens_without_or_with_the_usual_password(password: bytes | None) -> None:
-    """A store with key, certificate and authority gives all three."""
+    """A store with key, certificate and authority gives all three, and itself."""
     protection = BestAvailableEncryption(password) if password else NoEncryption()
     store = pkcs12.serialize_key_and_certificates(b"web", RSA, certificate(RSA), [certificate(P256)], protection)
     facts = [fact for found in objects_in(store) for fact in found.facts]
-    assert [type(fact) for fact in facts] == [Certificate, Certificate, PublicKey]
+    assert [type(fact) for fact in facts] == [Certificate, Certificate, PublicKey, Keystore]
+    assert facts[3] == Keystore(format="PKCS#12", entries=3, encrypted=password is not None)
     assert isinstance(facts[2], PublicKey)
     assert (facts[2].sha256, facts[2].private_part_present) == (identity(RSA), True)
 
@@ -205,7 +213,11 @@ def test_pkcs12_with_another_password_is_encrypted() -> None:
     store = pkcs12.serialize_key_and_certificates(
         b"web", RSA, certificate(RSA), None, BestAvailableEncryption(b"secret of ours")
     )
-    assert [(found.facts, found.gap) for found in objects_in(store)] == [((), ENCRYPTED)]
+    (found,) = objects_in(store)
+    assert found.facts[0] == Keystore(format="PKCS#12", entries=None, encrypted=True)
+    assert found.gap == ENCRYPTED
+    (*_, opened) = objects_in(store, ("another", "secret of ours"))
+    assert opened.facts == (Keystore(format="PKCS#12", entries=2, encrypted=True),)
 
 
 ML_DSA_65_OID, SLH_DSA_OID = bytes.fromhex("0609608648016503040312"), bytes.fromhex("0609608648016503040314")
@@ -226,8 +238,8 @@ def test_private_key_of_an_algorithm_no_library_knows_is_named() -> None:
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n", "does not end"),
         (b"-----BEGIN CERTIFICATE-----\n!!!!A\n-----END CERTIFICATE-----\n", "not"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "not an X.509 certificate"),
-        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "X509 CRL, which this release does not read"),
-        (b"\xfe\xed\xfe\xed\x00\x00\x00\x02", "Java key store"),
+        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "not a list of revoked"),
+        (b"-----BEGIN A THING-----\nAAAA\n-----END A THING-----\n", "A THING, which this release does not read"),
     ],
 )
 def test_what_cannot_be_read_has_a_reason(content: bytes, gap: str) -> None:
@@ -290,7 +302,7 @@ def test_an_error_that_nobody_foresaw_costs_one_object(monkeypatch: pytest.Monke
     def fail(*_: object, **__: object) -> None:
         raise KeyError("octets of the file")
 
-    monkeypatch.setattr(key_files, "load_der_private_key", fail)
+    monkeypatch.setattr(key_objects, "load_der_private_key", fail)
     found = objects_in(private(P256, PrivateFormat.PKCS8) + certificate(RSA).public_bytes(Encoding.PEM))
     assert [one.gap for one in found] == ["something that cannot be read (KeyError)", ""]
     assert isinstance(found[1].facts[0], Certificate)

@@ -149,7 +149,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(damaged())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_damage_is_a_surprise(content: bytes) -> None:
     """Whatever value stands where, it was foreseen."""
     assert UNFORESEEN not in report_key_services.read("x", content).reason

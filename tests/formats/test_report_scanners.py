@@ -207,7 +207,7 @@ def damaged(draw: st.DrawFn) -> tuple[Callable[[str, bytes], Reading], bytes]:
 
 
 @given(damaged())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_damage_is_a_surprise(case: tuple[Callable[[str, bytes], Reading], bytes]) -> None:
     """Whatever value stands where: a reading, with a reason that was foreseen."""
     read, content = case
@@ -222,3 +222,11 @@ def test_ports_and_hosts_that_cannot_be() -> None:
     reading = report_sslyze.read("x", encoded(report))
     assert len(endpoints(reading)) == 1
     assert "h.example:99999: 99999 is not a port" in reading.reason
+
+
+@pytest.mark.parametrize("read", dict.fromkeys(read for read, _ in REPORTS))
+def test_a_hundred_megabytes_of_nothing_are_told(read: Callable[[str, bytes], Reading]) -> None:
+    """Small values by the million would fill the memory: they are counted before they are read."""
+    reading = read("x", b'{"scanResult":[' + b"{}," * 34_000_000)
+    assert (reading.found, reading.outcome) == ((), Outcome.UNPARSABLE)
+    assert "more than" in reading.reason or "line 1" in reading.reason

@@ -17,9 +17,11 @@ CERTIFICATE = Certificate(
 )  # fmt: skip
 
 
-def use(name: str, where: str = "!src/a.py:7", **more: str) -> Found:
+def use(name: str, where: str = "!src/a.py:7", library: str = "") -> Found:
     """Return a use of a cipher."""
-    return Found(where, Strength.REFERENCED, AlgorithmUse(algorithm=name, function=Function.ENCRYPTION, **more))
+    return Found(
+        where, Strength.REFERENCED, AlgorithmUse(algorithm=name, function=Function.ENCRYPTION, library=library)
+    )
 
 
 def certificate(**changes: object) -> Found:

@@ -1,5 +1,6 @@
 """CBOMs: write the inventory as one, check one against the official schema, compare several."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from keystrand.model.stages import Inventory
 
 Row = dict[str, Any]
 _HEAD = 4096
+MAX_REPORT_OCTETS = 64 * 1024 * 1024
 
 
 class Checked(NamedTuple):
@@ -40,11 +42,18 @@ def validate(file: Path) -> Checked:
 
 def report_in(file: Path) -> Reading:
     """Return what a report of another tool tells. Raises `InvalidInput` where no reader knows its form."""
-    content = read_bytes(file)
+    content = _content(file)
     for reader in REPORT_READERS:
         if reader.wants(file.name, content[:_HEAD]):
             return reader.read(file.name, content)
     raise InvalidInput(f"{file} is not a report of a tool that is known")
+
+
+def _content(file: Path) -> bytes:
+    with suppress(OSError):  # what cannot be looked at cannot be read either, and is told there
+        if file.stat().st_size > MAX_REPORT_OCTETS:
+            raise InvalidInput(f"{file} is larger than the {MAX_REPORT_OCTETS} octets that a report may have")
+    return read_bytes(file)
 
 
 def compare(files: list[Path]) -> Comparison:

@@ -48,7 +48,7 @@ class Capture:
         self._tally.session(ends_of(flow)[0], session)
 
     def _concluded(self, flow: Flow) -> None:
-        if (seen := flow.seen) is None:
+        if not flow.protocol:
             return
         ends, client_first = ends_of(flow)
         to_server, to_client = flow.ways if client_first else flow.ways[::-1]
@@ -59,9 +59,8 @@ class Capture:
             first=flow.begun,
             last=max(to_server.last, to_client.last),
         )
-        protocol = f"{seen.carried_by}+{seen.protocol}" if seen.carried_by else seen.protocol
-        exchange = seen.exchange.algorithm if seen.exchange else ""
-        self._tally.conversation(FlowKey(ends, _TRANSPORTS.get(flow.transport, "other"), protocol, exchange), volume)
+        transport = _TRANSPORTS.get(flow.transport, "other")
+        self._tally.conversation(FlowKey(ends, transport, flow.protocol, flow.exchange), volume)
 
     def _reading(self) -> Reading:
         told, tally, fault = self._table.told, self._tally, self._file.fault

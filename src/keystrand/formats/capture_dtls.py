@@ -61,6 +61,10 @@ class DtlsDissector:
         """Keep a piece of message `key`, and read the message where that makes it whole."""
         if key in self._taken or (key not in self._pieces and len(self._pieces) >= _MAX_PIECES):
             return
+        if offset == 0 and len(piece) == head[1] and key not in self._pieces:
+            self._taken.add(key)
+            self._read(bytes((head[0],)) + head[1].to_bytes(3, "big") + piece, first=key[0])
+            return
         kind, length, pieces = self._pieces.setdefault(key, (*head, {}))
         if len(pieces) < _MAX_PIECES:
             pieces.setdefault(offset, piece)

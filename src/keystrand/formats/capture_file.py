@@ -63,7 +63,8 @@ class Pcap:
                 break
             at = start + captured
             self.used = at
-            yield link, seconds * NANOSECONDS + fraction * unit, octets[start:at], max(captured, length)
+            wire = length if length > captured else captured
+            yield link, seconds * NANOSECONDS + fraction * unit, octets[start:at], wire
 
 
 class _Interface:

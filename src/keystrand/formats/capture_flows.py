@@ -35,7 +35,6 @@ _MASK, _HALF = 0xFFFFFFFF, 0x80000000
 class Told(Struct):
     """What a reader must know of the packets that were not, or not wholly, read."""
 
-    packets: int = 0
     fragments: int = 0
     cut: int = 0
     gaps: int = 0
@@ -47,14 +46,28 @@ class Told(Struct):
 
 
 class Flow:
-    """One conversation. `first_key` is addresses and ports of the side that was seen first, as they are in packets."""
+    """One conversation. `first_key` is addresses and ports of the side that was seen first, as they are in packets.
 
-    __slots__ = ("begun", "client_first", "closed", "first_key", "reader", "seen", "taken", "transport", "ways")
+    `protocol` is empty until it is known; what carried it before an upgrade stands before it: `smtp+tls`.
+    """
+
+    __slots__ = (
+        "begun",
+        "client_first",
+        "closed",
+        "exchange",
+        "first_key",
+        "protocol",
+        "reader",
+        "taken",
+        "transport",
+        "ways",
+    )
 
     def __init__(self, first_key: bytes, transport: str, begun: int) -> None:
         self.first_key, self.transport, self.begun = first_key, transport, begun
         self.reader: Dissector | None = None
-        self.seen: Session | None = None
+        self.protocol = self.exchange = ""
         self.client_first: bool | None = None
         self.closed = False
         self.taken = 0
@@ -72,7 +85,7 @@ class Way:
         self.octets = self.packets = self.last = self.taken = 0
         self.base: int | None = None
         self.next: int | None = None
-        self.ahead: dict[int, bytes] = {}
+        self.ahead: dict[int, bytes] | None = None  # hardly any direction needs one
 
 
 Seen = Callable[[Flow, Session], None]
@@ -94,7 +107,6 @@ class FlowTable:
     def take(self, packet: Packet) -> None:
         """Take a packet, whatever is in it."""
         link, _, octets, length = packet
-        self.told.packets += 1
         try:
             at = 14
             if link != ETHERNET or ((kind := octets[12:14]) != _IP4 and kind != _IP6):
@@ -228,10 +240,11 @@ class FlowTable:
             if (seen := flow.reader.session()) is not None:
                 self._done(flow, seen)
         self.told.midstream += flow.transport == "tcp" and all(way.base is None for way in flow.ways)
-        if flow.seen is None:
+        if not flow.protocol:
             self.told.unknown_flows += 1
             self.told.unknown_octets += sum(way.octets for way in flow.ways)
         self._concluded(flow)
+        flow.ways = ()  # no cycle is left behind for the collector
 
     def _signal(self, way: Way, flags: int, packet: Packet, begin: int) -> Way:
         """Take note of SYN, FIN and RST; return the direction that the segment belongs to, which a SYN may begin."""
@@ -241,10 +254,11 @@ class FlowTable:
         base = (int.from_bytes(packet[2][begin + 4 : begin + 8], "big") + 1) & _MASK
         used = way.flow.closed or (way.packets > 0 and way.base != base)
         if used and not flags & _ACK:
+            key, ways = way.key, way.flow.ways
             self._conclude(way.flow)
-            for one in way.flow.ways:
+            for one in ways:
                 self._tcp.pop(one.key, None)
-            way = self._meet(way.key, TCP, packet[1])
+            way = self._meet(key, TCP, packet[1])
         way.base = way.next = base if way.taken == 0 else way.next
         way.flow.client_first = way.first != bool(flags & _ACK)
         return way
@@ -255,10 +269,7 @@ class FlowTable:
             way.next = number
         gap = (number - way.next) & _MASK
         if 0 < gap < _HALF:
-            if len(way.ahead) >= MAX_AHEAD or gap > MAX_HEAD:
-                self._give_up(way)
-            else:
-                way.ahead.setdefault(number, payload)
+            self._keep(way, number, payload, gap)
             return
         payload = payload[_MASK + 1 - gap :] if gap else payload
         if payload:
@@ -269,14 +280,21 @@ class FlowTable:
         while way.open and way.ahead and (found := self._due(way)) is not None:
             self._grow(way, found, ahead := way.ahead.pop(found), len(ahead))
 
+    def _keep(self, way: Way, number: int, payload: bytes, gap: int) -> None:
+        """Keep a segment that comes before its time, within bounds."""
+        way.ahead = way.ahead or {}
+        if len(way.ahead) >= MAX_AHEAD or gap > MAX_HEAD:
+            self._give_up(way)
+        else:
+            way.ahead.setdefault(number, payload)
+
     def _due(self, way: Way) -> int | None:
         """Return the number of a waiting segment that the stream has come to."""
         reached = way.next or 0
-        return next((number for number in way.ahead if not 0 < (number - reached) & _MASK < _HALF), None)
+        return next((number for number in way.ahead or () if not 0 < (number - reached) & _MASK < _HALF), None)
 
     def _give_up(self, way: Way) -> None:
-        way.open = False
-        way.ahead = {}
+        way.open, way.ahead = False, None
         self.told.gaps += 1
 
     def _deliver(self, way: Way, payload: bytes) -> None:
@@ -292,7 +310,7 @@ class FlowTable:
             self._held -= flow.taken
             seen, flow.reader = flow.reader.session(), None
             for one in flow.ways:
-                one.open, one.ahead = False, {}
+                one.open, one.ahead = False, None
             if seen is not None:
                 self._done(flow, seen)
         elif way.taken > MAX_HEAD:
@@ -303,7 +321,9 @@ class FlowTable:
             flow.client_first = seen.client_first
         for one in flow.ways:
             one.open = False
-        flow.reader, flow.seen = None, seen._replace(offers=(), certificates=(), client_certificates=(), keys=())
+        flow.reader = None
+        flow.protocol = f"{seen.carried_by}+{seen.protocol}" if seen.carried_by else seen.protocol
+        flow.exchange = seen.exchange.algorithm if seen.exchange else ""
         self._seen(flow, seen)
 
 

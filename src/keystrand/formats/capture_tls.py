@@ -16,9 +16,8 @@ from keystrand.formats.tls_wire import (
     ALERT,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
-    Messages,
+    MAX_RECORD,
     Reader,
-    Records,
     TlsUnreadable,
 )
 from keystrand.formats.x509_facts import certificate_fact
@@ -27,7 +26,7 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import Certificate
 
 _CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE, _KEY_EXCHANGE = 1, 2, 11, 12
-_NAMED_CURVE, _TLS12, _WARNING = 3, (0x0303, 0xFEFD), b"\1"
+_NAMED_CURVE, _TLS12, _WARNING, _MAJOR = 3, (0x0303, 0xFEFD), b"\1", 3
 _FAMILY = {"ECDHE": "ECDH", "ECDH": "ECDH", "ECDH_anon": "ECDH", "DHE": "FFDH", "DH": "FFDH", "DH_anon": "FFDH"}
 
 
@@ -188,7 +187,7 @@ def offers_post_quantum(groups: tuple[int, ...]) -> bool:
 
 
 def offers(offer: Offer) -> tuple[Use, ...]:
-    """Return the algorithms that a client offers."""
+    """Return the public-key algorithms that a client offers: what it can move to, and what it could be forced to."""
     return _offers(offer.groups, offer.schemes, offer.suites)
 
 
@@ -199,10 +198,7 @@ def _offers(groups: tuple[int, ...], schemes: tuple[int, ...], suites: tuple[int
         name = scheme_name(scheme)
         found.setdefault(name, Use(Function.SIGNATURE, name, codes.code_point(scheme)))
     for number in suites:
-        if (one := suite(number)) is None:
-            continue
-        found.setdefault(one.cipher, Use(Function.ENCRYPTION, one.cipher, codes.code_point(number)))
-        if one.exchange == "RSA":
+        if (one := suite(number)) is not None and one.exchange == "RSA":
             found.setdefault("RSA-KEX", _establishment("RSA-KEX", number))
     return tuple(found.values())
 
@@ -213,34 +209,57 @@ class TlsDissector:
     def __init__(self, carried_by: str = "") -> None:
         self._carried_by = carried_by
         self._handshake = Handshake()
-        self._records = {True: Records(), False: Records()}
-        self._messages = {True: Messages(), False: Messages()}
+        self._records = {True: b"", False: b""}
+        self._messages = {True: b"", False: b""}
         self._ended = {True: False, False: False}
 
     def take(self, *, first: bool, octets: bytes) -> bool:
         """Take stream octets; see `Dissector`."""
         if not self._ended[first]:
-            records = self._records[first]
-            records.feed(octets)
             try:
-                while not self._ended[first] and (record := records.next()) is not None:
-                    self._record(record.kind, record.body, first=first)
+                self._records[first] = self._cut(self._records[first] + octets, first=first)
             except TlsUnreadable:
                 self._ended[first] = True
         return self._handshake.done or (self._ended[True] and self._ended[False])
 
-    def _record(self, kind: int, body: bytes, *, first: bool) -> None:
-        if kind == HANDSHAKE:
-            messages = self._messages[first]
-            messages.feed(body)
-            while (message := messages.next()) is not None:
-                self._handshake.message(message, first=first)
-            return
+    def _cut(self, octets: bytes, *, first: bool) -> bytes:
+        """Read the whole records; return the octets after them. Raises `TlsUnreadable` where no record can begin."""
+        at = 0
+        while at + 5 <= len(octets):
+            end = at + 5 + (octets[at + 3] << 8 | octets[at + 4])
+            if octets[at + 1] != _MAJOR or end - at > 5 + MAX_RECORD:
+                raise TlsUnreadable("no TLS record begins so")
+            if end > len(octets):
+                break
+            if octets[at] == HANDSHAKE:
+                self._read(octets[at + 5 : end], first=first)
+            elif self._ends(octets[at], octets[at + 5 : end]):
+                self._ended[first] = True
+                return b""
+            if self._handshake.done:
+                return b""
+            at = end
+        return octets[at:] if at else octets
+
+    def _read(self, body: bytes, *, first: bool) -> None:
+        """Read the whole messages in the content of records, however they are cut."""
+        octets = self._messages[first] + body
+        at = 0
+        while at + 4 <= len(octets):
+            end = at + 4 + (octets[at + 1] << 16 | octets[at + 2] << 8 | octets[at + 3])
+            if end > len(octets):
+                break
+            self._handshake.message(octets[at:end], first=first)
+            at = end
+        self._messages[first] = octets[at:]
+
+    def _ends(self, kind: int, body: bytes) -> bool:
+        """Return whether a record that is no handshake's says that what follows is encrypted."""
         choice = self._handshake.choice
         # RFC 8446, D.4: around a HelloRetryRequest this may come in clear; RFC 6066, 3: a warning ends nothing
         retry = kind == CHANGE_CIPHER_SPEC and choice is not None and choice.again
         warning = kind == ALERT and body[:1] == _WARNING and choice is None
-        self._ended[first] = not (retry or warning)
+        return not (retry or warning)
 
     def session(self) -> Session | None:
         """Return what was seen; see `Dissector`."""

@@ -58,7 +58,7 @@ def _address(text: str) -> str:
 
 
 def _tags(cells: dict[str, str]) -> tuple[str, ...]:
-    words = (word.strip() for heading in _TAGS for word in re.split(r"[,;|]", cells.get(heading, "")))
+    words = (shown(word.strip()) for heading in _TAGS for word in re.split(r"[,;|]", cells.get(heading, "")))
     attributes = (f"{heading}:{cells[heading].strip()}" for heading in _ATTRIBUTES if cells.get(heading, "").strip())
     return (*filter(None, words), *attributes)
 
@@ -71,7 +71,8 @@ def _row(cells: dict[str, str]) -> ContextRow | None:
     }
     if not said["name"] and not said["address"]:
         return None
-    return ContextRow(said["name"], _address(said["address"]), said["system"], said["owner"], _tags(cells))
+    name, system, owner = (shown(said[field], 253) for field in ("name", "system", "owner"))
+    return ContextRow(name, shown(_address(said["address"]), 253), system, owner, _tags(cells))
 
 
 def _rows(content: bytes) -> Iterator[dict[str, str]]:
@@ -125,7 +126,7 @@ def context_rows(content: bytes, *, file: str = "") -> Context:
     problems: list[Problem] = []
     for number, row in enumerate(cells, start=1):
         if made := _row(row):
-            rows.append(ContextRow(*(shown(text, 253) for text in made[:4]), made.tags))
+            rows.append(made)
         else:
             problems.append(Problem(message="names no host", file=file, field=f"row {number}"))
     return Context(tuple(dict.fromkeys(rows)), tuple(problems))

@@ -12,6 +12,7 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import date
+from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
@@ -43,6 +44,7 @@ from keystrand.model.observation import Certificate, Flow, Library
 from keystrand.model.stages import Asset, Inventory, OwnershipGap
 
 _ROOT = "estate"
+_IDS_AT_ONCE = 1000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -95,7 +97,7 @@ class _Writer:
         self._put(b',"metadata":' + _encode(_metadata(self._head)))
         self._array("components", self._components())
         self._array("services", self._services(), optional=True)
-        self._array("dependencies", self._dependencies())
+        self._dependencies()
         serial = uuid.uuid5(uuid.NAMESPACE_URL, f"keystrand:cbom:{self._hash.hexdigest()}")
         self._put(b',"serialNumber":"urn:uuid:%s"}\n' % str(serial).encode())
 
@@ -168,9 +170,20 @@ class _Writer:
                     "properties": _properties("asset", (*asset_properties(asset, self._refs), *seen)),
                 }
 
-    def _dependencies(self) -> Iterator[Json]:
-        """Yield who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
-        yield {"ref": _ROOT, "dependsOn": sorted(asset.id for asset in self._assets)}
+    def _dependencies(self) -> None:
+        """Write who depends on whom. The estate depends on its assets; who depends on nothing known is left out."""
+        self._put(b',"dependencies":[\n{"ref":"%s","dependsOn":[' % _ROOT.encode())
+        separator = b""
+        ids = (asset.id for asset in self._assets)
+        while some := list(islice(ids, _IDS_AT_ONCE)):
+            self._put(separator + _encode(some)[1:-1])
+            separator = b","
+        self._put(b"]}")
+        for link in self._links():
+            self._put(b",\n" + _encode(link))
+        self._put(b"\n]")
+
+    def _links(self) -> Iterator[Json]:
         for asset in self._assets:
             if found := depends_on(asset, self._refs):
                 yield {"ref": asset.id, "dependsOn": found}

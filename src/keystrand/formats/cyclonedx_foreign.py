@@ -13,7 +13,7 @@ from keystrand.formats.cyclonedx_asset import place_of
 from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, sha256_of
 from keystrand.formats.foreign_names import Named, canonical, oid_names
 from keystrand.formats.report_parts import at, certificate_of
-from keystrand.formats.suite_parts import suite_uses
+from keystrand.formats.suite_names import suite_uses
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import (
@@ -148,7 +148,7 @@ class ForeignReader:
         suites = [suite.name or "" for suite in part.suites or ()]
         suites += [text.partition(" ")[0] for text in part.older_suites or ()]
         groups = [group for suite in part.suites or () for group in suite.groups or ()]
-        named = [named for suite in suites for named in suite_uses(suite)]
+        named = [Named(use.algorithm, use.function) for suite in suites for use in suite_uses(suite)]
         named += [n for group in groups for n in canonical(group, function=Function.KEY_ESTABLISHMENT)]
         for algorithm, function in dict.fromkeys(named):
             yield Strength.OFFERED, AlgorithmUse(algorithm=algorithm, function=function)

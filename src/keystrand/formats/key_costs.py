@@ -15,6 +15,7 @@ MAX_PRIME_BITS = 8192
 """Size of a DSA or DH prime up to which the public part is derived: the largest group in use (RFC 3526, 7)."""
 MAX_KEY_OCTETS = 5120
 """Octets of an encrypted key in a store at most: RSA-8192 takes 4700. What is inside cannot be judged before."""
+NOT_DER = "a PKCS#12 store that is not in DER, which this release does not open"
 _MAX_DEPTH = 32
 _CONSTRUCTED, _CHUNKED_STRING, _EXPLICIT = 0x20, 0x24, 0xA0
 _OBJECTS = bytes.fromhex("2a864886f70d010701")
@@ -46,19 +47,19 @@ def costly_store(der: bytes) -> str:
     Seen is what stands in clear: an encrypted part that hides another one is opened all the same.
     """
     try:
-        groups = tuple(_groups(der, 0))
-        rounds = sum(map(_rounds, groups))
-        large = any(map(_large, groups))
+        found = tuple(groups(der))
+        rounds = sum(map(_rounds, found))
+        large = any(map(_large, found))
     except ValueError:
-        return "a PKCS#12 store that is not in DER, which this release does not open"
-    if any(part.tag == OBJECT_IDENTIFIER and part.content == _SCRYPT for group in groups for part in group):
+        return NOT_DER
+    if any(part.tag == OBJECT_IDENTIFIER and part.content == _SCRYPT for group in found for part in group):
         return "a PKCS#12 store that uses scrypt, which this release does not open"
     if rounds > MAX_ROUNDS:
         return f"a PKCS#12 store that asks for {min(rounds, 1 << 64)} rounds of key derivation; at most {MAX_ROUNDS}"
     return "a PKCS#12 store with a key larger than this release opens" if large else ""
 
 
-def _groups(content: bytes, depth: int) -> Iterator[tuple[Element, ...]]:
+def groups(content: bytes, depth: int = 0) -> Iterator[tuple[Element, ...]]:
     """Yield the elements side by side at every level, also inside the octets that hold further objects."""
     if depth > _MAX_DEPTH:
         raise ValueError("the structure is too deep")
@@ -68,9 +69,9 @@ def _groups(content: bytes, depth: int) -> Iterator[tuple[Element, ...]]:
         if part.tag == _CHUNKED_STRING:
             raise ValueError("an octet string in chunks is not DER")
         if part.tag & _CONSTRUCTED:
-            yield from _groups(part.content, depth + 1)
+            yield from groups(part.content, depth + 1)
     if [part.tag for part in group] == [OBJECT_IDENTIFIER, _EXPLICIT] and group[0].content == _OBJECTS:
-        yield from _groups(element(group[1].content).content, depth + 1)
+        yield from groups(element(group[1].content).content, depth + 1)
 
 
 def _rounds(group: tuple[Element, ...]) -> int:

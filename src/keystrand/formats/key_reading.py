@@ -1,16 +1,24 @@
 """Certificates and keys as a reader of files gives them: facts with their place, and why some could not be told."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
-from keystrand.formats.key_files import ENCRYPTED, KeyFact, objects_in, pem_objects
-from keystrand.formats.key_files import Found as Object
+from keystrand.formats.der import SEQUENCE, element
+from keystrand.formats.key_facts import ENCRYPTED, KeyFact
+from keystrand.formats.key_facts import Found as Object
+from keystrand.formats.key_files import objects_in, pem_objects
+from keystrand.formats.key_objects import certificate
 from keystrand.formats.pem import blocks
+from keystrand.formats.windows import windows
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Outcome, Strength
 from keystrand.model.reading import Found, Reading
 
 _REASONS_SHOWN = 5
+_VERSION_3 = b"\xa0\x03\x02\x01\x02\x02"
+_PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""What programs begin with: ELF, PE and Mach-O (and Java's classes). Anything may stand inside them."""
 _WINDOW = 16 * 1024**2
 """Octets of a large file that are searched at a time."""
 _OVERLAP = 1024**2
@@ -23,24 +31,25 @@ def wants(path: str, head: bytes) -> bool:  # noqa: ARG001 - the form of every r
 
 
 def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Reading:  # noqa: ARG001 - as above
-    """Return the facts of every certificate, key and keystore in `content`, the n-th at `#n`."""
-    return _reading((f"#{number}", one) for number, one in enumerate(objects_in(content), start=1))
+    """Return the facts of every certificate, key and keystore in `content`.
+
+    The n-th object stands at `#n`, a key in a line of text at `:n`, a certificate inside a program at `@0x...`.
+    """
+    objects = objects_in(content, passwords)
+    if any(one.facts for one in objects) and not content.startswith(_PROGRAMS):
+        return _reading((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
+    numbered = ((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
+    return _reading(chain(numbered, _embedded(content, 0, len(content))))
 
 
 def read_large(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:  # noqa: ARG001 - as above
     """Yield what stands in PEM in a file of any size, each at its offset `@0x...`."""
-    at, rest = 0, b""
     outcome, reasons = Outcome.NONE, set[str]()
-    while window := rest + stream.read(_WINDOW):
-        last = len(window) < len(rest) + _WINDOW
-        own = len(window) if last else len(window) - _OVERLAP
-        reading = _reading(_in_window(window, at, own))
+    for offset, window, own in windows(stream, _WINDOW, _OVERLAP):
+        reading = _reading(_in_window(window, offset, own))
         yield from reading.found
         outcome = outcome if reading.outcome is Outcome.NONE else reading.outcome
         reasons |= {reading.reason} - {""}
-        if last:
-            break
-        at, rest = at + own, window[own:]
     yield Reading(outcome=outcome, reason="; ".join(sorted(reasons)[:_REASONS_SHOWN]))
 
 
@@ -49,6 +58,38 @@ def _in_window(window: bytes, offset: int, own: int) -> Iterator[tuple[str, Obje
     for block in blocks(window):
         if block.at < own:
             yield from ((f"@{offset + block.at:#x}", one) for one in pem_objects(block))
+    yield from _embedded(window, offset, own)
+
+
+def _embedded(content: bytes, offset: int, own: int) -> Iterator[tuple[str, Object]]:
+    """Yield the certificates in DER that begin in the first `own` octets: of programs, signatures and stores.
+
+    They are told by what stands before their serial number: version 3, inside two sequences (RFC 5280, 4.1).
+    """
+    at = content.find(_VERSION_3)
+    while at >= 0:
+        for before in range(5, 9):
+            start = at - before
+            if 0 <= start < own and (one := _certificate_at(content, start, at)):
+                yield f"@{offset + start:#x}", one
+                break
+        at = content.find(_VERSION_3, at + 1)
+
+
+def _certificate_at(content: bytes, start: int, at: int) -> Object | None:
+    """Return the certificate whose outer sequence begins at `start` and whose version stands at `at`; None if not."""
+    if content[start] != SEQUENCE:
+        return None
+    try:
+        outer = element(content, start)
+        begin = start + len(outer.raw) - len(outer.content)
+        inner = element(content, begin)
+    except ValueError:
+        return None
+    if inner.tag != SEQUENCE or begin + len(inner.raw) - len(inner.content) != at:
+        return None
+    (found,) = certificate(outer.raw)
+    return found if found.facts else None
 
 
 def _reading(objects: Iterator[tuple[str, Object]]) -> Reading:

@@ -27,7 +27,10 @@ _USES = {
     "ASYMMETRIC_DECRYPT": Function.ENCRYPTION, "RAW_ENCRYPT_DECRYPT": Function.ENCRYPTION, "MAC": Function.MAC,
     "KEY_ENCAPSULATION": Function.KEY_ESTABLISHMENT,
 }  # fmt: skip
-_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "P-256K": ec.SECP256K1}
+LIBRARY_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "secp256k1": ec.SECP256K1,
+}  # fmt: skip
+"""The curves that the library can check a point on, by canonical name."""
 _MAX_MODULUS = 2048
 Entry = dict[str, Any]
 
@@ -102,7 +105,7 @@ def _azure(entry: Entry) -> Iterator[tuple[str, Fact]]:
         spki = numbers.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         yield place, public_key_fact(spki, private_part_present=True)
         yield from ((place, fact) for fact in _use("RSA", None, modulus.bit_length()))
-    elif kind == "EC" and (curve := _CURVES.get(_text(key, "crv"))):
+    elif kind == "EC" and (curve := LIBRARY_CURVES.get(curve_name(_text(key, "crv")))):
         x, y = (int.from_bytes(_octets(_text(key, name), url=True), "big") for name in ("x", "y"))
         public = ec.EllipticCurvePublicNumbers(x, y, curve()).public_key()
         spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -17,7 +17,8 @@ _VERSION = re.compile(r"SSLv\d|TLSv\d\.\d")
 
 def _address(host: XmlElement) -> str:
     """Return the name that the user gave, else the address."""
-    names = [name.attributes for name in host.first("hostnames").all("hostname")] if host.first("hostnames") else []
+    listed = host.first("hostnames")
+    names = [name.attributes for name in listed.all("hostname")] if listed else []
     given = next((name.get("name", "") for name in names if name.get("type") == "user"), "")
     address = next((a.attributes.get("addr", "") for a in host.all("address") if "mac" not in str(a.attributes)), "")
     return given or address

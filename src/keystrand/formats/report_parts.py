@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from keystrand.formats.foreign_names import Named, canonical, curve_name
-from keystrand.formats.suite_parts import suite_uses
+from keystrand.formats.foreign_names import Named, canonical
+from keystrand.formats.suite_names import group_name, suite_uses
 from keystrand.formats.x509_facts import certificate_fact
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
@@ -24,6 +24,9 @@ T = TypeVar("T")
 REPORT = "report"
 UNFORESEEN = "not in the form that this reader knows"
 _MAX_REASONS = 5
+MAX_OCTETS = 256 * 1024 * 1024
+MAX_VALUES = 8_000_000
+"""A report of 64 MiB has about three million; each value is an object in memory, so that small ones are counted."""
 _PORTS = range(1, 65536)
 
 
@@ -51,11 +54,18 @@ def decoded(content: bytes | msgspec.Raw, kind: type[T]) -> T:
     Raises `msgspec.MsgspecError` with the place, as path or octet, and without content; `InvalidInput` for text that is
     not UTF-8.
     """
-    plain = content.removeprefix(b"\xef\xbb\xbf") if isinstance(content, bytes) else content
+    plain = _bounded(content) if isinstance(content, bytes) else content
     try:
         return msgspec.json.decode(plain, type=kind)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"a text is not UTF-8, at its octet {error.start}") from error
+
+
+def _bounded(content: bytes) -> bytes:
+    """Return `content` without a byte order mark. Raises `InvalidInput` where it holds more than any report does."""
+    if len(content) > MAX_OCTETS or content.count(b",") > MAX_VALUES or content.count(b"{") > MAX_VALUES:
+        raise InvalidInput(f"more than {MAX_OCTETS} octets, or than {MAX_VALUES} values")
+    return content.removeprefix(b"\xef\xbb\xbf")
 
 
 def reading(found: Iterable[Found], reasons: Iterable[str] = (), *, looked_at: bool = True) -> Reading:
@@ -118,13 +128,14 @@ class Service:
 
     def suite(self, name: str, strength: Strength = Strength.OFFERED) -> None:
         """Add what a cipher suite names."""
-        self.use(suite_uses(name), strength)
+        named = suite_uses(name.replace("TLS_AKE_WITH_", "TLS_"))  # nmap's names of the suites of TLS 1.3
+        self.use((Named(use.algorithm, use.function) for use in named), strength)
 
     def group(self, name: str, strength: Strength = Strength.OFFERED) -> None:
         """Add a group, by any of its names."""
-        curve = curve_name(name)
-        known = (Named(f"ECDH-{curve}", Function.KEY_ESTABLISHMENT),) if curve else ()
-        self.use(known or canonical(name, function=Function.KEY_ESTABLISHMENT), strength)
+        known = group_name(name)
+        named = (Named(known, Function.KEY_ESTABLISHMENT),) if known else ()
+        self.use(named or canonical(name, function=Function.KEY_ESTABLISHMENT), strength)
 
     def certificate(self, text: str) -> None:
         """Add a certificate in PEM or base64. Raises `InvalidInput`."""

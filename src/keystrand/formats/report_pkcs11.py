@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystrand.formats.der import element, object_identifier
 from keystrand.formats.foreign_names import canonical
 from keystrand.formats.oids import CURVES
+from keystrand.formats.report_key_services import LIBRARY_CURVES
 from keystrand.formats.report_parts import REPORT, guarded, reading
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
@@ -18,7 +19,6 @@ from keystrand.model.reading import FileReader, Found, Reading
 
 _OBJECT = re.compile(r"(Public Key|Private Key|Secret Key|Certificate|Data|Profile)[ _]?[Oo]bject[;:]?\s*(.*)")
 _FIELD = re.compile(r"\s+([A-Za-z_ ]+?):\s+(.*)")
-_LIBRARY_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "secp256k1": ec.SECP256K1}
 _USES = (("sign", Function.SIGNATURE), ("verify", Function.SIGNATURE), ("derive", Function.KEY_ESTABLISHMENT),
          ("encrypt", Function.ENCRYPTION), ("decrypt", Function.ENCRYPTION), ("wrap", Function.ENCRYPTION))  # fmt: skip
 
@@ -50,7 +50,7 @@ def _point_key(fields: dict[str, str]) -> PublicKey:
     """Return the key of an EC point: an OCTET STRING around the point, and a curve by its identifier (PKCS#11, 6.3)."""
     try:
         parameters, point = bytes.fromhex(fields["EC_PARAMS"]), bytes.fromhex(fields["EC_POINT"])
-        curve = _LIBRARY_CURVES[CURVES[object_identifier(element(parameters).content)]]
+        curve = LIBRARY_CURVES[CURVES[object_identifier(element(parameters).content)]]
         public = ec.EllipticCurvePublicKey.from_encoded_point(curve(), element(point).content)
     except (ValueError, KeyError, IndexError) as error:
         raise InvalidInput("a point of a curve that cannot be read") from error

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from keystrand.formats.foreign_names import canonical
 from keystrand.formats.report_parts import REPORT, Service, decoded, guarded, reading
-from keystrand.formats.suite_parts import is_suite
+from keystrand.formats.suite_names import suite_uses
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import Strength
@@ -67,7 +67,7 @@ def _text(raw: msgspec.Raw | None) -> str:
 
 def _named_suite(word: str) -> bool:
     """Return whether a word is a suite's name, and not that of a cipher as the columns of a list have it."""
-    return ("-" in word or "_" in word) and is_suite(word)
+    return ("-" in word or "_" in word) and bool(suite_uses(word))
 
 
 def _add(service: Service, finding: _Finding) -> None:

@@ -1,6 +1,7 @@
 """What zgrab2 negotiated, from its output: one JSON object a line, modules `tls`, `http` and `ssh`."""
 
 import base64
+import io
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,6 @@ from keystrand.model.reading import FileReader, Found, Reading
 from keystrand.model.words import shown
 
 _USUAL_PORTS = {"tls": 443, "ssh": 22}
-MAX_LINE = 8 * 1024 * 1024
 
 
 class _Named(Struct):
@@ -161,7 +161,7 @@ def read(_: str, content: bytes) -> Reading:
     """Return what was negotiated with each address; a grab that failed is a reason."""
     found: list[Found] = []
     reasons: list[str] = []
-    for number, text in enumerate(content.splitlines(), start=1):
+    for number, text in enumerate(io.BytesIO(content), start=1):
         if not text.strip():
             continue
         try:

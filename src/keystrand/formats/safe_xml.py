@@ -10,7 +10,7 @@ from xml.parsers import expat
 from keystrand.model.errors import InvalidInput
 
 MAX_DEPTH = 100
-MAX_ELEMENTS = 2_000_000
+MAX_ELEMENTS = 1_000_000
 
 
 class XmlElement:

@@ -170,6 +170,13 @@ def scheme_name(scheme: int, certificate: Certificate | None = None) -> str:
     return _SCHEMES.get(scheme) or f"TLS-signature-{code_point(scheme)}"
 
 
+def scheme_kind(scheme: int) -> str:
+    """Return the kind of key that signs with `scheme`: a server has one certificate for each kind, mostly."""
+    if scheme in _RSA_SCHEMES:
+        return "RSA"
+    return "ECDSA" if scheme in _CURVE_SCHEMES else "EdDSA" if scheme in _EDWARDS_SCHEMES else "post-quantum"
+
+
 def scheme_exists(scheme: int, version: int) -> bool:
     """Return whether a handshake of `version` may be signed with `scheme`."""
     return scheme not in (_ONLY_12_SCHEMES if version == TLS13 else _ONLY_13_SCHEMES)

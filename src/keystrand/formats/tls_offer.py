@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keystrand.formats.tls_codepoints import TLS13
 from keystrand.formats.tls_server_flight import HELLO_RETRY_RANDOM
-from keystrand.formats.tls_wire import Reader
+from keystrand.formats.tls_wire import TlsUnreadable
 
 _SERVER_NAME, _GROUPS, _SIGNATURES, _VERSIONS, _KEY_SHARE, _PRE_SHARED_KEY = 0, 10, 13, 43, 51, 41
 _DRAFT_KEY_SHARE = 40
@@ -65,24 +65,27 @@ def is_13(version: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _words(octets: bytes) -> tuple[int, ...]:
-    """Return 16-bit numbers without GREASE, which is 0x?A?A with equal octets."""
+    """Return 16-bit numbers without signals and without GREASE, which is 0x?A?A with equal octets."""
     found = struct.unpack(f">{len(octets) // 2}H", octets[: len(octets) & ~1])
-    return tuple(word for word in found if word & 0x0F0F != 0x0A0A or word >> 8 != word & 0xFF)
+    return tuple(w for w in found if (w & 0x0F0F != 0x0A0A or w >> 8 != w & 0xFF) and w not in _NO_SUITES)
 
 
 def client_offer(body: bytes, *, datagram: bool = False) -> Offer:
     """Return what a ClientHello offers; `body` is the message without its head."""
-    reader = Reader(body)
-    legacy, _, _ = reader.number(2), reader.take(32), reader.vector(1)
-    if datagram:
-        reader.vector(1)
-    suites = tuple(number for number in _words(reader.vector(2)) if number not in _NO_SUITES)
-    reader.vector(1)
-    found = extensions(reader)
-    versions = _words(found[_VERSIONS][1:]) if _VERSIONS in found else (legacy,)
+    try:
+        at = 35 + body[34]
+        if datagram:
+            at += 1 + body[at]
+        suites_at, at = at + 2, at + 2 + (body[at] << 8 | body[at + 1])
+        suites = body[suites_at:at]
+        at += 1 + body[at]
+    except IndexError as error:
+        raise TlsUnreadable("a ClientHello ends too early") from error
+    found = extensions(body, at)
+    versions = found.get(_VERSIONS)
     return Offer(
-        versions=versions,
-        suites=suites,
+        versions=_words(versions[1:]) if versions else (body[0] << 8 | body[1],),
+        suites=_words(suites),
         groups=_words(found.get(_GROUPS, b"")[2:]),
         schemes=_words(found.get(_SIGNATURES, b"")[2:]),
         shares=_shares(found.get(_KEY_SHARE) or found.get(_DRAFT_KEY_SHARE) or b""),
@@ -92,31 +95,34 @@ def client_offer(body: bytes, *, datagram: bool = False) -> Offer:
 
 def server_choice(body: bytes) -> Choice:
     """Return what a ServerHello or HelloRetryRequest chooses; `body` is the message without its head."""
-    reader = Reader(body)
-    version, random = reader.number(2), reader.take(32)
-    if version >> 8 == 0x7F and version < 0x7F16:  # up to draft 21 neither session nor compression
-        suite = reader.number(2)
-    else:
-        reader.vector(1)
-        suite, _ = reader.number(2), reader.take(1)
-    found = extensions(reader)
+    try:
+        version = body[0] << 8 | body[1]
+        # up to draft 21 of TLS 1.3 neither session nor compression
+        old_draft = version >> 8 == 0x7F and version < 0x7F16
+        at = 34 if old_draft else 35 + body[34]
+        suite = body[at] << 8 | body[at + 1]
+    except IndexError as error:
+        raise TlsUnreadable("a ServerHello ends too early") from error
+    found = extensions(body, at + 2 if old_draft else at + 3)
     if len(found.get(_VERSIONS, b"")) == 2:
         version = int.from_bytes(found[_VERSIONS], "big")
     share = found.get(_KEY_SHARE) or found.get(_DRAFT_KEY_SHARE) or b""
     group = int.from_bytes(share[:2], "big") if len(share) >= 2 and is_13(version) else None
-    return Choice(version, suite, group, random == HELLO_RETRY_RANDOM, _PRE_SHARED_KEY in found)
+    return Choice(version, suite, group, body[2:34] == HELLO_RETRY_RANDOM, _PRE_SHARED_KEY in found)
 
 
-def extensions(reader: Reader) -> dict[int, bytes]:
-    """Return the extensions of a hello by number; none where the message ends before them."""
+def extensions(body: bytes, at: int) -> dict[int, bytes]:
+    """Return the extensions of a hello, whose length stands at `at`, by number; none where the message ends there."""
     found: dict[int, bytes] = {}
-    if reader.empty:
+    if at == len(body):
         return found
-    octets, at = reader.vector(2), 0
-    while at + 4 <= len(octets):
-        end = at + 4 + (octets[at + 2] << 8 | octets[at + 3])
-        found[octets[at] << 8 | octets[at + 1]] = octets[at + 4 : end]
-        at = end
+    at, end = at + 2, at + 2 + int.from_bytes(body[at : at + 2], "big")
+    if end > len(body):
+        raise TlsUnreadable("a hello ends within its extensions")
+    while at + 4 <= end:
+        after = at + 4 + (body[at + 2] << 8 | body[at + 3])
+        found[body[at] << 8 | body[at + 1]] = body[at + 4 : after]
+        at = after
     return found
 
 

@@ -149,7 +149,7 @@ def _cipher(name: str) -> str:
 
 
 def _table() -> dict[int, Suite]:
-    found = {}
+    found: dict[int, Suite] = {}
     for row in _ROWS.split("\n"):
         first, exchange, *ciphers = row.split() or ("0", "")
         found |= {int(first, 16) + n: Suite(exchange, _cipher(cipher)) for n, cipher in enumerate(ciphers)}

@@ -114,11 +114,9 @@ class Allowed:
 
     def network(self, wanted: Network) -> bool:
         """Return whether one entry holds all of `wanted`."""
+        first, last = wanted.network_address, wanted.broadcast_address
         return any(
-            wanted.version == network.version
-            and network.network_address <= wanted.network_address
-            and wanted.broadcast_address <= network.broadcast_address
-            for network in self._networks
+            wanted.version == network.version and first in network and last in network for network in self._networks
         )
 
     def refused(self, target: Target) -> str:

@@ -34,7 +34,7 @@ from keystrand.edge.probes.quic import QuicConversation, QuicProbe
 from keystrand.edge.probes.tls_datagrams import MAX_ASSOCIATIONS, WITH_SHARES
 from keystrand.edge.probes.tls_questions import INQUIRIES, Question
 from keystrand.formats.quic_client import MAX_TOKEN
-from keystrand.formats.quic_frames import MAX_CRYPTO, close_frame, crypto_frame
+from keystrand.formats.quic_frames import MAX_CRYPTO, close_frame, crypto_frame, frames
 from keystrand.formats.quic_packets import V1, InitialKeys, LongPacket, PacketKind, long_packets
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Certificate, Endpoint, Outcome, Strength
@@ -81,6 +81,20 @@ class TestHandWritten:
         assert talk.accepted
         assert talk.flight.group == 0x11EC
         assert len(said) == 1
+
+    @pytest.mark.parametrize("question", Question)
+    def test_no_question_offers_an_older_version(self, question: Question) -> None:
+        """Servers end the handshake of a client that does (RFC 9001, 4.2)."""
+        said = b""
+
+        def reply(asked: LongPacket) -> list[bytes]:
+            nonlocal said
+            opened = InitialKeys(asked.version, asked.destination).client.open(asked)
+            said = b"".join(content for _, content in frames(opened.frames).crypto) if opened else b""
+            return []
+
+        _converse(reply, question)
+        assert b"\0\x2b\0\3\2\3\4" in said
 
     def test_what_an_outsider_could_send_changes_nothing(self) -> None:
         """Another connection id, keys of another connection, a Retry without the tag, versions sent by nobody."""
@@ -291,7 +305,7 @@ class TestRealServers:
         assert endpoint.prefers_post_quantum is False
         assert (NEGOTIATED, "X25519", "0x001d") in uses(seen)
         groups = {"X25519", "ECDH-P-256", "ECDH-P-384", "ECDH-P-521"}
-        assert {name for _, name, _ in uses(seen)} == groups | {"ECDSA-P-256"}
+        assert {name for _, name, _ in uses(seen)} == groups | {"ECDSA-P-256", "AES-128-GCM"}
         assert (NEGOTIATED, "ECDSA-P-256", "0x0403") in uses(seen)
         (certificate,) = facts(seen, Certificate)
         assert certificate.subject == "CN=server.example"

@@ -25,6 +25,7 @@ from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
     Certificate,
+    Keystore,
     Observation,
     Outcome,
     PublicKey,
@@ -147,13 +148,10 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.pem")
     (tmp_path / "round.pem").symlink_to("round.pem")
-    store = pkcs12.serialize_key_and_certificates(b"w", KEY, CERTIFICATE, None, BestAvailableEncryption(b"of ours"))
-    (tmp_path / "store.p12").write_bytes(store)
     expected = {
         "missing.pem": (Outcome.UNREADABLE, "no such file"),
         "pipe.pem": (Outcome.UNREADABLE, "not a regular file"),
         "round.pem": (Outcome.UNREADABLE, "round.pem: "),
-        "store.p12": (Outcome.UNREADABLE, "encrypted"),
         "damaged.pem": (Outcome.UNPARSABLE, "not an X.509 certificate"),
         "notes.txt": (Outcome.NONE, "no certificate or key"),
         "empty": (Outcome.NONE, "no certificate or key"),
@@ -165,6 +163,19 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
         assert (found, attempt.outcome) == ([], outcome), path
         assert reason in attempt.reason
     assert _read(tmp_path, ".")[1].outcome is Outcome.UNREADABLE
+
+
+def test_a_locked_store_is_recorded_as_present(tmp_path: Path) -> None:
+    """A store that no known password opens is seen, with its content unknown; the target's own passwords are tried."""
+    store = pkcs12.serialize_key_and_certificates(b"w", KEY, CERTIFICATE, None, BestAvailableEncryption(b"of ours"))
+    (tmp_path / "store.p12").write_bytes(store)
+    found, attempt = _read(tmp_path, "store.p12")
+    assert found[0].fact == Keystore(format="PKCS#12", entries=None, encrypted=True)
+    assert (attempt.outcome, attempt.reason) == (Outcome.SEEN, "store.p12: #1 encrypted")
+    target = Target(id="files", probe=ProbeKind.X509, system="web", path="store.p12", passwords=("of ours",))
+    records = TreeProbe(ProbeKind.X509).read(target, tmp_path)
+    facts = [type(one.fact) for one in records if isinstance(one, Observation)]
+    assert facts == [Certificate, AlgorithmUse, PublicKey, Keystore]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")

@@ -88,11 +88,12 @@ _OUTCOMES = {
 
 
 def place_of(target: Target) -> str:
-    """Return where the target is, as observations write it: `tls://host:port`, `file:path`."""
+    """Return where the target is, as observations write it: `tls://host:port`, `dns://host:port/zone`, `file:path`."""
     if target.probe.reads_files:
         return f"file:{target.path}"
     host = f"[{target.host}]" if ":" in (target.host or "") else target.host
-    return f"{target.probe.value}://{host}:{target.port}"
+    zone = f"/{target.zone.rstrip('.').lower()}" if target.zone else ""
+    return f"{target.probe.value}://{host}:{target.port}{zone}"
 
 
 def attempt(target: Target, outcome: Outcome, reason: str = "") -> Attempt:

@@ -5,6 +5,7 @@ connection would cost several times the CPU of the talk itself. Needs a loop tha
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -19,7 +20,8 @@ MAX_BURST = 16
 """Datagrams sent in a row at most; the longest hello takes three."""
 LEAST_COUNTED = 64
 """Octets that a datagram counts at least: an empty one costs as much to take."""
-_AT_ONCE = 64 * 1024
+_AT_ONCE = {"tcp": 16 * 1024, "udp": 64 * 1024}
+"""Octets taken from the socket in one go; the longest datagram must fit."""
 
 
 class Address(NamedTuple):
@@ -105,8 +107,11 @@ class Exchange:
         self._end(Answer(self._job, self._talk, late, f"no {what} within {self._timeout_s:g} s"))
 
     def _open(self) -> None:
-        if self._socket.connect_ex(self._address.where):
+        number = self._socket.connect_ex(self._address.where)
+        if number == errno.EINPROGRESS:
             self._loop.add_writer(self._number, self._guarded, self._connect)
+        elif number:
+            raise OSError(number, os.strerror(number))
         else:
             self._begin()
 
@@ -122,7 +127,7 @@ class Exchange:
         self._say(self._talk.begin())
 
     def _hear(self) -> None:
-        octets = self._socket.recv(_AT_ONCE)
+        octets = self._socket.recv(_AT_ONCE[self._job.transport])
         self._received += max(len(octets), LEAST_COUNTED) if self._datagrams else len(octets)
         if self._received > MAX_RECEIVED:
             self._end(Answer(self._job, self._talk, Ending.TOO_MUCH, f"more than {MAX_RECEIVED} octets came"))

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from keystrand.edge.probes.base import Answer
 from keystrand.edge.probes.tls_datagrams import DatagramConversation, DatagramProbe, talks_of
 from keystrand.edge.probes.tls_questions import Inquiry, Question
+from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.quic_client import QuicClient, error_name, hello_extensions
 from keystrand.formats.quic_packets import V1, VERSIONS, QuicUnreadable
 from keystrand.formats.tls_wire import TlsUnreadable
@@ -26,6 +27,9 @@ class QuicConversation(DatagramConversation):
     """One QUIC connection. A datagram that is not for us, or not by the server, changes nothing."""
 
     def __init__(self, inquiry: Inquiry, host: str) -> None:
+        # an offer of an older version ends the handshake (RFC 9001, 4.2)
+        suites = tuple(suite for suite in inquiry.suites if codes.exchange_of(suite) is codes.Exchange.BY_GROUP)
+        inquiry = replace(inquiry, versions=(codes.TLS13,), suites=suites)
         source, destination = (secrets.token_bytes(_CONNECTION_ID_OCTETS) for _ in range(2))
         super().__init__(inquiry, host, session=b"", more=hello_extensions(source, PROTOCOLS))
         self.client = QuicClient(V1, destination, source, self.flight)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from keystrand.edge.probes import capture, sensor_logs
+from keystrand.edge.probes import capture, programs, sensor_logs
 from keystrand.formats import (
     cyclonedx_read,
     cyclonedx_xml,
@@ -23,10 +23,20 @@ from keystrand.model.reading import FileReader, StreamReader
 
 _REPORTS = (cyclonedx_read, cyclonedx_xml, report_key_services, report_nmap, report_pkcs11, report_sarif,
             report_ssh_audit, report_sslyze, report_testssl, report_zgrab)  # fmt: skip
-FILE_READERS: tuple[FileReader, ...] = (CONFIG, *(report.READER for report in _REPORTS))
+FILE_READERS: tuple[FileReader, ...] = (
+    CONFIG,
+    programs.PROGRAMS,
+    programs.PACKAGES,
+    *(report.READER for report in _REPORTS),
+)
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
 STREAM_READERS: tuple[StreamReader, ...] = (capture.READER, sensor_logs.READER)
 """Readers of files of any size: captures and logs."""
+LARGE_READERS: tuple[StreamReader, ...] = (
+    StreamReader("x509", key_reading.wants, key_reading.read_large),
+    programs.LARGE_PROGRAMS,
+)
+"""What reads a file that is too large for the first."""
 
 
 class Readers(NamedTuple):
@@ -40,7 +50,6 @@ class Readers(NamedTuple):
 def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = ()) -> Readers:
     """Return the readers that a target of `kind` asks for, `files` for all; `passwords` are tried on keystores."""
     keys = FileReader("x509", key_reading.wants, partial(key_reading.read, passwords=passwords))
-    large = (StreamReader("x509", key_reading.wants, key_reading.read_large),)
 
     def asked(of: str) -> bool:
         return kind is ProbeKind.FILES or of == kind.value
@@ -48,5 +57,5 @@ def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = ()) -> Readers:
     return Readers(
         tuple(one for one in (keys, *FILE_READERS) if asked(one.kind)),
         tuple(one for one in STREAM_READERS if asked(one.kind)),
-        tuple(one for one in large if asked(one.kind)),
+        tuple(one for one in LARGE_READERS if asked(one.kind)),
     )

@@ -14,6 +14,7 @@ import msgspec
 
 from keystrand.edge.probes.access import Access, Clock, HostPort, NotContacted, unanswered_for
 from keystrand.edge.probes.base import Answer, Job, NetworkProbe, attempt, place_of
+from keystrand.edge.probes.dns import DnsProbe
 from keystrand.edge.probes.dtls import DtlsProbe
 from keystrand.edge.probes.exchange import Address
 from keystrand.edge.probes.ike import IkeProbe
@@ -27,7 +28,7 @@ from keystrand.model.estate import Estate, ProbeKind, Target
 from keystrand.model.observation import Outcome, Record
 
 NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
-    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe())
+    probe.kind: probe for probe in (TlsProbe(), SshProbe(), QuicProbe(), DtlsProbe(), IkeProbe(), DnsProbe())
 }
 FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 

@@ -265,6 +265,8 @@ class SshProbe:
             port=target.port,
             versions=_versions(first.server),
             software=first.server.software,
+            supports_post_quantum=_supports_post_quantum(first.lists),
+            negotiates_post_quantum=_prefers_post_quantum(first.lists),
             prefers_post_quantum=_prefers_post_quantum(first.lists),
         )
         seen = [_Seen(Strength.NEGOTIATED, endpoint), *_uses(first.lists, talks)]
@@ -318,6 +320,15 @@ def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
             yield f"{what} was offered but stayed unknown: {talk.fault or answer.reason}"
         elif talk.host_key_doubt:
             yield f"{what} was shown but not proven: {talk.host_key_doubt}"
+
+
+def _supports_post_quantum(lists: KexInit | None) -> bool | None:
+    """Return whether a quantum-safe key exchange is on offer; None where only one that nobody can judge is."""
+    offered = [name for name in lists.key_exchanges if not is_pseudo(name)] if lists else []
+    verdicts = {classify(key_exchange_name(name)).verdict for name in offered}
+    if Verdict.QUANTUM_SAFE in verdicts:
+        return True
+    return False if verdicts == {Verdict.QUANTUM_VULNERABLE} else None
 
 
 def _prefers_post_quantum(lists: KexInit | None) -> bool | None:

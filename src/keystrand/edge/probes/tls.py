@@ -159,9 +159,9 @@ def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength,
         if one.accepted:
             strength = Strength.NEGOTIATED if one is primary else Strength.OFFERED
             yield strength, _key_establishment(one)
-            if one.talk.flight.scheme is not None and not _doubt(one):
-                yield strength, _signature(one, one.talk.flight.scheme)
-            if _mode(target) is ScanMode.FULL:
+            if (signature := _signature(one)) is not None:
+                yield strength, signature
+            if _mode(target) is ScanMode.FULL and target.probe is ProbeKind.TLS:
                 yield strength, _encryption(one.talk.flight.suite or 0)
             yield from ((strength, certificate) for certificate in one.chain)
 
@@ -169,14 +169,15 @@ def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength,
 def _endpoint(target: Target, heard: tuple[Heard, ...], primary: Heard | None) -> Endpoint:
     versions = {one.talk.flight.version for one in heard if one.accepted}
     accepted = {one.question: one for one in heard if one.accepted}
+    supports = _support(heard)
     return Endpoint(
         protocol="tls",
         host=target.host or "",
         port=target.port or 0,
         versions=tuple(name for version, name in codes.VERSIONS.items() if version in versions),
-        supports_post_quantum=_support(heard),
+        supports_post_quantum=supports,
         negotiates_post_quantum=_resists(primary) if primary else None,
-        prefers_post_quantum=_preference(accepted),
+        prefers_post_quantum=_preference(accepted, supports=supports),
     )
 
 
@@ -199,13 +200,16 @@ def _support(heard: tuple[Heard, ...]) -> bool | None:
     return False if any(one.talk.flight.alert in _NO_SUCH_GROUP and not one.accepted for one in asked) else None
 
 
-def _preference(accepted: dict[str, Heard]) -> bool | None:
-    """Return whether the server asks for a post-quantum share that it was offered but not sent; None: not known."""
+def _preference(accepted: dict[str, Heard], *, supports: bool | None) -> bool | None:
+    """Return whether the server asks for a post-quantum share that it was offered but not sent; None: not known.
+
+    What speaks nothing newer than TLS 1.2 asks for none, where a hello of TLS 1.3 was not left unanswered.
+    """
     for question in (Question.DOWNGRADE, Question.CHOICE):
         if one := accepted.get(question):
             return _resists(one)
-    older = accepted.get(Question.BROWSER) or accepted.get(Question.OLDER)
-    return False if older and older.talk.flight.version != codes.TLS13 else None
+    older = accepted and all(one.talk.flight.version != codes.TLS13 for one in accepted.values())
+    return False if older and (Question.BROWSER in accepted or supports is False) else None
 
 
 def _encryption(suite: int) -> AlgorithmUse:
@@ -232,12 +236,19 @@ def _key_establishment(one: Heard) -> AlgorithmUse:
     return AlgorithmUse(algorithm=name, function=Function.KEY_ESTABLISHMENT, code_point=codes.code_point(value))
 
 
-def _signature(one: Heard, scheme: int) -> AlgorithmUse:
-    return AlgorithmUse(
-        algorithm=codes.scheme_name(scheme, _leaf(one)),
-        function=Function.SIGNATURE,
-        code_point=codes.code_point(scheme),
-    )
+def _signature(one: Heard) -> AlgorithmUse | None:
+    """Return what the server signed its handshake with, where it did and that is believed.
+
+    Before TLS 1.2 no scheme is named: it is the key's (RFC 4346, 7.4.3).
+    """
+    flight, leaf = one.talk.flight, _leaf(one)
+    if flight.scheme is not None:
+        name, point = codes.scheme_name(flight.scheme, leaf), codes.code_point(flight.scheme)
+        return None if _doubt(one) else AlgorithmUse(algorithm=name, function=Function.SIGNATURE, code_point=point)
+    exchange = codes.exchange_of(flight.suite or 0)
+    if leaf is None or exchange is None or not exchange.signed or (flight.version or 0) >= codes.TLS12:
+        return None
+    return AlgorithmUse(algorithm=leaf.key_algorithm, function=Function.SIGNATURE)
 
 
 def _doubt(one: Heard) -> str:
@@ -270,7 +281,7 @@ def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
         yield from filter(None, map(shortened, one.chain))
         if codes.UNRECOGNIZED_NAME in (flight.alert, *flight.warnings):
             yield f"{one.question}: the server does not know this name, {codes.alert_name(codes.UNRECOGNIZED_NAME)}"
-        elif not one.accepted and flight.alert is None:
+        elif not one.accepted and flight.alert is None and not one.talk.older:
             yield f"{one.question}: unknown, {one.talk.fault or f'connection {one.ending.value}'}"
         elif one.question == Question.ML_DSA and flight.alert is not None:
             continue  # a plain no: it has no such certificate

@@ -22,15 +22,8 @@ server prefers. OpenSSL with everything on takes about 110 in full."""
 _PROTOCOL_VERSION = 70
 
 _FIRST = (Question.SUPPORTS, Question.BROWSER)
-_REST = (
-    Question.DOWNGRADE,
-    Question.CLASSICAL,
-    Question.TLS12,
-    Question.STATIC_RSA,
-    Question.LEGACY,
-    Question.ML_DSA,
-)
-_EIGHT = frozenset((*_FIRST, *_REST))
+_REST = (Question.DOWNGRADE, Question.CLASSICAL, Question.TLS12, Question.STATIC_RSA, Question.LEGACY)
+_EVERYONE = frozenset((*_FIRST, *_REST))
 _CURVES = (codes.X25519, codes.SECP256R1, codes.SECP384R1, codes.SECP521R1, codes.X448)
 _BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL)
 
@@ -50,7 +43,7 @@ class Asked(NamedTuple):
     @property
     def refused(self) -> bool:
         """Return whether the server said that it accepts nothing of what we offered."""
-        return not self.accepted and self.talk.flight.alert is not None
+        return not self.accepted and (self.talk.flight.alert is not None or self.talk.older)
 
 
 def next_inquiries(mode: ScanMode, asked: Sequence[Asked]) -> dict[str, Inquiry]:
@@ -95,7 +88,27 @@ def is_post_quantum(talk: TlsConversation) -> bool:
 
 
 def _standard(asked: Sequence[Asked]) -> dict[str, Inquiry]:
-    return _named(_next_questions(asked)) | _next_groups(asked, everywhere=False)
+    questions = _next_questions(asked)
+    if not any(one.accepted or one.refused for one in asked):
+        return _named(questions)
+    return _named(questions) | _next_keys(asked) | _next_version(asked) | _next_groups(asked, everywhere=False)
+
+
+def _next_keys(asked: Sequence[Asked]) -> dict[str, Inquiry]:
+    """Return the question for a certificate of another kind than those that were shown."""
+    shown = [one for one in asked if one.question == Question.BROWSER or one.question.startswith(Question.OTHER_KEY)]
+    kinds = {codes.scheme_kind(scheme) for one in shown if one.accepted and (scheme := one.talk.flight.scheme)}
+    if len(kinds) < len(shown):
+        return {} if kinds else _named((Question.ML_DSA,))
+    schemes = tuple(scheme for scheme in codes.ALL_SCHEMES if codes.scheme_kind(scheme) not in kinds)
+    name = Question.OTHER_KEY.value if len(shown) == 1 else f"{Question.OTHER_KEY}-{len(shown)}"
+    return {name: replace(INQUIRIES[Question.OTHER_KEY], schemes=schemes)} if schemes else {}
+
+
+def _next_version(asked: Sequence[Asked]) -> dict[str, Inquiry]:
+    """Return the question for TLS 1.0 where the newer one of the old versions was chosen."""
+    older = next((one for one in asked if one.question == Question.LEGACY and one.accepted), None)
+    return _named((Question.TLS10,)) if older and older.talk.flight.version == codes.TLS11 else {}
 
 
 def _next_questions(asked: Sequence[Asked]) -> tuple[Question, ...]:
@@ -112,7 +125,8 @@ def _next_questions(asked: Sequence[Asked]) -> tuple[Question, ...]:
 def _last(asked: Sequence[Asked]) -> tuple[Question, ...]:
     """Return the question for SSL 3.0, where the server ends every newer hello."""
     hopeless = any(one.accepted or one.talk.foreign for one in asked)
-    return (Question.SSL3,) if not hopeless and any(one.left or one.refused for one in asked) else ()
+    ended = any(one.left or one.refused or one.talk.flight.version == codes.SSL3 for one in asked)
+    return (Question.SSL3,) if ended and not hopeless else ()
 
 
 def _next_groups(asked: Sequence[Asked], *, everywhere: bool) -> dict[str, Inquiry]:
@@ -195,21 +209,14 @@ def _left(series: _Series, asked: Iterable[Asked]) -> tuple[int, ...]:
 
 def _full(asked: Sequence[Asked]) -> dict[str, Inquiry]:
     """Ask what `standard` asks, then for each version, and for every group, suite and signature scheme."""
-    wanted = _named(_next_questions(asked)) | _next_groups(asked, everywhere=True)
+    wanted = _standard(asked) | _next_groups(asked, everywhere=True)
     if any(one.question == Question.LEGACY for one in asked) and any(one.accepted for one in asked):
-        wanted |= _named(_versions_left(asked))
-        series = tuple(_all_series([one for one in asked if one.question in _EIGHT]))
+        wanted |= _named((Question.SSL3,))
+        series = tuple(_all_series([one for one in asked if one.question in _EVERYONE]))
         answers = {one.question for one in asked}
         wanted |= {one.name: one.inquiry for one in series if one.name not in answers}
         wanted |= _continued(series, asked)
     return wanted
-
-
-def _versions_left(asked: Sequence[Asked]) -> Iterator[Question]:
-    """Yield the older versions that no answer has shown yet."""
-    if (newest := _version_of(asked, codes.TLS11, codes.TLS10)) is not None:
-        yield from (Question.TLS10,) if newest == codes.TLS11 else ()
-    yield Question.SSL3
 
 
 def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
@@ -222,7 +229,7 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
         schemes = tuple(s for s in codes.ALL_SCHEMES if codes.scheme_exists(s, codes.TLS13))
         yield from _of_axis("schemes-1.3", base, "schemes", schemes, asked)
     if older := _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10):
-        base = replace(INQUIRIES[Question.OLDER], versions=(older,))
+        base = replace(INQUIRIES[Question.OLDER], versions=(older,), to_certificate=True)
         yield from _of_axis(f"suites-{codes.VERSIONS[older]}", base, "suites", codes.ALL_OLD_SUITES, asked)
     if older == codes.TLS12:
         base = INQUIRIES[Question.TLS12]

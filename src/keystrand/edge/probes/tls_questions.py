@@ -18,6 +18,7 @@ from keystrand.formats.tls_hello import ClientHello, client_hello
 from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare, SharePart, X448Part, X25519Part
 from keystrand.formats.tls_server_flight import ServerFlight
 from keystrand.formats.tls_wire import NotTls, TlsUnreadable, handshake_record
+from keystrand.formats.tls_withdrawn import WITHDRAWN_GROUPS
 
 MAX_COOKIE = 8 * 1024
 """Octets of a cookie sent back: the hello must fit one record of 16384. Servers send a few hundred at most."""
@@ -34,6 +35,7 @@ class Question(StrEnum):
     STATIC_RSA = "static-rsa"
     LEGACY = "tls-1.1-or-older"
     ML_DSA = "ml-dsa-certificate"
+    OTHER_KEY = "other-certificate"
     CHOICE = "choice-of-group"
     OLDER = "older-versions"
     TLS11 = "tls-1.1"
@@ -57,7 +59,7 @@ class Inquiry(Struct, frozen=True, kw_only=True):
 
 _ONLY_13, _ONLY_12, _LEGACY = (codes.TLS13,), (codes.TLS12,), (codes.TLS11, codes.TLS10)
 _POST_QUANTUM, _CLASSICAL = tuple(codes.POST_QUANTUM_GROUPS), tuple(codes.CLASSICAL_GROUPS)
-_EVER_POST_QUANTUM = _POST_QUANTUM + tuple(codes.WITHDRAWN_GROUPS)
+_EVER_POST_QUANTUM = _POST_QUANTUM + tuple(WITHDRAWN_GROUPS)
 _OLD_SUITES = codes.FORWARD_SECRET_SUITES + codes.STATIC_RSA_SUITES
 # A modern client sends these two shares, and offers what else it can do (RFC 8446, 4.2.8).
 _USUAL_SHARES = (codes.X25519_MLKEM768, codes.X25519)
@@ -79,15 +81,17 @@ def _of_version(version: int) -> Inquiry:
     )
 
 
+_BROWSER = Inquiry(
+    versions=(codes.TLS13, codes.TLS12),
+    suites=codes.SUITES_13 + _OLD_SUITES,
+    groups=_USUAL_GROUPS,
+    shares=_USUAL_SHARES,
+    to_certificate=True,
+)
 INQUIRIES = {
     Question.SUPPORTS: Inquiry(versions=_ONLY_13, suites=codes.SUITES_13, groups=_EVER_POST_QUANTUM),
-    Question.BROWSER: Inquiry(
-        versions=(codes.TLS13, codes.TLS12),
-        suites=codes.SUITES_13 + _OLD_SUITES,
-        groups=_USUAL_GROUPS,
-        shares=_USUAL_SHARES,
-        to_certificate=True,
-    ),
+    Question.BROWSER: _BROWSER,
+    Question.OTHER_KEY: replace(_BROWSER, schemes=codes.ALL_SCHEMES),
     Question.DOWNGRADE: Inquiry(
         versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL, shares=(codes.X25519,)
     ),
@@ -119,7 +123,7 @@ INQUIRIES = {
     ),
     # Without a share a server can only name its choice: no key is made or used on either side.
     Question.CHOICE: Inquiry(
-        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(codes.WITHDRAWN_GROUPS)
+        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(WITHDRAWN_GROUPS)
     ),
     Question.OLDER: Inquiry(
         versions=(codes.TLS12, *_LEGACY), suites=_OLD_SUITES, groups=codes.OLD_GROUPS, schemes=_OLD_SCHEMES
@@ -234,6 +238,11 @@ class TlsConversation:
         # below TLS 1.3 only those groups are believed that exist there
         return flight.group in offered.groups and (flight.version == codes.TLS13 or flight.group in codes.GROUPS_12)
 
+    @property
+    def older(self) -> bool:
+        """Return whether the server answered with a version below all that were offered: a plain no to those."""
+        return self.flight.version is not None and self.flight.version < min(self.inquiry.versions)
+
     def begin(self) -> bytes:
         """Return the record with our hello."""
         return handshake_record(self._opening, min(codes.TLS10, *self.inquiry.versions))
@@ -255,6 +264,9 @@ class TlsConversation:
         flight = self.flight
         if flight.retry and flight.group is None:
             return self._again()
+        if self.older:
+            self.done = True
+            return b""
         if flight.said_hello and not self.accepted:
             raise TlsUnreadable("the server chose something that was not offered")
         if flight.retry and self.inquiry.to_certificate:

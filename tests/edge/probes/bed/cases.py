@@ -169,19 +169,6 @@ REMARKS = {
     "POP3 of Dovecot": "post-quantum-groups: unknown, connection closed",
     "OpenSSH, finite field": "the host key was shown but not proven",
 }
-_NO_SSH = "the SSH probe does not tell support and negotiation apart yet"
-_DOWN = "a server that answers with an older version than was asked for is taken for one that cannot be understood"
-WRONG = {
-    "TLS 1.1": _DOWN,
-    "TLS 1.0": _DOWN,
-    "TLS 1.0 to 1.3": "TLS 1.1 and 1.0 are asked for in one hello, so that 1.0 stays unseen below 1.1",
-    "SMTP of Postfix": "TLS 1.1 and 1.0 are asked for in one hello, so that 1.0 stays unseen below 1.1",
-    "nginx, two certificates": "no question asks for the certificate of RSA where another is preferred",
-    "OpenSSH, X25519": _NO_SSH,
-    "OpenSSH, P-256": _NO_SSH,
-    "OpenSSH, finite field": _NO_SSH,
-}
-"""Rows that the probes get wrong today, and why. Each is expected to fail, and fails the tests once it does not."""
 _ANSWERS = {"yes": True, "no": False, "?": None}
 
 

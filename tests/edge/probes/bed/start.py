@@ -49,7 +49,8 @@ def _there(name: str) -> bool:
         with contextlib.suppress(AssertionError):
             return bool(binaries())
         return False
-    return found(name.partition(" ")[0]) is not None
+    program, _, service = name.partition(" ")
+    return found(program) is not None and (not service or Path(f"/usr/lib/dovecot/{service}-login").exists())
 
 
 def host_of(case: Case) -> str:

@@ -1,0 +1,413 @@
+"""What an expression may be at a place: a constant, a name of a library, an object made by a call, a list.
+
+Follows variables, constants of the file and of its classes, functions of the file and their parameters, and the joining
+of texts. What it cannot follow it leaves open. Everything is bounded: steps, alternatives, depth.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from keystrand.formats.source import texts
+from keystrand.formats.source.tree import (
+    Assignment,
+    Branch,
+    Call,
+    Choice,
+    Expr,
+    Generic,
+    Item,
+    Join,
+    Literal,
+    Member,
+    Module,
+    Ref,
+    Scope,
+    Sequence,
+    Source,
+    Table,
+    Text,
+)
+
+MAX_ALTERNATIVES = 12
+MAX_DEPTH = 24
+MAX_CALLS = 3
+"""Functions within functions that a value is followed through."""
+MAX_STEPS = 20_000
+"""Expressions that are looked at for one file and one question."""
+_THIS = frozenset({"this", "self", "cls"})
+_MAKERS = ("__init__", "constructor", "new")
+
+
+class Place(NamedTuple):
+    """Where an expression stands, and the calls that its functions were entered by, innermost last."""
+
+    scope: Scope
+    at: int
+    branch: Branch = ()
+    entered: tuple[tuple[Scope, Call, "Place"], ...] = ()
+
+
+class Constant(NamedTuple):
+    """A value that stands in the source. `HOLE` in a text is what could not be resolved."""
+
+    value: str | bytes | int | bool | None
+
+
+class Named(NamedTuple):
+    """Something of a library: the qualified names it may have."""
+
+    names: tuple[str, ...]
+
+
+class Made(NamedTuple):
+    """What a call gives."""
+
+    call: Call
+    place: Place
+
+
+class Listed(NamedTuple):
+    """A list or array: its items, or its length alone."""
+
+    items: tuple[Expr, ...]
+    length: int | None
+    place: Place
+
+
+class Paired(NamedTuple):
+    """A dictionary or an object."""
+
+    pairs: tuple[tuple[Expr, Expr], ...]
+    place: Place
+
+
+class Local(NamedTuple):
+    """A function or class of this file."""
+
+    scope: Scope
+
+
+class Instance(NamedTuple):
+    """An object of which only the declared type is known."""
+
+    kind: Expr
+    place: Place
+
+
+Value = Constant | Named | Made | Listed | Paired | Local | Instance
+
+
+class Resolver:
+    """Answers what expressions of one file may be."""
+
+    def __init__(self, source: Source, content: bytes) -> None:
+        self.source, self.content = source, content
+        self.steps = 0
+        self._callers: dict[str, list[Call]] = {}
+
+    def ask(self, expr: Expr, place: Place) -> list[Value]:
+        """Return all that `expr` may be at `place`. What is not known is not among them."""
+        self.steps = 0
+        return self._values(expr, place, 0)
+
+    def _values(self, expr: Expr, place: Place, depth: int) -> list[Value]:
+        self.steps += 1
+        if depth > MAX_DEPTH or self.steps > MAX_STEPS:
+            return []
+        found: dict[Value, None] = {}
+        for value in self._each(expr, place, depth + 1):
+            found[value] = None
+            if len(found) >= MAX_ALTERNATIVES:
+                break
+        return list(found)
+
+    def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:
+        match expr:
+            case Literal(value) if not isinstance(value, float):
+                yield Constant(value)
+            case Ref(name):
+                yield from self._ref(name, place, depth)
+            case Member(base, name):
+                yield from self._member(base, name, place, depth)
+            case Module(name):
+                yield Named((name,))
+            case Call():
+                yield from self._call(expr, place, depth)
+            case Choice(options):
+                for option in options:
+                    yield from self._values(option, place, depth)
+            case Generic(base, _):
+                yield from self._values(base, place, depth)
+            case Sequence(items, length):
+                size = self._number(length, place, depth) if length is not None else len(items)
+                yield Listed(items, size, place)
+            case Table(pairs):
+                yield Paired(pairs, place)
+            case Item(base, key):
+                yield from self._item(base, key, place, depth)
+            case Join() | Text():
+                yield from self._joined(expr, place, depth)
+            case _:
+                return
+
+    def _number(self, expr: Expr, place: Place, depth: int) -> int | None:
+        for value in self._values(expr, place, depth):
+            if isinstance(value, Constant) and type(value.value) is int:
+                return value.value
+        return None
+
+    def _joined(self, expr: Join | Text, place: Place, depth: int) -> Iterator[Value]:
+        parts = expr.parts if isinstance(expr, Text) else (expr.left, expr.right)
+        each = [[v.value for v in self._values(p, place, depth) if isinstance(v, Constant)] for p in parts]
+        operator = "+" if isinstance(expr, Text) else expr.operator
+        for value in texts.joined(operator, each):
+            yield Constant(value)
+
+    def _ref(self, name: str, place: Place, depth: int) -> Iterator[Value]:
+        if name in _THIS:
+            holder = place.scope.holder()
+            if holder:
+                yield Local(holder)
+                return
+        scope: Scope | None = place.scope
+        while scope:
+            if (found := self._in_scope(scope, name, place, depth)) is not None:
+                yield from found
+                return
+            scope = scope.parent
+        yield Named(tuple(self.names_of(name)))
+
+    def names_of(self, name: str) -> list[str]:
+        """Return the qualified names that a name nobody defines here may have: of what is imported whole, or its own."""
+        return [f"{one.name}.{name}" for one in self.source.imports if one.alias == "*"] + [name]
+
+    def _in_scope(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
+        """Return what `name` may be by this scope alone; None where the scope does not know it."""
+        known: list[Value] = []
+        certain = False
+        if scope.kind == "class":
+            self._lower_methods(scope, name)
+        if assigned := scope.assigned.get(name):
+            reaching, certain = _reaching(assigned, scope, place)
+            for one in reaching:
+                known += self._assigned(one, name, place, depth)
+        parameter = next((n for n, p in enumerate(scope.parameters) if p.name == name), None)
+        if parameter is not None and not certain:
+            return known + self._parameter(scope, parameter, place, depth)
+        if assigned:
+            if not known and (kind := scope.kinds.get(name)):
+                known.append(Instance(kind, place))
+            return known
+        if (kind := scope.kinds.get(name)) is not None:
+            return [Instance(kind, place._replace(scope=scope))]
+        if qualified := scope.imports.get(name):
+            return [Named((qualified,))]
+        if member := scope.members.get(name):
+            return [Local(member)]
+        return self._inherited(scope, name, place, depth)
+
+    def _lower_methods(self, scope: Scope, name: str) -> None:
+        """Lower the methods that may set the field `name`."""
+        word = name.encode()
+        for member in list(scope.members.values()):
+            if member.pending and self.content.find(word, *member.span) >= 0:
+                member.ready()
+
+    def _inherited(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
+        for base in scope.bases if scope.kind == "class" else ():
+            for value in self._values(base, place._replace(scope=scope.parent or scope), depth):
+                if isinstance(value, Local) and value.scope is not scope:
+                    found = self._in_scope(value.scope, name, place, depth + 1) if depth < MAX_DEPTH else None
+                    if found is not None:
+                        return found
+        return None
+
+    def _assigned(self, one: Assignment, name: str, place: Place, depth: int) -> list[Value]:
+        there = Place(one.scope, one.at - 1, one.branch, place.entered)
+        if one.adds:
+            return self._values(Join("+", Ref(name), one.value), there, depth)
+        found = self._values(one.value, there, depth)
+        if one.part is None:
+            return found
+        return [part for value in found for part in self._part(value, one.part, depth)]
+
+    def _part(self, value: Value, number: int, depth: int) -> list[Value]:
+        """Return one of several values that come together. Of a call's results the first stands for the call."""
+        if isinstance(value, Listed):
+            return self._values(value.items[number], value.place, depth) if number < len(value.items) else []
+        return [value] if number == 0 else []
+
+    def _parameter(self, scope: Scope, number: int, place: Place, depth: int) -> list[Value]:
+        for entered, call, there in reversed(place.entered):
+            if entered is scope:
+                given = _argument(scope, number, call)
+                if given is not None:
+                    kept = there.entered
+                    return self._values(given, there._replace(entered=kept), depth)
+                break
+        else:
+            if found := self._from_callers(scope, number, place, depth):
+                return found
+        parameter = scope.parameters[number]
+        if parameter.default is not None:
+            return self._values(parameter.default, place._replace(scope=scope.parent or scope), depth)
+        return [Instance(parameter.kind, place._replace(scope=scope))] if parameter.kind is not None else []
+
+    def _from_callers(self, scope: Scope, number: int, place: Place, depth: int) -> list[Value]:
+        if len(place.entered) >= MAX_CALLS:
+            return []
+        found: list[Value] = []
+        for call in self.callers(scope)[:MAX_ALTERNATIVES]:
+            given = _argument(scope, number, call)
+            if given is not None:
+                there = Place(call.scope, call.at, call.branch, (*place.entered, (scope, call, place)))
+                found += self._values(given, there, depth + 4)
+        return found
+
+    def callers(self, scope: Scope) -> list[Call]:
+        """Return the calls of this file that enter the function `scope`."""
+        name = scope.name
+        if scope.parent and scope.parent.kind == "class" and (name in _MAKERS or name == scope.parent.name):
+            name = scope.parent.name
+        if not name:
+            return []
+        if name not in self._callers:
+            word = name.encode()
+            for one in list(self.source.scopes):
+                if one.pending and self.content.find(word, *one.span) >= 0:
+                    one.ready()
+            self._callers[name] = [c for s in list(self.source.scopes) for c in s.calls if _last(c.function) == name]
+        return self._callers[name]
+
+    def _member(self, base: Expr, name: str, place: Place, depth: int) -> Iterator[Value]:
+        for value in self._values(base, place, depth):
+            match value:
+                case Local(scope):
+                    found = self._in_scope(scope.ready(), name, place._replace(scope=scope), depth)
+                    yield from found or ()
+                case Named(names):
+                    yield Named(tuple(f"{one}.{name}" for one in names))
+                case Paired(pairs, there):
+                    for key, item in pairs:
+                        if key == Literal(name):
+                            yield from self._values(item, there, depth)
+                case Made(call, there):
+                    yield from self._field(call, name, there, depth)
+                case Constant() if name in ("value", "name"):
+                    yield value
+                case _:
+                    pass
+
+    def _field(self, call: Call, name: str, place: Place, depth: int) -> Iterator[Value]:
+        """A property of an object that a call made: of a class of this file, or what the maker was given by name."""
+        if name in call.named:
+            yield from self._values(call.named[name], place, depth)
+            return
+        for target in self._targets(call, place, depth):
+            if target.kind == "class":
+                there = Place(target, place.at, (), (*place.entered, *self._maker(target, call, place)))
+                yield from self._in_scope(target, name, there, depth) or ()
+
+    def _maker(self, target: Scope, call: Call, place: Place) -> Iterator[tuple[Scope, Call, Place]]:
+        for word in (*_MAKERS, target.name):
+            if maker := target.members.get(word):
+                maker.ready()
+                yield maker, call, place
+
+    def _targets(self, call: Call, place: Place, depth: int) -> list[Scope]:
+        function = call.function
+        if isinstance(function, Member) and isinstance(function.base, Ref | Member | Call | Generic):
+            found = self._values(function, place, depth)
+            made = [v for v in self._values(function.base, place, depth) if isinstance(v, Made | Instance)]
+            return [v.scope for v in found if isinstance(v, Local)] + self._methods(made, function.name, depth)
+        return [v.scope for v in self._values(function, place, depth) if isinstance(v, Local)]
+
+    def _methods(self, objects: list["Made | Instance"], name: str, depth: int) -> list[Scope]:
+        """Return the methods `name` of objects whose class is of this file."""
+        found: list[Scope] = []
+        for one in objects:
+            if isinstance(one, Made):
+                kinds = self._targets(one.call, one.place, depth + 2) if depth < MAX_DEPTH - 2 else []
+            else:
+                kinds = [v.scope for v in self._values(one.kind, one.place, depth) if isinstance(v, Local)]
+            found += [kind.members[name] for kind in kinds if kind.kind == "class" and name in kind.members]
+        return found
+
+    def _call(self, call: Call, place: Place, depth: int) -> Iterator[Value]:
+        targets = [] if call.made else self._targets(call, place, depth)
+        functions = [t for t in targets if t.kind == "function" and t.name not in _MAKERS[:2]]
+        if functions:
+            if sum(1 for entered in place.entered) < MAX_CALLS:
+                for target in functions:
+                    target.ready()
+                    yield from self._returned(target, call, place, depth)
+            return
+        if (passed := texts.passed_through(call)) is not None:
+            yield from self._passed(call, passed, place, depth)
+            return
+        yield Made(call, place)
+
+    def _returned(self, target: Scope, call: Call, place: Place, depth: int) -> Iterator[Value]:
+        entered = (*place.entered, (target, call, place))
+        for expr in target.returned[:MAX_ALTERNATIVES]:
+            yield from self._values(expr, Place(target, target.span[1], (), entered), depth + 2)
+
+    def _passed(self, call: Call, passed: Expr, place: Place, depth: int) -> Iterator[Value]:
+        """A call that hands its object on, perhaps as another text."""
+        arguments = [self._values(item, place, depth) for item in call.items[:3]]
+        constants = [[v.value for v in one if isinstance(v, Constant)] for one in arguments]
+        found = self._values(passed, place, depth)
+        for value in found:
+            if isinstance(value, Constant):
+                yield from map(Constant, texts.changed(_last(call.function), value.value, constants))
+            else:
+                yield value
+        if not found:
+            yield Made(call, place)
+
+    def _item(self, base: Expr, key: Expr, place: Place, depth: int) -> Iterator[Value]:
+        keys = {v.value for v in self._values(key, place, depth) if isinstance(v, Constant)}
+        for value in self._values(base, place, depth):
+            if isinstance(value, Listed):
+                chosen = [value.items[k] for k in keys if type(k) is int and -len(value.items) <= k < len(value.items)]
+                for item in chosen or value.items[:MAX_ALTERNATIVES]:
+                    yield from self._values(item, value.place, depth)
+            elif isinstance(value, Paired):
+                matching = [item for k, item in value.pairs if isinstance(k, Literal) and k.value in keys]
+                for item in matching or [item for _, item in value.pairs[:MAX_ALTERNATIVES]]:
+                    yield from self._values(item, value.place, depth)
+
+
+def _reaching(assigned: list[Assignment], scope: Scope, place: Place) -> tuple[list[Assignment], bool]:
+    """Return the assignments whose value may be the one at `place`, and whether one of them must have happened."""
+    here = scope is place.scope
+    before = [a for a in assigned if a.at <= place.at and _compatible(a.branch, place.branch)] if here else assigned
+    found: list[Assignment] = []
+    for one in reversed(before):
+        found.append(one)
+        certain = one.branch == place.branch[: len(one.branch)] if here else not one.branch
+        if certain:
+            return found, True
+    return (found, False) if found or not here else (list(assigned), False)
+
+
+def _compatible(one: Branch, other: Branch) -> bool:
+    """Return whether both places can be passed in one run: they are not two arms of one condition."""
+    arms = dict(one)
+    return all(arms.get(node, arm) == arm for node, arm in other)
+
+
+def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
+    """Return what `call` gives for the parameter, or None."""
+    name = scope.parameters[number].name
+    if name in call.named:
+        return call.named[name]
+    own = bool(scope.parameters) and scope.parameters[0].name in ("self", "cls")
+    at = number - (1 if own else 0)
+    return call.items[at] if 0 <= at < len(call.items) else None
+
+
+def _last(function: Expr) -> str:
+    while isinstance(function, Generic):
+        function = function.base
+    return function.name if isinstance(function, Ref | Member) else ""
