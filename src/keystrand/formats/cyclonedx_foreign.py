@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 
+from keystrand.formats.certificate_names import name_hash
 from keystrand.formats.cyclonedx_asset import place_of
 from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, sha256_of
 from keystrand.formats.foreign_names import Named, canonical, oid_names
@@ -227,11 +228,13 @@ def _whole_certificate(
     signature: Iterable[Named],
     key_names: Iterable[Named],
 ) -> Certificate | None:
-    """Return the certificate, where its own hash, that of its key, and its days are told."""
-    sha256 = sha256_of(part.fingerprint) or component.sha256()
+    """Return the certificate, where its own hash or what names it, the hash of its key, and its days are told."""
     material = key.crypto.material if key and key.crypto else None
     spki = sha256_of(material.fingerprint) if material else ""
     begin, end = _day(part.not_before), _day(part.not_after)
+    sha256 = sha256_of(part.fingerprint) or component.sha256()
+    if not sha256 and spki and part.issuer and part.serial:
+        sha256 = name_hash(shown(part.issuer, 1024), part.serial, spki)
     if not sha256 or not spki or begin is None or end is None:
         return None
     return Certificate(
