@@ -49,12 +49,14 @@ _LONGER = (
 """Whether another file's name is this one's with such a sign behind it."""
 
 
-def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] | None) -> str:
+def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] | None, rules: str) -> str:
     """Return one word for what decides what is found at a target: how it is asked, who answers, and which release asks.
+
+    `rules` is one word for the content of its own rules.
 
     Passwords have no part, not even as a hash: a file that they would open was seen in part, and is always due.
     """
-    said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__))
+    said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__, rules))
     return hashlib.blake2b(said, digest_size=16).hexdigest()
 
 

@@ -300,13 +300,28 @@ def _array(low: Lowering, node: Node) -> Expr:
     given = _first(node, "value") or next((c for c in node.named_children if "initializer" in c.type), None)
     if given is not None:
         return low.expr(given)
-    sizes = [n for c in node.named_children for n in (c, *c.named_children, *(g for k in c.named_children for g in k.named_children))]
+    sizes = [
+        n
+        for c in node.named_children
+        for n in (c, *c.named_children, *(g for k in c.named_children for g in k.named_children))
+    ]
     inner = next((n for n in sizes if n.type not in _TYPE_WORDS), None)
     return Sequence((), low.expr(inner) if inner else None)
 
 
-_TYPE_WORDS = {"integral_type", "type_identifier", "dimensions_expr", "dimensions", "array_type", "predefined_type",
-               "array_rank_specifier", "generic_type", "scoped_type_identifier", "floating_point_type", "boolean_type"}
+_TYPE_WORDS = {
+    "integral_type",
+    "type_identifier",
+    "dimensions_expr",
+    "dimensions",
+    "array_type",
+    "predefined_type",
+    "array_rank_specifier",
+    "generic_type",
+    "scoped_type_identifier",
+    "floating_point_type",
+    "boolean_type",
+}
 
 
 def _table(low: Lowering, node: Node) -> Expr:
@@ -448,7 +463,9 @@ def bind(low: Lowering, target: Node | None, value: Expr, at: int, *, part: int 
         if isinstance(place, Item) and isinstance(place.key, Literal) and isinstance(place.key.value, str):
             low.scope.stored.append((place.base, place.key.value, value, at))
     elif kind in ("assignment_pattern", "object_assignment_pattern"):
-        bind(low, target.child_by_field_name("left"), Choice((value, low.expr(target.child_by_field_name("right")))), at)
+        bind(
+            low, target.child_by_field_name("left"), Choice((value, low.expr(target.child_by_field_name("right")))), at
+        )
 
 
 def _bind_each(low: Lowering, target: Node, value: Expr, at: int, *, declares: bool) -> None:
@@ -550,7 +567,11 @@ def _csharp_value(node: Node, name: Node | None) -> Node | None:
     if node.type not in ("variable_declarator", "parameter") or node.child_by_field_name("value"):
         return None
     later = [c for c in node.named_children if name is None or c.start_byte > name.start_byte]
-    return later[-1] if later and later[-1].type not in ("bracketed_argument_list", "type_annotation", "dimensions") else None
+    return (
+        later[-1]
+        if later and later[-1].type not in ("bracketed_argument_list", "type_annotation", "dimensions")
+        else None
+    )
 
 
 def _called_by(low: Lowering, node: Node, kind: Node, arguments: Node) -> Call:
@@ -712,8 +733,15 @@ _TAILED = ("function_item", "closure_expression")
 
 
 def _parameter(low: Lowering, node: Node, scope: Scope) -> None:
-    if node.type in ("comment", "attribute_item", "self_parameter", "line_comment", "block_comment",
-                     "keyword_separator", "positional_separator"):
+    if node.type in (
+        "comment",
+        "attribute_item",
+        "self_parameter",
+        "line_comment",
+        "block_comment",
+        "keyword_separator",
+        "positional_separator",
+    ):
         return
     kind = node.child_by_field_name("type")
     lowered = low.expr(kind) if kind else None
@@ -740,8 +768,12 @@ def _class(low: Lowering, node: Node) -> Expr:
     for field in ("superclasses", "superclass", "interfaces", "bases"):
         if (bases := node.child_by_field_name(field)) is not None:
             scope.bases += [low.expr(child) for child in bases.named_children]
-    scope.bases += [low.expr(g) for c in node.named_children if c.type in ("class_heritage", "base_list", "base_class_clause")
-                    for g in c.named_children]
+    scope.bases += [
+        low.expr(g)
+        for c in node.named_children
+        if c.type in ("class_heritage", "base_list", "base_class_clause")
+        for g in c.named_children
+    ]
     body = node.child_by_field_name("body")
     low.within(scope, lambda: _discard(low.expr(body)))
     return Ref(name)

@@ -116,9 +116,7 @@ class Matcher:
         told = [self._given(one, call, place) for one in match.rule.args]
         told += [self._generic(call.function, number, place) for number in _generic_numbers(match)]
         told += [self._later(one, call) for one in match.rule.later]
-        found = [
-            _merged(base, pieces) for pieces in product(*([one or [Parts()] for one in told]))
-        ][:MAX_ALTERNATIVES]
+        found = [_merged(base, pieces) for pieces in product(*([one or [Parts()] for one in told]))][:MAX_ALTERNATIVES]
         return list(dict.fromkeys(found))
 
     def _own(self, match: Match) -> Parts | None:

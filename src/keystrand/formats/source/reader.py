@@ -37,7 +37,9 @@ class SourceReader:
 
     def __init__(self, files: Iterable[RuleFile]) -> None:
         self._languages = {
-            name: _Language(rules, Prefilter(rules, name)) for name, rules in rule_sets(files).items() if rules.libraries
+            name: _Language(rules, Prefilter(rules, name))
+            for name, rules in rule_sets(files).items()
+            if rules.libraries
         }
 
     def wants(self, path: str, head: bytes) -> bool:
@@ -54,7 +56,9 @@ class SourceReader:
         if not language.prefilter.hit(content):
             return Reading()
         if len(content) > MAX_OCTETS:
-            return Reading(outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program")
+            return Reading(
+                outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program"
+            )
         try:
             return _read(path, content, dialect, language)
         except RecursionError:

@@ -107,7 +107,9 @@ def _faults(raw: dict[str, Any]) -> Iterator[Fault]:
             yield _no_table((*path, "table"), table, known)
 
 
-def _given_faults(path: tuple[str | int, ...], given: dict[str, Any], known: set[str], *, later: bool) -> Iterator[Fault]:
+def _given_faults(
+    path: tuple[str | int, ...], given: dict[str, Any], known: set[str], *, later: bool
+) -> Iterator[Fault]:
     if later and not given.get("method") and not given.get("property"):
         yield Fault(path, "names neither a method nor a property", 'add method = "..." or property = "..."')
     if not later and given.get("at") is None and not given.get("name"):

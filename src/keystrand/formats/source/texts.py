@@ -104,7 +104,9 @@ def changed(method: str, value: Plain, arguments: list[list[Plain]]) -> list[Pla
         new = [a for a in arguments[1] if isinstance(a, str)] or [HOLE]
         return [value.replace(old, one)[:MAX_LENGTH] for one in new] if old else [value]
     if method == "concat":
-        return [value + one for one in (a for a in (arguments[0] if arguments else []) if isinstance(a, str))] or [value + HOLE]
+        return [value + one for one in (a for a in (arguments[0] if arguments else []) if isinstance(a, str))] or [
+            value + HOLE
+        ]
     if method in ("format", "Format", "Sprintf"):
         return [_filled(value, arguments if method == "format" and "{" in value else arguments[1:])]
     return [value]
