@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import date
 from typing import NamedTuple
 
+from keystrand.formats.certificate_names import name_hash
 from keystrand.formats.cyclonedx_asset import place_of
 from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, MaterialPart, sha256_of
 from keystrand.formats.foreign_names import Named, canonical, oid_names
@@ -261,9 +262,11 @@ def _day(text: str | None) -> date | None:
 def _whole_certificate(
     component: Component, part: CertificatePart, key: _Key, signature: Iterable[Named]
 ) -> Certificate | None:
-    """Return the certificate, where its own hash, that of its key, and its days are told."""
-    sha256 = sha256_of(part.fingerprint) or component.sha256()
+    """Return the certificate, where its own hash or what names it, the hash of its key, and its days are told."""
     begin, end = _day(part.not_before), _day(part.not_after)
+    sha256 = sha256_of(part.fingerprint) or component.sha256()
+    if not sha256 and key.sha256 and part.issuer and part.serial:
+        sha256 = name_hash(shown(part.issuer, 1024), part.serial, key.sha256)
     if not sha256 or not key.sha256 or begin is None or end is None:
         return None
     return Certificate(
