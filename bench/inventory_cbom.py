@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from bench.measure import Missing, Row, row
-from keystrand.app.cbom import compare, report_in
+from keystrand.app.inventory_reports import compare, report_in
 from keystrand.edge.cbom_schema import faults
 from keystrand.formats.cyclonedx import Head, write_cbom
 from keystrand.formats.cyclonedx_algorithm import Spec
