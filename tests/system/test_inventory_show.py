@@ -56,7 +56,8 @@ class Bed:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """Start every server that can be one here."""
-    cases = [case for case in CASES if case.server.program not in missing()]
+    # strongSwan blocks a peer with five handshakes half open, for half a minute: not for three scans in a row
+    cases = [case for case in CASES if case.server.program not in {*missing(), "charon-systemd"}]
     if len(cases) < 24:
         pytest.skip(f"only {len(cases)} of the servers can be started here: {dict(missing())}")
     with served(cases) as ports:
