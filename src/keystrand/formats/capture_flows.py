@@ -216,13 +216,13 @@ class FlowTable:
 
     def _meet(self, key: bytes, protocol: int, when: int) -> Way:
         """Return the direction with this key: from the old generation, or new, and its opposite with it."""
+        if self._flows >= self._limit or self._held > MAX_HELD:
+            self._turn(evicting=True)
         if (way := self._old[protocol].get(key)) is None:
             flow = Flow(key, {TCP: "tcp", UDP: "udp"}.get(protocol, "other"), when)
             flow.reader = StreamOpening() if protocol == TCP else None
             flow.ways = Way(flow, key, first=True), Way(flow, _reversed(key, protocol), first=False)
             way = flow.ways[0]
-        if self._flows >= self._limit or self._held > MAX_HELD:
-            self._turn(evicting=True)
         self._flows += 1
         for one in way.flow.ways:
             self._old[protocol].pop(one.key, None)
