@@ -137,6 +137,8 @@ def _der_object(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]
     found: tuple[Found, ...] = ()
     if key_containers.is_signed_objects(parts):
         found = key_containers.signed_objects(content)
+    elif key_containers.is_enveloped(parts):
+        found = key_containers.enveloped(content)
     elif key_containers.is_store(content):
         found = key_containers.store(content, passwords)
     elif java_stores.is_bcfks(content):
