@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from keystrand.edge.probes import capture, programs, sensor_logs
+from keystrand.edge.probes import capture, programs, rpm_database, sensor_logs
 from keystrand.formats import (
     cyclonedx_read,
     cyclonedx_xml,
@@ -27,6 +27,7 @@ FILE_READERS: tuple[FileReader, ...] = (
     CONFIG,
     programs.PROGRAMS,
     programs.PACKAGES,
+    rpm_database.READER,
     *(report.READER for report in _REPORTS),
 )
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
