@@ -1,15 +1,17 @@
 """The rules for source code that come with the package, and a user's own."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from keystrand.edge.toml_files import TextFile, read_text, shipped
+from keystrand.formats.source.grammar import dialect_of
 from keystrand.formats.source.reader import SourceReader
 from keystrand.formats.source.rules import RuleFile, rules_from_toml
 from keystrand.formats.wording import counted
 from keystrand.model.errors import InvalidInput, MissingInput, Problem
-from keystrand.model.reading import FileReader
+from keystrand.model.reading import FileReader, Reading
 
 
 @cache
@@ -35,6 +37,12 @@ def own_rules(paths: Iterable[Path]) -> tuple[RuleFile, ...]:
     return tuple(found)
 
 
+def ruleset_of(paths: Iterable[Path]) -> str:
+    """Return one word for the content of rule files; empty where there are none. Raises as `own_rules` does."""
+    texts = tuple(_texts(paths))
+    return hashlib.sha256(repr(texts).encode()).hexdigest() if texts else ""
+
+
 def source_reader(paths: Iterable[Path] = ()) -> FileReader:
     """Return the reader of source files, with the user's own rules before those of the package."""
     return SourceReader((*shipped_rules(), *own_rules(paths))).reader()
@@ -46,3 +54,20 @@ def _texts(paths: Iterable[Path]) -> Iterator[TextFile]:
             raise MissingInput(f"{path} is not there", hint="name a rule file, or a folder of *.toml rule files")
         for file in sorted(path.glob("*.toml")) if path.is_dir() else (path,):
             yield read_text(file, what="rule file")
+
+
+def _wants(path: str, head: bytes) -> bool:
+    return dialect_of(path, head) is not None and b"\0" not in head[:1024]
+
+
+def _read(path: str, content: bytes) -> Reading:
+    return _shipped_reader().read(path, content)
+
+
+@cache
+def _shipped_reader() -> SourceReader:
+    return SourceReader(shipped_rules())
+
+
+READER = FileReader("source", _wants, _read)
+"""The reader by the rules of the package, which are loaded when the first file is read."""

@@ -16,7 +16,7 @@ def _wants(path: str, head: bytes) -> bool:
 def _read(path: str, content: bytes) -> Reading:  # noqa: ARG001 - the form of every reader
     database = sqlite3.connect(":memory:")
     try:
-        # SQLite opens a file with a log beside it (WAL) in memory only as one without; what is still in the log is not seen
+        # SQLite opens one with a log beside it (WAL) in memory only as one without; what is in the log is not seen
         database.deserialize(content[:18] + b"\1\1" + content[20:])
         blobs = [blob for (blob,) in database.execute("SELECT blob FROM Packages ORDER BY hnum")]
     except (sqlite3.Error, OverflowError):

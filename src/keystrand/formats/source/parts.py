@@ -21,7 +21,11 @@ class Parts(NamedTuple):
 
     def over(self, other: "Parts") -> "Parts":
         """Return these parts, with what they leave open taken from `other`."""
-        return Parts(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
+        return Parts(
+            self.family or other.family, self.bits or other.bits, self.mode or other.mode,
+            self.padding or other.padding, self.curve or other.curve, self.hash or other.hash,
+            self.version or other.version,
+        )  # fmt: skip
 
 
 UNKNOWN = "unknown"

@@ -53,6 +53,8 @@ def _covering(names: list[str]) -> tuple[bytes, ...]:
 def imported(name: str, library: LibraryRules) -> bool:
     """Return whether importing `name` imports something of `library`."""
     return any(
-        name == one or (name.startswith(one) and name[len(one)] in "./") or (one.endswith(".h") and name.endswith("/" + one))
+        name == one
+        or (name.startswith(one) and name[len(one)] in "./")
+        or (one.endswith(".h") and name.endswith("/" + one))
         for one in library.imports
     )
