@@ -38,7 +38,7 @@ from keystrand.edge.probes import sensor_logs
 from keystrand.model.observation import Flow, Outcome
 from keystrand.model.reading import Found, Reading
 
-LEAST_PACKETS, LEAST_RATIO, MOST_MB, REPEATS = 150_000, 3.0, 100, 3
+LEAST_PACKETS, LEAST_RATIO, MOST_MB, REPEATS = 150_000, 3.0, 200, 3
 _CLIENTS, _DATA, _LINES = 400, 30, 300_000
 _HEAD_OCTETS = 24
 _TSHARK_S = 600.0
@@ -183,14 +183,14 @@ def _zeek_lines() -> Iterator[bytes]:
     yield b"#separator \\x09\n#path\tssl\n#fields\t" + fields.replace(" ", "\t").encode() + b"\n"
     curves = "x25519", "X25519MLKEM768", "secp256r1"
     for n in range(_LINES):
-        client, server = f"10.0.{n >> 8 & 15}.{n & 255}", f"10.1.0.{n % 200}"
+        client, server = f"10.0.{n >> 8 & 1}.{n & 255}", f"10.1.0.{n % 200}"
         ends = f"{client}\t50000\t{server}\t443"
         yield f"{1790000000 + n / 100:.6f}\tC{n}\t{ends}\tTLSv13\tTLS_AES_128_GCM_SHA256\t{curves[n % 3]}\tT\n".encode()
 
 
 def _eve_lines() -> Iterator[bytes]:
     for n in range(_LINES // 2):
-        ends = f'"src_ip":"10.0.{n >> 8 & 15}.{n & 255}","src_port":50000,"dest_ip":"10.1.0.{n % 200}","dest_port":443'
+        ends = f'"src_ip":"10.0.{n >> 8 & 1}.{n & 255}","src_port":50000,"dest_ip":"10.1.0.{n % 200}","dest_port":443'
         head = f'{{"timestamp":"2026-09-21T14:13:20.251547+0000","flow_id":{n},{ends},"proto":"TCP",'
         yield f'{head}"event_type":"tls","tls":{{"version":"TLS 1.2","ja3s":{{"string":"771,49199,"}}}}}}\n'.encode()
         volumes = '"pkts_toserver":5,"pkts_toclient":7,"bytes_toserver":900,"bytes_toclient":9000'

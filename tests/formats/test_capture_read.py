@@ -374,11 +374,11 @@ def test_ike_tells_the_chosen_proposal_and_the_tunnel_inherits_it() -> None:
     esp = [ethernet(ip(CLIENT, SERVER, 50, b"\1\2\3\4" * 64)), ethernet(ip(SERVER, CLIENT, 50, b"\5\2\3\4" * 16))]
     said = [(True, offer), (False, _ike(chosen, answer=True))]
     found, _ = read(pcap([*(ethernet(udp(ends, octets, client=client)) for client, octets in said), *esp]))
-    assert uses(found, Function.KEY_ESTABLISHMENT) == {"X25519", "ML-KEM-768", "PPK (RFC 8784)"}
+    assert uses(found, Function.KEY_ESTABLISHMENT) == {"X25519+ML-KEM-768", "PPK (RFC 8784)"}
     assert "FFDH-2048" in uses(found, Function.KEY_ESTABLISHMENT, Strength.OFFERED)
     assert uses(found, Function.ENCRYPTION) == {"AES-256-GCM"}
     flows = {flow.protocol: flow for flow in facts(found, Flow)}
-    assert (flows["esp"].key_establishment, flows["esp"].transport) == ("ML-KEM-768", "other")
+    assert (flows["esp"].key_establishment, flows["esp"].transport) == ("X25519+ML-KEM-768", "other")
     assert (flows["esp"].octets_to_server, flows["esp"].octets_to_client) == (256, 64)
     (endpoint,) = facts(found, Endpoint)
     assert (endpoint.versions, endpoint.negotiates_post_quantum) == (("IKEv2",), True)

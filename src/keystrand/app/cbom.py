@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from keystrand.app.documents import load
 from keystrand.edge.cbom_schema import faults
 from keystrand.edge.files import read_bytes
+from keystrand.edge.probes.readers import readers_of
 from keystrand.formats.cyclonedx import cbom
 from keystrand.formats.cyclonedx_algorithm import Spec
-from keystrand.formats.reports import REPORT_READERS
 from keystrand.inventory.contradictions import Comparison, compared
 from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Outcome
 from keystrand.model.reading import Reading
 from keystrand.model.stages import Inventory
@@ -43,7 +44,7 @@ def validate(file: Path) -> Checked:
 def report_in(file: Path) -> Reading:
     """Return what a report of another tool tells. Raises `InvalidInput` where no reader knows its form."""
     content = _content(file)
-    for reader in REPORT_READERS:
+    for reader in readers_of(ProbeKind.REPORT).whole:
         if reader.wants(file.name, content[:_HEAD]):
             return reader.read(file.name, content)
     raise InvalidInput(f"{file} is not a report of a tool that is known")

@@ -16,7 +16,7 @@ from keystrand.formats.capture_opening import ESP, StreamOpening, datagram_openi
 from keystrand.formats.capture_opening import MACSEC as MACSEC_SESSION
 from keystrand.formats.capture_session import Dissector, Session
 
-MAX_FLOWS = 100_000
+MAX_FLOWS = 40_000
 """Conversations of a generation at most."""
 MAX_HEAD = 64 * 1024
 """Octets of a direction that are read at most: long post-quantum certificate chains fit twice."""

@@ -182,10 +182,11 @@ class JoinedLog(LineTally):
             return
         volume = zeek.volume(row)
         for log in self._beside.values():
-            for uid, known in log.until(volume.last + _SLACK_NS):
+            for uid, found in log.until(volume.last + _SLACK_NS):
                 before = self._waiting.pop(uid, None)
-                self._wait(uid, _both(before, known))
-        known = self._waiting.pop(hash(row.get("uid", "")), None) or self._by_service(row)
+                self._wait(uid, _both(before, found))
+        handshake = self._waiting.pop(hash(row.get("uid", "")), None)
+        known = handshake or self._by_service(row)
         if known is not None:
             self._flow(zeek.ends(row), _transport(row.get("proto", "")), known, volume)
 

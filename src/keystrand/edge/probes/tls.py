@@ -4,14 +4,16 @@ Three facts that are often taken for one are asked apart: supported, preferred, 
 unanswered question stays unknown: a closed or silent connection is never counted as a refusal.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
+
+from msgspec.structs import replace
 
 from keystrand.edge.probes.base import Answer, Conversation, Ending, Job, attempt, place_of, unanswered
 from keystrand.edge.probes.prefaced import Prefaced, prefaced
 from keystrand.edge.probes.tls_plan import MOST_OF, Asked, cut_short, next_inquiries
-from keystrand.edge.probes.tls_questions import Inquiry, Question, TlsConversation
+from keystrand.edge.probes.tls_questions import Inquiry, Question, TlsConversation, server_name
 from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.x509_facts import certificate_fact, shortened
 from keystrand.model.algorithm import Function, Verdict, classify
@@ -36,6 +38,7 @@ _NO_SUCH_GROUP = (40, 47, 70, 71, 86, 109)
 inappropriate_fallback, and missing_extension, by which some refuse a hello without a share they know."""
 
 
+_ANONYMOUS = (codes.Exchange.DH_ANON, codes.Exchange.ECDH_ANON)
 _FINITE_FIELD = (codes.Exchange.DHE, codes.Exchange.DH, codes.Exchange.DH_ANON)
 
 
@@ -71,6 +74,8 @@ class TlsProbe:
         strongest: dict[Fact, Strength] = {}
         for strength, fact in sorted(_facts(target, heard), key=lambda pair: pair[0].rank):
             strongest.setdefault(fact, strength)
+        if _mode(target) is ScanMode.FULL:
+            strongest = _joined(strongest)
         observations = (
             Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
             for fact, strength in strongest.items()
@@ -87,6 +92,22 @@ def _job(target: Target, question: str, inquiry: Inquiry) -> Job:
 def _conversation(inquiry: Inquiry, host: str, starttls: StartTls | None) -> Conversation:
     talk = TlsConversation(inquiry, host)
     return prefaced(talk, starttls, host) if starttls else talk
+
+
+def _joined(facts: Mapping[Fact, Strength]) -> dict[Fact, Strength]:
+    """Return `facts`, strongest first, with one use for each algorithm that names every code point it was taken by."""
+    points: dict[tuple[str, Function], list[str]] = {}
+    for fact in facts:
+        if isinstance(fact, AlgorithmUse):
+            points.setdefault((fact.algorithm, fact.function), []).append(fact.code_point)
+    joined: dict[Fact, Strength] = {}
+    for fact, strength in facts.items():
+        if isinstance(fact, AlgorithmUse):
+            every = " ".join(filter(None, points[fact.algorithm, fact.function]))
+            joined.setdefault(replace(fact, code_point=every), strength)
+        else:
+            joined[fact] = strength
+    return joined
 
 
 def _mode(target: Target) -> ScanMode:
@@ -125,7 +146,9 @@ def _heard(answer: Answer, talk: TlsConversation) -> Heard:
 def _not_seen(target: Target, answers: tuple[Answer, ...], heard: tuple[Heard, ...]) -> Attempt:
     """Return the attempt for a server that accepted nothing: what stood in the way, never "no cryptography"."""
     if alerts := list(dict.fromkeys(str(one.talk.flight) for one in heard if one.talk.flight.alert is not None)):
-        return attempt(target, Outcome.UNREADABLE, f"speaks TLS but refuses every hello: {', '.join(alerts)}")
+        nameless = "" if server_name(target.host or "") else "; no name was sent, because the target is an address"
+        why = f"speaks TLS but refuses every hello: {', '.join(alerts)}{nameless}"
+        return attempt(target, Outcome.UNREADABLE, why)
     for one in heard:
         if one.talk.fault:
             outcome, what = (
@@ -286,7 +309,10 @@ def _remarks(heard: tuple[Heard, ...]) -> Iterator[str]:
         elif one.question == Question.ML_DSA and flight.alert is not None:
             continue  # a plain no: it has no such certificate
         elif one.accepted and one.talk.inquiry.to_certificate and not one.chain:
-            yield f"{one.question}: certificates not read, {_why_unread(one)}"
+            suite = one.talk.flight.suite or 0
+            anonymous = codes.exchange_of(suite) in _ANONYMOUS
+            unread = f"{one.question}: certificates not read, {_why_unread(one)}"
+            yield f"accepts suite {codes.code_point(suite)}, which proves no identity" if anonymous else unread
 
 
 def _why_unread(one: Heard) -> str:

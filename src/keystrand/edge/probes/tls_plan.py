@@ -25,7 +25,7 @@ _FIRST = (Question.SUPPORTS, Question.BROWSER)
 _REST = (Question.DOWNGRADE, Question.CLASSICAL, Question.TLS12, Question.STATIC_RSA, Question.LEGACY)
 _EVERYONE = frozenset((*_FIRST, *_REST))
 _CURVES = (codes.X25519, codes.SECP256R1, codes.SECP384R1, codes.SECP521R1, codes.X448)
-_BY_EXCLUSION = (Question.SUPPORTS, Question.CLASSICAL)
+_SIGNED_SUITES = tuple(suite for suite in codes.ALL_OLD_SUITES if (e := codes.exchange_of(suite)) and e.signed)
 
 
 class Asked(NamedTuple):
@@ -75,7 +75,7 @@ def _quick(asked: Sequence[Asked]) -> dict[str, Inquiry]:
         return {}
     if len(asked) == 1:
         return _named((Question.OLDER,))
-    if asked[1].accepted or asked[1].talk.foreign or not (asked[1].left or asked[1].talk.done):
+    if asked[1].accepted or asked[1].talk.foreign or not (asked[1].left or asked[1].refused):
         return {}
     no_13 = choice.talk.flight.alert == _PROTOCOL_VERSION or asked[1].talk.flight.version == codes.SSL3
     return _named((Question.SSL3 if no_13 else Question.BROWSER,))
@@ -88,10 +88,17 @@ def is_post_quantum(talk: TlsConversation) -> bool:
 
 
 def _standard(asked: Sequence[Asked]) -> dict[str, Inquiry]:
-    questions = _next_questions(asked)
-    if not any(one.accepted or one.refused for one in asked):
-        return _named(questions)
-    return _named(questions) | _next_keys(asked) | _next_version(asked) | _next_groups(asked, everywhere=False)
+    return _common(asked) | (_next_groups(asked) if _answers(asked) else {})
+
+
+def _answers(asked: Sequence[Asked]) -> bool:
+    return any(one.accepted or one.refused for one in asked)
+
+
+def _common(asked: Sequence[Asked]) -> dict[str, Inquiry]:
+    """Return what standard and full ask alike."""
+    questions = _named(_next_questions(asked))
+    return questions | _next_keys(asked) | _next_version(asked) if _answers(asked) else questions
 
 
 def _next_keys(asked: Sequence[Asked]) -> dict[str, Inquiry]:
@@ -129,22 +136,6 @@ def _last(asked: Sequence[Asked]) -> tuple[Question, ...]:
     return (Question.SSL3,) if ended and not hopeless else ()
 
 
-def _next_groups(asked: Sequence[Asked], *, everywhere: bool) -> dict[str, Inquiry]:
-    """Return the questions for further groups; `everywhere`: also for finite fields, and for TLS 1.2 beside TLS 1.3."""
-    supports, classical, in_12 = (
-        _Series(question.value, INQUIRIES[question], "groups") for question in (*_BY_EXCLUSION, Question.TLS12)
-    )
-    if everywhere:
-        return _continued((supports, classical, in_12), asked)
-    in_13 = (supports, classical._replace(worth=_CURVES))
-    return _continued(in_13 if _version_of(asked, codes.TLS13) else (in_12,), asked)
-
-
-def _version_of(asked: Iterable[Asked], *versions: int) -> int | None:
-    """Return the newest of `versions` that the server accepted."""
-    return max((v for one in asked if one.accepted and (v := one.talk.flight.version) in versions), default=None)
-
-
 class _Series(NamedTuple):
     """A question asked again and again for whatever of `axis` is not yet known. The first one carries its name alone.
 
@@ -160,6 +151,23 @@ class _Series(NamedTuple):
 
     def numbered(self, count: int) -> str:
         return f"{self.name}-{count}" if count > 1 else self.name
+
+
+_SUPPORTS, _CLASSICAL, _IN_12 = (
+    _Series(question.value, INQUIRIES[question], "groups")
+    for question in (Question.SUPPORTS, Question.CLASSICAL, Question.TLS12)
+)
+
+
+def _next_groups(asked: Sequence[Asked]) -> dict[str, Inquiry]:
+    """Return the questions for further groups: with TLS 1.3 there, else for those of TLS 1.2."""
+    in_13 = (_SUPPORTS, _CLASSICAL._replace(worth=_CURVES))
+    return _continued(in_13 if _version_of(asked, codes.TLS13) else (_IN_12,), asked)
+
+
+def _version_of(asked: Iterable[Asked], *versions: int) -> int | None:
+    """Return the newest of `versions` that the server accepted."""
+    return max((v for one in asked if one.accepted and (v := one.talk.flight.version) in versions), default=None)
 
 
 _CHOSEN: Mapping[str, Callable[[TlsConversation], int | None]] = {
@@ -209,7 +217,7 @@ def _left(series: _Series, asked: Iterable[Asked]) -> tuple[int, ...]:
 
 def _full(asked: Sequence[Asked]) -> dict[str, Inquiry]:
     """Ask what `standard` asks, then for each version, and for every group, suite and signature scheme."""
-    wanted = _standard(asked) | _next_groups(asked, everywhere=True)
+    wanted = _common(asked) | _continued((_SUPPORTS, _CLASSICAL), asked)
     if any(one.question == Question.LEGACY for one in asked) and any(one.accepted for one in asked):
         wanted |= _named((Question.SSL3,))
         series = tuple(_all_series([one for one in asked if one.question in _EVERYONE]))
@@ -228,11 +236,13 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
         yield from _of_axis("suites-1.3", only, "suites", codes.ALL_SUITES_13, asked)
         schemes = tuple(s for s in codes.ALL_SCHEMES if codes.scheme_exists(s, codes.TLS13))
         yield from _of_axis("schemes-1.3", base, "schemes", schemes, asked)
-    if older := _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10):
-        base = replace(INQUIRIES[Question.OLDER], versions=(older,), to_certificate=True)
-        yield from _of_axis(f"suites-{codes.VERSIONS[older]}", base, "suites", codes.ALL_OLD_SUITES, asked)
+    # asked even where no common suite was accepted: there are others
+    older = _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10) or codes.TLS12
+    base = replace(INQUIRIES[Question.OLDER], versions=(older,), to_certificate=True)
+    yield from _of_axis(f"suites-{codes.VERSIONS[older]}", base, "suites", codes.ALL_OLD_SUITES, asked)
     if older == codes.TLS12:
-        base = INQUIRIES[Question.TLS12]
+        base = replace(INQUIRIES[Question.TLS12], suites=_SIGNED_SUITES)
+        yield from _of_axis("groups-1.2", base, "groups", codes.OLD_GROUPS, asked)
         schemes = tuple(s for s in codes.ALL_SCHEMES if codes.scheme_exists(s, codes.TLS12))
         yield from _of_axis("schemes-1.2", base, "schemes", schemes, asked)
 

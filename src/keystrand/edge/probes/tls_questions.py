@@ -83,19 +83,19 @@ def _of_version(version: int) -> Inquiry:
 
 _BROWSER = Inquiry(
     versions=(codes.TLS13, codes.TLS12),
-    suites=codes.SUITES_13 + _OLD_SUITES,
+    suites=codes.ALL_SUITES_13 + _OLD_SUITES,
     groups=_USUAL_GROUPS,
     shares=_USUAL_SHARES,
     to_certificate=True,
 )
 INQUIRIES = {
-    Question.SUPPORTS: Inquiry(versions=_ONLY_13, suites=codes.SUITES_13, groups=_EVER_POST_QUANTUM),
+    Question.SUPPORTS: Inquiry(versions=_ONLY_13, suites=codes.ALL_SUITES_13, groups=_EVER_POST_QUANTUM),
     Question.BROWSER: _BROWSER,
     Question.OTHER_KEY: replace(_BROWSER, schemes=codes.ALL_SCHEMES),
     Question.DOWNGRADE: Inquiry(
-        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL, shares=(codes.X25519,)
+        versions=_ONLY_13, suites=codes.ALL_SUITES_13, groups=_POST_QUANTUM + _CLASSICAL, shares=(codes.X25519,)
     ),
-    Question.CLASSICAL: Inquiry(versions=_ONLY_13, suites=codes.SUITES_13, groups=_CLASSICAL),
+    Question.CLASSICAL: Inquiry(versions=_ONLY_13, suites=codes.ALL_SUITES_13, groups=_CLASSICAL),
     Question.TLS12: Inquiry(
         versions=_ONLY_12,
         suites=codes.FORWARD_SECRET_SUITES,
@@ -115,7 +115,7 @@ INQUIRIES = {
     ),
     Question.ML_DSA: Inquiry(
         versions=_ONLY_13,
-        suites=codes.SUITES_13,
+        suites=codes.ALL_SUITES_13,
         groups=_USUAL_GROUPS,
         schemes=tuple(codes.ML_DSA_SCHEMES),
         shares=_USUAL_SHARES,
@@ -123,7 +123,7 @@ INQUIRIES = {
     ),
     # Without a share a server can only name its choice: no key is made or used on either side.
     Question.CHOICE: Inquiry(
-        versions=_ONLY_13, suites=codes.SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(WITHDRAWN_GROUPS)
+        versions=_ONLY_13, suites=codes.ALL_SUITES_13, groups=_POST_QUANTUM + _CLASSICAL + tuple(WITHDRAWN_GROUPS)
     ),
     Question.OLDER: Inquiry(
         versions=(codes.TLS12, *_LEGACY), suites=_OLD_SUITES, groups=codes.OLD_GROUPS, schemes=_OLD_SCHEMES

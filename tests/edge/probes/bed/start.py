@@ -19,17 +19,19 @@ from tests.edge.probes.bed.programs import (
     cache,
     found,
     free_ports,
+    guarded,
     listening,
     node,
     node_servers,
     running,
     wait_until,
 )
-from tests.edge.store.postgres import binaries, running_server
+from tests.edge.store.postgres import PostgresServer, binaries
 
 PACKAGES = {"openssl": "openssl", "nginx": "nginx", "sshd": "openssh-server", "postfix": "postfix",
             "dovecot imap": "dovecot-imapd", "dovecot pop3": "dovecot-pop3d", "postgresql": "postgresql",
             "charon-systemd": "charon-systemd and strongswan-swanctl"}  # fmt: skip
+_POSTFIX_MASTER = Path("/usr/lib/postfix/sbin/master")
 _AS_ROOT = ("postfix", "dovecot imap", "dovecot pop3", "charon-systemd")
 
 Pairs = Mapping[str, Pair]
@@ -67,6 +69,7 @@ def served(cases: Sequence[Case]) -> Iterator[Ports]:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="keystrand-bed-", ignore_cleanup_errors=True))
         )
         folder.chmod(0o755)
+        stack.enter_context(guarded(folder))
         pairs = certificates(folder)
         wanted = {program: [one for one in cases if one.server.program.split()[0] == program] for program in _STARTS}
         with ThreadPoolExecutor() as pool:
@@ -159,12 +162,15 @@ def _sshd(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, fol
 
 def _postfix(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, folder: Path) -> Ports:
     (case,), (port,) = cases, free_ports(1)
-    for name in ("postfix-etc", "spool", "postfix"):
-        (folder / name).mkdir()
-    shutil.chown(folder / "postfix", "postfix")
-    (folder / "postfix-etc" / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
-    (folder / "postfix-etc" / "master.cf").write_text(settings.postfix_master(port))
-    command: list[str | Path] = ["postfix", "-c", folder / "postfix-etc", "start-fg"]
+    etc, own = folder / "postfix-etc", folder / "postfix"
+    for path in (etc, own, folder / "spool"):
+        path.mkdir()
+    shutil.chown(own, "postfix")
+    (etc / "main.cf").write_text(settings.postfix_main(folder, pairs[case.server.certificates[0]]))
+    (etc / "master.cf").write_text(settings.postfix_master(port))
+    subprocess.run([found("postfix") or "postfix", "-c", etc, "check"], check=True, capture_output=True)
+    # its own start would leave our process group, and so outlive us
+    command: list[str | Path] = [_POSTFIX_MASTER, "-c", etc, "-d"]
     stack.enter_context(listening(command, port, folder / "postfix-start.log"))
     return {case.name: port}
 
@@ -178,20 +184,23 @@ def _dovecot(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, f
     return {case.name: by_program[case.server.program] for case in cases}
 
 
-def _postgresql(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, _folder: Path) -> Ports:
-    server = stack.enter_context(running_server())
-    pair = pairs[cases[0].server.certificates[0]]
-    own = Pair(server.folder / "tls.crt", server.folder / "tls.key")
-    for source, copy in zip(pair, own, strict=True):
+def _postgresql(stack: contextlib.ExitStack, cases: Sequence[Case], pairs: Pairs, folder: Path) -> Ports:
+    (case,), (port,) = cases, free_ports(1)
+    own, owner = folder / "pg", "postgres" if os.geteuid() == 0 else None  # it refuses to be root's
+    own.mkdir()
+    copies = Pair(own / "tls.crt", own / "tls.key")
+    for source, copy in zip(pairs[case.server.certificates[0]], copies, strict=True):
         shutil.copy(source, copy)
-        if os.geteuid() == 0:
-            shutil.chown(copy, "postgres", "postgres")
-    own.key.chmod(0o600)
-    with (server.folder / "db" / "postgresql.conf").open("a") as written:
-        written.write(settings.postgresql(own))
-    server.stop()
-    server.start()
-    return {case.name: server.port for case in cases}
+    copies.key.chmod(0o600)
+    if owner:
+        for path in (own, *copies):
+            shutil.chown(path, owner, owner)
+    PostgresServer(own, port).make()
+    with (own / "db" / "postgresql.conf").open("a") as written:
+        written.write(settings.postgresql(copies))
+    command: list[str | Path] = [binaries() / "postgres", "-D", own / "db", "-p", str(port), "-k", own, "-h", HOST]
+    stack.enter_context(listening(command, port, folder / "postgresql.log", user=owner))
+    return {case.name: port}
 
 
 def _strongswan(stack: contextlib.ExitStack, cases: Sequence[Case], _pairs: Pairs, folder: Path) -> Ports:
