@@ -29,7 +29,7 @@ GOALS = {"python": (98.0, 85.0), "go": (98.0, 85.0), "java": (90.0, 85.0)}
 """Per cent of lines found and of labels right, by language."""
 PRECISION_GOAL = 90.0
 _NOTE = re.compile(r"Noncompliant(?:@([+-]\d+))?\s*((?:\{\{[^}]*\}\}\)?\s*)*)")
-_WORDS = {"DH": "FFDH", "3DES": "3DES", "SCRYPT": "scrypt", "Fernet": "AES-CBC", "ChaCha20Poly1305": "ChaCha20-Poly1305",
+_WORDS = {"DH": "FFDH", "SCRYPT": "scrypt", "Fernet": "AES-CBC", "ChaCha20Poly1305": "ChaCha20-Poly1305",
           "HMAC-Poly1305": "Poly1305", "CAST-128": "CAST5"}  # fmt: skip
 
 
