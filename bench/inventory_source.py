@@ -16,8 +16,9 @@ from pathlib import Path
 from bench.measure import Failed, Missing, Row, interleaved, row
 from bench.peers.packages import interpreter, last_line
 from bench.source_gold import gold_rows, trap_rows
-from keystrand.edge.source_rules import READER
+from keystrand.edge.source_rules import source_reader
 
+READER = source_reader()
 _RUNS, _PEER_RUN_S, _LEAST_MB_S = 3, 900.0, 35.0
 _RULES = Path(__file__).parent / "peers" / "semgrep_rules.yaml"
 _NAME = "source: a tree, all languages"
