@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from keystrand.formats.certificate_names import name_hash
 from keystrand.inventory.identity import canonical, identity
 from keystrand.inventory.merge import merge
-from keystrand.inventory.verdict import endpoint_verdict, worst
+from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.document import Coverage, InputRef
 from keystrand.model.errors import DocumentMismatch
@@ -37,6 +37,7 @@ from keystrand.model.observation import (
     Certificate,
     Endpoint,
     Fact,
+    Flow,
     Observation,
     Outcome,
     PublicKey,
@@ -466,3 +467,20 @@ def test_the_head_says_what_it_was_made_from() -> None:
     inventory = merged(())
     assert (inventory.as_of, inventory.created_at, inventory.tool_version) == (NOON.date(), NOON, "t")
     assert (inventory.made_from, inventory.seed, inventory.assets) == ((REF,), None, ())
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        AlgorithmUse(algorithm="AES-256-GCM", function=KEX),
+        AlgorithmUse(algorithm="ML-DSA-65", function=KEX),
+        AlgorithmUse(algorithm="SHA-256", function=Function.SIGNATURE),
+        PublicKey(sha256=A, algorithm="SHA-256"),
+        Flow(client="::1", server="::1", port=443, transport="tcp", protocol="tls", key_establishment="SHA-512"),
+        certificate(key_algorithm="AES-256", signature_algorithm="ML-DSA-65"),
+        certificate(key_algorithm="ML-DSA-65", signature_algorithm="SHA-256"),
+    ],
+)
+def test_what_is_safe_for_another_use_is_not_safe_for_this_one(fact: Fact) -> None:
+    """A report may call a hash a key exchange; that makes no endpoint, key or certificate safe."""
+    assert fact_verdict(fact) is UNKNOWN

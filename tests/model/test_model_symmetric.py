@@ -77,3 +77,22 @@ def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, 
 def test_what_is_no_pair_of_key_exchanges_is_unknown(name: str) -> None:
     """A word that is not known makes the whole unknown."""
     assert classify(name).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AES-17-CBC", "AES-512", "AES-0", "Camellia-40-CBC", "Serpent-8", "CMAC-DES", "GMAC-RC4", "UMAC-16", "Poly1305-x",
+     "CTR_DRBG-DES", "Hash_DRBG-MD5", "system-random-rand", "BLAKE2b-8", "Skein-160", "SHAKE512", "SHA3-128",
+     "HMAC-AES-128-ECB", "HKDF-system-random", "HMAC-" * 3000 + "SHA-256", "RSA-" + "9" * 5000, "AES-" + "9" * 5000,
+     "X25519+" * 100_000 + "ML-KEM-768"],
+    ids=lambda name: name[:24],
+)  # fmt: skip
+def test_a_size_or_part_that_nobody_uses_is_neither_safe_nor_a_crash(name: str) -> None:
+    """A key length comes from the wire, a name from anybody's report: what looks like a known one may be none."""
+    assert classify(name).verdict is UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["Camellia-192-CBC", "CMAC-AES-128-XCBC", "CMAC-256", "UMAC-64", "BLAKE2s-256"])
+def test_the_sizes_and_parts_in_use_stay_safe(name: str) -> None:
+    """The names that our own readers give."""
+    assert classify(name).verdict is SAFE

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Flow, PublicKey, Strength
 
+_OF_KEYS = (Function.KEY_ESTABLISHMENT, Function.SIGNATURE)
 _SEVERITY = {Verdict.QUANTUM_SAFE: 0, Verdict.UNKNOWN: 1, Verdict.QUANTUM_VULNERABLE: 2}
 
 
@@ -26,16 +27,25 @@ def fact_verdict(fact: Fact) -> Verdict:
     """
     match fact:
         case Certificate():
-            signature = classify(fact.signature_algorithm, Function.SIGNATURE).verdict
-            return worst((classify(fact.key_algorithm).verdict, signature))
+            return worst((_of(fact.key_algorithm, *_OF_KEYS), _of(fact.signature_algorithm, Function.SIGNATURE)))
         case PublicKey():
-            return classify(fact.algorithm).verdict
+            return _of(fact.algorithm, *_OF_KEYS)
+        case AlgorithmUse(function=function) if function in _OF_KEYS:
+            return _of(fact.algorithm, function)
         case AlgorithmUse():
             return classify(fact.algorithm, fact.function).verdict
         case Flow(key_establishment=name) if name:
-            return classify(name).verdict
+            return _of(name, Function.KEY_ESTABLISHMENT)
         case _:
             return Verdict.UNKNOWN
+
+
+def _of(name: str, *functions: Function) -> Verdict:
+    """Return the verdict of an algorithm with public keys; what is safe for another use is not known to be for this."""
+    known = classify(name, functions[0])
+    return (
+        known.verdict if known.function in functions or known.verdict is not Verdict.QUANTUM_SAFE else Verdict.UNKNOWN
+    )
 
 
 def endpoint_verdict(uses: Iterable[tuple[Strength, Verdict]], *, prefers_safe: bool | None) -> Verdict:

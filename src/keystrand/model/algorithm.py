@@ -53,6 +53,8 @@ class Algorithm(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+MAX_NAME = 256
+"""Characters of a name at most: eight key exchanges joined (RFC 9370) have fewer."""
 _PREDRAFT = "draft of ML-KEM from before FIPS 203: resists, but no standard names it and it is being withdrawn"
 _NOT_STANDARD = (
     "no quantum attack on sntrup761 is known, but no standard names it: RFC 9941, which describes its use in SSH, is"
@@ -229,8 +231,8 @@ _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"ML-KEM-(512|768|1024)", _ml_kem),
     (r"(?:Hash)?ML-DSA-(44|65|87)", _ml_dsa),
     (r"(?:Hash)?SLH-DSA-(?:SHA2|SHAKE)-(128|192|256)[sf]", _slh_dsa),
-    (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>\d+))?", _rsa),
-    (r"(FFDH|DSA|ElGamal)(?:-(\d+))?", _finite_field),
+    (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>[0-9]{1,6}))?", _rsa),
+    (r"(FFDH|DSA|ElGamal)(?:-([0-9]{1,6}))?", _finite_field),
     (r"(ECDH|ECDSA)(?:-([^+]+))?", _curve),
     (rf"({'|'.join(map(re.escape, (*_SIGNATURES_TO_COME, *_TO_COME)))})(?:-[\w-]+|\d[\w-]*)?", _not_yet),
 )
@@ -278,6 +280,8 @@ def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algo
 
     `function` is used only for a name that is not known.
     """
+    if len(name) > MAX_NAME:
+        return Algorithm(name=name, family="", function=function, verdict=Verdict.UNKNOWN, note="no name is so long")
     known = _FIXED.get(name) or _joined(name) or _by_pattern(name) or _symmetric(name)
     return known or Algorithm(
         name=name, family="", function=function, verdict=Verdict.UNKNOWN, note="not in the catalogue"

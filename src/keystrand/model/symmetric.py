@@ -24,6 +24,12 @@ class Strength(NamedTuple):
     note: str = ""
 
 
+_LEAST_KEY = 128
+"""Bits of a key that resist: see the top."""
+_LEAST_HASH = 224
+"""Bits of a hash that resist, those of SHA-224 (NIST SP 800-131A)."""
+_LEAST_TAG = 64
+"""Bits of a tag in today's use (UMAC-64 of SSH)."""
 _AES_LEVEL = {128: 1, 192: 3, 256: 5}
 # Collision search on SHA-256 and SHA-384 define categories 2 and 4 (FIPS 203, appendix A).
 _HASH_LEVEL = {256: 2, 384: 4, 512: 5}
@@ -71,7 +77,8 @@ def _aes(m: re.Match[str]) -> Strength:
 
 def _block(m: re.Match[str]) -> Strength:
     use, note = _mode(m)
-    return Strength(m["name"], use, safe=True, bits=int(m["bits"]) if m["bits"] else None, note=note)
+    bits = int(m["bits"]) if m["bits"] else None
+    return Strength(m["name"], use, safe=bits is None or bits >= _LEAST_KEY or None, bits=bits, note=note)
 
 
 def _stream(m: re.Match[str]) -> Strength:
@@ -95,7 +102,7 @@ def _sha3(m: re.Match[str]) -> Strength:
 
 
 def _other_hash(m: re.Match[str]) -> Strength:
-    return Strength(m["name"], "digest", safe=True)
+    return Strength(m["name"], "digest", safe=m["size"] is None or int(m["size"]) >= _LEAST_HASH or None)
 
 
 def _old_hash(m: re.Match[str]) -> Strength:
@@ -108,7 +115,7 @@ def _checked_hash(m: re.Match[str]) -> bool | None:
     """Return what a keyed use says of its hash: HMAC and key derivation need no resistance to collisions (RFC 6151)."""
     if not m["hash"]:
         return True
-    inner = symmetric(m["hash"])
+    inner = _in(_HASHES, m["hash"])
     return True if inner and inner.safe else None
 
 
@@ -126,39 +133,55 @@ def _password(m: re.Match[str]) -> Strength:
 
 
 def _mac(m: re.Match[str]) -> Strength:
-    return Strength(m["name"], "mac", safe=True)
+    inner = _in(_CIPHERS, m["of"].removesuffix("-XCBC")) if m["of"] else None
+    holds = not m["of"] or (int(m["size"]) >= _LEAST_TAG if m["size"] else bool(inner and inner.safe))
+    return Strength(m["name"], "mac", safe=holds or None)
 
 
 def _random(m: re.Match[str]) -> Strength:
     good = m["name"] not in ("Mersenne-Twister", "insecure-random", "Dual_EC_DRBG")
     note = "" if good else "its output can be foretold: not for keys"
-    return Strength(m["name"], "random", safe=good, note=note)
+    inner = _in((*_HASHES, *_CIPHERS), m["of"]) if m["of"] else None
+    return Strength(m["name"], "random", safe=good and (not m["of"] or bool(inner and inner.safe) or None), note=note)
 
 
 _BLOCKS = r"(?P<name>Camellia|ARIA|SM4|SEED|Twofish|Serpent|Kuznyechik|Threefish|RC6|MARS)"
-_CIPHER_MODE = rf"(?:-(?P<bits>\d+))?(?:-(?P<mode>{_MODES}))?{_PADDING}"
-_PATTERNS: tuple[tuple[str, Callable[[re.Match[str]], Strength]], ...] = (
-    (rf"AES{_CIPHER_MODE}", _aes),
-    (rf"{_BLOCKS}{_CIPHER_MODE}", _block),
+_MODE_AND_PADDING = rf"(?:-(?P<mode>{_MODES}))?{_PADDING}"
+_Patterns = tuple[tuple[str, Callable[[re.Match[str]], Strength]], ...]
+_CIPHERS: _Patterns = (
+    (rf"AES(?:-(?P<bits>128|192|256))?{_MODE_AND_PADDING}", _aes),
+    (rf"{_BLOCKS}(?:-(?P<bits>[0-9]{{1,4}}))?{_MODE_AND_PADDING}", _block),
     (r"X?(?:ChaCha20|ChaCha12|ChaCha8|Salsa20)(?:-Poly1305)?", _stream),
     (r"(?P<name>3DES|DES|RC4|RC2|Blowfish|CAST5|IDEA|GOST28147|TEA|RC5|Skipjack|A5/1)"
      rf"(?:-\d+)?(?:-{_MODES})?{_PADDING}", _named_cipher),
+)  # fmt: skip
+_HASHES: _Patterns = (
     (r"SHA-(?P<size>224|256|384|512)(?:/(?P<out>224|256))?", _sha2),
-    (r"(?:SHA3-|SHAKE)(?P<size>128|224|256|384|512)", _sha3),
-    (r"(?P<name>BLAKE2b|BLAKE2s|BLAKE3|SM3|Keccak|Skein|Streebog|Whirlpool|TurboSHAKE)(?:-\d+)?", _other_hash),
+    (r"SHA3-(?P<size>224|256|384|512)", _sha3),
+    (r"SHAKE(?P<size>128|256)", _sha3),
+    (r"(?P<name>BLAKE2b|BLAKE2s|BLAKE3|SM3|Keccak|Skein|Streebog|Whirlpool|TurboSHAKE)(?:-(?P<size>[0-9]{1,4}))?",
+     _other_hash),
     (r"MD2|MD4|MD5|SHA-1|RIPEMD-160|RIPEMD-128|Tiger|HAVAL", _old_hash),
+)  # fmt: skip
+_PATTERNS: _Patterns = (
+    *_CIPHERS,
+    *_HASHES,
     (r"HMAC(?:-(?P<hash>.+))?", _hmac),
     (r"(?P<name>HKDF|PBKDF2|PBKDF1|TLS-PRF|KBKDF|X963KDF|ConcatKDF|SSH-KDF|PBES2)(?:-(?:HMAC-)?(?P<hash>.+))?", _kdf),
     (r"(?P<name>scrypt|bcrypt|yescrypt|Argon2(?:id|i|d)?|SHA256-crypt|SHA512-crypt|MD5-crypt)", _password),
-    (r"(?P<name>CMAC|GMAC|KMAC128|KMAC256|Poly1305|SipHash|UMAC)(?:-.+)?", _mac),
-    (r"(?P<name>CTR_DRBG|Hash_DRBG|HMAC_DRBG|Dual_EC_DRBG|system-random|insecure-random|Mersenne-Twister|Fortuna)(?:-.+)?",
-     _random),
+    (r"(?P<name>CMAC|GMAC|KMAC128|KMAC256|Poly1305|SipHash|UMAC)(?:-(?P<of>(?P<size>[0-9]{1,4})|.+))?", _mac),
+    (r"(?P<name>CTR_DRBG|Hash_DRBG|HMAC_DRBG|Dual_EC_DRBG|system-random|insecure-random|Mersenne-Twister|Fortuna)"
+     r"(?:-(?P<of>.+))?", _random),
 )  # fmt: skip
 
 
 def symmetric(name: str) -> Strength | None:
     """Return what is known of the algorithm with the canonical `name`; None where it is none of these."""
-    for pattern, make in _PATTERNS:
+    return _in(_PATTERNS, name)
+
+
+def _in(patterns: _Patterns, name: str) -> Strength | None:
+    for pattern, make in patterns:
         if match := re.fullmatch(pattern, name):
             return make(match)
     return None
