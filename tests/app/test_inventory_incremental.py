@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from tests.app.test_inventory_pipeline import DAY, a_key, of
 from tests.inventory.test_inventory_merge import an_estate
 
+from keystrand.app import inventory_store
 from keystrand.app.estate import OpenEstate
-from keystrand.app.inventory import scan_estate
+from keystrand.app.inventory import merge_again, scan_estate
 from keystrand.edge.demo_endpoints import DemoEndpoints, Posture
 from keystrand.edge.probes import tree
 from keystrand.edge.probes.contents import Result, read_file
 from keystrand.edge.store.earlier import settled
+from keystrand.model.errors import StoreFailure
 from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import Attempt, Outcome
 from keystrand.model.stages import Observations
@@ -71,6 +73,35 @@ def test_unchanged_files_are_not_read(folder: OpenEstate, reads: list[str]) -> N
     for _ in range(2):
         assert again(folder).records == first.records
     assert reads == []
+
+
+@pytest.mark.parametrize("broken", ["the document", "the merge"])
+def test_after_a_run_that_did_not_end_nothing_is_taken_from_it(
+    folder: OpenEstate, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """A full disk while documents are written: what was seen before is seen again, and never told as nothing."""
+    again(folder)
+    (folder.folder / "etc" / "late.pem").write_bytes(a_key())
+    time.sleep(TICK_S)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise StoreFailure("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inventory_store, "save_pieces" if broken == "the document" else "merged_asset", full)
+        with pytest.raises(StoreFailure):
+            again(folder)
+    assert again(folder).records == anew(folder).records
+
+
+def test_a_run_that_came_from_elsewhere_says_nothing_of_files(folder: OpenEstate) -> None:
+    """Observations that were put in place of ours and merged: files that they do not name are read."""
+    again(folder)
+    document = folder.folder / "out" / "observations.jsonl"
+    head, *lines = document.read_text().splitlines(keepends=True)
+    document.write_text(head + "".join(line for line in lines if "b.pem" not in line))
+    merge_again(folder, folder.folder / "out")
+    assert again(folder).records == anew(folder).records
 
 
 def test_only_what_changed_is_read(folder: OpenEstate, reads: list[str]) -> None:

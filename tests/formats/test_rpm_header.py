@@ -32,6 +32,27 @@ def named(name: str, version: str, release: str) -> bytes:
     return header([(tag, 6, text.encode() + b"\0") for tag, text in texts])
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE VIEW Packages AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+         " SELECT x AS hnum, x'00' AS blob FROM c",),
+        ("CREATE TABLE Packages(hnum INTEGER PRIMARY KEY, blob AS (zeroblob(900000000)))",
+         "INSERT INTO Packages(hnum) VALUES(1), (2), (3)"),
+        ("CREATE TABLE Other(hnum INTEGER PRIMARY KEY, blob BLOB)",),
+    ],
+    ids=["a view without end", "a column that is computed", "another table"],
+)  # fmt: skip
+def test_a_database_that_computes_is_not_read(statements: tuple[str, ...]) -> None:
+    """A view named as the table would go on for ever; its rows would fill the memory."""
+    with sqlite3.connect(":memory:") as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+        content = database.serialize()
+    assert READER.read("rpmdb.sqlite", content).outcome is Outcome.UNPARSABLE
+
+
 def test_name_version_and_release() -> None:
     """The three texts are those of the header; a blob of something else is no package."""
     assert package_of(named("openssl-libs", "3.2.2", "6.el9")) == ("openssl-libs", "3.2.2-6.el9")

@@ -80,9 +80,7 @@ def settled(status: os.stat_result, begun_ns: int) -> bool:
 
 
 def remember(store: ObservationStore, lines: Iterable[Line]) -> None:
-    """Put in what a scan's partial file says of files and endpoints, in place of what the scan before knew."""
-    store.db.execute("DELETE FROM file")
-    store.db.execute("DELETE FROM endpoint")
+    """Put in what a scan's partial file says of files and endpoints: of the run before, nothing is left."""
     source = iter(lines)
     while batch := list(islice(source, _BATCH)):
         files = [msgspec.structs.astuple(said) for said in batch if isinstance(said, Signature)]
@@ -97,12 +95,15 @@ class Earlier:
     def __init__(self, store: ObservationStore, oldest: datetime) -> None:
         self._store, self._oldest = store, oldest
         last = store.last_run()
-        self._run = last.id if last else 0
+        # what is known of files and endpoints is of the newest run: of one that never ended there is nothing to take
+        self._run = last.id if last and last.id == store.newest_run() else None
         self._lock = threading.Lock()
 
     def endpoint(self, target: Target, definition: str) -> tuple[tuple[Record, ...], str] | None:
         """Return the records of an endpoint and when it was asked, where that is not too long ago; else None."""
         place = place_of(target)
+        if self._run is None:
+            return None
         with self._lock:
             rows = self._rows(
                 "SELECT asked FROM endpoint WHERE target = ? AND place = ? AND definition = ?",
@@ -118,6 +119,8 @@ class Earlier:
     def file(self, target: Target, path: str, status: os.stat_result, ruleset: str) -> Result | None:
         """Return the result of a file that has not changed since; else None."""
         now = signature(target.id, path, status, ruleset)
+        if self._run is None:
+            return None
         with self._lock:
             known = self._rows(_KNOWN, (self._run, *msgspec.structs.astuple(now)))
             return self._result(target, path, known) if known else None
@@ -148,7 +151,7 @@ class Earlier:
 
     def _found(self, at: Mapping[str, str]) -> tuple[tuple[str, Found], ...]:
         within = f"AND s.target = :target AND (s.place = :at OR {_INSIDE})"
-        seen = observations_of(self._store, self._run, within, at)
+        seen = observations_of(self._store, self._run or 0, within, at)
         return tuple((one.probe, Found(one.place[len(at["at"]) :], one.strength, one.fact)) for one in seen)
 
 

@@ -67,7 +67,9 @@ class ObservationStore:
                     self.db.execute("ROLLBACK")
 
     def begin_run(self, *, estate: str, tool: str, begun: str) -> int:
-        """Return the number of a new run."""
+        """Return the number of a new run. What the run before knew of files and endpoints is forgotten with it."""
+        self.db.execute("DELETE FROM file")
+        self.db.execute("DELETE FROM endpoint")
         made = self.db.execute("INSERT INTO run(estate, tool, begun) VALUES(?, ?, ?)", (estate, tool, begun))
         return int(made.lastrowid or 0)
 
@@ -77,6 +79,10 @@ class ObservationStore:
             "UPDATE run SET content = ?, document = ?, ended = ? WHERE id = ?",
             (document.content_sha256, document.file_sha256, ended, run),
         )
+
+    def newest_run(self) -> int:
+        """Return the number of the newest run, whether it ended or not; 0 where there is none."""
+        return int(self.db.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0])
 
     def last_run(self) -> Run | None:
         """Return the last run that ended."""
