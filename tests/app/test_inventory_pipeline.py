@@ -248,8 +248,22 @@ def test_two_scans_do_not_write_one_folder(keys: OpenEstate) -> None:
     assert len(scan_estate(keys, out, as_of=DAY, progress=stop_after(1, second)).inventory.assets) == 4
 
 
-def test_a_full_disk_is_told_while_scanning(keys: OpenEstate) -> None:
-    """The device that is always full, in place of the file."""
+@pytest.mark.parametrize("name", [PARTIAL, "inventory.db"])
+def test_a_link_in_the_folder_of_results_is_not_written_through(keys: OpenEstate, name: str) -> None:
+    """Who may write there first would else have any file of ours emptied, or one made elsewhere."""
+    out, precious, elsewhere = keys.folder / "out", keys.folder / "precious", keys.folder / "elsewhere"
+    out.mkdir()
+    precious.write_text("precious")
+    (out / name).symlink_to(precious if name == PARTIAL else elsewhere)
+    with pytest.raises(StoreFailure, match=r"link"):
+        scan_estate(keys, out, as_of=DAY)
+    assert precious.read_text() == "precious"
+    assert not elsewhere.exists()
+
+
+def test_a_full_disk_is_told_while_scanning(keys: OpenEstate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device that is always full, in place of the file: by a link, which is followed for once."""
+    monkeypatch.setattr(os, "O_NOFOLLOW", 0)
     out = keys.folder / "out"
     out.mkdir()
     (out / PARTIAL).symlink_to("/dev/full")

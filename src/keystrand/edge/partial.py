@@ -117,7 +117,7 @@ def partial_at(path: Path, *, estate: str, begun: str, resume: bool) -> Iterator
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
     with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path to open

@@ -4,9 +4,11 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -126,6 +128,28 @@ def test_members_without_number_are_stopped(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(archives, "MAX_DIRECTORY", 100)
     with pytest.raises(TooMuchError, match="table of contents"):
         listed(zipped({f"{n}": b"" for n in range(10)}))
+
+
+END = struct.Struct("<4s4H2LH")
+END_64, LOCATOR = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
+
+
+@pytest.mark.parametrize("form", ["zip64", "a mark inside the end record"])
+def test_a_table_of_contents_is_bounded_wherever_its_size_stands(tmp_path: Path, form: str) -> None:
+    """A file of holes costs nothing to make; its table would be read whole into memory."""
+    size, path = 64 * MIB, tmp_path / "a.zip"
+    with path.open("wb") as file:
+        file.write(b"PK\3\4")
+        file.truncate(size)
+        file.seek(size)
+        if form == "zip64":
+            file.write(END_64.pack(b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size - 100, 100))
+            file.write(LOCATOR.pack(b"PK\6\7", 0, size, 1) + END.pack(b"PK\5\6", 0, 0, 1, 1, 1000, 0, 0))
+        else:
+            mark = int.from_bytes(b"PK\5\6", "little")
+            file.write(END.pack(b"PK\5\6", 0, 0, 1, 1, size - 100, mark, 0))
+    with path.open("rb") as file, pytest.raises(TooMuchError, match="table of contents"):
+        list(members(file, "a.zip", Budget(size)))
 
 
 def test_an_endless_header_is_not_kept() -> None:

@@ -105,6 +105,26 @@ def test_an_absolute_path_is_its_own_border(tmp_path: Path) -> None:
     assert places(scan(estate, str(there / "a.pem"))[0]) == [f"file:{there}/a.pem#1"]
 
 
+def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path, marks: Marks) -> None:
+    """Whoever may write into the folder puts a link there once its files are listed: what it leads to is not read."""
+    (tmp_path / "named" / "sub").mkdir(parents=True)
+    (tmp_path / "named" / "first").write_text("nothing")
+    (tmp_path / "named" / "sub" / "key").write_text("nothing")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "key").write_text("mark")
+
+    def swapped(path: str, _: os.stat_result) -> None:
+        if path.endswith("first"):
+            (tmp_path / "named" / "sub").rename(tmp_path / "away")
+            (tmp_path / "named" / "sub").symlink_to(tmp_path / "elsewhere")
+
+    records, whole = scan(tmp_path, "named", TreeProbe(ProbeKind.X509, seen=swapped))
+    assert places(records) == []
+    assert marks.paths == ["named/first"]
+    assert dict(whole.counts)[Outcome.UNREADABLE] == 1
+    assert "link" in whole.reason
+
+
 def test_two_names_of_one_file_are_one_reading_and_two_places(tmp_path: Path, marks: Marks) -> None:
     """A hard link, and a link beside its target, are told at each name; the octets are read once."""
     (tmp_path / "a").write_text("mark")

@@ -39,8 +39,6 @@ _ENCRYPTED = 1
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
 _DEBIAN = _AR_MAGIC + b"debian-binary"
 _BUFFER = 256 * 1024
-_MAX_END = 65535 + 22
-"""Octets in which a zip's end record stands: it and the longest comment."""
 _SUFFIXES = (".gz", ".bz2", ".xz", ".tgz")
 _Buffered: TypeAlias = "io.BufferedReader[Any]"
 
@@ -97,6 +95,20 @@ class _Counted(io.RawIOBase):
         self._budget.take(len(octets))
         buffer[: len(octets)] = octets
         return len(octets)
+
+
+class _Bounded:
+    """A zip of which no piece longer than `most` is read: its table of contents is, in one piece (APPNOTE, 4.3.12)."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+        self._stream, self.most = stream, MAX_DIRECTORY
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the stream does. Raises `TooMuchError` where that is too much; all that is left is never so much."""
+        if size > self.most:
+            raise TooMuchError(f"its table of contents is larger than {self.most} octets")
+        return self._stream.read(size if size >= 0 else self.most)
 
 
 def is_archive(head: bytes) -> bool:
@@ -170,8 +182,9 @@ def _debian(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | 
 
 
 def _zip(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:
-    _bounded_directory(stream)
-    with zipfile.ZipFile(stream) as archive:
+    bounded = _Bounded(stream)
+    with zipfile.ZipFile(cast("BinaryIO", bounded)) as archive:
+        bounded.most = MAX_MEMBER
         for entry in archive.infolist():
             budget.member()
             if entry.flag_bits & _ENCRYPTED:
@@ -180,17 +193,6 @@ def _zip(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Ref
                 with archive.open(entry) as inner:
                     counted = _Counted(cast("BinaryIO", inner), budget)
                     yield from _member(counted, entry.filename, entry.file_size, budget, depth)
-
-
-def _bounded_directory(stream: _Buffered) -> None:
-    """Raise `TooMuchError` where the table of contents, which is read whole, is too large (APPNOTE.TXT, 4.3.16)."""
-    size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - _MAX_END))
-    end = stream.read(_MAX_END)
-    at = end.rfind(b"PK\x05\x06")
-    stream.seek(0)
-    if at >= 0 and int.from_bytes(end[at + 12 : at + 16], "little") > MAX_DIRECTORY:
-        raise TooMuchError(f"its table of contents is larger than {MAX_DIRECTORY} octets")
 
 
 def _member(stream: io.RawIOBase, name: str, size: int, budget: Budget, depth: int) -> Iterator[Member | Refused]:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from keystrand.edge.probes import archives
@@ -40,9 +41,19 @@ def read_file(path: str, shown: str, readers: Readers) -> Result:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return Result(Outcome.UNREADABLE, reason="not a regular file")
+            if not _is_at(path, stream.fileno()):
+                return Result(Outcome.UNREADABLE, reason="it was moved, or a link was put on the way to it")
             return together(_readings(stream, shown, status.st_size, readers))
     except OSError as error:
         return Result(Outcome.UNREADABLE, reason=why(error))
+
+
+def _is_at(path: str, descriptor: int) -> bool:
+    """Return whether an open file is the one at `path`, without a link in it: a folder may be one by now."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink() == Path(path)
+    except OSError:  # a system that does not tell
+        return Path(path).resolve() == Path(path)
 
 
 def together(readings: Iterable[_Read]) -> Result:

@@ -157,6 +157,8 @@ def opened(path: Path) -> Iterator[ObservationStore]:
 
     Raises `StoreFailure` where it cannot be used, `UnsupportedFormat` where a later release wrote it.
     """
+    if path.is_symlink():
+        raise StoreFailure(f"{path} is a link, which may lead anywhere; it is not followed")
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # one thread at a time uses it; who shares it among threads sees to that
