@@ -23,8 +23,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.edge.probes.datagram_ends import HOST, certificate_files, free_port, target_at
+from tests.edge.probes.ike_gateway import HYBRID, Gateway
 from tests.edge.probes.test_dns_probe import SIGNED, Zone
-from tests.edge.probes.test_ike_probe import HYBRID, Gateway
 
 from bench.measure import Failed, Missing, Row, interleaved, row
 from bench.peers.packages import asked, interpreter

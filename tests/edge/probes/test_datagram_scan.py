@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.edge.probes.datagram_ends import HOST, free_port, hello_retry, responding
+from tests.edge.probes.ike_gateway import HYBRID, Gateway
 from tests.edge.probes.test_dns_probe import SIGNED, Zone
 from tests.edge.probes.test_dtls_probe import record, retry
-from tests.edge.probes.test_ike_probe import HYBRID, Gateway
 from tests.edge.probes.test_quic_probe import answered, replying
 
 from keystrand.edge.estate_folder import load_estate
