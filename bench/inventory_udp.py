@@ -169,18 +169,18 @@ def _cpu_ms(probe: NetworkProbe, target: Target) -> float:
 
 @contextmanager
 def _responder(respond: Callable[[bytes], list[bytes]]) -> Iterator[int]:
-    """Answer datagrams in another process."""
+    """Answer datagrams in another responder."""
     port = free_port()
     ready = multiprocessing.get_context("fork").Event()
-    process = multiprocessing.get_context("fork").Process(target=_answer, args=(respond, port, ready), daemon=True)
-    process.start()
+    responder = multiprocessing.get_context("fork").Process(target=_answer, args=(respond, port, ready), daemon=True)
+    responder.start()
     try:
         if not ready.wait(20):
             raise Failed("a responder did not start")
         yield port
     finally:
-        process.terminate()
-        process.join(10)
+        responder.terminate()
+        responder.join(10)
 
 
 def _answer(respond: Callable[[bytes], list[bytes]], port: int, ready: "multiprocessing.synchronize.Event") -> None:
