@@ -169,7 +169,7 @@ def _cpu_ms(probe: NetworkProbe, target: Target) -> float:
 
 @contextmanager
 def _responder(respond: Callable[[bytes], list[bytes]]) -> Iterator[int]:
-    """Answer datagrams in another responder."""
+    """Answer datagrams in another process."""
     port = free_port()
     ready = multiprocessing.get_context("fork").Event()
     responder = multiprocessing.get_context("fork").Process(target=_answer, args=(respond, port, ready), daemon=True)
