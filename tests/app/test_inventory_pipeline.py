@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.inventory.test_inventory_merge import an_estate, record_lists
+from tests.inventory.test_inventory_merge import an_estate, by_name, record_lists, seen
 
 from keystrand.app.documents import load
 from keystrand.app.estate import OpenEstate
@@ -67,10 +67,19 @@ def keys(tmp_path: Path) -> OpenEstate:
     return of(an_estate(target=targets), tmp_path)
 
 
+told_of = st.lists(
+    st.builds(seen, st.builds(by_name, serial=st.sampled_from(("1", "2"))), place=st.just("file:cbom.json#1")),
+    max_size=2,
+)
+
+
 @settings(deadline=None, max_examples=60)
-@given(record_lists)
-def test_the_streamed_merge_is_the_merge(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+@given(record_lists, told_of)
+def test_the_streamed_merge_is_the_merge(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], told: list[Record]
+) -> None:
     """From the store, asset by asset, comes the same file to the octet and the same content hash as from memory."""
+    records += told
     out = tmp_path_factory.mktemp("out")
     opened = of(an_estate(), out)
     observations = document(tuple(records), opened)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystrand.formats.documents import DOCUMENTS, content_hash, decode, encode, schema
+from keystrand.formats.documents import DOCUMENTS, canonical, content_hash, decode, encode, schema
 from keystrand.model.algorithm import Function
-from keystrand.model.document import Coverage, Gap, InputRef
+from keystrand.model.document import Coverage, Gap, InputRef, without_measured
 from keystrand.model.errors import InvalidInput, UnsupportedFormat
 from keystrand.model.observation import AlgorithmUse, Attempt, Observation, Outcome, Record, Strength
 from keystrand.model.stages import Inventory, Observations
@@ -53,6 +53,17 @@ def test_a_document_survives_its_file(records: tuple[Record, ...]) -> None:
     """What is written is what is read, for any record, line breaks and all scripts included."""
     document = observations(records)
     assert decode(encode(document), Observations) == document
+
+
+@given(RECORDS)
+def test_canonical_text_has_one_form(records: tuple[Record, ...]) -> None:
+    """A record by itself, among others, and by the standard library's encoder: the same octets, whatever is in it."""
+    for record in records:
+        plain = json.dumps(
+            without_measured(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        assert canonical(record) == plain.encode()
+        assert canonical(record) in canonical(observations((record,)))
 
 
 @given(RECORDS)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from keystrand.formats.certificate_names import name_hash
 from keystrand.inventory.identity import canonical, identity
 from keystrand.inventory.merge import merge
 from keystrand.inventory.verdict import endpoint_verdict, worst
@@ -298,6 +299,30 @@ def test_one_certificate_behind_two_targets_is_one_asset() -> None:
 def test_a_certificate_is_as_good_as_its_weaker_half(key: str, signature: str, verdict: Verdict) -> None:
     """Its own key and the algorithm its issuer signed with both count; what is unknown is never safe."""
     assert only([seen(certificate(key_algorithm=key, signature_algorithm=signature))]).verdict is verdict
+
+
+def by_name(**changes: Any) -> Certificate:
+    """Return what another tool may say of the certificate: its issuer, number and key, but no hash."""
+    plain = certificate(**changes)
+    return replace(plain, sha256=name_hash(plain.issuer, plain.serial, plain.spki_sha256))
+
+
+def test_a_certificate_told_of_by_name_is_the_one_of_that_name() -> None:
+    """Issuer, number and key, spelled in another way: one asset, with the hash, and no conflict about it."""
+    whole = certificate(issuer="CN=ca,O=Trust", serial="0a1b")
+    told = replace(by_name(issuer="o=trust, cn=CA", serial="A1B"), issuer="CN=ca,O=Trust", serial="0a1b")
+    for records in ([seen(whole), seen(told, place=FILE)], [seen(told, place=FILE), seen(whole)]):
+        asset = only(records)
+        assert (asset.id, asset.fact, asset.conflicts) == (f"certificate:{A}", whole, ())
+        assert len(asset.occurrences) == 2
+
+
+def test_a_name_that_two_certificates_go_by_joins_neither() -> None:
+    """A careless authority gave one number twice: what is told of by that name stays a thing of its own."""
+    twins = [seen(certificate()), seen(certificate(sha256=B)), seen(by_name(), place=FILE)]
+    assert len(merged(twins).assets) == 3
+    assert len(merged([seen(certificate(serial="2")), seen(by_name(), place=FILE)]).assets) == 2
+    assert only([seen(by_name(), place=FILE)]).fact == by_name()
 
 
 def test_vulnerable_is_worse_than_unknown_and_unknown_worse_than_safe() -> None:

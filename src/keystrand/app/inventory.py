@@ -17,6 +17,8 @@ from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_
 from keystrand.edge.files import read_bytes, replacing
 from keystrand.edge.partial import partial_at
 from keystrand.edge.probes.scheduler import planned, survey
+from keystrand.edge.probes.tree import rules_at
+from keystrand.edge.source_rules import own_rules
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
 from keystrand.formats.cyclonedx import head_of, write_cbom
@@ -65,16 +67,18 @@ def scan_estate(
 
     While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
     keeps what it saw; with `resume` what stands there is not looked at again. `mode` is asked for in place of the
-    estate's; `InvalidInput` where there is none of that name. With `max_age` only what is due is touched: files that
-    have changed since the last run in `out`, endpoints that were asked longer ago or did not answer in full; the rest
-    is taken from that run.
+    estate's. With `max_age` only what is due is touched: files that have changed since the last run in `out`, endpoints
+    that were asked longer ago or did not answer in full; the rest is taken from that run. Raises `InvalidInput` where
+    there is no mode of that name, or a target's own rules are wrong; `OutsideScope` before anything is contacted.
     """
     asked = _with_mode(opened.estate, mode)
+    for target in asked.target:
+        own_rules(rules_at(target, opened.folder))
     with (
         partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
         earlier_at(out / STORE, max_age) as earlier,
     ):
-        due = Due(asked, partial, earlier, connect_to or {})
+        due = Due(asked, partial, earlier, connect_to or {}, opened.folder)
         asyncio.run(
             survey(
                 asked,

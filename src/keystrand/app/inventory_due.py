@@ -11,7 +11,8 @@ from pathlib import Path
 from keystrand.app.documents import now
 from keystrand.edge.partial import Partial, Signature, closing_of
 from keystrand.edge.probes.base import place_of
-from keystrand.edge.probes.tree import TreeProbe
+from keystrand.edge.probes.tree import TreeProbe, rules_at
+from keystrand.edge.source_rules import ruleset_of
 from keystrand.edge.store.earlier import Earlier, definition_of, reusable, settled, signature
 from keystrand.edge.store.observations import opened
 from keystrand.model.estate import Estate, Target
@@ -37,7 +38,9 @@ class Due:
         partial: Partial,
         earlier: Earlier | None,
         connect_to: Mapping[tuple[str, int], tuple[str, int]],
+        folder: Path,
     ) -> None:
+        self._folder = folder
         self._mode, self._partial, self._earlier, self._connect_to = estate.scan.mode, partial, earlier, connect_to
         self._begun_ns = time.time_ns()
         self._asked: dict[tuple[str, str], str] = {}
@@ -61,7 +64,8 @@ class Due:
 
     def _definition(self, target: Target) -> str:
         answered_by = self._connect_to.get((target.host or "", target.port or 0))
-        return definition_of(target, self._mode, answered_by)
+        rules = ruleset_of(rules_at(target, self._folder))
+        return definition_of(target, self._mode, answered_by, rules)
 
     def reader(self, target: Target) -> TreeProbe:
         """Return the probe that reads the files of `target`, but those of which the result is known."""

@@ -1,5 +1,6 @@
 """The rules for source code that come with the package, and a user's own."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,12 @@ def own_rules(paths: Iterable[Path]) -> tuple[RuleFile, ...]:
     if problems:
         raise InvalidInput(f"the rules have {counted(len(problems), 'problem')}", problems=tuple(problems))
     return tuple(found)
+
+
+def ruleset_of(paths: Iterable[Path]) -> str:
+    """Return one word for the content of rule files; empty where there are none. Raises as `own_rules` does."""
+    texts = tuple(_texts(paths))
+    return hashlib.sha256(repr(texts).encode()).hexdigest() if texts else ""
 
 
 def source_reader(paths: Iterable[Path] = ()) -> FileReader:

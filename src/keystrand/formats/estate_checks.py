@@ -160,12 +160,14 @@ def _length_faults(segment: Fields, spots: dict[str, _Spot]) -> Iterator[Fault]:
         )
 
 
-_KEYS = ("host", "port", "ports", "path", "starttls", "mode", "zone", "passwords")
+_KEYS = ("host", "port", "ports", "path", "starttls", "mode", "zone", "passwords", "rules")
 _NEEDS = {kind: ("path",) if kind.reads_files else ("host", "port") for kind in ProbeKind} | {
     ProbeKind.DNS: ("host", "port", "zone")
 }
 _MAY_HAVE = {kind: ("passwords",) if kind.reads_files else ("ports", "mode") for kind in ProbeKind} | {
-    ProbeKind.TLS: ("ports", "mode", "starttls")
+    ProbeKind.SOURCE: ("rules",),
+    ProbeKind.FILES: ("passwords", "rules"),
+    ProbeKind.TLS: ("ports", "mode", "starttls"),
 }
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 
@@ -181,9 +183,12 @@ def _target_faults(target: Fields) -> Iterator[Fault]:
     host, path = target.get("host"), target.get("path")
     if host is not None and not (_is_host(host) or _is_range(host)):
         yield Fault(("host",), f"{host!r} is neither a host name nor an IP address or range", _how_to_write(host))
-    if path is not None and not _names_a_place(path):
-        yield Fault(("path",), f"{path!r} leads out of the estate's folder",
-                    "write it relative to the folder of estate.toml, without '..', or whole from '/'")  # fmt: skip
+    named: list[tuple[tuple[str | int, ...], str]] = [(("path",), path)] if path is not None else []
+    named += [(("rules", n), rule) for n, rule in enumerate(target.get("rules") or ())]
+    for key, place in named:
+        if not _names_a_place(place):
+            yield Fault(key, f"{place!r} leads out of the estate's folder",
+                        "write it relative to the folder of estate.toml, without '..', or whole from '/'")  # fmt: skip
 
 
 def _need_faults(target: Fields, probe: ProbeKind) -> Iterator[Fault]:

@@ -6,10 +6,11 @@ No name inside a certificate takes part either: two certificates may carry the s
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
+from keystrand.formats.certificate_names import name_hash
 from keystrand.model.observation import (
     AlgorithmUse,
     Certificate,
@@ -98,8 +99,38 @@ def of_line(of_file: str, ordinal: int) -> str:
     return f"{of_file}:~{ordinal}"
 
 
+def is_by_name(fact: Certificate) -> bool:
+    """Return whether the hash of `fact` stands in for one that was not told."""
+    return fact.sha256 == _name_hash(fact)
+
+
+def _name_hash(fact: Certificate) -> str:
+    return name_hash(fact.issuer, fact.serial, fact.spki_sha256)
+
+
+def joined(certificates: Iterable[Certificate], by_name: Collection[str]) -> dict[str, str]:
+    """Return, for each hash `by_name` that exactly one of `certificates` goes by too, the identity of that one."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for fact in certificates if by_name else ():
+        if (called := _name_hash(fact)) in by_name and called != fact.sha256:
+            found[called].add(f"certificate:{fact.sha256}")
+    return {f"certificate:{called}": whole for called, (whole, *others) in found.items() if not others}
+
+
+def seen_as(name: str, observation: Observation) -> Observation:
+    """Return `observation` as one of the identity `name`: a certificate told of by name gets the hash of that one."""
+    fact = observation.fact
+    if isinstance(fact, Certificate) and (own := name.removeprefix("certificate:")) != fact.sha256:
+        return replace(observation, fact=replace(fact, sha256=own))
+    return observation
+
+
 def identified(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
-    """Return `observations` by identity. Of the same thing on several lines of a file, the n-th stays the n-th."""
+    """Return `observations` by identity.
+
+    Of the same thing on several lines of a file, the n-th stays the n-th. A certificate of which only the name is told
+    is the one of that name whose hash is known, where there is exactly one.
+    """
     found: dict[str, list[Observation]] = defaultdict(list)
     on_lines: dict[str, dict[int, list[Observation]]] = defaultdict(lambda: defaultdict(list))
     for seen in observations:
@@ -108,4 +139,7 @@ def identified(observations: Iterable[Observation]) -> dict[str, list[Observatio
     for name, lines in on_lines.items():
         for ordinal, line in enumerate(sorted(lines), start=1):
             found[of_line(name, ordinal)] += lines[line]
+    facts = {seen.fact for group in found.values() for seen in group if isinstance(seen.fact, Certificate)}
+    for name, whole in joined(facts, {fact.sha256 for fact in facts if is_by_name(fact)}).items():
+        found[whole] += (seen_as(whole, seen) for seen in found.pop(name))
     return found

@@ -10,6 +10,7 @@ Ciphers, hashes and the like are judged in `symmetric`.
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -271,6 +272,7 @@ def _symmetric(name: str) -> Algorithm | None:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algorithm:
     """Return what is known of the algorithm called `name`; one that is not known has verdict unknown, never safe.
 

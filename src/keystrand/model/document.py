@@ -1,7 +1,7 @@
 """What the six documents have in common: version, origin, coverage, and which of their values were measured."""
 
-from collections.abc import Iterator
 from datetime import date, datetime
+from enum import Enum
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = "1.0"
 
 T = TypeVar("T")
 _MEASURED_KEY = "x-measured"
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 Measured = Annotated[T, Meta(extra_json_schema={_MEASURED_KEY: True})]
 """A value that the world decided (a time, a rate): left out of the content hash, so runs can be compared."""
 
@@ -101,15 +101,6 @@ def _stable_fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
     return tuple((spec.name, spec.encode_name, _default(spec)) for spec in specs if not _is_measured(spec.type))
 
 
-def _stable(value: Struct) -> Iterator[tuple[str, Any]]:
-    config = value.__struct_config__
-    if config.tag_field:
-        yield config.tag_field, config.tag
-    for attribute, name, default in _stable_fields(type(value)):
-        if (said := getattr(value, attribute)) != default:
-            yield name, without_measured(said)
-
-
 def without_measured(value: Any) -> Any:
     """Return `value` as plain builtins with every measured field left out.
 
@@ -117,8 +108,13 @@ def without_measured(value: Any) -> Any:
     """
     if type(value) in _PLAIN:
         return value
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Struct):
-        return dict(_stable(value))
+        said = {name: without_measured(one) for attribute, name, default in _stable_fields(type(value))
+                if (one := getattr(value, attribute)) != default}  # fmt: skip
+        config = value.__struct_config__
+        return {config.tag_field: config.tag, **said} if config.tag_field else said
     if isinstance(value, dict):
         return {key: without_measured(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -318,6 +318,7 @@ class Target(_Noun, frozen=True, kw_only=True):
     `ports` are asked beside `port`. `path` is a file or folder: relative to the estate's folder and within it, or
     absolute, and then what it names and nothing above it. `zone` is the domain a `dns` target asks its server for.
     `passwords` are tried on keystores found at `path`: for the well-known ones that protect nothing, not for secrets.
+    `rules` are files or folders of rules for source code beside ours, found as `path` is.
     """
 
     id: Identifier
@@ -331,6 +332,7 @@ class Target(_Noun, frozen=True, kw_only=True):
     zone: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
     path: Text | None = None
     passwords: tuple[str, ...] = ()
+    rules: tuple[Text, ...] = ()
 
 
 class Rule(_Noun, frozen=True, kw_only=True):

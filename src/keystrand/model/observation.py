@@ -22,7 +22,10 @@ class Strength(StrEnum):
     @property
     def rank(self) -> int:
         """Return 0 for the strongest evidence, growing with weakness."""
-        return list(Strength).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {strength: rank for rank, strength in enumerate(Strength)}
 
 
 class Outcome(StrEnum):

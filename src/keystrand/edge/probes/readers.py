@@ -1,9 +1,11 @@
 """The readers of files, by kind of target. A reader is registered here and nowhere else."""
 
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
-from keystrand.edge.probes import capture, programs, sensor_logs
+from keystrand.edge.probes import capture, programs, rpm_database, sensor_logs
+from keystrand.edge.source_rules import source_reader
 from keystrand.formats import (
     cyclonedx_read,
     cyclonedx_xml,
@@ -27,6 +29,7 @@ FILE_READERS: tuple[FileReader, ...] = (
     CONFIG,
     programs.PROGRAMS,
     programs.PACKAGES,
+    rpm_database.READER,
     *(report.READER for report in _REPORTS),
 )
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""
@@ -39,6 +42,10 @@ LARGE_READERS: tuple[StreamReader, ...] = (
 """What reads a file that is too large for the first."""
 
 
+_source = cache(source_reader)
+"""Rules are many: they are made ready once, and only where source code is asked for."""
+
+
 class Readers(NamedTuple):
     """Readers of whole files; of streams of any size; and of files too large for the first, in place of them."""
 
@@ -47,15 +54,20 @@ class Readers(NamedTuple):
     large: tuple[StreamReader, ...] = ()
 
 
-def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = ()) -> Readers:
-    """Return the readers that a target of `kind` asks for, `files` for all; `passwords` are tried on keystores."""
+def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = (), rules: tuple[Path, ...] = ()) -> Readers:
+    """Return the readers that a target of `kind` asks for, `files` for all.
+
+    `passwords` are tried on keystores, `rules` for source code come before ours. Raises `InvalidInput` where they are
+    wrong.
+    """
     keys = FileReader("x509", key_reading.wants, partial(key_reading.read, passwords=passwords))
 
     def asked(of: str) -> bool:
         return kind is ProbeKind.FILES or of == kind.value
 
+    source = (_source(rules),) if asked("source") else ()
     return Readers(
-        tuple(one for one in (keys, *FILE_READERS) if asked(one.kind)),
+        tuple(one for one in (keys, *FILE_READERS, *source) if asked(one.kind)),
         tuple(one for one in STREAM_READERS if asked(one.kind)),
         tuple(one for one in LARGE_READERS if asked(one.kind)),
     )

@@ -271,8 +271,10 @@ class TlsConversation:
     def _go_on(self) -> bytes:
         """Return our second hello where the server asks for one. Raises `TlsUnreadable`; sets `done`."""
         flight = self.flight
-        if flight.retry and flight.group is None:
-            return self._again()
+        if flight.version == codes.TLS13 and flight.group is None:
+            # all that is known is that it wants its cookie back
+            self.done = flight.complete
+            return self._again() if flight.retry else b""
         if self.older:
             self.done = True
             return b""

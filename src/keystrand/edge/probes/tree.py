@@ -38,10 +38,11 @@ Seen = Callable[[str, os.stat_result], None]
 
 
 class Chunk(NamedTuple):
-    """Files for one worker: paths as octets, how they are shown, and the kind and passwords of the target."""
+    """Files for one worker: paths as octets, how they are shown, and what the target says of its readers."""
 
     kind: ProbeKind
     passwords: tuple[str, ...]
+    rules: tuple[Path, ...]
     files: tuple[tuple[bytes, str], ...]
 
 
@@ -68,11 +69,13 @@ class TreeProbe:
         start = root(folder, target.path or "")
         found = iter((start,)) if isinstance(start, Missed) else walk(start)
         tally = _Tally(target)
-        for one, result in self._results(target, found):
+        for one, result in self._results(target, found, rules_at(target, folder)):
             tally.add(one.shown, result, link=isinstance(one, Missed) and one.link)
         return tally.records()
 
-    def _results(self, target: Target, found: Iterator[File | Missed]) -> Iterator[tuple[File | Missed, Result]]:
+    def _results(
+        self, target: Target, found: Iterator[File | Missed], rules: tuple[Path, ...]
+    ) -> Iterator[tuple[File | Missed, Result]]:
         """Yield what became of each file. One with several names is read once and told at each of them."""
         due = (one for one in found if isinstance(one, Missed) or not self._unchanged(one.shown, one.status))
         kept: dict[int, Result] = {}
@@ -80,8 +83,8 @@ class TreeProbe:
             everything = list(due)
             kept |= self._known(everything)
             unknown = [one for one in everything if isinstance(one, File) and one.identity not in kept]
-            kept, due = kept | _by_workers(target, unknown, self._engine), (one for one in everything)
-        readers = readers_of(self.kind, target.passwords)
+            kept, due = kept | _by_workers(target, unknown, rules, self._engine), (one for one in everything)
+        readers = readers_of(self.kind, target.passwords, rules)
         for one in due:
             if isinstance(one, Missed):
                 yield one, Result(one.outcome, reason=one.reason)
@@ -98,17 +101,22 @@ class TreeProbe:
         return {identity: result for identity, result in asked if result is not None}
 
 
+def rules_at(target: Target, folder: Path) -> tuple[Path, ...]:
+    """Return where the target's own rules for source code are, in an estate's `folder`."""
+    return tuple(folder / rule for rule in target.rules)
+
+
 def read_chunk(chunk: Chunk, seed: np.random.SeedSequence) -> list[Result]:  # noqa: ARG001 - no chance in it
     """Return what became of each file of `chunk`, in its order."""
-    readers = readers_of(chunk.kind, chunk.passwords)
+    readers = readers_of(chunk.kind, chunk.passwords, chunk.rules)
     return [read_file(os.fsdecode(path), shown, readers) for path, shown in chunk.files]
 
 
-def _by_workers(target: Target, found: list[File], engine: Engine) -> dict[int, Result]:
+def _by_workers(target: Target, found: list[File], rules: tuple[Path, ...], engine: Engine) -> dict[int, Result]:
     """Return what became of each file, by its identity, read by the workers of `engine`."""
     files = list({one.identity: one for one in found}.values())
     chunks = [
-        Chunk(target.probe, target.passwords, tuple((os.fsencode(one.path), one.shown) for one in part))
+        Chunk(target.probe, target.passwords, rules, tuple((os.fsencode(one.path), one.shown) for one in part))
         for part in (files[at : at + FILES_PER_CHUNK] for at in range(0, len(files), FILES_PER_CHUNK))
     ]
     results = map_chunks(read_chunk, chunks, engine=engine, seed=0)

@@ -1,7 +1,8 @@
 """What an earlier scan found that still holds, so that a scan touches only what is due.
 
 A file is the same while device, inode, size and both times are, and it is read in the same way; an endpoint is asked
-again once its answer is older than `max_age`. What did not answer, or answered in part, is always due.
+again once its answer is older than `max_age`. An endpoint that did not answer in full, and a file with something
+locked in it, are always due.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -19,7 +21,8 @@ from keystrand.edge.partial import Done, Line, Signature
 from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.contents import Result
 from keystrand.edge.store.observation_reads import attempts_of, observations_of
-from keystrand.edge.store.observations import ObservationStore
+from keystrand.edge.store.observations import ObservationStore, Said
+from keystrand.formats.key_facts import ENCRYPTED
 from keystrand.model.estate import ScanMode, Target
 from keystrand.model.observation import Attempt, Observation, Outcome, Record
 from keystrand.model.reading import Found
@@ -30,9 +33,17 @@ _TICK_NS, _COARSE_NS = 20_000_000, 2_000_000_000
 """How late a change may be stamped: by the kernel's tick, and on file systems that keep whole seconds (FAT: two)."""
 _SIGNED = (1 << 63) - 1
 """SQLite's integers have a sign; numbers of devices and inodes do not."""
+_BATCH = 10_000
 _SIGNS = "!#:@"
 """What may follow a file's name in a place."""
 _INSIDE = " OR ".join(f"(s.place >= :at || '{sign}' AND s.place < :at || '{chr(ord(sign) + 1)}')" for sign in _SIGNS)
+# rows where the file is the same, with what was said of it; more than one that says something: it is not clear what
+_KNOWN = (
+    "SELECT a.said FROM file f LEFT JOIN spot s ON s.target = f.target AND s.place = 'file:' || f.path"
+    " AND EXISTS(SELECT 1 FROM attempt WHERE spot = s.id) LEFT JOIN attempt a ON a.spot = s.id AND a.last_run = ?"
+    " WHERE f.target = ? AND f.path = ? AND f.device = ? AND f.inode = ? AND f.size = ? AND f.mtime_ns = ?"
+    " AND f.ctime_ns = ? AND f.ruleset = ?"
+)
 _LONGER = (
     "SELECT 1 FROM (SELECT 'file:' || path AS place FROM file WHERE target = :target AND path > substr(:at, 6)"  # noqa: S608 - our own words
     f" AND path < substr(:at, 6) || 'A') s WHERE {_INSIDE}"
@@ -40,12 +51,14 @@ _LONGER = (
 """Whether another file's name is this one's with such a sign behind it."""
 
 
-def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] | None) -> str:
+def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] | None, rules: str) -> str:
     """Return one word for what decides what is found at a target: how it is asked, who answers, and which release asks.
 
-    Passwords have no part, not even as a hash: a file that they would open was seen in part, and is always due.
+    `rules` is one word for the content of its own rules.
+
+    Passwords have no part, not even as a hash: a file that they would open is always due.
     """
-    said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__))
+    said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__, rules))
     return hashlib.blake2b(said, digest_size=16).hexdigest()
 
 
@@ -70,13 +83,12 @@ def remember(store: ObservationStore, lines: Iterable[Line]) -> None:
     """Put in what a scan's partial file says of files and endpoints, in place of what the scan before knew."""
     store.db.execute("DELETE FROM file")
     store.db.execute("DELETE FROM endpoint")
-    for said in lines:
-        if isinstance(said, Signature):
-            row = (said.target, said.path, said.device, said.inode, said.size, said.mtime_ns, said.ctime_ns)
-            store.db.execute("INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?, ?, ?, ?)", (*row, said.ruleset))
-        elif isinstance(said, Done) and said.definition:
-            row_ = (said.target, said.place, said.definition, said.asked)
-            store.db.execute("INSERT OR REPLACE INTO endpoint VALUES(?, ?, ?, ?)", row_)
+    source = iter(lines)
+    while batch := list(islice(source, _BATCH)):
+        files = [msgspec.structs.astuple(said) for said in batch if isinstance(said, Signature)]
+        ended = [msgspec.structs.astuple(said) for said in batch if isinstance(said, Done) and said.definition]
+        store.db.executemany("INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?, ?, ?, ?)", files)
+        store.db.executemany("INSERT OR REPLACE INTO endpoint VALUES(?, ?, ?, ?)", ended)
 
 
 class Earlier:
@@ -92,50 +104,47 @@ class Earlier:
         """Return the records of an endpoint and when it was asked, where that is not too long ago; else None."""
         place = place_of(target)
         with self._lock:
-            row = self._row(
+            rows = self._rows(
                 "SELECT asked FROM endpoint WHERE target = ? AND place = ? AND definition = ?",
                 (target.id, place, definition),
             )
-            if row is None or datetime.fromisoformat(row[0]) <= self._oldest:
+            if not rows or datetime.fromisoformat(rows[0][0]) <= self._oldest:
                 return None
             where, values = "AND s.target = :target AND s.place = :place", {"target": target.id, "place": place}
             seen = tuple(observations_of(self._store, self._run, where, values))
             ended = tuple(attempts_of(self._store, self._run, where, values))
-        return ((*seen, *ended), row[0]) if len(ended) == 1 else None
+        return ((*seen, *ended), rows[0][0]) if len(ended) == 1 else None
 
     def file(self, target: Target, path: str, status: os.stat_result, ruleset: str) -> Result | None:
         """Return the result of a file that has not changed since; else None."""
         now = signature(target.id, path, status, ruleset)
         with self._lock:
-            row = self._row(
-                "SELECT 1 FROM file WHERE target = ? AND path = ? AND device = ? AND inode = ? AND size = ?"
-                " AND mtime_ns = ? AND ctime_ns = ? AND ruleset = ?",
-                msgspec.structs.astuple(now),
-            )
-            return self._result(target, path) if row else None
+            known = self._rows(_KNOWN, (self._run, *msgspec.structs.astuple(now)))
+            return self._result(target, path, known) if known else None
 
-    def _row(self, sql: str, values: Any) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._store.db.execute(sql, values).fetchone()
+    def _rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self._store.db.execute(sql, values).fetchall()
         return found
 
-    def _result(self, target: Target, path: str) -> Result | None:
-        at = {"target": target.id, "at": f"file:{path}"}
-        ended = list(attempts_of(self._store, self._run, "AND s.target = :target AND s.place = :at", at))
-        if not ended:
+    def _result(self, target: Target, path: str, known: list[tuple[Any, ...]]) -> Result | None:
+        texts = [text for (text,) in known if text is not None]
+        if not texts:
             return Result(Outcome.NONE)
-        (attempt, *others) = ended
-        seen = attempt.outcome is Outcome.SEEN
-        if others or attempt.outcome not in _LASTING or attempt.counts or (seen and attempt.reason):
+        text, *others = texts
+        said = msgspec.json.decode(text, type=Said)
+        outcome, seen = Outcome(said.outcome), said.outcome == Outcome.SEEN
+        if others or outcome not in _LASTING or said.counts or ENCRYPTED in said.reason:
             return None
+        at = {"target": target.id, "at": f"file:{path}"}
         if seen and self._confused(target.id, path, at):
             return None
-        return Result(attempt.outcome, self._found(at) if seen else (), attempt.reason.removeprefix(f"{path}: "))
+        return Result(outcome, self._found(at) if seen else (), said.reason.removeprefix(f"{path}: "))
 
     def _confused(self, target: str, path: str, at: Mapping[str, str]) -> bool:
         """Return whether places inside this file cannot be told from those inside another, by their names."""
         shorter = [path[:end] for end, sign in enumerate(path) if sign in _SIGNS]
         among = f"SELECT 1 FROM file WHERE target = ? AND path IN ({', '.join('?' * len(shorter))})"  # noqa: S608 - marks
-        return bool(self._row(_LONGER, at) or (shorter and self._row(among, (target, *shorter))))
+        return bool(self._rows(_LONGER, at) or (shorter and self._rows(among, (target, *shorter))))
 
     def _found(self, at: Mapping[str, str]) -> tuple[tuple[str, Found], ...]:
         within = f"AND s.target = :target AND (s.place = :at OR {_INSIDE})"

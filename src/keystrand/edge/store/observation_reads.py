@@ -13,6 +13,7 @@ from keystrand.edge.store.observations import ObservationStore, Said
 from keystrand.formats.documents import canonical, encode_record
 from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.identity import canonical as one_spelling
+from keystrand.inventory.identity import seen_as
 from keystrand.inventory.merge import Established, establishes
 from keystrand.model.algorithm import Verdict
 from keystrand.model.estate import Estate, Layer
@@ -102,7 +103,7 @@ def by_identity(store: ObservationStore, run: int) -> Iterator[Sighted]:
     """Yield each identity that the run saw, by name."""
     rows = store.db.execute(_BY_IDENTITY, (run,))
     for (number, name), together in groupby(rows, itemgetter(0, 1)):
-        yield Sighted(number, name, [(row[2], one_spelling(_observation(row[3:]))) for row in together])
+        yield Sighted(number, name, [(row[2], seen_as(name, one_spelling(_observation(row[3:])))) for row in together])
 
 
 def members(store: ObservationStore, system: str) -> Iterator[str]:

@@ -16,15 +16,15 @@ import msgspec
 
 from keystrand.edge.store.observation_schema import APPLICATION_ID, INCOMING, TABLES, TAKE_IN, VERSION
 from keystrand.formats.documents import canonical
-from keystrand.inventory.identity import canonical_place, of_line, without_line
+from keystrand.inventory.identity import canonical_place, is_by_name, joined, of_line, without_line
 from keystrand.model.document import InputRef
 from keystrand.model.errors import StoreFailure, UnsupportedFormat
-from keystrand.model.observation import Attempt, Observation, Record
+from keystrand.model.observation import Attempt, Certificate, Observation, Record
 from keystrand.model.stages import Observations
 
 WAIT_S = 10.0
 """How long another process that writes is waited for."""
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536", "mmap_size=268435456")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536")
 """Foreign keys say what belongs together; all rows are made here, so they are not checked row by row."""
 _BATCH = 10_000
 _FACTS_REMEMBERED = 200_000
@@ -92,14 +92,30 @@ class ObservationStore:
     def take(self, run: int, records: Iterable[Record]) -> None:
         """Put in all records of a run, at once: lines of a file are told apart by their order. Again: no change."""
         remembered: set[bytes] = set()
+        by_name: set[str] = set()
         source = iter(records)
         while batch := list(islice(source, _BATCH)):
-            self._facts([record for record in batch if isinstance(record, Observation)], remembered)
+            by_name |= self._facts([record for record in batch if isinstance(record, Observation)], remembered)
             self._attempts(run, [record for record in batch if isinstance(record, Attempt)])
+        if by_name:
+            self._join(by_name)
         for statement in TAKE_IN:
             self.db.execute(statement, {"run": run} if ":run" in statement else {})
 
-    def _facts(self, batch: list[Observation], remembered: set[bytes]) -> None:
+    def _join(self, by_name: set[str]) -> None:
+        """Let certificates of which only the name is told be the ones of that name."""
+        rows = self.db.execute(
+            "SELECT said FROM fact WHERE kind = 'certificate' AND digest IN (SELECT fact FROM incoming)"
+        )
+        certificates = (msgspec.json.decode(said, type=Certificate) for (said,) in rows)
+        wholes = joined(certificates, by_name)
+        self.db.executemany(
+            "UPDATE incoming SET name = ? WHERE name = ?", [(whole, name) for name, whole in wholes.items()]
+        )
+
+    def _facts(self, batch: list[Observation], remembered: set[bytes]) -> set[str]:
+        """Put in the facts of a batch; return the hashes that stand in for those of certificates."""
+        by_name: set[str] = set()
         facts: list[tuple[bytes, str, str]] = []
         rows: list[tuple[Any, ...]] = []
         for seen in batch:
@@ -108,12 +124,15 @@ class ObservationStore:
             if digest not in remembered:
                 remembered.add(digest)
                 facts.append((digest, str(seen.fact.__struct_config__.tag), said.decode()))
+                if isinstance(seen.fact, Certificate) and is_by_name(seen.fact):
+                    by_name.add(seen.fact.sha256)
             name, line = without_line(seen.fact, seen.place)
             rows.append((name, line, digest, seen.target, seen.place, seen.probe, seen.strength.rank))
         self.db.executemany("INSERT OR IGNORE INTO fact(digest, kind, said) VALUES(?, ?, ?)", facts)
         self.db.executemany("INSERT INTO incoming VALUES(?, ?, ?, ?, ?, ?, ?)", rows)
         if len(remembered) > _FACTS_REMEMBERED:
             remembered.clear()
+        return by_name
 
     def _attempts(self, run: int, batch: list[Attempt]) -> None:
         spots = [(one.target, one.place, one.probe) for one in batch]

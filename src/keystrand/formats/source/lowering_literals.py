@@ -114,11 +114,18 @@ def macro(low: "Lowering", node: Node) -> Expr:
     low.content = prefix + inner + b"];}"
     try:
         function = tree.root_node.named_children[0].child_by_field_name("body")
-        value = low.expr(function.named_children[0].named_children[0]) if function and function.named_children else NOTHING
+        value = (
+            low.expr(function.named_children[0].named_children[0]) if function and function.named_children else NOTHING
+        )
     finally:
         low.content = kept_content
     for call in low.scope.calls[kept_scope:]:
-        call.start, call.end, call.at, call.line = call.start + shift, call.end + shift, call.at + shift, call.line + line
+        call.start, call.end, call.at, call.line = (
+            call.start + shift,
+            call.end + shift,
+            call.at + shift,
+            call.line + line,
+        )
     return value if sized and isinstance(value, Sequence) else NOTHING
 
 

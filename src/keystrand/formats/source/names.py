@@ -209,7 +209,18 @@ def _join(known: Parts, more: Parts) -> Parts:
     if known.family == "EC" and more.family:
         known = known._replace(family="")
     if known.family and more.family and known.family != more.family:
-        if {known.family, more.family} <= {"PBE", "RC4", "RC2", "DES", "3DES", "AES", "HMAC", "PBKDF2", "Twofish", "IDEA"}:
+        if {known.family, more.family} <= {
+            "PBE",
+            "RC4",
+            "RC2",
+            "DES",
+            "3DES",
+            "AES",
+            "HMAC",
+            "PBKDF2",
+            "Twofish",
+            "IDEA",
+        }:
             return (more if known.family in ("HMAC", "PBE") and more.family != "HMAC" else known).over(more.over(known))
         if {known.family, more.family} == {"ChaCha20", "Poly1305"}:
             return known._replace(family="ChaCha20-Poly1305")

@@ -23,7 +23,7 @@ class Prefilter:
 
     def __init__(self, rules: RuleSet, language: str) -> None:
         self.libraries = rules.libraries
-        names = sorted({name for one in self.libraries for name in one.imports}, key=len, reverse=True)
+        names = sorted({_spelt(n, language) for one in self.libraries for n in one.imports}, key=len, reverse=True)
         self.words = _covering([*names, *(word for one in self.libraries for word in one.words)])
         listed = "|".join(re.escape(name) for name in names) or r"(?!)"
         self.imports = re.compile(_IMPORT_LINES[language].format(names=listed).encode(), re.MULTILINE)
@@ -41,6 +41,11 @@ class Prefilter:
         return [match.start() for match in self.plain.finditer(content)]
 
 
+def _spelt(name: str, language: str) -> str:
+    """Return the part of a qualified name that stands in one piece where it is imported."""
+    return name.partition(".")[0] if language in ("python", "rust") else name
+
+
 def _covering(names: list[str]) -> tuple[bytes, ...]:
     """Return the names of which none holds another: a file without all of these has none of the names."""
     kept: list[str] = []
@@ -53,6 +58,8 @@ def _covering(names: list[str]) -> tuple[bytes, ...]:
 def imported(name: str, library: LibraryRules) -> bool:
     """Return whether importing `name` imports something of `library`."""
     return any(
-        name == one or (name.startswith(one) and name[len(one)] in "./") or (one.endswith(".h") and name.endswith("/" + one))
+        name == one
+        or (name.startswith(one) and name[len(one)] in "./")
+        or (one.endswith(".h") and name.endswith("/" + one))
         for one in library.imports
     )
