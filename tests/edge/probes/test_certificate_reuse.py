@@ -9,7 +9,7 @@ from tests.edge.probes.test_tls_probe import by_pyopenssl, listening, probe
 from tests.inventory.test_inventory_merge import merged
 
 from keystrand.model.estate import Target
-from keystrand.model.observation import Certificate, Endpoint
+from keystrand.model.observation import Certificate, Endpoint, Record
 
 pytestmark = pytest.mark.system
 
@@ -20,7 +20,8 @@ def test_a_certificate_on_three_hosts_is_one_asset(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     shared = by_pyopenssl(tmp_path / "shared", ec.generate_private_key(ec.SECP256R1()))
     own = by_pyopenssl(tmp_path / "own", ec.generate_private_key(ec.SECP256R1()))
-    targets, records = [], []
+    targets: list[Target] = []
+    records: list[Record] = []
     for number, serve in enumerate((shared, shared, own)):
         with listening(serve) as found:
             target = Target(id=f"t{number}", probe=found.probe, system="core-ledger", host=found.host, port=found.port)
