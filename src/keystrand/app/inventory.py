@@ -14,8 +14,8 @@ from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory_due import Due, earlier_at
 from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
 from keystrand.edge.files import read_bytes, replacing
-from keystrand.edge.partial import partial_at
 from keystrand.edge.loop import runner
+from keystrand.edge.partial import partial_at
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.probes.tree import rules_at
 from keystrand.edge.source_rules import own_rules
