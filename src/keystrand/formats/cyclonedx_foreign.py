@@ -218,6 +218,8 @@ def _function(part: AlgorithmPart) -> Function | None:
     functions = part.functions or ()
     if "sign" in functions or "verify" in functions:
         return Function.SIGNATURE
+    if "encapsulate" in functions or "decapsulate" in functions:
+        return Function.KEY_ESTABLISHMENT
     return Function.ENCRYPTION if "encrypt" in functions or "decrypt" in functions else None
 
 
