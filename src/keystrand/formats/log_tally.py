@@ -7,7 +7,7 @@ from keystrand.formats import suricata_eve as eve
 from keystrand.formats import zeek_facts as zeek
 from keystrand.formats.capture_session import Session
 from keystrand.formats.capture_tally import MAX_TOTALS, Ends, FlowKey, Tally, Volume
-from keystrand.formats.log_lines import BadLine, day, nanoseconds
+from keystrand.formats.log_lines import BadLine, day, day_end, nanoseconds
 from keystrand.formats.wording import counted
 from keystrand.formats.zeek_facts import Joined
 from keystrand.formats.zeek_log import Row, ZeekLines
@@ -95,6 +95,8 @@ class LineTally:
             self._tally.session(ends, seen)
 
     def _flow(self, ends: Ends, transport: Transport, known: Joined, volume: Volume) -> None:
+        # a connection over midnight is of the day it began: the sums of two days must not overlap
+        volume.last = min(volume.last, day_end(volume.first))
         self._tally.conversation(FlowKey(ends, transport, known.protocol, known.exchange, day(volume.first)), volume)
 
     def _remarks(self) -> Iterator[str]:

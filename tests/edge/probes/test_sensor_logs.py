@@ -19,6 +19,7 @@ from keystrand.edge.probes.sensor_logs import MAX_LINE, read, wants
 from keystrand.edge.probes.tree import TreeProbe
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog
 from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
+from keystrand.inventory.volumes import together
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import (
@@ -189,6 +190,28 @@ def test_connections_of_one_kind_and_day_are_one_flow() -> None:
     (flow,) = facts([one for one in log.end() if isinstance(one, Found)], Flow)
     assert (flow.octets_to_server, flow.octets_to_client, flow.packets) == (5000, 100_000, 600)
     assert (flow.first[11:19], flow.last[11:19]) == ("14:13:20", "14:14:11")
+
+
+def test_sums_of_days_and_parts_do_not_overlap_in_time() -> None:
+    """A connection over midnight ends with its day, and a part that is told later begins later: all of them add up."""
+    midnight = 1790035200.0
+    log = JoinedLog(ZeekLines("conn.log"), {})
+    for line in zeek("conn", CONN, conn_row(ts=midnight - 1), conn_row(ts=midnight)).split(b"\n"):
+        log.take(line)
+    flows = facts([one for one in log.end() if isinstance(one, Found)], Flow)
+    assert [(flow.first[11:], flow.last[11:]) for flow in flows] == [
+        ("23:59:59.000000Z", "23:59:59.999999Z"),
+        ("00:00:00.000000Z", "00:00:02.500000Z"),
+    ]
+    parts = JoinedLog(ZeekLines("conn.log"), {}, totals=1)
+    rows = [conn_row(), (*conn_row()[:4], "198.51.100.99", *conn_row()[5:]), conn_row(out=7)]
+    for line in zeek("conn", CONN, *rows).split(b"\n"):
+        parts.take(line)
+    told = facts([one for one in parts.end() if isinstance(one, Found)], Flow)
+    same = [flow for flow in told if flow.server == SERVER]
+    assert [flow.octets_to_server for flow in same] == [100, 7]
+    assert same[0].last < same[1].first <= same[1].last
+    assert together(same)["octets_to_server"] == 107
 
 
 def test_zeek_s_ssh_log() -> None:
