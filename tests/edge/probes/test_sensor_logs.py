@@ -176,6 +176,10 @@ def test_volumes_come_from_the_conn_log_beside_by_uid(tmp_path: Path) -> None:
     assert reading == Reading(outcome=Outcome.SEEN, reason="1 connection without a handshake in the logs beside")
     found, reading = told_of(tmp_path / "ssl.log")
     assert (facts(found, Flow), reading.reason) == ([], "")
+    where = {one.fact.algorithm: one.where for one in found if isinstance(one.fact, AlgorithmUse)
+             and one.fact.function is Function.KEY_ESTABLISHMENT}  # fmt: skip
+    assert where == {"X25519MLKEM768": f"!tls://{SERVER}:443", "X25519": f"!tls://{SERVER}:443"}
+    assert f"!quic://{SERVER}:443" in {one.where for one in found}
 
 
 def test_connections_of_one_kind_and_day_are_one_flow() -> None:

@@ -76,7 +76,8 @@ def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitS
         beside = {name: _lines_beside(place, name, opened) for name in _HANDSHAKES}
         return JoinedLog(rows, {name: lines for name, lines in beside.items() if lines is not None})
     volumes = place is not None and _open(Path(renamed(str(place), "conn")), opened) is not None
-    return HandshakeLog(rows, volumes=volumes)
+    quic = _lines_beside(place, "quic", opened) if path_in(path) == "ssl" else None
+    return HandshakeLog(rows, volumes=volumes, quic=quic)
 
 
 def _place(stream: BinaryIO) -> Path | None:
