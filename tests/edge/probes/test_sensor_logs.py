@@ -346,7 +346,10 @@ def test_bad_lines_are_counted_with_the_numbers_of_the_first() -> None:
     assert reading.reason.startswith("2 lines could not be read: 9, 10;")
     many = eve("tls", {"version": "TLS 1.2"}) + b"{\n" * 20
     assert told("eve.json", many)[1].reason.startswith("20 lines could not be read: 2, 3, 4, 5, 6 and more;")
-    assert told("eve.json", b'{"event_type":"tls","timestamp":7}\n')[1].outcome is Outcome.UNPARSABLE
+    assert (
+        told("eve.json", b'{"timestamp":"2026-09-21T14:13:20+0000","event_type":"tls","flow_id":"x"}\n')[1].outcome
+        is Outcome.UNPARSABLE
+    )
 
 
 def test_a_line_of_any_length_is_not_held() -> None:
@@ -406,6 +409,7 @@ def test_names_of_logs() -> None:
     assert [path_in(name) for name in names] == ["ssl", "conn", "", "", "x509"]
     assert renamed("a/ssl.10:00-11:00.log.gz", "conn") == "a/conn.10:00-11:00.log.gz"
     assert not wants("notes.txt", b"ssl.log")
+    assert not wants("app.json", b'{"event_type": "login", "timestamp": 7}')
     assert not wants("ssl.log", b"not a log")
 
 
@@ -425,16 +429,21 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4),
     max_leaves=8,
 )
-_COMMON = st.dictionaries(
-    st.sampled_from(["src_ip", "dest_port", "flow_id", "app_proto", "timestamp"]), _JSON, max_size=3
-)
+_COMMON = st.dictionaries(st.sampled_from(["src_ip", "dest_port", "flow_id", "app_proto", "proto"]), _JSON, max_size=3)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["tls", "ssh", "quic", "ike", "flow"]), _JSON, _COMMON)
 def test_events_of_any_content_never_raise(kind: str, content: object, common: dict[str, object]) -> None:
     """An event with the right names and the wrong content is a bad line at worst."""
-    event = {"event_type": kind, "src_ip": CLIENT, "dest_ip": SERVER, "dest_port": 1, kind: content} | common
+    event = {
+        "timestamp": "2026-09-21T14:13:20+0000",
+        "event_type": kind,
+        "src_ip": CLIENT,
+        "dest_ip": SERVER,
+        "dest_port": 1,
+        kind: content,
+    } | common
     told("eve.json", json.dumps(event).encode())
 
 
