@@ -16,7 +16,7 @@ from functools import partial
 
 from tests.edge.probes.bed.cases import CASES, Case
 from tests.edge.probes.bed.seen import scanned, truth_of
-from tests.edge.probes.bed.start import host_of, missing, served
+from tests.edge.probes.bed.start import missing, served
 
 from bench.measure import Failed, Missing, Row, row
 from bench.peers.tls_scanners import SCANNERS, Scanner, Told, ask
@@ -92,4 +92,4 @@ def _peer(scanner: Scanner, cases: Sequence[Case], ports: Mapping[str, int], our
 
 
 def _ask(scanner: Scanner, ports: Mapping[str, int], case: Case) -> Told:
-    return ask(scanner, host_of(case), ports[case.name])
+    return ask(scanner, case.host, ports[case.name])

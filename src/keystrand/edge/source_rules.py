@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from keystrand.edge.toml_files import TextFile, read_text, shipped
-from keystrand.formats.source.grammar import dialect_of
 from keystrand.formats.source.reader import SourceReader
 from keystrand.formats.source.rules import RuleFile, rules_from_toml
 from keystrand.formats.wording import counted
 from keystrand.model.errors import InvalidInput, MissingInput, Problem
-from keystrand.model.reading import FileReader, Reading
+from keystrand.model.reading import FileReader
 
 
 @cache
@@ -54,20 +53,3 @@ def _texts(paths: Iterable[Path]) -> Iterator[TextFile]:
             raise MissingInput(f"{path} is not there", hint="name a rule file, or a folder of *.toml rule files")
         for file in sorted(path.glob("*.toml")) if path.is_dir() else (path,):
             yield read_text(file, what="rule file")
-
-
-def _wants(path: str, head: bytes) -> bool:
-    return dialect_of(path, head) is not None and b"\0" not in head[:1024]
-
-
-def _read(path: str, content: bytes) -> Reading:
-    return _shipped_reader().read(path, content)
-
-
-@cache
-def _shipped_reader() -> SourceReader:
-    return SourceReader(shipped_rules())
-
-
-READER = FileReader("source", _wants, _read)
-"""The reader by the rules of the package, which are loaded when the first file is read."""

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.edge.source_rules import READER
+from keystrand.edge.source_rules import source_reader
 from keystrand.formats.source.grammar import DIALECTS
 from keystrand.formats.source.reader import KEY_IN_SOURCE, MAX_LINE, MAX_OCTETS
 from keystrand.model.observation import AlgorithmUse, Keystore, Library, Outcome, ProtocolSettings, Strength
 
+READER = source_reader()
 SAMPLES: dict[str, tuple[str, set[str]]] = {
     "a.py": (
         """

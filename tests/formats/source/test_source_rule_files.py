@@ -45,6 +45,15 @@ def test_a_users_own_rules_are_read_beside_the_shipped(tmp_path: Path) -> None:
     assert uses == [("house", "AES-128-GCM"), ("house", "AES-256-GCM"), ("Python standard library", "SHA-256")]
 
 
+@pytest.mark.parametrize("line", ["from house import crypto", "import house.crypto", "import house.crypto as crypto"])
+def test_a_library_within_a_package_is_known_however_it_is_imported(tmp_path: Path, line: str) -> None:
+    """The qualified name of an import need not stand in one piece."""
+    (tmp_path / "house.toml").write_text(OWN)
+    call = "house.crypto.seal(x)" if line == "import house.crypto" else "crypto.seal(x)"
+    found = [one.fact for one in source_reader([tmp_path]).read("a.py", f"{line}\n{call}\n".encode()).found]
+    assert [one.algorithm for one in found if isinstance(one, AlgorithmUse)] == ["AES-256-GCM"]
+
+
 def test_a_users_own_rule_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:
     """For the same call the user's rule decides."""
     own = tmp_path / "own.toml"

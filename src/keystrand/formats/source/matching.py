@@ -264,7 +264,7 @@ class Matcher:
         if gives in ("bits", "octets", "key"):
             yield from self._size(value, gives, table)
         elif isinstance(value, Constant):
-            if isinstance(value.value, str | int) and not isinstance(value.value, bool):
+            if isinstance(value.value, str) or (table and type(value.value) is int):
                 yield from self._text(str(value.value), gives, table)
         elif isinstance(value, Named):
             yield from self._symbol(value.names, gives, table)

@@ -1,9 +1,10 @@
 """Small questions of the matching that need no state."""
 
-from keystrand.formats.source.parts import Parts
+from keystrand.formats.source.parts import Parts, named
 from keystrand.formats.source.rules import Match
 from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Scope, Sequence, Table
 from keystrand.formats.source.value_kinds import Place
+from keystrand.model.algorithm import Function
 
 
 def place_of(call: Call) -> Place:
@@ -54,7 +55,7 @@ def generic_numbers(match: Match) -> range:
 def told_as(parts: Parts, gives: str) -> Parts:
     """Return of `parts` what an argument that gives `gives` can tell."""
     if gives == "hash":
-        return Parts(hash=parts.hash if not parts.family or parts.hash else parts.family)
+        return Parts(hash=named(parts._replace(family=""), Function.DIGEST) if parts.hash else parts.family)
     if gives == "curve":
         return Parts(curve=parts.curve or parts.family)
     if gives == "mode":
