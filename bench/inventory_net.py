@@ -106,7 +106,7 @@ class _Scan(NamedTuple):
     """One of our own scans, as `inventory_net_scan` takes it."""
 
     ports: tuple[int, ...]
-    count: int
+    number: int
     mode: str
     probe: str = "tls"
     at_once: int = 64
@@ -114,7 +114,7 @@ class _Scan(NamedTuple):
 
     def run(self) -> dict[str, float]:
         """Return what it took. Raises `Failed` where an endpoint was not seen."""
-        words = [",".join(map(str, self.ports)), str(self.count), self.mode, self.probe, str(self.at_once)]
+        words = [",".join(map(str, self.ports)), str(self.number), self.mode, self.probe, str(self.at_once)]
         command = [sys.executable, "-m", "bench.inventory_net_scan", *words]
         environment = os.environ | {"KEYSTRAND_BENCH_LOOP": self.loop}
         try:
@@ -122,8 +122,8 @@ class _Scan(NamedTuple):
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             raise Failed(f"the scan of {self.mode} did not end well: {error}") from error
         found: dict[str, float] = json.loads(done.stdout)
-        if self.mode != "hung" and found["seen"] != self.count:
-            raise Failed(f"only {found['seen']:g} of {self.count} endpoints were seen")
+        if self.mode != "hung" and found["seen"] != self.number:
+            raise Failed(f"only {found['seen']:g} of {self.number} endpoints were seen")
         return found
 
     def cpu_ms(self, runs: int) -> list[float]:

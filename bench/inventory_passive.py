@@ -1,7 +1,7 @@
 """Captures and sensor logs: packets a second beside tshark on the same file, memory, and lines a second.
 
-The capture is made in the run: real handshakes of TLS 1.3, TLS 1.2 and QUIC, each with content after it, again and again
-with other addresses. Rates are of processor time, one core. What can be chosen, by environment:
+The capture is made in the run: real handshakes of TLS 1.3, TLS 1.2 and QUIC, each with content after it, again and
+again with other addresses. Rates are of processor time, one core. What can be chosen, by environment:
 
 - `KEYSTRAND_BENCH_PASSIVE_GB` (1) size of the stream whose reading must not take memory; 10 is the goal's
 """

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.edge.probes.bed.cases import CASES, Case
 from tests.edge.probes.bed.programs import HOST
-from tests.edge.probes.bed.start import host_of, missing, served
+from tests.edge.probes.bed.start import missing, served
 
 from keystrand.app.drift import change_rows, changes_between
 from keystrand.app.estate import OpenEstate, open_estate
@@ -35,7 +35,7 @@ class Bed:
         opened = open_estate(folder)
         files = tuple(target for target in opened.estate.target if target.probe.reads_files)
         servers = tuple(
-            Target(id=f"server-{n}", probe=case.probe, system="core-ledger", host=host_of(case), port=PORT,
+            Target(id=f"server-{n}", probe=case.probe, system="core-ledger", host=case.host, port=PORT,
                    starttls=case.server.starttls)
             for n, case in enumerate(cases)
         )  # fmt: skip
@@ -46,7 +46,7 @@ class Bed:
             scan=Scan(connections_per_s=10_000, connections_per_host=8, timeout_s=20),
         )
         self.folder, self.opened = folder, OpenEstate(estate, folder, opened.ref)
-        self.at = {(host_of(case), PORT): (HOST, ports[case.name]) for case in cases}
+        self.at = {(case.host, PORT): (HOST, ports[case.name]) for case in cases}
 
     def scan(self, out: Path) -> Inventory:
         """Scan everything into `out`."""
@@ -99,7 +99,7 @@ def test_three_changes_are_exactly_three_lines(bed: Bed, first: Path, tmp_path: 
     program = bed.folder / "collected" / "backup-vault" / "catalogue.py"
     was = "hashlib.md5(content, usedforsecurity=False)"
     program.write_text(program.read_text().replace(was, "hashlib.sha256(content)"))
-    by_name = {case.name: (host_of(case), PORT) for case in CASES}
+    by_name = {case.name: (case.host, PORT) for case in CASES}
     before = bed.at
     bed.at = {**before, by_name["classical groups"]: before[by_name["hybrid above classical"]]}
     bed.scan(tmp_path)

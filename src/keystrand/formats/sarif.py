@@ -7,10 +7,10 @@ algorithm are left out of it, so that no key in the source reaches the fingerpri
 
 import hashlib
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
 
 from keystrand.formats.source.names import parsed
 from keystrand.model.algorithm import Algorithm, Function, Verdict, classify
@@ -91,11 +91,18 @@ def _results(uses: list[tuple[str, int, AlgorithmUse]], rules: dict[str, int], l
             **_judged(known, in_tests=use.in_tests),
             "message": {"text": _message(use, known)},
             "locations": [{"physicalLocation": {
-                "artifactLocation": {"uri": quote(path), "uriBaseId": "SRCROOT"}, "region": {"startLine": number},
+                "artifactLocation": {"uri": _uri(path), "uriBaseId": "SRCROOT"}, "region": {"startLine": number},
             }}],
             "partialFingerprints": {FINGERPRINT: f"{digest}:{seen[digest]}"},
             "properties": {"library": use.library, "inTests": use.in_tests, "verdict": known.verdict.value},
         }  # fmt: skip
+
+
+def _uri(path: str) -> str:
+    """Return a path as a relative reference of a URI: other octets than its plain ones are escaped (RFC 3986, 2.1)."""
+    plain = string.ascii_letters + string.digits + "-._~/"
+    octets = path.encode("utf-8", "surrogatepass")
+    return "".join(chr(one) if chr(one) in plain else f"%{one:02X}" for one in octets)
 
 
 def _judged(known: Algorithm, *, in_tests: bool) -> dict[str, str]:
