@@ -527,3 +527,17 @@ def test_no_octet_of_a_private_number_comes_out(form: str) -> None:
     said = repr(reading)
     assert not any(exponent[at : at + 8].hex() in said for at in range(249))
     assert b64(exponent)[:12] not in said
+
+
+@needs("openssl")
+def test_signed_and_enveloped_mail(tmp_path: Path) -> None:
+    """S/MIME as openssl writes it: the signature's certificate, and what a message is encrypted with."""
+    (tmp_path / "web.pem").write_bytes(PEM + P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "rsa.pem").write_bytes(certificate(RSA).public_bytes(Encoding.PEM))
+    (tmp_path / "text").write_bytes(b"Content-Type: text/plain\n\ntext\n")
+    run("openssl", "cms", "-sign", "-in", "text", "-signer", "web.pem", "-out", "signed.eml", cwd=tmp_path)
+    run("openssl", "cms", "-encrypt", "-aes128", "-in", "text", "-out", "sealed.eml", "rsa.pem", cwd=tmp_path)
+    signed = facts((tmp_path / "signed.eml").read_bytes())
+    assert [one.subject for one in signed if isinstance(one, Certificate)] == ["CN=web"]
+    sealed = facts((tmp_path / "sealed.eml").read_bytes())
+    assert [one.algorithm for one in sealed if isinstance(one, AlgorithmUse)] == ["RSA-KEX", "AES-128-CBC"]

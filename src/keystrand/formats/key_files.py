@@ -3,6 +3,8 @@
 What a file is, is told by its octets alone. Sources: RFC 7468 (PEM); those of each form stand in its own module.
 """
 
+import base64
+import re
 from collections.abc import Callable
 from itertools import islice
 
@@ -27,6 +29,12 @@ MAX_BER = 16 * 1024**2
 """Octets of a structure of open length that is read."""
 MAX_BLOCKS = 100_000
 """PEM blocks of one file that are read."""
+_MAIL = b"pkcs7-"
+_MAIL_PART = re.compile(
+    rb"^content-type:[ \t]*application/(?:x-)?pkcs7-(?:mime|signature)\b[^\0]{0,500}?\r?\n\r?\n"
+    rb"((?:[A-Za-z0-9+/=]+\r?\n)+)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PEM_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 
@@ -56,7 +64,15 @@ def _in_lines(content: bytes) -> tuple[Found, ...]:
         found += _guarded(small_keys.small_keys, content)
     if jwk.MARK in content:
         found += _guarded(jwk.web_keys, content)
+    if _MAIL in content:
+        found += _guarded(_in_mail, content)
     return found
+
+
+def _in_mail(content: bytes) -> tuple[Found, ...]:
+    """Return what the parts of mail with signatures or envelopes hold (RFC 8551, 3): PKCS#7 in base64 lines."""
+    parts = (base64.b64decode(b"".join(part[1].split())) for part in islice(_MAIL_PART.finditer(content), MAX_BLOCKS))
+    return tuple(found for der in parts for found in _der_objects(der, ()))
 
 
 def pem_objects(block: Block) -> tuple[Found, ...]:
