@@ -541,3 +541,14 @@ def test_signed_and_enveloped_mail(tmp_path: Path) -> None:
     assert [one.subject for one in signed if isinstance(one, Certificate)] == ["CN=web"]
     sealed = facts((tmp_path / "sealed.eml").read_bytes())
     assert [one.algorithm for one in sealed if isinstance(one, AlgorithmUse)] == ["RSA-KEX", "AES-128-CBC"]
+
+
+def test_pem_in_base64_as_kubernetes_keeps_it() -> None:
+    """A secret's certificate, chain and key, each at its line; something else in base64 is nothing of ours."""
+    key = P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain = base64.b64encode(PEM + certificate(RSA).public_bytes(Encoding.PEM)).decode()
+    secret = f"kind: Secret\ndata:\n  tls.crt: {chain}\n  tls.key: {base64.b64encode(key).decode()}\n"
+    found = read("secret.yaml", secret.encode()).found
+    places = [(one.where, type(one.fact)) for one in found if not isinstance(one.fact, AlgorithmUse)]
+    assert places == [(":3", Certificate), (":3", Certificate), (":4", PublicKey)]
+    assert facts(b"data: " + base64.b64encode(b"nothing of ours in here, whatever it is, truly")) == []
