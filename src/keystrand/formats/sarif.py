@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
 
 from keystrand.formats.source.names import parsed
 from keystrand.model.algorithm import Algorithm, Function, Verdict, classify
@@ -91,11 +90,18 @@ def _results(uses: list[tuple[str, int, AlgorithmUse]], rules: dict[str, int], l
             **_judged(known, in_tests=use.in_tests),
             "message": {"text": _message(use, known)},
             "locations": [{"physicalLocation": {
-                "artifactLocation": {"uri": quote(path), "uriBaseId": "SRCROOT"}, "region": {"startLine": number},
+                "artifactLocation": {"uri": _uri(path), "uriBaseId": "SRCROOT"}, "region": {"startLine": number},
             }}],
             "partialFingerprints": {FINGERPRINT: f"{digest}:{seen[digest]}"},
             "properties": {"library": use.library, "inTests": use.in_tests, "verdict": known.verdict.value},
         }  # fmt: skip
+
+
+def _uri(path: str) -> str:
+    """Return `path` as a relative reference (RFC 3986, section 2.1): what is not unreserved is written as octets."""
+    kept = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
+    octets = path.encode("utf-8", "surrogatepass")
+    return "".join(chr(octet) if octet in kept else f"%{octet:02X}" for octet in octets)
 
 
 def _judged(known: Algorithm, *, in_tests: bool) -> dict[str, str]:

@@ -11,12 +11,12 @@ from keystrand.formats.source.matching_parts import (
     leads,
     looked_up,
     merged,
+    mixed_ends,
     place_of,
     told_as,
 )
 from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
-from keystrand.formats.source.prefilter import imported
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
 from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Literal, Member, Module, Ref, Scope
 from keystrand.formats.source.value_kinds import Constant, Instance, Listed, Made, Named, Paired, Place, Value
@@ -53,6 +53,8 @@ class Matcher:
         self._afterwards: dict[int, list[Afterwards]] | None = None
         self._depth = 0
         self.roots = self._find_roots()
+        self.ends = rules.ends(one.name for one in resolver.source.imports)
+        self._mixed = mixed_ends(self.ends)
 
     def names(self, call: Call, place: Place | None = None) -> list[str]:
         """Return the qualified names that the function of `call` may have."""
@@ -96,7 +98,11 @@ class Matcher:
     def may(self, call: Call) -> bool:
         """Return whether it is worth asking what `call` uses: its name ends or begins as a rule's."""
         function = call.function
-        if self.rules.ends(last_name(function)) or (isinstance(function, Ref) and _given(function.name, call.scope)):
+        if (
+            last_name(function) in self.ends
+            or self._mixed.fullmatch(last_name(function))
+            or (isinstance(function, Ref) and _given(function.name, call.scope))
+        ):
             return True
         while isinstance(function, Member | Generic):
             function = function.base
@@ -106,7 +112,7 @@ class Matcher:
         """Return the names that lead to a library: what imports bind, what stands for it, what rules begin with."""
         source, found = self.resolver.source, set(self.rules.first_names)
         for one in source.imports:
-            if one.alias and any(imported(one.name, library) for library in self.rules.libraries):
+            if one.alias and self.rules.imported(one.name):
                 found |= {one.alias, one.name.partition(".")[0]}
                 if one.alias == "*":
                     found |= {entry for entry in self.rules.entries(f"{one.name}.") if "*" not in entry}

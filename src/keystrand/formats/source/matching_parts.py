@@ -1,5 +1,8 @@
 """Small questions of the matching that need no state."""
 
+import re
+from functools import lru_cache
+
 from keystrand.formats.source.parts import Parts, named
 from keystrand.formats.source.rules import Match
 from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Scope, Sequence, Table
@@ -73,3 +76,10 @@ def merged(base: Parts, pieces: tuple[Parts, ...]) -> Parts:
             continue
         known = known.over(piece)
     return known
+
+
+@lru_cache
+def mixed_ends(ends: frozenset[str]) -> re.Pattern[str]:
+    """Return what fits those `ends` of names that have a `*` and something beside it."""
+    mixed = sorted(name for name in ends if "*" in name and len(name) > 2)
+    return re.compile("|".join(re.escape(name).replace(r"\*", r"\w+") for name in mixed) or r"(?!)")
