@@ -18,7 +18,7 @@ from keystrand.formats.source.matching_parts import (
 from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
-from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Literal, Member, Module, Ref, Scope
+from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Item, Literal, Member, Module, Ref, Scope
 from keystrand.formats.source.value_kinds import Constant, Instance, Listed, Made, Named, Paired, Place, Value
 from keystrand.formats.source.values import Resolver, last_name
 
@@ -67,11 +67,12 @@ class Matcher:
             return self._qualified(expr.base, place, depth + 1)
         if isinstance(expr, Module):
             return [expr.name]
-        if isinstance(expr, Call):
-            return self._result(expr, place, depth + 1)
         found: list[str] = []
-        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref | Member) else ():
-            found += self._names_of(value, depth)
+        for value in self.resolver.ask(expr, place):
+            if not (isinstance(value, Made) and value.call is expr):
+                found += self._names_of(value, depth)
+        if isinstance(expr, Call) and not found:
+            return self._result(expr, place, depth + 1)
         if isinstance(expr, Ref) and (kind := declared(expr.name, place.scope)) is not None:
             found += self._qualified(kind, place, depth + 1)
         if isinstance(expr, Member) and not found:
@@ -104,7 +105,7 @@ class Matcher:
             or (isinstance(function, Ref) and _given(function.name, call.scope))
         ):
             return True
-        while isinstance(function, Member | Generic):
+        while isinstance(function, Member | Generic | Item):
             function = function.base
         return isinstance(function, Call | Module) or (isinstance(function, Ref) and function.name in self.roots)
 
@@ -141,11 +142,17 @@ class Matcher:
         return found
 
     def _uses(self, call: Call, place: Place) -> list[Use]:
+        found: dict[tuple[int, Parts], Use] = {}
+        matched: list[str] = []
         for name in self.names(call, place):
+            if any(one.endswith(f".{name}") for one in matched):
+                continue  # the same symbol: what an import brings goes before what has no import
             for match in self.rules.matches(name):
                 if (options := self._options(match, call, place)) is not None:
-                    return [Use(match, parts) for parts in options]
-        return []
+                    matched.append(name)
+                    found |= {(id(match.rule), parts): Use(match, parts) for parts in options}
+                    break
+        return list(found.values())[:MAX_ALTERNATIVES]
 
     def _options(self, match: Match, call: Call, place: Place) -> list[Parts] | None:
         """Return the alternatives of what the call tells; None where the name's free part names no algorithm."""

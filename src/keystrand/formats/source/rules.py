@@ -223,7 +223,7 @@ def _lasts(library: LibraryRules) -> frozenset[str]:
 def _imports(library: LibraryRules, name: str) -> bool:
     return any(
         name == one
-        or (name.startswith(one) and name[len(one)] in "./")
+        or (name.startswith(one) and (one[-1] == "/" or name[len(one)] in "./"))
         or (one.endswith(".h") and name.endswith("/" + one))
         for one in library.imports
     )

@@ -4,6 +4,7 @@ Follows variables, constants of the file and of its classes, functions of the fi
 of texts. What it cannot follow it leaves open. Everything is bounded: steps, alternatives, depth.
 """
 
+import re
 from collections.abc import Iterator
 
 from keystrand.formats.source import texts
@@ -58,6 +59,7 @@ class Resolver:
         self._alive: list[Expr] = []
         self._callers: dict[str, list[Call]] = {}
         self._indexed: set[int] = set()
+        self._set: set[str] = set()
 
     def ask(self, expr: Expr, place: Place) -> list[Value]:
         """Return all that `expr` may be at `place`. What is not known is not among them."""
@@ -144,21 +146,15 @@ class Resolver:
 
     def _in_scope(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
         """Return what `name` may be by this scope alone; None where the scope does not know it."""
-        known: list[Value] = []
-        certain = False
         if scope.kind == "class":
+            if name == scope.name:  # not its constructor, which has the same name
+                return [Local(scope)]
             self._lower_methods(scope, name)
-        if assigned := scope.assigned.get(name):
-            passed, certain = reaching(assigned, scope, place)
-            for one in passed:
-                known += self._assigned(one, name, place, depth)
+        elif scope.kind == "file" and name in scope.assigned:
+            self._lower_setters(name)
         parameter = next((n for n, p in enumerate(scope.parameters) if p.name == name), None)
-        if parameter is not None and not certain:
-            return known + self._parameter(scope, parameter, place, depth)
-        if assigned:
-            if not known and (kind := scope.kinds.get(name)):
-                known.append(Instance(kind, place))
-            return known
+        if name in scope.assigned or parameter is not None:
+            return self._variable(scope, name, parameter, place, depth)
         if (kind := scope.kinds.get(name)) is not None:
             return [Instance(kind, place._replace(scope=scope))]
         if qualified := scope.imports.get(name):
@@ -167,12 +163,36 @@ class Resolver:
             return [Local(member)]
         return self._inherited(scope, name, place, depth)
 
+    def _variable(self, scope: Scope, name: str, parameter: int | None, place: Place, depth: int) -> list[Value]:
+        """Return what was assigned to a name, and what it was as a parameter where no assignment is certain."""
+        known: list[Value] = []
+        passed, certain = reaching(scope.assigned.get(name, []), scope, place)
+        for one in passed:
+            known += self._assigned(one, name, place, depth)
+        if parameter is not None and not certain:
+            return known + self._parameter(scope, parameter, place, depth)
+        if not known and (kind := scope.kinds.get(name)):
+            known.append(Instance(kind, place))
+        return known
+
     def _lower_methods(self, scope: Scope, name: str) -> None:
         """Lower the methods that may set the field `name`."""
         word = name.encode()
         for member in list(scope.members.values()):
             if member.pending and self.content.find(word, *member.span) >= 0:
                 member.ready()
+
+    def _lower_setters(self, name: str) -> None:
+        """Lower the functions that may set the variable `name` of the file."""
+        if name in self._set:
+            return
+        self._set.add(name)
+        places = [
+            m.start() for m in re.finditer(rb"(?<![\w.])" + re.escape(name.encode()) + rb"\s*\+?=[^=]", self.content)
+        ]
+        for one in list(self.source.scopes) if len(places) > 1 else ():
+            if one.pending and any(one.span[0] <= place < one.span[1] for place in places):
+                one.ready()
 
     def _inherited(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
         for base in scope.bases if scope.kind == "class" else ():
@@ -302,6 +322,11 @@ class Resolver:
         return found
 
     def _call(self, call: Call, place: Place, depth: int) -> Iterator[Value]:
+        if isinstance(call.function, Ref) and call.function.name == "getattr" and len(call.items) > 1:
+            for name in self._values(call.items[1], place, depth):
+                if isinstance(name, Constant) and isinstance(name.value, str):
+                    yield from self._values(Member(call.items[0], name.value), place, depth)
+            return
         targets = [] if call.made else self._targets(call, place, depth)
         functions = [t for t in targets if t.kind == "function" and t.name not in _MAKERS[:2]]
         if functions:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from keystrand.formats.source.matching_parts import leads
+from keystrand.formats.source.matching_parts import bound, leads
 from keystrand.formats.source.prefilter import Prefilter
 from keystrand.formats.source.rules import RuleSet
 from keystrand.formats.source.tree import Source
@@ -33,13 +33,12 @@ def _words(source: Source, rules: RuleSet) -> Iterator[bytes]:
         elif one.alias == "*":
             for entry in rules.entries(f"{one.name}."):
                 yield re.escape(entry).replace(r"\*", r"\w*").encode()
-    known = {one.alias for one in source.imports if rules.imported(one.name)}
-    yield from (re.escape(alias).encode() for alias in _aliases(source, known))
+    yield from (re.escape(alias).encode() for alias in _aliases(source, bound(source, rules)))
 
 
 def handed_on(source: Source, rules: RuleSet) -> set[str]:
     """Return the names of functions that are given something of a library: they are of interest too."""
-    known = {one.alias for one in source.imports if rules.imported(one.name)}
+    known = bound(source, rules)
     found: set[str] = set()
     for scope in source.scopes:
         for call in scope.calls:
