@@ -229,6 +229,24 @@ FLOWS = {
         "void f() { CBC_Mode<AES>::Encryption e(k, 16, i); SHA256 h; }\n",
         {"AES-CBC", "SHA-256"},
     ),
+    "a property of a variable": (
+        "A.java",
+        'class A { void f(Some o) throws Exception { o.name = "MD5"; o.other = "SHA-1";'
+        " java.security.MessageDigest.getInstance(o.name); } }",
+        {"MD5"},
+    ),
+    "parts that are joined": (
+        "A.java",
+        'class A { void f() throws Exception { String n = String.join("/", "AES", "GCM", "NoPadding");'
+        " javax.crypto.Cipher.getInstance(n); } }",
+        {"AES-GCM"},
+    ),
+    "a condition that is constant": (
+        "A.java",
+        'class A { void f() throws Exception { int choice = 2; String n = "MD5"; if (choice > 1) n = "SHA-256";'
+        " java.security.MessageDigest.getInstance(n); } }",
+        {"SHA-256"},
+    ),
     "a default where a setting is absent": (
         "a.js",
         "const c = require('crypto');\nconst a = process.env.A || 'aes-256-cbc';\n"

@@ -19,8 +19,18 @@ from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
 from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Item, Literal, Member, Module, Ref, Scope
-from keystrand.formats.source.value_kinds import Constant, Instance, Listed, Made, Named, Paired, Place, Value
-from keystrand.formats.source.values import Resolver, last_name
+from keystrand.formats.source.value_kinds import (
+    Constant,
+    Instance,
+    Listed,
+    Made,
+    Named,
+    Paired,
+    Place,
+    Value,
+    last_name,
+)
+from keystrand.formats.source.values import Resolver
 
 MAX_ALTERNATIVES = 8
 _MAX_NESTED = 6

@@ -7,7 +7,7 @@ from keystrand.formats.source.matching_parts import bound, leads
 from keystrand.formats.source.prefilter import Prefilter
 from keystrand.formats.source.rules import RuleSet
 from keystrand.formats.source.tree import Source
-from keystrand.formats.source.values import last_name
+from keystrand.formats.source.value_kinds import last_name
 
 
 def word_places(content: bytes, source: Source, rules: RuleSet, prefilter: Prefilter) -> list[int]:
