@@ -1,4 +1,4 @@
-"""Merging identities into assets by an engine's workers, here or on other machines: the result is that of one process."""
+"""Merging identities into assets by the workers of an engine, here or elsewhere: the result is that of one process."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
