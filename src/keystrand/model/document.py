@@ -106,12 +106,12 @@ def without_measured(value: Any) -> Any:
 
     Fields at their default are left out too: a minor version may add one, and what was said before stays the same.
     """
-    if (kind := type(value)) in _PLAIN:
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Struct):
-        said = {name: without_measured(one) for attribute, name, default in _stable_fields(kind)
+        said = {name: without_measured(one) for attribute, name, default in _stable_fields(type(value))
                 if (one := getattr(value, attribute)) != default}  # fmt: skip
         config = value.__struct_config__
         return {config.tag_field: config.tag, **said} if config.tag_field else said
