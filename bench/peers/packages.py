@@ -13,7 +13,11 @@ from pathlib import Path
 
 from bench.measure import Failed, Missing
 
-VERSIONS = {"qkd": "0.2.0", "ldpc": "2.4.1", "sequence": "0.8.5", "sslyze": "6.3.1"}
+VERSIONS = {"qkd": "0.2.0", "ldpc": "2.4.1", "sequence": "0.8.5", "sslyze": "6.3.1", "aioquic": "1.7.2",
+            "ssh-audit": "3.9.0", "harvestguard": "0.3.0", "cryptography-vectors": "50.0.2",
+            "semgrep": "1.182.0"}  # fmt: skip
+_BESIDE = {"semgrep": ("pydantic<2.12",)}
+"""What a peer needs in a version that it does not ask for itself."""
 _INSTALL_S, _RUN_S = 600.0, 300.0
 _ONE_THREAD = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Rates are those of one core."""
@@ -33,7 +37,8 @@ def interpreter(name: str) -> Path:
         wanted = f"{name}=={VERSIONS[name]}"
         try:
             venv.create(folder, clear=True, with_pip=True)
-            command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", wanted]
+            command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", wanted,
+                       *_BESIDE.get(name, ())]  # fmt: skip
             subprocess.run(command, check=True, capture_output=True, timeout=_INSTALL_S)  # noqa: S603  # our own words
         except subprocess.CalledProcessError as error:
             raise Missing(f"{wanted} does not install: {last_line(error.stderr)}") from error

@@ -89,6 +89,7 @@ TESTSSL_FINDINGS: list[tuple[str, str]] = [
     ("FS_KEMs", "X25519MLKEM768 MLKEM1024"),
     ("FS_ECDHE_curves", "prime256v1 X25519"),
     ("DH_groups", "ffdhe2048"),
+    ("supportedciphers_TLSv1_3", "TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256"),
     ("FS_TLS13_sig_algs", "RSA-PSS-RSAE+SHA256 MLDSA65"),
     ("cipher-tls1_2_xc030", "TLS 1.2   xc030   ECDHE-RSA-AES256-GCM-SHA384       ECDH 253   AESGCM      256      "
                             "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
@@ -172,6 +173,10 @@ def zgrab() -> bytes:
         "server_certificates": {"certificate": {"raw": raw}},
         "server_key_exchange": {"ecdh_params": {"curve_id": {"name": "secp256r1", "id": 23}}},
     }  # fmt: skip
+    newest = {"server_hello": {"version": {"name": "TLSv1.2", "value": 771},
+              "cipher_suite": {"name": "TLS_AES_128_GCM_SHA256"},
+              "supported_versions": {"selected_version": {"name": "TLSv1.3", "value": 772}},
+              "key_share": {"hex": "0x11EC", "name": "X25519MLKEM768", "value": 4588}}}  # fmt: skip
     offer = {"kex_algorithms": ["curve25519-sha256"], "host_key_algorithms": ["ssh-ed25519"],
              "server_to_client_ciphers": ["aes128-ctr"], "server_to_client_macs": ["hmac-sha1"]}  # fmt: skip
     lines = (
@@ -181,6 +186,8 @@ def zgrab() -> bytes:
          "result": {"response": {"request": {"tls_log": {"handshake_log": handshake}}}}}}},
         {"ip": "192.0.2.9", "data": {"ssh": {"status": "success", "protocol": "ssh", "port": 22, "result": {
          "server_id": {"version": "2.0", "software": "OpenSSH_9.9"}, "server_key_exchange": offer}}}},
+        {"ip": "192.0.2.11", "data": {"smtp": {"status": "success", "protocol": "smtp",
+         "result": {"banner": "220 mail", "tls": {"handshake_log": newest}}}}},
         {"ip": "192.0.2.10", "data": {"tls": {"status": "connection-timeout", "protocol": "tls", "result": None}}},
     )  # fmt: skip
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)

@@ -150,6 +150,24 @@ def test_every_link_type_leads_to_the_same_facts(modern: list[Said], link: int, 
     assert exchanges(map(wrap, stream(modern)), link) == {"X25519MLKEM768"}
 
 
+@pytest.mark.parametrize(
+    ("protocol", "head"),
+    [
+        (4, b""),
+        (47, b"\0\0\x08\0"),
+        (47, b"\xb0\0\x08\0" + bytes(12)),
+        (47, b"\0\0\x65\x58" + bytes(12) + b"\x08\0"),
+    ],
+)
+def test_tunnels_of_ip_and_gre_are_looked_into(modern: list[Said], protocol: int, head: bytes) -> None:
+    """The ends are those of the inner packets."""
+    frames = [ethernet(ip("203.0.113.1", "203.0.113.2", protocol, head + one)) for one in stream(modern)]
+    found, _ = read(pcap(frames))
+    assert [(flow.client, flow.server, flow.key_establishment) for flow in facts(found, Flow)] == [
+        (CLIENT, SERVER, "X25519MLKEM768")
+    ]
+
+
 def test_an_unread_link_type_is_told() -> None:
     """Radio frames are not read, and that is said."""
     found, reading = read(pcap([b"x" * 60] * 3, link=127))
@@ -374,11 +392,11 @@ def test_ike_tells_the_chosen_proposal_and_the_tunnel_inherits_it() -> None:
     esp = [ethernet(ip(CLIENT, SERVER, 50, b"\1\2\3\4" * 64)), ethernet(ip(SERVER, CLIENT, 50, b"\5\2\3\4" * 16))]
     said = [(True, offer), (False, _ike(chosen, answer=True))]
     found, _ = read(pcap([*(ethernet(udp(ends, octets, client=client)) for client, octets in said), *esp]))
-    assert uses(found, Function.KEY_ESTABLISHMENT) == {"X25519", "ML-KEM-768", "PPK (RFC 8784)"}
+    assert uses(found, Function.KEY_ESTABLISHMENT) == {"X25519+ML-KEM-768", "PPK (RFC 8784)"}
     assert "FFDH-2048" in uses(found, Function.KEY_ESTABLISHMENT, Strength.OFFERED)
     assert uses(found, Function.ENCRYPTION) == {"AES-256-GCM"}
     flows = {flow.protocol: flow for flow in facts(found, Flow)}
-    assert (flows["esp"].key_establishment, flows["esp"].transport) == ("ML-KEM-768", "other")
+    assert (flows["esp"].key_establishment, flows["esp"].transport) == ("X25519+ML-KEM-768", "other")
     assert (flows["esp"].octets_to_server, flows["esp"].octets_to_client) == (256, 64)
     (endpoint,) = facts(found, Endpoint)
     assert (endpoint.versions, endpoint.negotiates_post_quantum) == (("IKEv2",), True)

@@ -1,11 +1,14 @@
 """CBOMs read back: our own without loss in both versions, those of other generators as findings with their places."""
 
+import base64
 import json
 from datetime import date
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.test_cyclonedx import RICH, A, B, inventories
@@ -14,11 +17,15 @@ from keystrand.formats.cyclonedx import cbom
 from keystrand.formats.cyclonedx_algorithm import Spec
 from keystrand.formats.cyclonedx_read import READER, read, read_cbom
 from keystrand.formats.report_parts import UNFORESEEN
+from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Library, Outcome, PublicKey, Strength
 from keystrand.model.reading import Reading
-from keystrand.model.stages import Inventory
+from keystrand.model.stages import Asset, Inventory, Occurrence
 
+SPKI = (
+    ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+)
 SIG, ENC, DIGEST = Function.SIGNATURE, Function.ENCRYPTION, Function.DIGEST
 
 
@@ -33,6 +40,12 @@ def test_our_own_cbom_comes_back_without_loss(inventory: Inventory, spec: Spec) 
     assert (read_back.generator, read_back.found, read_back.reasons) == ("keystrand", (), ())
     again = msgspec.structs.replace(inventory, assets=tuple(by_id[asset.id] for asset in inventory.assets))
     assert cbom(again, name="estate", spec=spec) == content
+
+
+def test_no_field_of_an_occurrence_is_forgotten() -> None:
+    """The words of an occurrence hold all that it has: whoever adds a field must write and read it too."""
+    assert set(Occurrence.__struct_fields__) == {"target", "system", "place", "probe", "strength", "rule"}
+    assert set(Asset.__struct_fields__) == {"id", "name", "verdict", "strength", "fact", "occurrences", "conflicts"}
 
 
 @pytest.mark.parametrize("spec", Spec)
@@ -171,6 +184,37 @@ def test_a_certificate_without_the_hash_of_its_key_keeps_its_algorithms() -> Non
         AlgorithmUse(algorithm="RSA-2048", function=SIG),
     ]
     assert "1 certificates without the hash of their key" in reading.reason
+
+
+def test_a_key_by_its_own_octets() -> None:
+    """CBOM-Lens writes the public key itself: it is that key, and the certificate with it that certificate."""
+    value = base64.b64encode(SPKI).decode()
+    parts = (algorithm("SHA256-RSA", "signature"), algorithm("RSA-2048", "pke"))
+    reading = read("x", document(CERTIFICATE, key(value=value), *parts))
+    expected = public_key_fact(SPKI)
+    assert [f for _, _, f in facts(reading) if isinstance(f, PublicKey)] == [expected]
+    (certificate,) = [f for _, _, f in facts(reading) if isinstance(f, Certificate)]
+    assert (certificate.spki_sha256, certificate.key_algorithm) == (expected.sha256, "ECDSA-P-256")
+    secret = read("x", document(key(value=value, type="private-key"), *parts))
+    assert not [f for _, _, f in facts(secret) if isinstance(f, PublicKey)]
+
+
+def test_untyped_references_and_properties() -> None:
+    """CipherIQ names related assets without a type, and the key in properties: its algorithm is told."""
+    properties = [
+        {"name": "cbom:cert:public_key_algorithm", "value": "ECDSA"},
+        {"name": "cbom:cert:public_key_size", "value": "384"},
+        {"name": "cbom:cert:ec_curve_name", "value": "secp384r1"},
+    ]
+    described = CERTIFICATE["cryptoProperties"]["certificateProperties"]
+    related = [{"ref": "algo:ecdsa-with-SHA256"}, {"ref": "public-key-3417"}]
+    crypto = {"assetType": "certificate", "certificateProperties": {**described, "relatedCryptographicAssets": related}}
+    signature = {**algorithm("ecdsa-with-SHA256", "signature"), "bom-ref": "algo:ecdsa-with-SHA256"}
+    reading = read("x", document({**CERTIFICATE, "cryptoProperties": crypto, "properties": properties}, signature))
+    assert [fact for where, _, fact in facts(reading) if where == "!/etc/ssl/web.pem"] == [
+        AlgorithmUse(algorithm="ECDSA", function=SIG),
+        AlgorithmUse(algorithm="ECDSA-P-384", function=SIG),
+    ]
 
 
 def test_a_protocol_at_an_address_is_an_endpoint() -> None:

@@ -15,7 +15,9 @@ DIGEST, KDF = Function.DIGEST, Function.KEY_DERIVATION
     ("text", "expected"),
     [
         ("AES128-ECB", "AES-128-ECB"),  # sonar
-        ("AES/CBC/PKCS5Padding", "AES-CBC"),  # JCA
+        ("AES/CBC/PKCS5Padding", "AES-CBC-PKCS5"),  # JCA
+        ("AES/GCM/NoPadding", "AES-GCM"),
+        ("AES/ECB/NoPadding", "AES-ECB-NoPadding"),
         ("aes256-gcm@openssh.com", "AES-256-GCM"),  # SSH
         ("aes256-gcm96", "AES-256-GCM"),  # Vault
         ("SYMMETRIC_DEFAULT", "AES-256-GCM"),  # AWS
@@ -23,7 +25,7 @@ DIGEST, KDF = Function.DIGEST, Function.KEY_DERIVATION
         ("DESede168-CBC", "3DES-168-CBC"),
         ("3DES_EDE_CBC", "3DES-168-CBC"),
         ("DESede", "3DES"),
-        ("DES56-CBC-PKCS5", "DES-56-CBC"),
+        ("DES56-CBC-PKCS5", "DES-56-CBC-PKCS5"),
         ("ChaCha20Poly1305", "ChaCha20-Poly1305"),
         ("SHA", "SHA-1"),
         ("SHA2-256", "SHA-256"),

@@ -435,3 +435,35 @@ def test_no_reader_raises(content: bytes, choices: st.DataObject) -> None:
     reading = read("file", made)
     assert reading.outcome is Outcome.SEEN or not reading.found
     assert reading.outcome in (Outcome.SEEN, Outcome.NONE) or reading.reason
+
+
+@needs("openssl")
+def test_enveloped_messages_tell_what_they_are_encrypted_with(tmp_path: Path) -> None:
+    """A message to an RSA key: the cipher, and how its key is sent; in PEM under either name, in DER and in BER."""
+    (tmp_path / "rsa.pem").write_bytes(certificate(RSA).public_bytes(Encoding.PEM))
+    (tmp_path / "text").write_bytes(b"text")
+    expected = [
+        AlgorithmUse(algorithm="RSA-KEX", function=Function.KEY_ESTABLISHMENT),
+        AlgorithmUse(algorithm="AES-256-CBC", function=Function.ENCRYPTION),
+    ]
+    for form, more in (("PEM", ()), ("DER", ()), ("DER", ("-stream",))):
+        run("openssl", "cms", "-encrypt", "-aes256", "-in", "text", "-outform", form, "-out", "out", *more, "rsa.pem",
+            cwd=tmp_path)  # fmt: skip
+        assert facts((tmp_path / "out").read_bytes()) == expected
+
+
+def test_encapsulated_keys_of_messages_are_named() -> None:
+    """A recipient by ML-KEM (RFC 9629, RFC 9936): the encapsulation is named, and the cipher."""
+    one = spki.encoded
+    kem = one(0x30, spki.oid_element("2.16.840.1.101.3.4.4.2"))
+    recipient = one(0x30, b"\2\1\0", one(0x80, bytes(20)), kem, one(4, bytes(1088)), one(0x30), b"\2\1\x20", one(0x30),
+                    one(4, bytes(40)))  # fmt: skip
+    other = one(0xA4, spki.oid_element("1.2.840.113549.1.9.16.13.3"), recipient)
+    cipher = one(0x30, spki.oid_element("2.16.840.1.101.3.4.1.46"), one(0x30, one(4, bytes(12))))
+    content = one(0x30, spki.oid_element("1.2.840.113549.1.7.1"), cipher, one(0x80, b"secret"))
+    message = one(0x30, b"\2\1\3", one(0x31, other), content)
+    whole = one(0x30, spki.oid_element("1.2.840.113549.1.7.3"), one(0xA0, message))
+    assert facts(whole) == [
+        AlgorithmUse(algorithm="ML-KEM-768", function=Function.KEY_ESTABLISHMENT),
+        AlgorithmUse(algorithm="AES-256-GCM", function=Function.ENCRYPTION),
+    ]

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats.test_cyclonedx_read import mutated
 
+from keystrand.edge.probes.readers import readers_of
 from keystrand.formats import cyclonedx_xml, report_key_services, report_pkcs11
 from keystrand.formats.report_parts import UNFORESEEN
-from keystrand.formats.reports import REPORT_READERS
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
+from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import AlgorithmUse, Keystore, Library, Outcome, PublicKey
 from keystrand.model.reading import Reading
 
@@ -60,6 +61,11 @@ VAULT = {
 def read(value: Any) -> Reading:
     """Return the reading of an export."""
     return report_key_services.read("x", json.dumps(value).encode())
+
+
+def wanting(content: bytes) -> list[object]:
+    """Return what reads a file, by its content alone."""
+    return [reader.read for reader in readers_of(ProbeKind.REPORT).whole if reader.wants("x", content[:4096])]
 
 
 def told(reading: Reading) -> list[tuple[str, object]]:
@@ -113,7 +119,16 @@ def test_keys_of_services(export: Any, expected: list[tuple[str, object]]) -> No
     """The algorithm at the key's own name; and the key itself where its public part is in the export."""
     assert told(read(export)) == expected
     content = json.dumps(export).encode()
-    assert [r.read for r in REPORT_READERS if r.wants("x", content[:4096])] == [report_key_services.read]
+    assert [r.read for r in readers_of(ProbeKind.REPORT).whole if r.wants("x", content[:4096])] == [
+        report_key_services.read
+    ]
+
+
+def test_web_keys_of_anybody_are_no_keys_of_a_vault() -> None:
+    """A set of keys that a login service publishes does not say that we hold their private parts."""
+    published = {"keys": [{**AZURE_EC, "kid": "2026-01"}]}
+    assert read(published).found == ()
+    assert wanting(json.dumps(published).encode()) == []
 
 
 @pytest.mark.parametrize("export", [{"Keys": [{"KeyId": "1", "KeyArn": ARN}]}, {"data": {"keys": ["orders"]}}, []])
@@ -197,6 +212,12 @@ def test_no_listing_is_a_surprise(content: bytes) -> None:
     assert UNFORESEEN not in report_pkcs11.read("x", content).reason
 
 
+def test_a_line_of_blanks_does_not_hold_up_the_reader() -> None:
+    """A pattern that tried every split of a million blanks would not come to an end."""
+    reading = report_pkcs11.read("x", b"Data object 1\n" + b" " * 1_000_000 + b"\n" + b" a" * 500_000)
+    assert [found.fact for found in reading.found] == [Keystore(format="PKCS#11", entries=1)]
+
+
 XML = """<?xml version="1.0"?>
 <bom xmlns="http://cyclonedx.org/schema/bom/1.6" version="1">
 <metadata><tools><components><component type="application"><name>theia</name></component></components></tools>
@@ -221,6 +242,8 @@ def test_cyclonedx_in_xml() -> None:
         ("!src/a.py:7", use("AES-256-GCM", ENC)),
         ("#2", Library(name="house-crypt", version="1")),
     ]
-    assert [r.read for r in REPORT_READERS if r.wants("x", XML.encode()[:4096])] == [cyclonedx_xml.read]
+    assert [r.read for r in readers_of(ProbeKind.REPORT).whole if r.wants("x", XML.encode()[:4096])] == [
+        cyclonedx_xml.read
+    ]
     bad = cyclonedx_xml.read("x", XML.replace("</bom>", "").encode())
     assert (bad.outcome, "line" in bad.reason) == (Outcome.UNPARSABLE, True)

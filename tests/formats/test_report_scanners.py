@@ -1,5 +1,6 @@
 """What sslyze, testssl.sh, ssh-audit, nmap and zgrab2 found, from their reports."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.formats import report_samples as samples
-from tests.formats.test_cyclonedx_read import mutated
+from tests.formats.test_cyclonedx_read import document, mutated
 
+from keystrand.edge.probes.readers import readers_of
 from keystrand.formats import (
+    cyclonedx_read,
     report_nmap,
     report_sarif,
     report_ssh_audit,
@@ -18,10 +21,12 @@ from keystrand.formats import (
     report_testssl,
     report_zgrab,
 )
+from keystrand.formats.key_files import objects_in
 from keystrand.formats.report_parts import UNFORESEEN
-from keystrand.formats.reports import REPORT_READERS
+from keystrand.inventory.identity import identity
 from keystrand.model.algorithm import Function
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Outcome, PublicKey, Strength
+from keystrand.model.estate import ProbeKind
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Outcome, PublicKey, Strength
 from keystrand.model.reading import Reading
 
 WEB = "!tls://web.example.org:443"
@@ -81,13 +86,23 @@ def test_testssl(report: Callable[[], Any]) -> None:
     assert endpoint == Endpoint(
         protocol="tls", host="web.example.org", port=443, versions=("TLSv1.2", "TLSv1.3"), supports_post_quantum=True
     )
-    assert uses(reading, WEB, KEX) == {
-        (name, "offered") for name in ("X25519MLKEM768", "ML-KEM-1024", "ECDH-P-256", "X25519", "FFDH-2048")
-    }
+    offered = {(name, "offered") for name in ("X25519MLKEM768", "ML-KEM-1024", "ECDH-P-256", "FFDH-2048")}
+    assert uses(reading, WEB, KEX) == offered | {("X25519", "negotiated")}
     assert {name for name, _ in uses(reading, WEB, SIG)} >= {"RSA-2048", "ML-DSA-65"}
-    assert uses(reading, WEB, ENC) == {("AES-256-GCM", "negotiated")}
+    assert uses(reading, WEB, ENC) == {("AES-256-GCM", "negotiated"), ("ChaCha20-Poly1305", "offered")}
     assert [f.fact for f in reading.found if isinstance(f.fact, Certificate)] == [samples.certificate()]
     assert reading.reason == ""
+
+
+def test_words_of_testssl_are_no_groups() -> None:
+    """What is not offered, and what has no name, adds nothing."""
+    rows = [
+        {"id": name, "ip": "h.example/192.0.2.7", "port": "443", "severity": "INFO", "finding": said}
+        for name, said in (("TLS1_2", "offered"), ("FS_KEMs", "No KEMs offered"),
+                           ("DH_groups", "Unknown DH group (2048 bits)"), ("FS_ECDHE_curves", "sect571r1"))
+    ]  # fmt: skip
+    reading = report_testssl.read("x", encoded(rows))
+    assert uses(reading, "!tls://h.example:443", KEX) == {("sect571r1", "offered")}
 
 
 def test_ssh_audit() -> None:
@@ -129,11 +144,15 @@ def test_zgrab() -> None:
     reading = report_zgrab.read("x", samples.zgrab())
     assert [(e.protocol, e.host, e.port) for e in endpoints(reading)] == [
         ("tls", "web.example.org", 8443), ("tls", "192.0.2.8", 443), ("ssh", "192.0.2.9", 22),
+        ("tls", "192.0.2.11", 25),
     ]  # fmt: skip
     assert uses(reading, "!tls://web.example.org:8443", KEX) == {("ECDH-P-256", "negotiated")}
     assert uses(reading, "!tls://192.0.2.8:443", SIG) == {("RSA-2048", "negotiated")}
     assert uses(reading, "!ssh://192.0.2.9:22", KEX) == {("X25519", "offered")}
-    assert reading.reason == "line 4: tls: no handshake (connection-timeout)"
+    assert uses(reading, "!tls://192.0.2.11:25", KEX) == {("X25519MLKEM768", "negotiated")}
+    mail = endpoints(reading)[-1]
+    assert (mail.versions, mail.supports_post_quantum, mail.negotiates_post_quantum) == (("TLSv1.3",), True, True)
+    assert reading.reason == "line 5: tls: no handshake (connection-timeout)"
 
 
 def test_sarif() -> None:
@@ -166,7 +185,7 @@ REPORTS: list[tuple[Callable[[str, bytes], Reading], Callable[[], Any]]] = [
 def test_each_report_is_recognised_by_its_content_alone(read: object, report: Callable[[], Any]) -> None:
     """By one reader and no other, whatever the file is called; and the same report read twice says the same."""
     content = encoded(report())
-    wanting = [reader for reader in REPORT_READERS if reader.wants("report.txt", content[:4096])]
+    wanting = [reader for reader in readers_of(ProbeKind.REPORT).whole if reader.wants("report.txt", content[:4096])]
     assert [reader.read for reader in wanting] == [read]
     assert wanting[0].read("a", content) == wanting[0].read("b", content)
 
@@ -230,3 +249,22 @@ def test_a_hundred_megabytes_of_nothing_are_told(read: Callable[[str, bytes], Re
     reading = read("x", b'{"scanResult":[' + b"{}," * 34_000_000)
     assert (reading.found, reading.outcome) == ((), Outcome.UNPARSABLE)
     assert "more than" in reading.reason or "line 1" in reading.reason
+
+
+def test_one_certificate_in_every_report_is_one_asset() -> None:
+    """Seen by sslyze, testssl.sh, nmap, zgrab2 and CBOM-Lens, and in a PEM file: one identity."""
+    content = base64.b64encode(samples.der()).decode()
+    component = {
+        "type": "cryptographic-asset",
+        "name": "web.example.org",
+        "properties": [{"name": "czertainly:component:certificate:base64_content", "value": content}],
+        "cryptoProperties": {"assetType": "certificate"},
+    }
+    readings = [read("x", encoded(report())) for read, report in REPORTS]
+    readings.append(cyclonedx_read.read("x", document(component)))
+    facts: list[Fact] = [found.fact for reading in readings for found in reading.found]
+    facts += [fact for found in objects_in(samples.pem().encode()) for fact in found.facts]
+    seen = [fact for fact in facts if isinstance(fact, Certificate)]
+    assert len(seen) == 8
+    assert {identity(fact, "anywhere") for fact in seen} == {f"certificate:{samples.certificate().sha256}"}
+    assert len(set(seen)) == 1

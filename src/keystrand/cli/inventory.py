@@ -121,6 +121,10 @@ def export(
     form: Annotated[
         str, typer.Option("--form", help="What to write: cyclonedx-1.6, cyclonedx-1.7 or sarif.")
     ] = "cyclonedx-1.6",
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", metavar="DIR", help="For SARIF: where the paths start from, the estate's folder."),
+    ] = None,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", metavar="DIR", help="Write its tables into DIR as Parquet instead.")
     ] = None,
@@ -135,7 +139,7 @@ def export(
         counts = export_parquet(out, parquet)
         say(f"wrote {len(counts)} tables with {sum(counts.values())} rows into {parquet}")
         return
-    content = exported(out, form)
+    content = exported(out, form, files)
     if to is None:
         sys.stdout.write(content.decode())
     else:

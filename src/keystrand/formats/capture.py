@@ -14,7 +14,10 @@ _TRANSPORTS: dict[str, Literal["tcp", "udp", "other"]] = {"tcp": "tcp", "udp": "
 
 
 class Capture:
-    """Takes a capture as it is read. `feed` and `end` return what can be told then; neither raises."""
+    """Takes a capture as it is read. `feed` and `end` return what can be told then; neither raises.
+
+    At most twice `flows` conversations are held, and `totals` sums of volumes.
+    """
 
     def __init__(self, *, flows: int = MAX_FLOWS, totals: int = MAX_TOTALS) -> None:
         self._file = CaptureFile()

@@ -1,57 +1,44 @@
 """IKE as a bystander sees it: the proposals of IKE_SA_INIT, the one chosen, and what is added to it; IKEv1 likewise.
 
 Sources: RFC 7296, sections 3.1 to 3.3; RFC 9370 (additional key exchanges); RFC 8784 and RFC 9867 (pre-shared keys);
-RFC 2408 and 2409 for version 1; IANA "IKEv2 Parameters", transform types 1, 3, 4 and 6 to 12.
+RFC 2408 and 2409 for version 1.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from keystrand.formats import ike_codepoints as codes
 from keystrand.formats.capture_session import Session, Use
+from keystrand.formats.ike_messages import MAIN_MODE, MAX_TRANSFORMS, NON_ESP_MARKER, SA_INIT, Transform
 from keystrand.model.algorithm import Function, Verdict, classify
 
-_HEAD, _SA_INIT, _MAIN, _AGGRESSIVE = 28, 34, 2, 4
+_HEAD, _AGGRESSIVE = 28, 4
 _SA_1, _SA_2, _NOTIFY = 1, 33, 41
 _RESPONSE = 0x20
-_ENCRYPTION, _INTEGRITY, _EXCHANGE, _ADDITIONAL = 1, 3, 4, range(6, 13)
-_KEY_LENGTH, _ATTRIBUTE_FORMAT = 14, 0x8000
-_PPK = {16435: "PPK (RFC 8784)", 16445: "PPK (RFC 9867)"}
-MAX_TRANSFORMS = 256
-"""Transforms read of one message at most; real proposals have some dozens."""
-
-EXCHANGES = {
-    1: "FFDH-768", 2: "FFDH-1024", 5: "FFDH-1536", 14: "FFDH-2048", 15: "FFDH-3072", 16: "FFDH-4096", 17: "FFDH-6144",
-    18: "FFDH-8192", 19: "ECDH-P-256", 20: "ECDH-P-384", 21: "ECDH-P-521", 22: "FFDH-1024", 23: "FFDH-2048",
-    24: "FFDH-2048", 25: "ECDH-P-192", 26: "ECDH-P-224", 27: "ECDH-brainpoolP224r1", 28: "ECDH-brainpoolP256r1",
-    29: "ECDH-brainpoolP384r1", 30: "ECDH-brainpoolP512r1", 31: "X25519", 32: "X448", 35: "ML-KEM-512",
-    36: "ML-KEM-768", 37: "ML-KEM-1024",
-}  # fmt: skip
-_CIPHERS = {
-    2: "DES-CBC", 3: "3DES-168-CBC", 5: "IDEA-CBC", 6: "CAST5-CBC", 7: "Blowfish-CBC", 11: "NULL", 12: "AES-{}-CBC",
-    13: "AES-{}-CTR", 14: "AES-{}-CCM8", 15: "AES-{}-CCM", 16: "AES-{}-CCM", 18: "AES-{}-GCM", 19: "AES-{}-GCM",
-    20: "AES-{}-GCM", 23: "Camellia-{}-CBC", 28: "ChaCha20-Poly1305",
-}  # fmt: skip
-_MACS = {1: "HMAC-MD5", 2: "HMAC-SHA-1", 12: "HMAC-SHA-256", 13: "HMAC-SHA-384", 14: "HMAC-SHA-512"}
-_CIPHERS_1 = {1: "DES-CBC", 2: "IDEA-CBC", 3: "Blowfish-CBC", 5: "3DES-168-CBC", 6: "CAST5-CBC", 7: "AES-{}-CBC"}
-_HASHES_1 = {1: "MD5", 2: "SHA-1", 4: "SHA-256", 5: "SHA-384", 6: "SHA-512"}
+_KEY_LENGTH, _FIXED = 14, 0x8000
+_CIPHER_1, _HASH_1, _GROUP_1 = 1, 2, 4
+"""Attributes of a transform in version 1 (RFC 2409, appendix A)."""
 
 
 class Message(NamedTuple):
-    """The clear part of an IKE message: its version, whether it answers, transforms as uses, and notifications."""
+    """The clear part of a message: its version, whether it answers, the transforms of all proposals, notifications.
+
+    In version 1 the attributes of a transform stand as transforms of version 2, with the numbers of version 1.
+    """
 
     version: int
     answer: bool
-    uses: tuple[Use, ...]
+    transforms: tuple[Transform, ...]
     notifications: tuple[int, ...]
 
 
 def ike_octets(datagram: bytes) -> bytes:
     """Return the IKE message in a datagram, without the marker of port 4500 (RFC 3948, 2.2); empty where it is none."""
-    octets = datagram[4:] if datagram[:4] == b"\0\0\0\0" else datagram
+    octets = datagram[len(NON_ESP_MARKER) :] if datagram.startswith(NON_ESP_MARKER) else datagram
     plausible = (
         len(octets) >= _HEAD
         and octets[17] >> 4 in (1, 2)
-        and octets[18] in ((_SA_INIT,) if octets[17] >> 4 == 2 else (_MAIN, _AGGRESSIVE))
+        and octets[18] in ((SA_INIT,) if octets[17] >> 4 == 2 else (MAIN_MODE, _AGGRESSIVE))
         and int.from_bytes(octets[24:28], "big") == len(octets)
         and any(octets[:8])
     )
@@ -61,7 +48,7 @@ def ike_octets(datagram: bytes) -> bytes:
 def ike_message(octets: bytes) -> Message:
     """Return what a message that `ike_octets` gave says in clear; what is cut short is left out."""
     version = octets[17] >> 4
-    uses: list[Use] = []
+    transforms: list[Transform] = []
     notes: list[int] = []
     kind, at = octets[16], _HEAD
     while kind and at + 4 <= len(octets):
@@ -70,28 +57,28 @@ def ike_message(octets: bytes) -> Message:
             break
         body = octets[at + 4 : at + length]
         if kind == _SA_2 and version == 2:
-            uses += _proposals(body, version)
+            transforms += _proposals(body, version)
         elif kind == _SA_1 and version == 1:
-            uses += _proposals(body[8:], version)
+            transforms += _proposals(body[8:], version)
         elif kind == _NOTIFY and version == 2 and len(body) >= 4:
             notes.append(body[2] << 8 | body[3])
         kind, at = octets[at], at + length
     answer = bool(octets[19] & _RESPONSE) if version == 2 else any(octets[8:16])
-    return Message(version, answer, tuple(dict.fromkeys(uses[:MAX_TRANSFORMS])), tuple(notes[:MAX_TRANSFORMS]))
+    return Message(version, answer, tuple(transforms[:MAX_TRANSFORMS]), tuple(notes[:MAX_TRANSFORMS]))
 
 
-def _proposals(body: bytes, version: int) -> Iterator[Use]:
+def _proposals(body: bytes, version: int) -> Iterator[Transform]:
     at = 0
     while at + 8 <= len(body):
         length = body[at + 2] << 8 | body[at + 3]
         if length < 8:
             return
-        for transform in _transforms(body[at + 8 + body[at + 6] : at + length]):
-            yield from _uses_2(transform) if version == 2 else _uses_1(transform)
+        for transform in _pieces(body[at + 8 + body[at + 6] : at + length]):
+            yield from _transform_2(transform) if version == 2 else _transforms_1(transform)
         at += length
 
 
-def _transforms(body: bytes) -> Iterator[bytes]:
+def _pieces(body: bytes) -> Iterator[bytes]:
     at = 0
     while at + 8 <= len(body):
         length = body[at + 2] << 8 | body[at + 3]
@@ -106,53 +93,61 @@ def _attributes(octets: bytes) -> dict[int, int]:
     found, at = {}, 0
     while at + 4 <= len(octets):
         kind, value = octets[at] << 8 | octets[at + 1], octets[at + 2] << 8 | octets[at + 3]
-        if kind & _ATTRIBUTE_FORMAT:
-            found[kind & ~_ATTRIBUTE_FORMAT] = value
+        if kind & _FIXED:
+            found[kind & ~_FIXED] = value
             at += 4
         else:
             at += 4 + value
     return found
 
 
-def _uses_2(transform: bytes) -> Iterator[Use]:
-    kind, number = transform[4], transform[6] << 8 | transform[7]
-    if kind == _EXCHANGE or kind in _ADDITIONAL:
-        if number:
-            yield Use(Function.KEY_ESTABLISHMENT, exchange_name(number), str(number))
-    elif kind == _ENCRYPTION:
-        yield _sized(_CIPHERS.get(number, f"IKE-encryption-{number}"), _attributes(transform[8:]), str(number))
-    elif kind == _INTEGRITY and number:
-        yield Use(Function.MAC, _MACS.get(number, f"IKE-integrity-{number}"), str(number))
+def _transform_2(piece: bytes) -> Iterator[Transform]:
+    yield Transform(piece[4], piece[6] << 8 | piece[7], _attributes(piece[8:]).get(_KEY_LENGTH))
 
 
-def _uses_1(transform: bytes) -> Iterator[Use]:
-    found = _attributes(transform[8:])
-    if 4 in found:
-        yield Use(Function.KEY_ESTABLISHMENT, exchange_name(found[4]), str(found[4]))
-    if 1 in found:
-        yield _sized(_CIPHERS_1.get(found[1], f"IKEv1-encryption-{found[1]}"), found, str(found[1]))
-    if 2 in found:
-        yield Use(Function.DIGEST, _HASHES_1.get(found[2], f"IKEv1-hash-{found[2]}"), str(found[2]))
+def _transforms_1(piece: bytes) -> Iterator[Transform]:
+    found = _attributes(piece[8:])
+    kinds = ((_GROUP_1, codes.KEY_EXCHANGE), (_CIPHER_1, codes.ENCRYPTION), (_HASH_1, codes.INTEGRITY))
+    for attribute, kind in kinds:
+        if attribute in found:
+            yield Transform(kind, found[attribute], found.get(_KEY_LENGTH))
 
 
-def _sized(name: str, attributes: dict[int, int], code: str) -> Use:
-    bits = attributes.get(_KEY_LENGTH)
-    sized = name.format(bits) if bits else name.replace("-{}", "")
-    return Use(Function.ENCRYPTION, sized, code)
+def _exchanges(said: Message) -> list[int]:
+    """Return the numbers of the key exchanges, the first one first, then the additional ones in their order."""
+    wanted = (codes.KEY_EXCHANGE, *codes.ADDITIONAL)
+    return [one.number for kind in wanted for one in said.transforms if one.kind == kind and one.number != codes.NONE]
 
 
-def exchange_name(number: int) -> str:
-    """Return the canonical name of a key exchange method; one we do not know keeps its number."""
-    return EXCHANGES.get(number, f"IKE-key-exchange-{number}")
+def _agreed(said: Message) -> tuple[Use, ...]:
+    """Return what an answer chooses. Its key exchanges go into one key (RFC 9370, 2.2.2): they are one use."""
+    numbers = _exchanges(said)
+    uses = [Use(Function.KEY_ESTABLISHMENT, "+".join(map(codes.exchange_name, numbers)), "+".join(map(str, numbers)))]
+    uses = uses if numbers else []
+    for one in said.transforms:
+        if one.kind == codes.ENCRYPTION:
+            old = codes.sized(codes.CIPHERS_1.get(one.number, f"IKEv1-encryption-{one.number}"), one.bits)
+            name = old if said.version == 1 else codes.cipher_name(one.number, one.bits)
+            uses.append(Use(Function.ENCRYPTION, name, str(one.number)))
+        elif one.kind == codes.INTEGRITY and one.number and said.version == 2:
+            uses.append(Use(Function.MAC, codes.integrity_name(one.number), str(one.number)))
+        elif one.kind == codes.INTEGRITY and said.version == 1:
+            name = codes.HASHES_1.get(one.number, f"IKEv1-hash-{one.number}")
+            uses.append(Use(Function.DIGEST, name, str(one.number)))
+    mixed = (
+        Use(Function.KEY_ESTABLISHMENT, name, str(int(note)))
+        for note, name in codes.PPK_NAMES.items()
+        if note in said.notifications
+    )
+    return (*uses, *mixed)
 
 
 class IkeDissector:
     """IKE over datagrams, until a proposal is chosen."""
 
     def __init__(self) -> None:
-        self._offers: tuple[Use, ...] = ()
+        self._asked: Message | None = None
         self._answer: Message | None = None
-        self._version = 0
         self._client_first: bool | None = None
 
     def take(self, *, first: bool, octets: bytes) -> bool:
@@ -160,41 +155,27 @@ class IkeDissector:
         if not (whole := ike_octets(octets)):
             return self._answer is not None
         said = ike_message(whole)
-        self._version = said.version
         self._client_first = first != said.answer
         if not said.answer:
-            self._offers = said.uses or self._offers
-        elif said.uses:
+            self._asked = said
+        elif said.transforms:
             self._answer = said
         return self._answer is not None
 
     def session(self) -> Session | None:
         """Return what was seen; see `Dissector`."""
-        if not self._version:
+        said = self._answer or self._asked
+        if said is None:
             return None
-        answer = self._answer
-        agreed = answer.uses if answer else ()
-        mixed = tuple(
-            Use(Function.KEY_ESTABLISHMENT, _PPK[note], str(note))
-            for note in (answer.notifications if answer else ())
-            if note in _PPK
-        )
+        agreed = _agreed(self._answer) if self._answer else ()
+        offered = dict.fromkeys(_exchanges(self._asked)) if self._asked else ()
+        offers = tuple(Use(Function.KEY_ESTABLISHMENT, codes.exchange_name(one), str(one)) for one in offered)
         return Session(
             protocol="ike",
-            version=f"IKEv{self._version}",
-            exchange=_strongest(agreed),
-            uses=agreed + mixed,
-            offers=self._offers,
+            version=f"IKEv{said.version}",
+            exchange=agreed[0] if agreed and agreed[0].function is Function.KEY_ESTABLISHMENT else None,
+            uses=agreed,
+            offers=offers,
             client_first=self._client_first,
-            offered_post_quantum=any(map(_resists, self._offers)),
+            offered_post_quantum=any(classify(use.algorithm).verdict is Verdict.QUANTUM_SAFE for use in offers),
         )
-
-
-def _resists(use: Use) -> bool:
-    return use.function is Function.KEY_ESTABLISHMENT and classify(use.algorithm).verdict is Verdict.QUANTUM_SAFE
-
-
-def _strongest(uses: tuple[Use, ...]) -> Use | None:
-    """Return the exchange that the keys are as strong as: additional ones are mixed in (RFC 9370, 2.2.2)."""
-    exchanges = [use for use in uses if use.function is Function.KEY_ESTABLISHMENT]
-    return next(filter(_resists, exchanges), exchanges[0] if exchanges else None)

@@ -218,7 +218,4 @@ def _offers(lists: KexInit) -> tuple[Use, ...]:
         if not is_pseudo(name):
             canonical = key_exchange_name(name)
             found.setdefault(canonical, Use(Function.KEY_ESTABLISHMENT, canonical, name))
-    for name in lists.host_keys:
-        canonical = host_key_name(name)
-        found.setdefault(canonical, Use(Function.SIGNATURE, canonical, name))
     return tuple(found.values())

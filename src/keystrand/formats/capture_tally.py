@@ -7,6 +7,7 @@ counting begins anew.
 import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.observation import AlgorithmUse, Endpoint, Fact, Flow, Strength
 from keystrand.model.reading import Found
 
-MAX_TOTALS = 200_000
+MAX_TOTALS = 100_000
 """Sums of flows, endpoints, and facts already told, that are kept at most."""
 MAX_VOLUME = 2**53
 """Octets or packets of one flow at most that are believed: a year of 2 Tbit/s."""
@@ -81,12 +82,24 @@ def instant(nanoseconds: int) -> str:
     """Return a moment as ISO 8601 in UTC; empty for none, or for one that no calendar has."""
     if not nanoseconds:
         return ""
+    second = _second(nanoseconds // NANOSECONDS)
+    # always six digits, so that text compares as time does
+    return f"{second}.{nanoseconds % NANOSECONDS // 1000:06}Z" if second else ""
+
+
+@lru_cache(maxsize=65536)
+def _second(seconds: int) -> str:
     try:
-        moment = datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     except (ValueError, OverflowError, OSError):
         return ""
-    # always six digits, so that text compares as time does
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % NANOSECONDS // 1000:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _resists(exchange: str) -> bool | None:
+    """Return whether a key establishment resists a quantum computer; None where that is not known."""
+    verdict = classify(exchange, Function.KEY_ESTABLISHMENT).verdict
+    return {Verdict.QUANTUM_SAFE: True, Verdict.QUANTUM_VULNERABLE: False}.get(verdict)
 
 
 def place_of(protocol: str, host: str, port: int) -> str:
@@ -101,7 +114,7 @@ class Tally:
         self._limit = limit
         self.ready: list[Found] = []
         self.sessions = self.flows = self.parts = 0
-        self._told: set[tuple[object, ...]] = set()
+        self._told: set[int] = set()  # hashes: a third of the memory, and two of 64 bits hardly ever meet
         self._servers: dict[tuple[str, str, int], _Server] = {}
         self._volumes: dict[FlowKey, Volume] = {}
         self._tunnels: dict[frozenset[str], str] = {}
@@ -131,7 +144,7 @@ class Tally:
 
     def _is_new(self, key: tuple[object, ...]) -> bool:
         before = len(self._told)
-        self._told.add(key)
+        self._told.add(hash(key))
         return len(self._told) > before
 
     def _tell(self, where: str, strength: Strength, *facts: Fact) -> None:
@@ -164,8 +177,7 @@ class Tally:
         if seen.software and len(server.software) < 8:
             server.software[seen.software] = None
         if seen.exchange is not None:
-            verdict = classify(seen.exchange.algorithm, Function.KEY_ESTABLISHMENT).verdict
-            safe = {Verdict.QUANTUM_SAFE: True, Verdict.QUANTUM_VULNERABLE: False}.get(verdict)
+            safe = _resists(seen.exchange.algorithm)
             server.supports = safe or server.supports
             if seen.offered_post_quantum and safe is not None:
                 server.got.add(safe)

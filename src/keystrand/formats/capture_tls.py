@@ -187,7 +187,10 @@ def offers_post_quantum(groups: tuple[int, ...]) -> bool:
 
 
 def offers(offer: Offer) -> tuple[Use, ...]:
-    """Return the public-key algorithms that a client offers: what it can move to, and what it could be forced to."""
+    """Return what a client offers to establish keys with, and the post-quantum signatures it takes.
+
+    Every client takes the classical signatures and much the same ciphers: a network of clients would say nothing else.
+    """
     return _offers(offer.groups, offer.schemes, offer.suites)
 
 
@@ -196,7 +199,8 @@ def _offers(groups: tuple[int, ...], schemes: tuple[int, ...], suites: tuple[int
     found = {use.algorithm: use for use in (_establishment(codes.group_name(group), group) for group in groups)}
     for scheme in schemes:
         name = scheme_name(scheme)
-        found.setdefault(name, Use(Function.SIGNATURE, name, codes.code_point(scheme)))
+        if scheme in codes.POST_QUANTUM_SCHEMES:
+            found.setdefault(name, Use(Function.SIGNATURE, name, codes.code_point(scheme)))
     for number in suites:
         if (one := suite(number)) is not None and one.exchange == "RSA":
             found.setdefault("RSA-KEX", _establishment("RSA-KEX", number))

@@ -4,18 +4,22 @@ What has an identity (a hash of a certificate and of its key, or the certificate
 none still says which algorithms are in use, and where. What says neither is counted and told.
 """
 
+import base64
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date
+from typing import NamedTuple
 
 from keystrand.formats.certificate_names import name_hash
 from keystrand.formats.cyclonedx_asset import place_of
-from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, sha256_of
+from keystrand.formats.cyclonedx_parts import AlgorithmPart, CertificatePart, Component, MaterialPart, sha256_of
 from keystrand.formats.foreign_names import Named, canonical, oid_names
 from keystrand.formats.report_parts import at, certificate_of
 from keystrand.formats.suite_names import suite_uses
-from keystrand.model.algorithm import Function
+from keystrand.formats.x509_facts import public_key_fact
+from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import (
     AlgorithmUse,
@@ -44,6 +48,14 @@ _LIBRARIES = re.compile(
     r"rustls|ring|golang\.org/x/crypto|x/crypto|paramiko|jsch|libssh2?|jose4j|pyjwt|python-jose|jsonwebtoken|oqs"
 )
 _SERVICE = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+):(?P<port>\d{1,5})/?")
+
+
+class _Key(NamedTuple):
+    """What is told of a certificate's key; without `sha256` it is not known which key it is."""
+
+    sha256: str
+    algorithm: str
+    bits: int | None
 
 
 class ForeignReader:
@@ -109,14 +121,12 @@ class ForeignReader:
         except InvalidInput:
             self._lost["certificates that cannot be read"] += 1
         part = (component.crypto and component.crypto.certificate) or CertificatePart()
-        signature = self._names_at(part.ref("algorithm", part.signature_ref))
-        key = self._by_ref.get(part.ref("publicKey", part.key_ref))
-        key_names = self._names_at(part.ref("publicKey", part.key_ref)) or (
-            self._names_at(key.crypto.material.algorithm()) if key and key.crypto and key.crypto.material else ()
-        )
-        if known := _whole_certificate(component, part, key, signature, key_names):
+        signature = self._first_names([*part.refs("algorithm", part.signature_ref), *part.untyped()])
+        key = self._key_of(component, part)
+        if known := _whole_certificate(component, part, key, signature):
             yield Strength.CONFIGURED, known
             return
+        key_names = canonical(key.algorithm, function=classify(key.algorithm).function) if key.algorithm else ()
         self._lost["certificates without the hash of their key: only their algorithms are kept"] += 1
         for named in dict.fromkeys((*signature[:1], *key_names[:1])):
             yield Strength.CONFIGURED, AlgorithmUse(algorithm=named.algorithm, function=named.function)
@@ -127,13 +137,41 @@ class ForeignReader:
         is_algorithm = component and component.crypto and component.crypto.kind == "algorithm"
         return algorithm_names(component) if component and is_algorithm else ()
 
+    def _first_names(self, refs: list[str]) -> tuple[Named, ...]:
+        return next((named for ref in refs if (named := self._names_at(ref))), ())
+
+    def _key_of(self, component: Component, part: CertificatePart) -> _Key:
+        """Return what is told of a certificate's key: by its component, its algorithm, or properties of CipherIQ."""
+        refs = part.refs("publicKey", part.key_ref)
+        material = next((m for ref in (*refs, *part.untyped()) if (m := self._material_at(ref))), None)
+        if material and (key := self._key(material)):
+            return _Key(key.sha256, key.algorithm, key.bits)
+        names = self._names_at(material.algorithm()) if material else self._first_names(refs)
+        told, size = component.said("public_key_algorithm"), component.said("public_key_size")
+        bits = int(size) if size.isdecimal() and len(size) < 6 else None
+        names = names or canonical(told, bits=bits, curve=component.said("ec_curve_name"))
+        return _Key("", next((n.algorithm for n in names), ""), material.size if material else bits)
+
+    def _material_at(self, ref: str) -> MaterialPart | None:
+        component = self._by_ref.get(ref)
+        return component.crypto.material if component and component.crypto else None
+
+    def _key(self, part: MaterialPart) -> PublicKey | None:
+        """Return a public key by its own octets or by its hash; None where neither is told. No other value is read."""
+        if part.type != "public-key":
+            return None
+        with suppress(InvalidInput, ValueError):
+            return public_key_fact(base64.b64decode(part.value or "", validate=True))
+        digest = sha256_of(part.fingerprint)
+        names = self._names_at(part.algorithm())
+        algorithm = names[0].algorithm if names else ""
+        return PublicKey(sha256=digest, algorithm=algorithm, bits=part.size) if digest else None
+
     def _material(self, component: Component) -> Iterator[tuple[Strength, Fact]]:
         part = component.crypto.material if component.crypto else None
-        digest = sha256_of(part.fingerprint) if part else ""
         names = self._names_at(part.algorithm()) if part else ()
-        if part and part.type == "public-key" and digest:
-            algorithm = names[0].algorithm if names else ""
-            yield Strength.CONFIGURED, PublicKey(sha256=digest, algorithm=algorithm, bits=part.size)
+        if part and (key := self._key(part)):
+            yield Strength.CONFIGURED, key
         elif names and component.evidence:
             yield from ((Strength.CONFIGURED, AlgorithmUse(algorithm=n, function=f)) for n, f in names)
         else:
@@ -180,6 +218,8 @@ def _function(part: AlgorithmPart) -> Function | None:
     functions = part.functions or ()
     if "sign" in functions or "verify" in functions:
         return Function.SIGNATURE
+    if "encapsulate" in functions or "decapsulate" in functions:
+        return Function.KEY_ESTABLISHMENT
     return Function.ENCRYPTION if "encrypt" in functions or "decrypt" in functions else None
 
 
@@ -222,24 +262,19 @@ def _day(text: str | None) -> date | None:
 
 
 def _whole_certificate(
-    component: Component,
-    part: CertificatePart,
-    key: Component | None,
-    signature: Iterable[Named],
-    key_names: Iterable[Named],
+    component: Component, part: CertificatePart, key: _Key, signature: Iterable[Named]
 ) -> Certificate | None:
     """Return the certificate, where its own hash or what names it, the hash of its key, and its days are told."""
-    material = key.crypto.material if key and key.crypto else None
-    spki = sha256_of(material.fingerprint) if material else ""
     begin, end = _day(part.not_before), _day(part.not_after)
     sha256 = sha256_of(part.fingerprint) or component.sha256()
-    if not sha256 and spki and part.issuer and part.serial:
-        sha256 = name_hash(shown(part.issuer, 1024), part.serial, spki)
-    if not sha256 or not spki or begin is None or end is None:
+    if not sha256 and key.sha256 and part.issuer and part.serial:
+        sha256 = name_hash(shown(part.issuer, 1024), part.serial, key.sha256)
+    if not sha256 or not key.sha256 or begin is None or end is None:
         return None
     return Certificate(
-        sha256=sha256, spki_sha256=spki, subject=shown(part.subject or "", 1024), issuer=shown(part.issuer or "", 1024),
+        sha256=sha256, spki_sha256=key.sha256,
+        subject=shown(part.subject or "", 1024), issuer=shown(part.issuer or "", 1024),
         serial=re.sub("[^0-9a-f]", "", (part.serial or "").lower()), not_before=begin, not_after=end,
         signature_algorithm=next((n.algorithm for n in signature), ""),
-        key_algorithm=next((n.algorithm for n in key_names), ""), key_bits=material.size if material else None,
+        key_algorithm=key.algorithm, key_bits=key.bits,
     )  # fmt: skip

@@ -72,9 +72,13 @@ class CertificatePart(Struct):
     fingerprint: Hash | None = None
     related: list[Related] | None = field(default=None, name="relatedCryptographicAssets")
 
-    def ref(self, kind: str, older: str | None) -> str:
-        """Return the reference to a related asset of a kind, as 1.7 or the versions before it give it."""
-        return next((one.ref for one in self.related or () if one.type == kind), older or "")
+    def refs(self, kind: str, older: str | None) -> list[str]:
+        """Return the references to a related asset of a kind: of 1.7, and that of the versions before."""
+        return [*(one.ref for one in self.related or () if one.type == kind), *filter(None, (older,))]
+
+    def untyped(self) -> list[str]:
+        """Return the references of which nothing says what they lead to."""
+        return [one.ref for one in self.related or () if not one.type]
 
 
 class MaterialPart(Struct):
@@ -84,6 +88,7 @@ class MaterialPart(Struct):
     id: str | None = None
     size: int | None = None
     algorithm_ref: str | None = field(default=None, name="algorithmRef")
+    value: str | None = None
     fingerprint: Hash | None = None
     related: list[Related] | None = field(default=None, name="relatedCryptographicAssets")
 

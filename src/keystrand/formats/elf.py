@@ -59,7 +59,8 @@ def _layout(ident: bytes) -> _Layout:
         forms = ("16x2HI3QI6H", "2I6Q", "2I4Q2I2Q", "qQ", "I2BHQQ")
     else:
         forms = ("16x2HI3II6H", "8I", "10I", "iI", "3I2BH")
-    return _Layout(*(struct.Struct(order + form) for form in forms), wide=ident[4] == 2)
+    header, segment, section, entry, symbol = (struct.Struct(order + form) for form in forms)
+    return _Layout(header, segment, section, entry, symbol, ident[4] == 2)
 
 
 def linked(take: Take, *, imports: Callable[[tuple[str, ...]], bool]) -> Linked:

@@ -183,7 +183,7 @@ def _target_faults(target: Fields) -> Iterator[Fault]:
     host, path = target.get("host"), target.get("path")
     if host is not None and not (_is_host(host) or _is_range(host)):
         yield Fault(("host",), f"{host!r} is neither a host name nor an IP address or range", _how_to_write(host))
-    named = [(("path",), path)] if path is not None else []
+    named: list[tuple[tuple[str | int, ...], str]] = [(("path",), path)] if path is not None else []
     named += [(("rules", n), rule) for n, rule in enumerate(target.get("rules") or ())]
     for key, place in named:
         if not _names_a_place(place):

@@ -60,6 +60,7 @@ _CIPHER = re.compile(
 )
 _TRIPLE_CIPHER = re.compile(rf"(?:{_TRIPLE})-?(?P<bits>112|168|192)?-?(?P<mode>{_MODE})?(?:-.*)?")
 _OLD_CIPHER = re.compile(rf"(?P<name>{'|'.join(_OLD_CIPHERS)})-?(?P<bits>\d+)?-?(?P<mode>{_MODE})?(?:-.*)?")
+_PADDINGS = {"PKCS5": "PKCS5", "PKCS7": "PKCS7", "NOPADDING": "NoPadding", "ISO10126": "ISO10126", "X923": "X923"}
 _HASH = r"SHA-?(?:1|224|256|384|512(?:[-/](?:224|256))?|3-?(?:224|256|384|512)|2-?(?:224|256|384|512))|SHA|MD[245]"
 _SHA = re.compile(r"SHA(?:-?2(?=-\d{3}))?-?(?P<size>1|224|256|384|512)(?:[-/](?P<out>224|256))?")
 _SHA3 = re.compile(r"SHA-?3-?(?P<size>224|256|384|512)")
@@ -115,6 +116,12 @@ def _mode(text: str | None) -> str:
     return {"CCM-8": "CCM8", "WRAP": "KW"}.get(text or "", text or "")
 
 
+def _padding(mode: str, key: str) -> str:
+    """Return the padding, which only modes of whole blocks have."""
+    found = re.search("|".join(_PADDINGS), key) if mode in ("ECB", "CBC") else None
+    return _PADDINGS[found[0]] if found else ""
+
+
 def _signature_with_hash(key: str, bits: int | None, curve: str) -> _Names:
     """Return what a name of two parts says, in either order: SHA256withRSA, ecdsa-with-SHA256, SHA256-RSA."""
     signers = r"RSASSA-PSS|RSASSA-PKCS1(?:-V1-5)?|RSA-PSS|RSAPSS|RSA|ECDSA|DSA"
@@ -141,13 +148,15 @@ def _cipher(key: str, bits: int | None, _: str) -> _Names:
     if match := re.fullmatch(rf"{_CIPHER.pattern}", key):
         mode = _mode(match["mode"])
         function = Function.MAC if mode in ("CMAC", "GMAC") else _ENC
-        return (Named(_with(_CIPHERS[match["name"]], match["bits"] or bits, mode), function),)
+        return (Named(_with(_CIPHERS[match["name"]], match["bits"] or bits, mode, _padding(mode, key)), function),)
     if match := _TRIPLE_CIPHER.fullmatch(key):
         known = match["bits"] or ("168" if re.search("EDE3|DES3|CBC3", key) or match["mode"] else "")
         size = "168" if known == "192" else known
-        return (Named(_with("3DES", size, _mode(match["mode"])), _ENC),)
+        mode = _mode(match["mode"])
+        return (Named(_with("3DES", size, mode, _padding(mode, key)), _ENC),)
     if match := _OLD_CIPHER.fullmatch(key):
-        return (Named(_with(_OLD_CIPHERS[match["name"]], match["bits"] or bits, _mode(match["mode"])), _ENC),)
+        mode = _mode(match["mode"])
+        return (Named(_with(_OLD_CIPHERS[match["name"]], match["bits"] or bits, mode, _padding(mode, key)), _ENC),)
     return ()
 
 

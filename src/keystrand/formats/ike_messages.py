@@ -4,6 +4,7 @@ Only what goes in clear. Every length from the wire is checked against what came
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from keystrand.formats.ike_codepoints import Notify
@@ -88,6 +89,12 @@ def _transform(one: Transform, *, more: bool) -> bytes:
     return number(_MORE_TRANSFORMS if more else 0, 1) + b"\0" + number(4 + len(body)) + body
 
 
+@lru_cache(maxsize=64)
+def security_association(proposals: tuple[tuple[Transform, ...], ...]) -> bytes:
+    """Return the content of an SA payload; a scan offers the same few again and again."""
+    return b"".join(proposal(at + 1, one, last=at + 1 == len(proposals)) for at, one in enumerate(proposals))
+
+
 def sa_init(
     spi: bytes,
     proposals: tuple[tuple[Transform, ...], ...],
@@ -96,12 +103,11 @@ def sa_init(
     notifications: tuple[Notification, ...],
 ) -> bytes:
     """Return an IKE_SA_INIT request. A COOKIE among `notifications` goes first, as it must (2.6)."""
-    security = b"".join(proposal(at + 1, one, last=at + 1 == len(proposals)) for at, one in enumerate(proposals))
     exchange = number(share[0]) + bytes(2) + share[1]
     cookies = [one for one in notifications if one.kind == Notify.COOKIE]
     others = [one for one in notifications if one.kind != Notify.COOKIE]
     payloads = [(_NOTIFY, _notify(one)) for one in cookies]
-    payloads += [(_SA, security), (_KE, exchange), (_NONCE, nonce)]
+    payloads += [(_SA, security_association(proposals)), (_KE, exchange), (_NONCE, nonce)]
     payloads += [(_NOTIFY, _notify(one)) for one in others]
     return _message(spi, IKE_2, SA_INIT, _INITIATOR, payloads)
 
@@ -110,18 +116,27 @@ def _notify(one: Notification) -> bytes:
     return bytes(2) + number(one.kind) + one.content
 
 
-def main_mode(spi: bytes, transforms: tuple[tuple[tuple[int, int], ...], ...]) -> bytes:
-    """Return the first message of Main Mode in version 1; each of `transforms` is a list of attributes."""
+Attributes = tuple[tuple[int, int], ...]
+"""Attributes of a transform of version 1: type and value (RFC 2409, appendix A)."""
+
+
+def main_mode(spi: bytes, transforms: tuple[Attributes, ...]) -> bytes:
+    """Return the first message of Main Mode in version 1."""
+    return _message(spi, IKE_1, MAIN_MODE, 0, [(_SA_1, security_association_1(transforms))])
+
+
+@lru_cache(maxsize=8)
+def security_association_1(transforms: tuple[Attributes, ...]) -> bytes:
+    """Return the content of an SA payload of version 1."""
     body = b""
     for at, attributes in enumerate(transforms):
         content = bytes((at + 1, _KEY_IKE, 0, 0))
         content += b"".join(number(_FIXED | kind) + number(value) for kind, value in attributes)
-        body += (
-            number(_MORE_TRANSFORMS if at + 1 < len(transforms) else 0, 1) + b"\0" + number(4 + len(content)) + content
-        )
+        more = _MORE_TRANSFORMS if at + 1 < len(transforms) else 0
+        body += number(more, 1) + b"\0" + number(4 + len(content)) + content
     offer = bytes(2) + number(8 + len(body)) + bytes((1, _PROTOCOL_IKE, 0, len(transforms))) + body
     # domain of interpretation IPsec, situation identity only (RFC 2407, 4.2)
-    return _message(spi, IKE_1, MAIN_MODE, 0, [(_SA_1, number(1, 4) + number(1, 4) + offer)])
+    return number(1, 4) + number(1, 4) + offer
 
 
 def _message(spi: bytes, version: int, exchange: int, flags: int, payloads: list[tuple[int, bytes]]) -> bytes:

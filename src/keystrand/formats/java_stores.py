@@ -104,7 +104,7 @@ def is_bks(content: bytes) -> bool:
         kind = octets.number(1)
     except ValueError:
         return False
-    return version in (1, 2) and 8 <= len(salt) <= _BKS_MAX_SALT and 0 < rounds < 1 << 24 and kind <= 4
+    return version in (1, 2) and 8 <= len(salt) <= _BKS_MAX_SALT and 1000 <= rounds < 1 << 24 and kind <= 4
 
 
 def bks_store(content: bytes) -> tuple[Found, ...]:

@@ -6,7 +6,16 @@ What a file is, is told by its octets alone. Sources: RFC 7468 (PEM); those of e
 from collections.abc import Callable
 from itertools import islice
 
-from keystrand.formats import java_stores, jwk, key_containers, key_objects, openpgp, small_keys, ssh_files
+from keystrand.formats import (
+    java_stores,
+    jwk,
+    key_containers,
+    key_objects,
+    openpgp,
+    rpm_header,
+    small_keys,
+    ssh_files,
+)
 from keystrand.formats.ber import is_indefinite, to_der
 from keystrand.formats.der import OCTET_STRING, SEQUENCE, element, sequence
 from keystrand.formats.key_facts import Found
@@ -80,19 +89,26 @@ def _guarded(read: Callable[[bytes], tuple[Found, ...]], der: bytes) -> tuple[Fo
         return (Found(gap=f"something that cannot be read ({type(error).__name__})"),)
 
 
+def _rpm(content: bytes) -> tuple[Found, ...]:
+    return tuple(one for packet in rpm_header.signatures(content) for one in openpgp.keys_in(packet))
+
+
+_Told = tuple[Callable[[bytes], bool], Callable[[bytes], tuple[Found, ...]]]
+_BY_BEGIN: tuple[_Told, ...] = (
+    (lambda content: content.startswith((java_stores.JKS, java_stores.JCEKS)), java_stores.java_store),
+    (lambda content: content.startswith(key_objects.OPENSSH_MAGIC), key_objects.openssh_key),
+    (lambda content: content.startswith(rpm_header.LEAD), _rpm),
+    (openpgp.is_keybox, openpgp.keybox),
+    (java_stores.is_bks, java_stores.bks_store),
+    (openpgp.begins_with_key, openpgp.keys_in),
+)
+"""What tells a form by its first octets, and what reads it."""
+
+
 def _binary(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]:
     """Return what a file that is no text holds, told by its first octets."""
-    if content.startswith((java_stores.JKS, java_stores.JCEKS)):
-        return java_stores.java_store(content)
-    if content.startswith(key_objects.OPENSSH_MAGIC):
-        return key_objects.openssh_key(content)
-    if openpgp.is_keybox(content):
-        return openpgp.keybox(content)
-    if java_stores.is_bks(content):
-        return java_stores.bks_store(content)
-    if openpgp.begins_with_key(content):
-        return openpgp.keys_in(content)
-    return _der_objects(content, passwords)
+    read = next((read for begins, read in _BY_BEGIN if begins(content)), None)
+    return read(content) if read else _der_objects(content, passwords)
 
 
 def _der_objects(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]:
@@ -137,6 +153,8 @@ def _der_object(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]
     found: tuple[Found, ...] = ()
     if key_containers.is_signed_objects(parts):
         found = key_containers.signed_objects(content)
+    elif key_containers.is_enveloped(parts):
+        found = key_containers.enveloped(content)
     elif key_containers.is_store(content):
         found = key_containers.store(content, passwords)
     elif java_stores.is_bcfks(content):

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from keystrand.formats import suricata_eve as eve
 from keystrand.formats import zeek_facts as zeek
+from keystrand.formats.capture_session import Session
 from keystrand.formats.capture_tally import MAX_TOTALS, Ends, FlowKey, Tally, Volume
 from keystrand.formats.log_lines import BadLine, day, nanoseconds
 from keystrand.formats.wording import counted
@@ -38,6 +39,7 @@ class LineTally:
         self._waiting: dict[int, Joined] = {}
         self._lines = self._bad = self._forgotten = self._apart = 0
         self._first_bad: list[int] = []
+        self._settled: dict[tuple[Ends, int], Session] = {}
 
     def take(self, line: bytes) -> None:
         """Take a line without its end."""
@@ -83,6 +85,15 @@ class LineTally:
             self._forgotten += 1
         self._waiting[connection] = known
 
+    def _session(self, ends: Ends, seen: Session) -> None:
+        """Tell a handshake, where it is not the very one that these ends had before: logs repeat themselves."""
+        key = (ends, id(seen))
+        if self._settled.get(key) is not seen:
+            if len(self._settled) >= MAX_TOTALS:
+                self._settled.clear()
+            self._settled[key] = seen
+            self._tally.session(ends, seen)
+
     def _flow(self, ends: Ends, transport: Transport, known: Joined, volume: Volume) -> None:
         self._tally.conversation(FlowKey(ends, transport, known.protocol, known.exchange, day(volume.first)), volume)
 
@@ -115,7 +126,7 @@ class EveLog(LineTally):
             if known is not None:
                 self._flow(eve.ends(event), _transport(event.proto), known, eve.volume(event))
         elif event.event_type in _SERVICES and (seen := eve.session(event)) is not None:
-            self._tally.session(eve.ends(event), seen)
+            self._session(eve.ends(event), seen)
             self._wait(event.flow_id, Joined(seen.protocol, seen.exchange.algorithm if seen.exchange else ""))
 
     def _remarks(self) -> Iterator[str]:
@@ -142,7 +153,7 @@ class HandshakeLog(LineTally):
         ends, seen = zeek.ends(row), zeek.session(self._rows.path, row)
         if seen is None:
             return
-        self._tally.session(ends, seen)
+        self._session(ends, seen)
         if not self._volumes:
             known = Joined(seen.protocol, seen.exchange.algorithm if seen.exchange else "")
             when = _moment(row)
@@ -182,10 +193,11 @@ class JoinedLog(LineTally):
             return
         volume = zeek.volume(row)
         for log in self._beside.values():
-            for uid, known in log.until(volume.last + _SLACK_NS):
+            for uid, found in log.until(volume.last + _SLACK_NS):
                 before = self._waiting.pop(uid, None)
-                self._wait(uid, _both(before, known))
-        known = self._waiting.pop(hash(row.get("uid", "")), None) or self._by_service(row)
+                self._wait(uid, _both(before, found))
+        handshake = self._waiting.pop(hash(row.get("uid", "")), None)
+        known = handshake or self._by_service(row)
         if known is not None:
             self._flow(zeek.ends(row), _transport(row.get("proto", "")), known, volume)
 

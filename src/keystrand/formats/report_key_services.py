@@ -6,6 +6,7 @@ with its public part in the export is known by it; of others only the algorithm 
 """
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,6 +33,8 @@ LIBRARY_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
 }  # fmt: skip
 """The curves that the library can check a point on, by canonical name."""
 _MAX_MODULUS = 2048
+_AZURE_KEY = re.compile(r"https://[^/]+\.(?:vault|managedhsm)\.[^/]+/keys/")
+"""A key of a vault; other JSON Web Keys are those of anybody, whose private part is not ours to see."""
 Entry = dict[str, Any]
 
 
@@ -95,7 +98,7 @@ def _google(entry: Entry) -> Iterator[tuple[str, Fact]]:
 def _azure(entry: Entry) -> Iterator[tuple[str, Fact]]:
     key = _table(entry, "key") or entry
     place, kind = _text(key, "kid"), _text(key, "kty").removesuffix("-HSM")
-    if not place or not kind:
+    if not _AZURE_KEY.match(place) or not kind:
         return
     if kind == "RSA" and _text(key, "n"):
         modulus, exponent = (int.from_bytes(_octets(_text(key, name), url=True), "big") for name in ("n", "e"))
@@ -161,7 +164,7 @@ def read(_: str, content: bytes) -> Reading:
 def _wants(_: str, head: bytes) -> bool:
     aws = b'"KeyMetadata"' in head or b'"KeyArn"' in head or (b'"KeySpec"' in head and b'"PublicKey"' in head)
     google = b"/cryptoKeys/" in head and (b'"algorithm"' in head or b'"versionTemplate"' in head)
-    azure = b'"kid"' in head and b'"kty"' in head
+    azure = b'"kty"' in head and (b".vault." in head or b".managedhsm." in head)
     vault = b'"latest_version"' in head and b'"supports_signing"' in head
     return aws or google or azure or vault
 

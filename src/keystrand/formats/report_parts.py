@@ -108,6 +108,11 @@ def certificate_of(text: str) -> Certificate:
         raise InvalidInput("a certificate is not base64") from error
 
 
+def _is_safe_exchange(named: Named) -> bool:
+    known = classify(named.algorithm)
+    return named.function is Function.KEY_ESTABLISHMENT and known.verdict is Verdict.QUANTUM_SAFE
+
+
 class Service:
     """A service that a report tells of: its algorithms, each with its strongest evidence, and its certificates."""
 
@@ -150,11 +155,11 @@ class Service:
         return [Found(at(self.place), strength, fact) for strength, fact in facts]
 
     def _endpoint(self) -> Endpoint:
-        exchanges = [n.algorithm for n in self._uses if n.function is Function.KEY_ESTABLISHMENT]
-        safe = any(classify(name).verdict is Verdict.QUANTUM_SAFE for name in exchanges)
+        safe = [strength for named, (strength, _) in self._uses.items() if _is_safe_exchange(named)]
         return Endpoint(
             protocol=self.protocol, host=shown(self.host, 253), port=self.port, versions=tuple(self.versions),
             software=shown(self.software), supports_post_quantum=True if safe else None,
+            negotiates_post_quantum=True if Strength.NEGOTIATED in safe else None,
         )  # fmt: skip
 
     def _specific(self) -> dict[Named, tuple[Strength, str]]:

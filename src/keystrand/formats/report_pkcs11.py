@@ -18,7 +18,7 @@ from keystrand.model.observation import AlgorithmUse, Fact, Keystore, PublicKey,
 from keystrand.model.reading import FileReader, Found, Reading
 
 _OBJECT = re.compile(r"(Public Key|Private Key|Secret Key|Certificate|Data|Profile)[ _]?[Oo]bject[;:]?\s*(.*)")
-_FIELD = re.compile(r"\s+([A-Za-z_ ]+?):\s+(.*)")
+_FIELD = re.compile(r"\s+([A-Za-z_][A-Za-z_ ]*?):\s+(.*)")
 _USES = (("sign", Function.SIGNATURE), ("verify", Function.SIGNATURE), ("derive", Function.KEY_ESTABLISHMENT),
          ("encrypt", Function.ENCRYPTION), ("decrypt", Function.ENCRYPTION), ("wrap", Function.ENCRYPTION))  # fmt: skip
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from keystrand.formats.foreign_names import canonical
 from keystrand.formats.report_parts import REPORT, Service, decoded, guarded, reading
-from keystrand.formats.suite_names import suite_uses
+from keystrand.formats.suite_names import group_name, suite_uses
 from keystrand.model.algorithm import Function
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import Strength
@@ -35,6 +35,8 @@ class _Service(NamedTuple):
 _VERSIONS = {"SSLv2": "SSLv2", "SSLv3": "SSLv3", "TLS1": "TLSv1.0", "TLS1_1": "TLSv1.1", "TLS1_2": "TLSv1.2",
              "TLS1_3": "TLSv1.3"}  # fmt: skip
 _LISTS_OF_GROUPS = re.compile(r"(?:P?FS_)?(?:ECDHE_curves|TLS12_curves|TLS13_curves|KEMs|DH_groups)|DH_groups")
+_GROUP = re.compile(r"[A-Za-z][\w-]*\d[\w-]*")
+"""A group's name has a digit; words such as those of `Unknown DH group (2048 bits)` are none."""
 _CERTIFICATE = re.compile(r"(?:intermediate_|server_)?cert(?: <.*>)?")
 _NOT_THERE = re.compile(r"not offered|no |--|none", re.IGNORECASE)
 
@@ -78,17 +80,23 @@ def _add(service: Service, finding: _Finding) -> None:
     elif _CERTIFICATE.fullmatch(name) and "BEGIN CERTIFICATE" in said:
         service.certificate(said)
     elif _LISTS_OF_GROUPS.fullmatch(name) and not _NOT_THERE.match(said):
-        for group in words:
+        for group in filter(_GROUP.fullmatch, words):
             service.group(group)
     elif name.endswith("_sig_algs") and not _NOT_THERE.match(said):
         for scheme in words:
             service.use(canonical(scheme.partition("+")[0].replace("-RSAE", ""), function=Function.SIGNATURE))
-    elif re.match(r"cipher[-_]", name) or name.endswith("_ciphers"):
-        strength = Strength.NEGOTIATED if name == "cipher_negotiated" else Strength.OFFERED
-        for suite in filter(_named_suite, (word.rstrip(",") for word in words)):
-            service.suite(suite, strength)
-        if size := re.search(r"\bDH (\d{3,5})\b", said):
-            service.group(f"DH-{size[1]}")
+    elif re.match(r"cipher[-_]|supportedciphers_", name) or name.endswith("_ciphers"):
+        _ciphers(service, words, Strength.NEGOTIATED if name == "cipher_negotiated" else Strength.OFFERED)
+
+
+def _ciphers(service: Service, words: list[str], strength: Strength) -> None:
+    """Add suites, and what stands beside them: the group that was negotiated, the size of a finite field."""
+    for suite in filter(_named_suite, (word.rstrip(",") for word in words)):
+        service.suite(suite, strength)
+    for group in filter(group_name, (word.strip("(),") for word in words if strength is Strength.NEGOTIATED)):
+        service.group(group, strength)
+    if size := re.search(r"\bDH (\d{3,5})\b", " ".join(words)):
+        service.group(f"DH-{size[1]}")
 
 
 @guarded

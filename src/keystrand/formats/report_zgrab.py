@@ -1,4 +1,4 @@
-"""What zgrab2 negotiated, from its output: one JSON object a line, modules `tls`, `http` and `ssh`."""
+"""What zgrab2 negotiated, from its output: one JSON object a line; TLS of any module, and SSH."""
 
 import base64
 import io
@@ -16,7 +16,10 @@ from keystrand.model.observation import Strength
 from keystrand.model.reading import FileReader, Found, Reading
 from keystrand.model.words import shown
 
-_USUAL_PORTS = {"tls": 443, "ssh": 22}
+_USUAL_PORTS = {"tls": 443, "http": 443, "ssh": 22, "smtp": 25, "imap": 143, "pop3": 110, "ftp": 21, "ldap": 389,
+                "mysql": 3306, "postgres": 5432, "mssql": 1433, "rdp": 3389, "amqp091": 5671, "redis": 6379,
+                "mqtt": 8883}  # fmt: skip
+"""Where a module looks unless it is told otherwise; newer lines say the port themselves."""
 
 
 class _Named(Struct):
@@ -31,6 +34,7 @@ class _Hello(Struct):
     version: _Named | None = None
     cipher_suite: _Named | None = None
     supported_versions: _Selected | None = None
+    key_share: _Named | None = None
 
 
 class _Raw(Struct):
@@ -87,14 +91,15 @@ class _Banner(Struct):
 class _Result(Struct):
     handshake_log: _Handshake | None = None
     response: _Response | None = None
+    tls: _TlsLog | None = None
     server_id: _Banner | None = None
     server_key_exchange: _SshOffer | None = None
     key_exchange: _HostKey | None = None
 
     def handshake(self) -> _Handshake | None:
-        """Return the TLS handshake, of the module `tls` or of a page that `http` fetched."""
+        """Return the TLS handshake, of the module `tls`, of a page that `http` fetched, or inside another protocol."""
         request = self.response.request if self.response else None
-        log = request.tls_log if request else None
+        log = self.tls or (request.tls_log if request else None)
         return self.handshake_log or (log.handshake_log if log else None)
 
 
@@ -120,6 +125,8 @@ def _tls(service: Service, handshake: _Handshake) -> None:
     exchange = handshake.server_key_exchange
     if exchange and exchange.ecdh_params and exchange.ecdh_params.curve_id:
         service.group(exchange.ecdh_params.curve_id.name, Strength.NEGOTIATED)
+    if hello.key_share and hello.key_share.name:
+        service.group(hello.key_share.name, Strength.NEGOTIATED)
     sent = handshake.server_certificates or _Certificates()
     for certificate in filter(None, (sent.certificate, *(sent.chain or ()))):
         service.certificate(certificate.raw)
@@ -145,7 +152,8 @@ def _ssh(service: Service, result: _Result) -> list[Found]:
 def _grabbed(line: _Line, module: str, grab: _Grab) -> list[Found]:
     result = grab.result or _Result()
     protocol = "ssh" if result.server_key_exchange else "tls"
-    service = Service(protocol, line.domain or line.ip, grab.port or _USUAL_PORTS[protocol])
+    port = grab.port or _USUAL_PORTS.get(grab.protocol or module, 0)
+    service = Service(protocol, line.domain or line.ip, port)
     if protocol == "ssh":
         keys = _ssh(service, result)
         return [*service.found(), *keys]

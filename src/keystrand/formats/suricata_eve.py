@@ -7,17 +7,18 @@ its JA3 text, the suite from JA3S. Volumes are octets of whole packets, as Suric
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
 
 from keystrand.formats import tls_codepoints as codes
-from keystrand.formats.capture_ike import EXCHANGES, exchange_name
 from keystrand.formats.capture_session import Session, Use
 from keystrand.formats.capture_ssh import cipher_name, mac_name
 from keystrand.formats.capture_tally import MAX_VOLUME, Ends, Volume
 from keystrand.formats.capture_tls import exchange_name as suite_exchange_name
 from keystrand.formats.capture_tls import offers, offers_post_quantum
+from keystrand.formats.ike_codepoints import exchange_name
 from keystrand.formats.log_lines import BadLine, address, nanoseconds
 from keystrand.formats.ssh_names import is_pseudo, key_exchange_name
 from keystrand.formats.tls_offer import Offer
@@ -29,6 +30,12 @@ _VERSIONS = {"TLSv1": "TLSv1.0", "SSLv2": "SSLv2", "SSLv3": "SSLv3", "TLS 1.0": 
 _NUMBER = re.compile(r"(\d+)")
 _IKE_CIPHERS = (("3DES", "3DES-168-CBC"), ("AES_GCM", "AES-GCM"), ("AES_CCM", "AES-CCM"), ("AES_CTR", "AES-CTR"),
                 ("AES_CBC", "AES-CBC"), ("CHACHA20", "ChaCha20-Poly1305"), ("DES", "DES-CBC"))  # fmt: skip
+_SSH_LISTS: tuple[tuple[Function, Callable[[str], str]], ...] = (
+    (Function.KEY_ESTABLISHMENT, key_exchange_name),
+    (Function.ENCRYPTION, cipher_name),
+    (Function.MAC, mac_name),
+)
+_IKE_GROUPS = frozenset(map(exchange_name, range(1, 33)))
 MAX_CHAIN = 16
 
 
@@ -182,13 +189,8 @@ def _ssh(client: str, server: str, version: str, software: str) -> Session:
     mine, theirs = ([names.split(",") for names in text[:8192].split(";")] for text in (client, server))
     agreed = [next((name for name in a if name in b and not is_pseudo(name)), "")
               for a, b in zip(mine, theirs, strict=False)]  # fmt: skip
-    kinds = (
-        (Function.KEY_ESTABLISHMENT, key_exchange_name),
-        (Function.ENCRYPTION, cipher_name),
-        (Function.MAC, mac_name),
-    )
     uses = tuple(Use(function, canonical(name[:64]), name[:64])
-                 for (function, canonical), name in zip(kinds, agreed, strict=False) if name)  # fmt: skip
+                 for (function, canonical), name in zip(_SSH_LISTS, agreed, strict=False) if name)  # fmt: skip
     offered = (name[:64] for name in mine[0][:128] if name and not is_pseudo(name))
     return Session(
         protocol="ssh",
@@ -221,7 +223,7 @@ def _ike_exchange(ike: _Ike) -> str:
     size = match[1] if match else ""
     named = {"Modp": f"FFDH-{size}", "Ecp": f"ECDH-P-{size}", "Brai": f"ECDH-b{text[1:]}", "Curv": f"X{size}"}
     found = named.get(text[:3], named.get(text[:4], ""))
-    if found in EXCHANGES.values():
+    if found in _IKE_GROUPS:
         return found
     return exchange_name(int(size)) if size and len(size) <= 5 else f"IKE-key-exchange-{text[:32]}"
 

@@ -65,10 +65,10 @@ def facts(observations: list[Observation], kind: type[Any]) -> list[Any]:
 
 
 @contextmanager
-def responding(respond: Respond) -> Iterator[int]:
-    """Answer each datagram on a free port with the datagrams that `respond` returns."""
+def responding(respond: Respond, port: int = 0) -> Iterator[int]:
+    """Answer each datagram with the datagrams that `respond` returns; on a free port where none is given."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((HOST, 0))
+        server.bind((HOST, port))
 
         def attend() -> None:
             while True:
@@ -90,17 +90,20 @@ def responding(respond: Respond) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Return a UDP port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
+    """Return a port that nobody listens on now, over UDP or TCP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as over_tcp:
+        over_tcp.bind((HOST, 0))
+        port = int(over_tcp.getsockname()[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as over_udp:
+            over_udp.bind((HOST, port))
+    return port
 
 
 FULL, QUICK = ScanMode.FULL, ScanMode.QUICK
 
 
-def certificate_files(folder: Path) -> tuple[str, str]:
-    """Write a self-signed P-256 certificate and its key; return both paths."""
+def certificate_files(folder: Path, names: int = 1) -> tuple[str, str]:
+    """Write a self-signed P-256 certificate with so many alternative names, and its key; return both paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server.example")])
     now = datetime.now(UTC)
@@ -108,6 +111,9 @@ def certificate_files(folder: Path) -> tuple[str, str]:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(f"{n}.example") for n in range(names)]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     chain, private = folder / "chain.pem", folder / "key.pem"

@@ -195,3 +195,19 @@ def test_damaged_archives_end(tmp_path_factory: pytest.TempPathFactory, content:
         damaged[at] = value
     result = read(tmp_path_factory, bytes(damaged[: choices.draw(st.integers(1, len(content)))]))
     assert result.outcome in (Outcome.NONE, Outcome.SEEN) or result.reason
+
+
+def test_a_debian_package_gives_its_members() -> None:
+    """Control and data, each a compressed tar, and a signature beside them, at their places (deb(5))."""
+
+    def entry(name: bytes, content: bytes) -> bytes:
+        head = name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) + b"0".ljust(6) + b"100644".ljust(8)
+        return head + str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2)
+
+    data = lzma.compress(tarred({"./etc/web.pem": b"pem"}))
+    made = b"!<arch>\n" + entry(b"debian-binary", b"2.0\n") + entry(b"data.tar.xz/", data)
+    made += entry(b"_gpgorigin", b"signed!")
+    found = dict(listed(made))
+    assert found["data.tar.xz!./etc/web.pem"] == b"pem"
+    assert found["_gpgorigin"] == b"signed!"
+    assert not is_archive(b"!<arch>\nlib.o/")

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import SSL
 from tests.edge.probes.bed.certificates import certificates
 from tests.edge.probes.bed.loopback import Result, Served, scanned
@@ -184,6 +186,19 @@ def test_a_refusal_ends_the_conversation_once() -> None:
     """After a refusal nothing more is said, whatever comes."""
     talk = received(SMTP, (b"220 x\r\n", b"250 x\r\n", b"\x15\3\3\0\2\2\x28"))
     assert (talk.foreign, talk.fault, talk.flight.alert) == (True, "250 without STARTTLS", None)
+
+
+@given(
+    name=st.sampled_from(list(StartTls)),
+    kept=st.integers(0, 3),
+    pieces=st.lists(st.binary(max_size=120) | st.just(b"\x16\3\3\0\2\2\x28"), max_size=6),
+)
+def test_whatever_comes_before_and_after_the_go_ahead_never_raises(
+    name: StartTls, kept: int, pieces: list[bytes]
+) -> None:
+    """Random octets in the place of any answer, or of TLS, end the conversation or leave it waiting."""
+    talk = received(name, (*TOLD[name].server[:kept], *pieces))
+    assert talk.done or not talk.fault
 
 
 def test_every_protocol_of_an_estate_has_its_preface() -> None:

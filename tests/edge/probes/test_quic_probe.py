@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def answered(asked: LongPacket, frames: bytes, number: int = 0, source: bytes = 
 def replying(reply: Callable[[LongPacket], list[bytes]]) -> Respond:
     """Return a server that has one answer to an Initial packet."""
     return lambda datagram: [octets for asked in long_packets(datagram) for octets in reply(asked)]
+
+
+def _choosing(group: int, asked: LongPacket) -> list[bytes]:
+    """Ask for the share of a group, whatever was offered."""
+    return [answered(asked, crypto_frame(0, hello_retry(group)))]
 
 
 def _converse(reply: Callable[[LongPacket], list[bytes]], question: Question = Question.SUPPORTS) -> QuicConversation:
@@ -192,6 +198,17 @@ class TestHandWritten:
         assert "token of 513 octets" in talk.fault
 
     @pytest.mark.system
+    def test_quick_mode_takes_one_question_where_the_choice_is_post_quantum_and_two_where_not(self) -> None:
+        """Nothing but HelloRetryRequests: no server computes a key."""
+        for group, count, supports in ((0x11EC, 1, True), (0x001D, 2, None)):
+            with responding(replying(partial(_choosing, group))) as port:
+                seen, _, answers = probe(QuicProbe(), target_at(port, QUIC, mode=QUICK))
+            assert len(answers) == count
+            (endpoint,) = facts(seen, Endpoint)
+            assert endpoint.supports_post_quantum is supports
+            assert endpoint.negotiates_post_quantum is (group == 0x11EC)
+
+    @pytest.mark.system
     def test_a_refusal_of_every_hello_is_no_absence(self) -> None:
         """CONNECTION_CLOSE with a TLS alert: it speaks, but not with us."""
         with responding(replying(lambda asked: [answered(asked, close_frame(0x0128))])) as port:
@@ -238,6 +255,31 @@ def test_no_datagram_makes_the_conversation_raise(octets: list[bytes], frames: b
         assert count < 6
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_datagrams_that_overtake_each_other_or_come_twice_are_read(tmp_path: Path, reverse: bool) -> None:  # noqa: FBT001 - a parameter
+    """Handshake packets before the ServerHello that gives their keys; aioquic in memory, without a network."""
+    connection = pytest.importorskip("aioquic.quic.connection")
+    configuration = importlib.import_module("aioquic.quic.configuration").QuicConfiguration(
+        is_client=False, alpn_protocols=["h3"], max_datagram_size=1200
+    )
+    configuration.load_cert_chain(*certificate_files(tmp_path, 60))
+    talk = QuicConversation(INQUIRIES[Question.BROWSER], "server.example")
+    sent = [talk.begin(), talk.receive(b"")]
+    (asked,) = long_packets(sent[0])
+    server = connection.QuicConnection(
+        configuration=configuration, original_destination_connection_id=asked.destination
+    )
+    for datagram in sent:
+        server.receive_datagram(datagram, (HOST, 1), now=0.0)
+    flight = [datagram for datagram, _ in server.datagrams_to_send(now=0.0)]
+    assert len(flight) > 1
+    for datagram in (*reversed(flight), *flight) if reverse else (*flight, *flight):
+        talk.receive(datagram)
+    assert talk.done
+    assert talk.accepted
+    assert (len(talk.flight.certificates), talk.flight.scheme) == (1, 0x0403)
+
+
 @contextmanager
 def by_python(package: str, folder: Path, *, retry: bool = False, versions: list[int] | None = None) -> Iterator[int]:
     """Serve with aioquic, or with its fork qh3, whose interface is the same, in a thread."""
@@ -270,11 +312,11 @@ def by_python(package: str, folder: Path, *, retry: bool = False, versions: list
 
 
 @contextmanager
-def by_ngtcp2(folder: Path, *options: str) -> Iterator[int]:
+def by_ngtcp2(folder: Path, *options: str, names: int = 1) -> Iterator[int]:
     """Serve with ngtcp2 over GnuTLS (Debian's ngtcp2-server)."""
     if (program := shutil.which("gtlsserver")) is None:
         pytest.skip("ngtcp2-server is not installed")
-    chain, key = certificate_files(folder)
+    chain, key = certificate_files(folder, names)
     port = free_port()
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([program, *options, HOST, str(port), key, chain], stdout=log, stderr=log, cwd=folder)
@@ -304,8 +346,8 @@ class TestRealServers:
         assert endpoint.versions == ("QUICv1",)
         assert endpoint.prefers_post_quantum is False
         assert (NEGOTIATED, "X25519", "0x001d") in uses(seen)
-        groups = {"X25519", "ECDH-P-256", "ECDH-P-384", "ECDH-P-521"}
-        assert {name for _, name, _ in uses(seen)} == groups | {"ECDSA-P-256", "AES-128-GCM"}
+        public = {name for _, name, _ in uses(seen) if not name.startswith("AES")}
+        assert public == {"X25519", "ECDH-P-256", "ECDH-P-384", "ECDH-P-521", "ECDSA-P-256"}
         assert (NEGOTIATED, "ECDSA-P-256", "0x0403") in uses(seen)
         (certificate,) = facts(seen, Certificate)
         assert certificate.subject == "CN=server.example"
@@ -324,8 +366,18 @@ class TestRealServers:
         assert (NEGOTIATED, "X25519", "0x001d") in uses(seen)
         assert len(facts(seen, Certificate)) == 1
 
+    def test_a_chain_beyond_the_limit_on_amplification_is_read(self, tmp_path: Path) -> None:
+        """More than three times what we sent: the server goes on once our acknowledgement shows who we are (8.1)."""
+        with by_ngtcp2(tmp_path, names=600) as port:
+            seen, ended, answers = probe(QuicProbe(), target_at(port, QUIC))
+        assert ended.outcome is Outcome.SEEN
+        (certificate,) = facts(seen, Certificate)
+        assert "0.example" in certificate.names
+        flights = [one.conversation.flight for one in answers if isinstance(one.conversation, QuicConversation)]
+        assert max(len(der) for flight in flights for der in flight.certificates) > 3 * 2 * 1200  # of two datagrams
+
     def test_qh3_gives_a_client_of_today_a_post_quantum_key(self, tmp_path: Path) -> None:
-        """Two shares in two datagrams; in quick mode two questions are enough."""
+        """It has no HelloRetryRequest: the hello with two shares, in two datagrams, shows it."""
         with by_python("qh3", tmp_path) as port:
             seen, _, answers = probe(QuicProbe(), target_at(port, QUIC, mode=QUICK))
         assert (NEGOTIATED, "X25519MLKEM768", "0x11ec") in uses(seen)

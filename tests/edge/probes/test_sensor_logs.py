@@ -13,13 +13,24 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.capture_wire import certificate
+from tests.formats.capture_wire import certificate, ethernet, modern_talk, pcap, stream
 
 from keystrand.edge.probes.sensor_logs import MAX_LINE, read, wants
+from keystrand.edge.probes.tree import TreeProbe
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog
 from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
 from keystrand.model.algorithm import Function
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Flow, Outcome, Strength
+from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.observation import (
+    AlgorithmUse,
+    Attempt,
+    Certificate,
+    Endpoint,
+    Flow,
+    Observation,
+    Outcome,
+    Strength,
+)
 from keystrand.model.reading import Found, Reading
 
 Fact = TypeVar("Fact")
@@ -398,3 +409,25 @@ def test_events_of_any_content_never_raise(kind: str, content: object, common: d
     """An event with the right names and the wrong content is a bad line at worst."""
     event = {"event_type": kind, "src_ip": CLIENT, "dest_ip": SERVER, "dest_port": 1, kind: content} | common
     told("eve.json", json.dumps(event).encode())
+
+
+def test_the_walker_gives_captures_and_logs_to_their_readers(tmp_path: Path) -> None:
+    """A folder of a capture, packed, and of logs that belong together: one outcome a file, volumes joined."""
+    made, key = certificate(tmp_path)
+    sensor = tmp_path / "sensor"
+    sensor.mkdir()
+    (sensor / "tap.pcap.gz").write_bytes(gzip.compress(pcap(map(ethernet, stream(modern_talk(made, key))))))
+    (sensor / "ssl.log").write_bytes(zeek("ssl", SSL, ssl_row("x25519")))
+    (sensor / "conn.log").write_bytes(zeek("conn", CONN, conn_row()))
+    (sensor / "notes.txt").write_bytes(b"nothing here")
+    target = Target(id="tap", probe=ProbeKind.CAPTURE, system="net", path="sensor")
+    records = TreeProbe(ProbeKind.CAPTURE).read(target, tmp_path)
+    flows = {one.fact.key_establishment: one.fact for one in records
+             if isinstance(one, Observation) and isinstance(one.fact, Flow)}  # fmt: skip
+    assert set(flows) == {"X25519MLKEM768", "X25519"}
+    assert flows["X25519"].octets_to_client == 2000
+    places = {one.place for one in records if isinstance(one, Observation)}
+    assert f"file:sensor/tap.pcap.gz!tls://{SERVER}:443" in places
+    *_, whole = records
+    assert isinstance(whole, Attempt)
+    assert dict(whole.counts) == {Outcome.SEEN: 3, Outcome.NONE: 1}

@@ -4,22 +4,32 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.edge.probes.bed.cases import CASES, SERVERS, STRANGER, Case
+from tests.edge.probes.bed.cases import CASES, SERVERS, STRANGER, WRONG_IN_FULL, Case
 from tests.edge.probes.bed.seen import attempt_of, scanned, truth_of
-from tests.edge.probes.bed.start import host_of, missing, served
+from tests.edge.probes.bed.start import missing, served
 
+from keystrand.model.estate import ScanMode
 from keystrand.model.observation import Outcome, Record
 
 pytestmark = pytest.mark.system
 
 
+Seen = dict[str, tuple[Record, ...]]
+
+
 @pytest.fixture(scope="module")
-def seen() -> Iterator[dict[str, tuple[Record, ...]]]:
-    """Start every server that can be one here, scan them all in one scan, and stop them."""
+def by_mode() -> Iterator[dict[ScanMode, Seen]]:
+    """Start every server that can be one here, scan them all once in each mode, and stop them."""
     absent = missing()
     cases = [case for case in (*CASES, STRANGER) if case.server.program not in absent]
     with served(cases) as ports:
-        yield scanned(ports, cases)
+        yield {mode: scanned(ports, cases, mode) for mode in ScanMode}
+
+
+@pytest.fixture(scope="module")
+def seen(by_mode: dict[ScanMode, Seen]) -> Seen:
+    """Return what the standard scan saw."""
+    return by_mode[ScanMode.STANDARD]
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +47,8 @@ def needed(case: Case, absent: dict[str, str]) -> None:
         pytest.skip(reason)
 
 
-@pytest.mark.parametrize("case", CASES, ids=host_of)
-def test_what_is_seen_is_what_is_configured(
-    case: Case, seen: dict[str, tuple[Record, ...]], absent: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
+def test_what_is_seen_is_what_is_configured(case: Case, seen: Seen, absent: dict[str, str]) -> None:
     """Versions, support, negotiation, silent downgrade, key establishment and authentication: each exactly right."""
     needed(case, absent)
     assert case.name in seen, f"{case.server.program} did not start"
@@ -51,9 +59,32 @@ def test_what_is_seen_is_what_is_configured(
     assert truth_of(seen[case.name]) == case.truth
 
 
-def test_a_server_of_another_name_is_not_taken_for_one_without_tls(
-    seen: dict[str, tuple[Record, ...]], absent: dict[str, str]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
+def test_a_quick_scan_is_right_about_what_it_asks(
+    case: Case, by_mode: dict[ScanMode, Seen], absent: dict[str, str]
 ) -> None:
+    """In three connections at most: is post-quantum key exchange there, and does a client of today get it?"""
+    needed(case, absent)
+    truth = truth_of(by_mode[ScanMode.QUICK][case.name])
+    assert truth is not None
+    assert case.truth is not None
+    assert (truth.supports, truth.negotiates) == (case.truth.supports, case.truth.negotiates)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
+def test_a_full_scan_sees_all_that_a_standard_one_does(
+    case: Case, by_mode: dict[ScanMode, Seen], absent: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    """Asking for everything changes nothing about the facts of the table, and leaves nothing more to remark."""
+    needed(case, absent)
+    if case.name in WRONG_IN_FULL:
+        request.applymarker(pytest.mark.xfail(reason=WRONG_IN_FULL[case.name], strict=True))
+    records = by_mode[ScanMode.FULL][case.name]
+    assert truth_of(records) == case.truth
+    assert bool(attempt_of(records).reason) == bool(case.remark)
+
+
+def test_a_server_of_another_name_is_not_taken_for_one_without_tls(seen: Seen, absent: dict[str, str]) -> None:
     """A server that wants another name than the estate gives answers with an alert, which is told."""
     needed(STRANGER, absent)
     attempt = attempt_of(seen[STRANGER.name])
@@ -63,7 +94,7 @@ def test_a_server_of_another_name_is_not_taken_for_one_without_tls(
 
 def test_the_table_is_wide_enough() -> None:
     """At least 24 configurations, each by another name, with every way to agree and to authenticate among them."""
-    assert len({host_of(case) for case in CASES}) == len(CASES) == len(SERVERS) >= 24
+    assert len({case.host for case in CASES}) == len(CASES) == len(SERVERS) >= 24
     truths = [case.truth for case in CASES if case.truth]
     assert {"RSA-2048", "ECDSA-P-256", "ECDSA-P-384", "Ed25519", "ML-DSA-65"} <= {
         name for truth in truths for name in truth.authenticates.split()

@@ -6,6 +6,8 @@ from typing import BinaryIO
 from keystrand.edge.probes.unpacked import NotWhole, head, pieces
 from keystrand.formats.capture import Capture
 from keystrand.formats.capture_file import is_capture
+from keystrand.formats.capture_flows import MAX_FLOWS
+from keystrand.formats.capture_tally import MAX_TOTALS
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Outcome
 from keystrand.model.reading import Found, Reading, StreamReader
@@ -16,9 +18,11 @@ def wants(_path: str, octets: bytes) -> bool:
     return is_capture(head(octets, 64))
 
 
-def read(_path: str, stream: BinaryIO) -> Iterator[Found | Reading]:
-    """Yield the facts of a capture as they are found, and the reading at the end."""
-    capture, fault = Capture(), ""
+def read(
+    _path: str, stream: BinaryIO, *, flows: int = MAX_FLOWS, totals: int = MAX_TOTALS
+) -> Iterator[Found | Reading]:
+    """Yield the facts of a capture as they are found, and the reading at the end. `Capture` tells the bounds."""
+    capture, fault = Capture(flows=flows, totals=totals), ""
     try:
         for piece in pieces(stream):
             yield from capture.feed(piece)

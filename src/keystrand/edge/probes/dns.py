@@ -199,9 +199,6 @@ def _facts(zone: _Zone) -> Iterator[Seen]:
     for delegation in zone.delegations:
         name = records.DS_DIGESTS.get(delegation.digest_kind, f"DS-digest-{delegation.digest_kind}")
         yield Strength.NEGOTIATED, _use(name, Function.DIGEST, f"DS {delegation.digest_kind}")
-    for denial in zone.of(wire.NSEC3PARAM, records.nsec3):
-        name = records.NSEC3_HASHES.get(denial.hash, f"NSEC3-hash-{denial.hash}")
-        yield Strength.NEGOTIATED, _use(name, Function.DIGEST, f"NSEC3 {denial.hash}")
     yield from _published(zone)
 
 
@@ -224,7 +221,9 @@ def _remarks(zone: _Zone, answers: tuple[Answer, ...]) -> Iterator[str]:
         begins, ends = (f"{at:%Y-%m-%d}" for at in _window(zone.signatures))
         yield f"signatures: all valid from {begins} to {ends}"
     for denial in zone.of(wire.NSEC3PARAM, records.nsec3):
-        yield f"NSEC3: {denial.iterations} further iterations, {denial.salt_octets} octets of salt"
+        # hides names, signs nothing: that SHA-1 is broken for signatures says nothing of it (RFC 5155, 12)
+        name = records.NSEC3_HASHES.get(denial.hash, f"hash {denial.hash}")
+        yield f"NSEC3: {name}, {denial.iterations} further iterations, {denial.salt_octets} octets of salt"
     yield from _chain(zone)
     if any(key.flags & records.REVOKED for key in zone.keys):
         yield "a key is revoked"

@@ -6,6 +6,7 @@ No question authenticates: nothing is set up, and what a responder keeps of it, 
 import secrets
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from itertools import product
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem
@@ -145,6 +146,12 @@ _SHARES: dict[int, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@cache
+def share_of(number: int) -> bytes:
+    """Return our share for an exchange, the same for every responder: no key is ever made with it."""
+    return _SHARES[number]()
+
+
 class IkeConversation:
     """One IKE_SA_INIT. `said` is the responder's answer, `refused` its error, `named` the share that it asked for.
 
@@ -161,7 +168,7 @@ class IkeConversation:
         self.cookies = 0
         self._marker = NON_ESP_MARKER if marker else b""
         self._spi, self._nonce = secrets.token_bytes(SPI_OCTETS), secrets.token_bytes(_NONCE_OCTETS)
-        self._share = inquiry.share, _SHARES[inquiry.share]()
+        self._share = inquiry.share, share_of(inquiry.share)
         self._cookie: tuple[Notification, ...] = ()
 
     def begin(self) -> bytes:
@@ -227,7 +234,7 @@ class IkeConversation:
         if again or not self.inquiry.follow or group not in _SHARES or group == self._share[0]:
             self.done = True
             return b""
-        self._share = group, _SHARES[group]()
+        self._share = group, share_of(group)
         return self.begin()
 
 
@@ -236,6 +243,10 @@ _CIPHERS_1 = (((7, 256), 4), ((7, 256), 2), ((7, 128), 2), ((5, None), 2), ((5, 
 _GROUPS_1, _AUTHENTICATION_1 = (14, 2, 5), (1, 3)
 _LIFE = ((11, 1), (12, 28800))
 """Seconds, and how many: the usual eight hours."""
+_OFFERS_1 = tuple(
+    ((1, cipher), (2, digest), (3, method), (4, group), *_LIFE, *(((14, bits),) if bits else ()))
+    for ((cipher, bits), digest), group, method in product(_CIPHERS_1, _GROUPS_1, _AUTHENTICATION_1)
+)
 
 
 class MainModeConversation:
@@ -251,11 +262,7 @@ class MainModeConversation:
 
     def begin(self) -> bytes:
         """Return our proposal."""
-        offers = []
-        for ((cipher, bits), digest), group, method in product(_CIPHERS_1, _GROUPS_1, _AUTHENTICATION_1):
-            size = ((14, bits),) if bits else ()
-            offers.append(((1, cipher), (2, digest), (3, method), (4, group), *_LIFE, *size))
-        return self._marker + main_mode(self._spi, tuple(offers))
+        return self._marker + main_mode(self._spi, _OFFERS_1)
 
     def receive(self, octets: bytes) -> bytes:
         """Take the answer. Sets `done`; never raises."""

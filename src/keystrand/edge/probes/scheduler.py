@@ -121,11 +121,12 @@ def _only_named(connect_to: Mapping[HostPort, HostPort], targets: Iterable[Targe
     """Raise `InvalidInput` where a map leads to what no target names."""
     strangers = set(connect_to)
     for target in targets if strangers else ():
-        network = range_of(target.host)
-        for host, port in tuple(strangers):
-            within = network is not None and (ip := address_of(host)) is not None and ip in network
-            if (host == target.host or within) and port in ports_of(target):
-                strangers.remove((host, port))
+        ports = ports_of(target)
+        if (network := range_of(target.host)) is None:
+            strangers.difference_update((target.host or "", port) for port in ports)
+        else:
+            within = {(host, port) for host, port in strangers if (ip := address_of(host)) and ip in network}
+            strangers.difference_update(one for one in within if one[1] in ports)
     if strangers:
         host, port = min(strangers)
         raise InvalidInput(f"the estate does not name {host}:{port}; it is not contacted")

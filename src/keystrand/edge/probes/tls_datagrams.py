@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from keystrand.edge.probes.base import Answer, Job
 from keystrand.edge.probes.tls import TlsProbe
+from keystrand.edge.probes.tls_plan import is_post_quantum
 from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, without_groups
 from keystrand.formats import tls_codepoints as codes
-from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.estate import ScanMode, Target
 from keystrand.model.observation import Endpoint, Observation, Record
 
@@ -65,16 +65,19 @@ class DatagramProbe(TlsProbe):
     def plan(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Job, ...]:
         """Return the next round, at most `at_once` questions. A server that does not answer is left alone."""
         asked = {answer.job.question for answer in answers}
-        wanted: dict[str, Inquiry] = {question.value: INQUIRIES[question] for question in self.first}
-        talks = [talk for _, talk in talks_of(answers)]
-        if any(talk.flight.said_hello or talk.flight.alert is not None for talk in talks):
-            if target.mode is not ScanMode.QUICK:
-                wanted |= {question.value: INQUIRIES[question] for question in self.rest}
-            wanted |= _next_groups(answers) if target.mode is ScanMode.FULL else {}
-            wanted |= {WITH_SHARES: _WITH_SHARES} if _takes_shares_only(answers) else {}
+        wanted = _quick(answers) if target.mode is ScanMode.QUICK else self._thorough(target, answers)
+        if _takes_shares_only(answers):
+            wanted[WITH_SHARES] = _WITH_SHARES
         new = [(name, inquiry) for name, inquiry in wanted.items() if name not in asked]
         room = max(0, min(self.at_once, MAX_ASSOCIATIONS - len(asked)))
         return tuple(self._job(target, name, inquiry) for name, inquiry in new[:room])
+
+    def _thorough(self, target: Target, answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
+        wanted = _named(*self.first)
+        if any(talk.flight.said_hello or talk.flight.alert is not None for _, talk in talks_of(answers)):
+            wanted |= _named(*self.rest)
+            wanted |= _next_groups(answers) if target.mode is ScanMode.FULL else {}
+        return wanted
 
     def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
         """Return what was seen and one attempt."""
@@ -103,6 +106,21 @@ def talks_of(answers: tuple[Answer, ...]) -> list[tuple[Answer, DatagramConversa
     return [(answer, talk) for answer, talk in pairs if isinstance(talk, DatagramConversation)]
 
 
+def _named(*questions: Question) -> dict[str, Inquiry]:
+    return {question.value: INQUIRIES[question] for question in questions}
+
+
+def _quick(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
+    """Ask for the server's choice; again only where that leaves open whether it is post-quantum."""
+    wanted = _named(Question.CHOICE)
+    for _, talk in talks_of(answers[:1]):
+        if talk.accepted and not is_post_quantum(talk):
+            wanted |= _named(Question.SUPPORTS)
+        elif talk.flight.alert is not None:
+            wanted |= _named(Question.BROWSER)
+    return wanted
+
+
 def _next_groups(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
     """Return each question once more without the groups already taken, where its last answer took a new one."""
     wanted: dict[str, Inquiry] = {}
@@ -123,15 +141,15 @@ def _next_groups(answers: tuple[Answer, ...]) -> dict[str, Inquiry]:
 
 def _takes_shares_only(answers: tuple[Answer, ...]) -> bool:
     """Return whether a hello without shares was refused by a server that takes one of the same groups with shares."""
-    by_question = {answer.job.question: talk for answer, talk in talks_of(answers)}
-    browser, supports = by_question.get(Question.BROWSER), by_question.get(Question.SUPPORTS)
-    classical = by_question.get(Question.CLASSICAL, supports)
+    talks = {answer.job.question: talk for answer, talk in talks_of(answers)}
+    browser = talks.get(Question.BROWSER)
+    without = [talks[one] for one in (Question.CHOICE, Question.SUPPORTS, Question.CLASSICAL) if one in talks]
     return (
         browser is not None
         and browser.accepted
         and browser.flight.version == codes.TLS13
         and not browser.flight.retried
-        and all(talk is not None and not talk.accepted for talk in (supports, classical))
+        and not any(talk.accepted for talk in without)
         and not _supports(answers)
     )
 
@@ -139,8 +157,7 @@ def _takes_shares_only(answers: tuple[Answer, ...]) -> bool:
 def _supports(answers: tuple[Answer, ...]) -> bool | None:
     """Return whether a post-quantum group was taken, or all were refused with shares; None: not known."""
     talks = {answer.job.question: talk for answer, talk in talks_of(answers)}
-    groups = [talk.flight.group for talk in talks.values() if talk.accepted and talk.flight.group is not None]
-    if any(classify(codes.group_name(group)).verdict is Verdict.QUANTUM_SAFE for group in groups):
+    if any(talk.accepted and is_post_quantum(talk) for talk in talks.values()):
         return True
     refused = (talk := talks.get(WITH_SHARES)) is not None and talk.flight.alert is not None
     return False if refused else None

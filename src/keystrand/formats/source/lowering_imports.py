@@ -95,11 +95,10 @@ def _javascript(low: "Lowering", node: Node) -> Expr:
 def _csharp(low: "Lowering", node: Node) -> Expr:
     alias = node.child_by_field_name("name")
     names = [c for c in node.named_children if c.type in ("qualified_name", "identifier") and c != alias]
-    static = any(c.type == "static" for c in node.children)
     if names or alias is not None:
         name = low.text(names[0]) if names else low.text(alias)
         noted(low, name.removeprefix("global::"), low.text(alias) if alias and names else "*", node)
-    return NOTHING if not static else NOTHING
+    return NOTHING
 
 
 def _rust(low: "Lowering", node: Node) -> Expr:

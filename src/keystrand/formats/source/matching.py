@@ -4,22 +4,23 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+from keystrand.formats.source.matching_parts import (
+    at_place,
+    declared,
+    generic_numbers,
+    leads,
+    looked_up,
+    merged,
+    place_of,
+    told_as,
+)
 from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
+from keystrand.formats.source.prefilter import imported
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
 from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Literal, Member, Module, Ref, Scope
-from keystrand.formats.source.values import (
-    Constant,
-    Instance,
-    Listed,
-    Local,
-    Made,
-    Named,
-    Paired,
-    Place,
-    Resolver,
-    Value,
-)
+from keystrand.formats.source.value_kinds import Constant, Instance, Listed, Made, Named, Paired, Place, Value
+from keystrand.formats.source.values import Resolver, last_name
 
 MAX_ALTERNATIVES = 8
 _MAX_NESTED = 6
@@ -32,6 +33,15 @@ class Use(NamedTuple):
     parts: Parts
 
 
+class Afterwards(NamedTuple):
+    """What is done to an object after it was made: a method is called (the value is the call), or a property set."""
+
+    place: Place
+    value: Expr
+    method: str = ""
+    property: str = ""
+
+
 class Matcher:
     """Finds what the calls of one file use."""
 
@@ -40,12 +50,13 @@ class Matcher:
         self.taken: set[int] = set()
         """Calls that another call took as a part."""
         self._known: dict[int, list[Use]] = {}
-        self._afterwards: dict[int, list[tuple[str, Call | Expr, Place]]] | None = None
+        self._afterwards: dict[int, list[Afterwards]] | None = None
         self._depth = 0
+        self.roots = self._find_roots()
 
     def names(self, call: Call, place: Place | None = None) -> list[str]:
         """Return the qualified names that the function of `call` may have."""
-        return self._qualified(call.function, place or _place(call), 0)
+        return self._qualified(call.function, place or place_of(call), 0)
 
     def _qualified(self, expr: Expr, place: Place, depth: int) -> list[str]:
         if depth > _MAX_NESTED:
@@ -54,15 +65,15 @@ class Matcher:
             return self._qualified(expr.base, place, depth + 1)
         if isinstance(expr, Module):
             return [expr.name]
-        if isinstance(expr, Member):
-            return [f"{one}.{expr.name}" for one in self._qualified(expr.base, place, depth + 1)]
         if isinstance(expr, Call):
             return self._result(expr, place, depth + 1)
         found: list[str] = []
-        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref) else ():
+        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref | Member) else ():
             found += self._names_of(value, depth)
-        if isinstance(expr, Ref) and (kind := _declared(expr.name, place.scope)) is not None:
+        if isinstance(expr, Ref) and (kind := declared(expr.name, place.scope)) is not None:
             found += self._qualified(kind, place, depth + 1)
+        if isinstance(expr, Member) and not found:
+            found += [f"{one}.{expr.name}" for one in self._qualified(expr.base, place, depth + 1)]
         return list(dict.fromkeys(found))
 
     def _names_of(self, value: Value, depth: int) -> list[str]:
@@ -75,12 +86,34 @@ class Matcher:
         return []
 
     def _result(self, call: Call, place: Place, depth: int) -> list[str]:
-        names = self._qualified(call.function, _at(call, place), depth)
+        names = self._qualified(call.function, at_place(call, place), depth)
         for name in names:
             for match in self.rules.matches(name):
                 if match.rule.returns:
                     return [match.rule.returns]
         return names if call.made else [f"{name}()" for name in names]
+
+    def may(self, call: Call) -> bool:
+        """Return whether it is worth asking what `call` uses: its name ends or begins as a rule's."""
+        function = call.function
+        if self.rules.ends(last_name(function)) or (isinstance(function, Ref) and _given(function.name, call.scope)):
+            return True
+        while isinstance(function, Member | Generic):
+            function = function.base
+        return isinstance(function, Call | Module) or (isinstance(function, Ref) and function.name in self.roots)
+
+    def _find_roots(self) -> set[str]:
+        """Return the names that lead to a library: what imports bind, what stands for it, what rules begin with."""
+        source, found = self.resolver.source, set(self.rules.first_names)
+        for one in source.imports:
+            if one.alias and any(imported(one.name, library) for library in self.rules.libraries):
+                found |= {one.alias, one.name.partition(".")[0]}
+                if one.alias == "*":
+                    found |= {entry for entry in self.rules.entries(f"{one.name}.") if "*" not in entry}
+        for _ in range(2):
+            for scope in source.scopes:
+                found |= {n for n, values in scope.assigned.items() if any(leads(v.value, found) for v in values)}
+        return found
 
     def uses(self, call: Call, place: Place | None = None) -> list[Use]:
         """Return what `call` uses: one entry for each alternative, none where no rule is about it."""
@@ -92,7 +125,7 @@ class Matcher:
         self._depth += 1
         self._known[id(call)] = []  # a call whose argument leads back to it
         try:
-            found = self._uses(call, place or _place(call))
+            found = self._uses(call, place or place_of(call))
         finally:
             self._depth -= 1
         if plain:
@@ -114,15 +147,15 @@ class Matcher:
         if base is None:
             return None
         told = [self._given(one, call, place) for one in match.rule.args]
-        told += [self._generic(call.function, number, place) for number in _generic_numbers(match)]
+        told += [self._generic(call.function, number, place) for number in generic_numbers(match)]
         told += [self._later(one, call) for one in match.rule.later]
-        found = [_merged(base, pieces) for pieces in product(*([one or [Parts()] for one in told]))][:MAX_ALTERNATIVES]
+        found = [merged(base, pieces) for pieces in product(*([one or [Parts()] for one in told]))][:MAX_ALTERNATIVES]
         return list(dict.fromkeys(found))
 
     def _own(self, match: Match) -> Parts | None:
         rule = match.rule
         fixed = Parts(rule.family, rule.bits, rule.mode, rule.padding, rule.curve, rule.hash)
-        if not match.captured or rule.family and not rule.table:
+        if not match.captured or (rule.family and not rule.table):
             return fixed
         read = self._named(match.captured, rule.table)
         if read is None:
@@ -131,7 +164,7 @@ class Matcher:
 
     def _named(self, text: str, table: str) -> Parts | None:
         """Return what a name of the source says: by the rule's table, or by the notation."""
-        if table and (known := _looked_up(self.rules.tables[table], text)) is not None:
+        if table and (known := looked_up(self.rules.tables[table], text)) is not None:
             return (parsed(known) or Parts(family=known)) if known else Parts()
         if (read := parsed(text)) is not None:
             return read
@@ -150,7 +183,7 @@ class Matcher:
             expr = expr.base
         if isinstance(expr, Generic):
             return expr.arguments
-        if isinstance(expr, Ref) and depth < _MAX_NESTED and (alias := _declared(expr.name, place.scope)) is not None:
+        if isinstance(expr, Ref) and depth < _MAX_NESTED and (alias := declared(expr.name, place.scope)) is not None:
             return self._type_arguments(alias, place, depth + 1)
         return ()
 
@@ -158,7 +191,7 @@ class Matcher:
         expr = call.named.get(given.name) if given.name else None
         if expr is None and given.at is not None and given.at < len(call.items):
             expr = call.items[given.at]
-        there = _at(call, place)
+        there = at_place(call, place)
         if expr is not None and given.key:
             expr = self._inside(expr, given.key, there)
         if expr is None:
@@ -175,38 +208,38 @@ class Matcher:
 
     def _later(self, later: Later, call: Call) -> list[Parts]:
         found: list[Parts] = []
-        for word, given, place in self.afterwards().get(id(call), ()):
-            if later.property and word == later.property and not isinstance(given, Call | None):
-                found += self._told(given, place, later.gives, later.table)
-            elif later.property and word == f"={later.property}" and isinstance(given, Call):
-                found += self._told(given, place, later.gives, later.table)
-            elif later.method and word == later.method and isinstance(given, Call) and later.at < len(given.items):
-                found += self._told(given.items[later.at], place, later.gives, later.table)
+        for one in self.afterwards().get(id(call), ()):
+            if later.property and one.property == later.property:
+                found += self._told(one.value, one.place, later.gives, later.table)
+            elif later.method and one.method == later.method and isinstance(one.value, Call):
+                items = one.value.items
+                found += (
+                    self._told(items[later.at], one.place, later.gives, later.table) if later.at < len(items) else []
+                )
         return list(dict.fromkeys(found))[:MAX_ALTERNATIVES]
 
-    def afterwards(self) -> dict[int, list[tuple[str, "Call | Expr", Place]]]:
+    def afterwards(self) -> dict[int, list[Afterwards]]:
         """Return by the call that made an object what is done to it later: methods called, properties set."""
         if self._afterwards is None:
             self._afterwards = {}
             for scope in list(self.resolver.source.scopes):
                 if not scope.pending:
-                    self._note_later(scope)
+                    self._note_later(scope, self._afterwards)
         return self._afterwards
 
-    def _note_later(self, scope: Scope) -> None:
+    def _note_later(self, scope: Scope, noted: dict[int, list[Afterwards]]) -> None:
         for call in scope.calls:
             if isinstance(call.function, Member) and call.function.name in self.rules.later_methods:
-                self._note(call.function.base, call.function.name, call, _place(call))
+                one = Afterwards(place_of(call), call, method=call.function.name)
+                self._note(call.function.base, one, noted)
         for base, name, value, at in scope.stored:
             if name in self.rules.later_properties:
-                word = f"={name}" if isinstance(value, Call) else name
-                self._note(base, word, value, Place(scope, at))
+                self._note(base, Afterwards(Place(scope, at), value, property=name), noted)
 
-    def _note(self, base: Expr, word: str, given: "Call | Expr", place: Place) -> None:
-        assert self._afterwards is not None  # noqa: S101 - set by the only caller
-        for value in self.resolver.ask(base, place):
+    def _note(self, base: Expr, one: Afterwards, noted: dict[int, list[Afterwards]]) -> None:
+        for value in self.resolver.ask(base, one.place):
             if isinstance(value, Made):
-                self._afterwards.setdefault(id(value.call), []).append((word, given, place))
+                noted.setdefault(id(value.call), []).append(one)
 
     def _told(self, expr: Expr, place: Place, gives: str, table: str) -> list[Parts]:
         found: dict[Parts, None] = {}
@@ -225,14 +258,14 @@ class Matcher:
         outer = self._told(expr.base, place, "algorithm", "") or [Parts()]
         for one in inner:
             if any(joined := one.over(outer[0])):
-                yield _as(joined, gives)
+                yield told_as(joined, gives)
 
     def _of(self, value: Value, gives: str, table: str) -> Iterator[Parts]:
         if gives in ("bits", "octets", "key"):
             yield from self._size(value, gives, table)
-            return
-        if isinstance(value, Constant) and isinstance(value.value, str | int) and not isinstance(value.value, bool):
-            yield from self._text(str(value.value), gives, table)
+        elif isinstance(value, Constant):
+            if isinstance(value.value, str) or (table and type(value.value) is int):
+                yield from self._text(str(value.value), gives, table)
         elif isinstance(value, Named):
             yield from self._symbol(value.names, gives, table)
         elif isinstance(value, Made):
@@ -243,17 +276,22 @@ class Matcher:
             for item in value.items[:MAX_ALTERNATIVES]:
                 yield from self._told(item, value.place, gives, table)
         elif isinstance(value, Paired):
-            for key in ("name", "hash", "namedCurve"):
-                for k, item in value.pairs:
-                    if k == Literal(key):
-                        yield from self._told(item, value.place, "hash" if key == "hash" else gives, table)
+            yield from self._pairs(value, gives, table)
+
+    def _pairs(self, value: Paired, gives: str, table: str) -> Iterator[Parts]:
+        """WebCrypto's and JOSE's objects: what they name, and the hash they name beside it."""
+        for key, item in value.pairs:
+            if key in (Literal("name"), Literal("namedCurve"), Literal("alg")):
+                yield from self._told(item, value.place, gives, table)
+            elif key == Literal("hash"):
+                yield from self._told(item, value.place, "hash", table)
 
     def _text(self, text: str, gives: str, table: str) -> Iterator[Parts]:
         if gives == "version":
             if version := protocol_version(text):
                 yield Parts(version=version)
         elif (read := self._named(text, table)) is not None:
-            yield _as(read, gives)
+            yield told_as(read, gives)
         elif gives == "algorithm" and HOLE in text and (read := self._named(text.partition(HOLE)[0], table)):
             yield read
 
@@ -261,7 +299,7 @@ class Matcher:
         for name in names:
             for match in self.rules.matches(name):
                 if (parts := self._own(match)) is not None and any(parts):
-                    yield _as(parts, gives)
+                    yield told_as(parts, gives)
                     return
         last = names[0].rpartition(".")[2]
         for text in dict.fromkeys((names[0], last)):
@@ -273,9 +311,9 @@ class Matcher:
     def _object(self, value: Made, gives: str, table: str) -> Iterator[Parts]:
         uses = self.uses(value.call, value.place if value.place.entered else None)
         for use in uses:
-            yield _as(use.parts, gives)
+            yield told_as(use.parts, gives)
         if not uses:
-            for name in self._qualified(value.call.function, _at(value.call, value.place), 0)[:2]:
+            for name in self._qualified(value.call.function, at_place(value.call, value.place), 0)[:2]:
                 if any(True for _ in self._text(name.rpartition(".")[2], gives, table)) and value.call.made:
                     yield from self._text(name.rpartition(".")[2], gives, table)
                     return
@@ -283,22 +321,24 @@ class Matcher:
     def _size(self, value: Value, gives: str, table: str) -> Iterator[Parts]:
         if isinstance(value, Constant):
             yield from self._constant_size(value, gives, table)
-        elif isinstance(value, Listed):
-            if gives == "key" and value.length:
-                yield Parts(bits=8 * value.length)
+        elif isinstance(value, Listed) and gives == "key" and value.length:
+            yield Parts(bits=8 * value.length)
         elif isinstance(value, Made):
-            for use in self.uses(value.call, value.place if value.place.entered else None):
-                if use.parts.bits and gives in ("key", "bits"):
-                    self.taken.add(id(value.call))
-                    yield Parts(bits=use.parts.bits, curve=use.parts.curve)
-                elif use.parts.curve:
-                    self.taken.add(id(value.call))
-                    yield Parts(family=use.parts.family, curve=use.parts.curve)
+            yield from self._size_of_object(value, gives)
         elif isinstance(value, Named) and table:
             for name in value.names:
-                known = _looked_up(self.rules.tables[table], name.rpartition(".")[2])
+                known = looked_up(self.rules.tables[table], name.rpartition(".")[2])
                 if known and known.isdigit():
                     yield Parts(bits=int(known))
+
+    def _size_of_object(self, value: Made, gives: str) -> Iterator[Parts]:
+        for use in self.uses(value.call, value.place if value.place.entered else None):
+            if use.parts.bits and gives in ("key", "bits"):
+                self.taken.add(id(value.call))
+                yield Parts(bits=use.parts.bits, curve=use.parts.curve)
+            elif use.parts.curve:
+                self.taken.add(id(value.call))
+                yield Parts(family=use.parts.family, curve=use.parts.curve)
 
     def _constant_size(self, value: Constant, gives: str, table: str) -> Iterator[Parts]:
         known = value.value
@@ -315,56 +355,10 @@ class Matcher:
                 yield Parts(bits=read.bits, curve=read.curve, family=read.family if read.curve else "")
 
 
-def _place(call: Call) -> Place:
-    return Place(call.scope, call.at, call.branch)
-
-
-def _at(call: Call, place: Place) -> Place:
-    """Return the place of `call`'s own arguments, entered as `place` was."""
-    return Place(call.scope, call.at, call.branch, place.entered)
-
-
-def _declared(name: str, scope: Scope | None) -> Expr | None:
+def _given(name: str, scope: Scope | None) -> bool:
+    """Return whether `name` is a parameter of a function around here: what it is given may be a library's."""
     while scope:
-        if kind := scope.kinds.get(name):
-            return kind
+        if any(one.name == name for one in scope.parameters):
+            return True
         scope = scope.parent
-    return None
-
-
-def _looked_up(table: dict[str, str], text: str) -> str | None:
-    for key in (text, text.lower(), text.upper(), text.rpartition(".")[2]):
-        if key in table:
-            return table[key]
-    return None
-
-
-def _generic_numbers(match: Match) -> range:
-    """Return which type arguments of a call may tell something: of a rule that says nothing else of its own."""
-    return range(2) if match.rule.table == "" and not match.rule.args else range(0)
-
-
-def _as(parts: Parts, gives: str) -> Parts:
-    """Return of `parts` what an argument that gives `gives` can tell."""
-    if gives == "hash":
-        return Parts(hash=parts.hash if not parts.family or parts.hash else parts.family)
-    if gives == "curve":
-        return Parts(curve=parts.curve or parts.family)
-    if gives == "mode":
-        return Parts(mode=parts.mode)
-    if gives == "padding":
-        return Parts(padding=parts.padding, hash=parts.hash)
-    return parts
-
-
-def _merged(base: Parts, pieces: tuple[Parts, ...]) -> Parts:
-    """Return all that was told, the call's own name first. What stands in a block mode's argument is the family."""
-    known = base
-    for piece in pieces:
-        if known.mode and piece.mode and known.mode != piece.mode and known.family and not piece.family:
-            continue
-        known = known.over(piece)
-    return known
-
-
-__all__ = ["Listed", "Local", "Matcher", "Use"]
+    return False

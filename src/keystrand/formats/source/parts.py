@@ -21,7 +21,11 @@ class Parts(NamedTuple):
 
     def over(self, other: "Parts") -> "Parts":
         """Return these parts, with what they leave open taken from `other`."""
-        return Parts(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
+        return Parts(
+            self.family or other.family, self.bits or other.bits, self.mode or other.mode,
+            self.padding or other.padding, self.curve or other.curve, self.hash or other.hash,
+            self.version or other.version,
+        )  # fmt: skip
 
 
 UNKNOWN = "unknown"
@@ -47,7 +51,9 @@ _KEY_SIZES: dict[str, tuple[int, ...]] = {
     "Threefish": (256, 512, 1024),
 }
 """The key lengths that are told. A key of another cipher has one length, or its length says nothing."""
-_PASSWORD_CIPHER = "PBE"  # noqa: S105 - the word of PKCS #5, no password
+_BY_SIZE = {"SHA-3": "SHA3-{}", "SHAKE": "SHAKE{}"}
+LEAST_MODULUS_BITS = 512
+"""A shorter number beside RSA and its like is not the length of its modulus."""
 _PADDINGS = ("PKCS5", "PKCS7", "NoPadding", "ISO10126", "ISO7816", "X923", "ZeroPadding")
 
 
@@ -61,14 +67,16 @@ def named(parts: Parts, function: Function) -> str:
     if family in _ON_CURVES:
         return f"{family}-{parts.curve}" if parts.curve else family
     if family in _SIZED:
-        return f"{family}-{parts.bits}" if parts.bits else family
+        return f"{family}-{parts.bits}" if (parts.bits or 0) >= LEAST_MODULUS_BITS else family
     if function in (Function.ENCRYPTION, Function.MAC, Function.KEY_ESTABLISHMENT):
         return _cipher(family, parts)
     return family
 
 
 def _family(parts: Parts, function: Function) -> str:
-    family = parts.family or (parts.hash if function is Function.DIGEST else "")
+    family = parts.family or (parts.hash if function in (Function.DIGEST, Function.MAC) else "")
+    if family in _BY_SIZE:
+        return _BY_SIZE[family].format(parts.bits) if parts.bits in (128, 224, 256, 384, 512) else family
     if family == "EC":
         if parts.curve in _OWN_CURVES:
             return parts.curve

@@ -23,7 +23,7 @@ class Prefilter:
 
     def __init__(self, rules: RuleSet, language: str) -> None:
         self.libraries = rules.libraries
-        names = sorted({name for one in self.libraries for name in one.imports}, key=len, reverse=True)
+        names = sorted({_spelt(n, language) for one in self.libraries for n in one.imports}, key=len, reverse=True)
         self.words = _covering([*names, *(word for one in self.libraries for word in one.words)])
         listed = "|".join(re.escape(name) for name in names) or r"(?!)"
         self.imports = re.compile(_IMPORT_LINES[language].format(names=listed).encode(), re.MULTILINE)
@@ -39,6 +39,11 @@ class Prefilter:
     def hit_words(self, content: bytes) -> list[int]:
         """Return where words stand that tell a library without an import."""
         return [match.start() for match in self.plain.finditer(content)]
+
+
+def _spelt(name: str, language: str) -> str:
+    """Return the part of a qualified name that stands in one piece where it is imported."""
+    return name.partition(".")[0] if language in ("python", "rust") else name
 
 
 def _covering(names: list[str]) -> tuple[bytes, ...]:

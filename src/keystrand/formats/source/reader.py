@@ -15,14 +15,17 @@ from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import LibraryRules, RuleFile, RuleSet, rule_sets
 from keystrand.formats.source.tests_told import is_test
 from keystrand.formats.source.tree import Call, Import, Literal, Scope, Source
-from keystrand.formats.source.values import Constant, Listed, Place, Resolver
-from keystrand.formats.source.words import word_places
+from keystrand.formats.source.value_kinds import Constant, Listed, Place
+from keystrand.formats.source.values import Resolver
+from keystrand.formats.source.words import handed_on, word_places
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Library, Outcome, ProtocolSettings, Strength
 from keystrand.model.reading import FileReader, Found, Reading
 
-MAX_OCTETS = 4 * 1024 * 1024
+MAX_OCTETS = 1024 * 1024
 """Octets of a source file that is parsed: what is larger was written by a program."""
+MAX_LINE = 20_000
+"""Octets of a line of a source file that is parsed: longer ones were written by a program that minifies."""
 MAX_FOUND = 10_000
 KEY_IN_SOURCE = "key written in the source"
 
@@ -59,6 +62,8 @@ class SourceReader:
             return Reading(
                 outcome=Outcome.SKIPPED, reason=f"source of more than {MAX_OCTETS} octets, written by a program"
             )
+        if _longest_line(content) > MAX_LINE:
+            return Reading(outcome=Outcome.SKIPPED, reason="lines too long to be read: source written by a program")
         try:
             return _read(path, content, dialect, language)
         except RecursionError:
@@ -77,11 +82,19 @@ def _read(path: str, content: bytes, dialect: Dialect, language: _Language) -> R
     source = Source(low.top, low.scopes, low.imports, tree.root_node.has_error)
     places = word_places(content, source, language.rules, language.prefilter)
     _lower_touched(source, places)
+    for name in handed_on(source, language.rules):
+        for scope in source.scopes:
+            if scope.name == name:
+                scope.ready()
     found = list(_found(source, content, language))[:MAX_FOUND]
     reason = "some of it is not valid source code" if source.broken else ""
     if low.too_deep:
         reason = "some of it is nested too deeply to be read"
     return Reading(tuple(found), Outcome.SEEN, reason) if found else Reading(reason=reason)
+
+
+def _longest_line(content: bytes) -> int:
+    return max(map(len, content.split(b"\n"))) if len(content) > MAX_LINE else 0
 
 
 def _lower_touched(source: Source, places: list[int]) -> None:
@@ -102,7 +115,7 @@ def _found(source: Source, content: bytes, language: _Language) -> Iterator[Foun
     while at < len(source.scopes):  # asking may lower further functions
         scope = source.scopes[at]
         if not scope.pending:
-            seen += [(call, uses) for call in scope.calls if (uses := matcher.uses(call))]
+            seen += [(call, uses) for call in scope.calls if matcher.may(call) and (uses := matcher.uses(call))]
         at += 1
     told: dict[Found, None] = {}
     for call, uses in sorted(seen, key=lambda one: one[0].start):

@@ -17,7 +17,7 @@ from keystrand.formats.toml_input import read_toml
 from keystrand.model.algorithm import Function
 
 Gives = Literal["algorithm", "bits", "octets", "key", "mode", "padding", "curve", "hash", "version"]
-"""What a value tells: `algorithm` all that its text or object tells; `octets` a number of octets; `key` the key itself."""
+"""What a value tells: `algorithm` all that its text or object tells; `octets` their number; `key` the key itself."""
 
 
 class Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +155,10 @@ class RuleSet:
         self.tables = {n: t for file in self.files for n, t in file.tables.items()}
         self.later_methods = {one.method for r in self._rules() for one in r.later if one.method}
         self.later_properties = {one.property for r in self._rules() for one in r.later if one.property}
+        lasts = {(name.rpartition(".")[2]) for rule in self._rules() for name in rule.calls}
+        self.last_names = frozenset(name for name in lasts if "*" not in name)
+        self.first_names = frozenset(re.split(r"[./(]", name)[0] for rule in self._rules() for name in rule.calls)
+        self._open_ends = _open_ends(lasts)
         self._exact: dict[str, list[Match]] = {}
         self._patterns: list[tuple[re.Pattern[str], Rule, LibraryRules]] = []
         for file in self.files:
@@ -180,6 +184,10 @@ class RuleSet:
             for name, rule, library in patterns
         ]
 
+    def ends(self, name: str) -> bool:
+        """Return whether the last part of a call's name can end the name of some rule. Rules that end in `*` aside."""
+        return name in self.last_names or bool(self._open_ends.fullmatch(name))
+
     def matches(self, name: str) -> tuple[Match, ...]:
         """Return the rules that fit a call's qualified name, in the order to try them: exact names, then patterns."""
         if name not in self._found:
@@ -199,6 +207,12 @@ class RuleSet:
             for name in rule.calls:
                 if name.startswith(prefix):
                     yield re.split(r"[.(]", name[len(prefix) :])[0]
+
+
+def _open_ends(lasts: Iterable[str]) -> re.Pattern[str]:
+    """Return what fits the ends that have a `*` and something beside it."""
+    mixed = [name for name in lasts if "*" in name and len(name) > 2]
+    return re.compile("|".join(re.escape(name).replace(r"\*", r"\w+") for name in mixed) or r"(?!)")
 
 
 def rule_sets(files: Iterable[RuleFile]) -> dict[str, RuleSet]:

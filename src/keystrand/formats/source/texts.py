@@ -3,7 +3,7 @@
 from itertools import product
 
 from keystrand.formats.source.names import HOLE
-from keystrand.formats.source.tree import Call, Expr, Literal, Member, Ref
+from keystrand.formats.source.tree import Call, Expr, Member, Ref
 
 Plain = str | bytes | int | bool | None
 MAX_LENGTH = 256
@@ -54,21 +54,25 @@ def _computed(operator: str, a: Plain, b: Plain) -> Plain:
     return {"+": a + b, "-": a - b, "*": a * b}.get(operator)
 
 
-_SAME = frozenset(
-    "encode getBytes unwrap expect to_vec into as_ref clone toString to_string strip trim intValue valueOf asBytes "
-    "as_slice as_bytes toCharArray decode to_owned borrow as_str ToString GetBytes AsSpan ToArray ToCharArray get "
-    "copy requireNonNull intern stripIndent unwrap_or_default".split()
-)
+_SAME = frozenset({
+    "encode", "getBytes", "unwrap", "expect", "to_vec", "into", "as_ref", "clone", "toString", "to_string",
+    "strip", "trim", "intValue", "valueOf", "asBytes", "as_slice", "as_bytes", "toCharArray", "decode",
+    "to_owned", "borrow", "as_str", "ToString", "GetBytes", "AsSpan", "ToArray", "ToCharArray", "get", "copy",
+    "requireNonNull", "intern", "stripIndent", "unwrap_or_default",
+})  # fmt: skip
 _CASES = {"lower": str.lower, "toLowerCase": str.lower, "ToLower": str.lower, "to_lowercase": str.lower,
           "upper": str.upper, "toUpperCase": str.upper, "ToUpper": str.upper, "to_uppercase": str.upper,
           "ToLowerInvariant": str.lower, "ToUpperInvariant": str.upper}  # fmt: skip
 _FORMATS = ("format", "replace", "replaceAll", "Replace", "concat")
-_WRAPPERS = frozenset("str bytes bytearray String Some Ok Box Arc Rc Key GenericArray from_slice".split())
-_STATIC = frozenset(
-    "Buffer.from String.valueOf Integer.valueOf Optional.of Encoding.UTF8.GetBytes Objects.requireNonNull "
-    "String.format string.Format fmt.Sprintf Integer.parseInt String.from Key.from_slice Key.from GenericArray.from_slice "
-    "Uint8Array.from Arc.new Box.new Rc.new bytes.fromhex".split()
-)
+_WRAPPERS = frozenset({
+    "str", "bytes", "bytearray", "String", "Some", "Ok", "Box", "Arc", "Rc", "Key", "GenericArray", "from_slice",
+})  # fmt: skip
+_STATIC = frozenset({
+    "Buffer.from", "String.valueOf", "Integer.valueOf", "Optional.of", "Encoding.UTF8.GetBytes",
+    "Objects.requireNonNull", "String.format", "string.Format", "fmt.Sprintf", "Integer.parseInt", "String.from",
+    "Key.from_slice", "Key.from", "GenericArray.from_slice", "Uint8Array.from", "Arc.new", "Box.new", "Rc.new",
+    "bytes.fromhex",
+})  # fmt: skip
 
 
 def _dotted(expr: Expr) -> str:
@@ -123,8 +127,3 @@ def _filled(text: str, arguments: list[list[Plain]]) -> str:
     for place in ("{}", "%s", "%d", "%v"):
         text = text.replace(place, HOLE)
     return text[:MAX_LENGTH]
-
-
-def is_text(expr: Expr) -> bool:
-    """Return whether `expr` is a text or octets that stand in the source."""
-    return isinstance(expr, Literal) and isinstance(expr.value, str | bytes)

@@ -1,4 +1,4 @@
-"""The little language that all languages are lowered to: expressions, calls, and scopes with what is assigned in them."""
+"""The little language that all languages are lowered to: expressions, calls, scopes and what is assigned in them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -135,8 +135,10 @@ class Scope:
         self.members: dict[str, Scope] = {}
         self.bases: list[Expr] = []
         self.imports: dict[str, str] = {}
+        self.outer: set[str] = set()
+        """Names that Python says are of the file."""
         self.span = (0, 0)
-        self.test = parent.test if parent else False
+        self.test: bool = parent.test if parent else False
         self.pending: Callable[[], None] | None = None
 
     def ready(self) -> "Scope":

@@ -5,12 +5,10 @@ of texts. What it cannot follow it leaves open. Everything is bounded: steps, al
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from keystrand.formats.source import texts
 from keystrand.formats.source.tree import (
     Assignment,
-    Branch,
     Call,
     Choice,
     Expr,
@@ -27,74 +25,27 @@ from keystrand.formats.source.tree import (
     Table,
     Text,
 )
+from keystrand.formats.source.value_kinds import (
+    Constant,
+    Instance,
+    Listed,
+    Local,
+    Made,
+    Named,
+    Paired,
+    Place,
+    Value,
+    reaching,
+)
 
 MAX_ALTERNATIVES = 12
 MAX_DEPTH = 24
 MAX_CALLS = 3
 """Functions within functions that a value is followed through."""
-MAX_STEPS = 20_000
-"""Expressions that are looked at for one file and one question."""
+MAX_STEPS = 3_000
+"""Expressions that are looked at for one question."""
 _THIS = frozenset({"this", "self", "cls"})
 _MAKERS = ("__init__", "constructor", "new")
-
-
-class Place(NamedTuple):
-    """Where an expression stands, and the calls that its functions were entered by, innermost last."""
-
-    scope: Scope
-    at: int
-    branch: Branch = ()
-    entered: tuple[tuple[Scope, Call, "Place"], ...] = ()
-
-
-class Constant(NamedTuple):
-    """A value that stands in the source. `HOLE` in a text is what could not be resolved."""
-
-    value: str | bytes | int | bool | None
-
-
-class Named(NamedTuple):
-    """Something of a library: the qualified names it may have."""
-
-    names: tuple[str, ...]
-
-
-class Made(NamedTuple):
-    """What a call gives."""
-
-    call: Call
-    place: Place
-
-
-class Listed(NamedTuple):
-    """A list or array: its items, or its length alone."""
-
-    items: tuple[Expr, ...]
-    length: int | None
-    place: Place
-
-
-class Paired(NamedTuple):
-    """A dictionary or an object."""
-
-    pairs: tuple[tuple[Expr, Expr], ...]
-    place: Place
-
-
-class Local(NamedTuple):
-    """A function or class of this file."""
-
-    scope: Scope
-
-
-class Instance(NamedTuple):
-    """An object of which only the declared type is known."""
-
-    kind: Expr
-    place: Place
-
-
-Value = Constant | Named | Made | Listed | Paired | Local | Instance
 
 
 class Resolver:
@@ -103,25 +54,35 @@ class Resolver:
     def __init__(self, source: Source, content: bytes) -> None:
         self.source, self.content = source, content
         self.steps = 0
+        self._known: dict[tuple[int, Place], list[Value]] = {}
+        self._alive: list[Expr] = []
         self._callers: dict[str, list[Call]] = {}
+        self._indexed: set[int] = set()
 
     def ask(self, expr: Expr, place: Place) -> list[Value]:
         """Return all that `expr` may be at `place`. What is not known is not among them."""
         self.steps = 0
+        self._known, self._alive = {}, []
         return self._values(expr, place, 0)
 
     def _values(self, expr: Expr, place: Place, depth: int) -> list[Value]:
         self.steps += 1
         if depth > MAX_DEPTH or self.steps > MAX_STEPS:
             return []
+        key = (id(expr), place)
+        if (known := self._known.get(key)) is not None:
+            return known
+        self._known[key] = []  # what leads back to itself adds nothing
+        self._alive.append(expr)  # an identity stays good while its object lives
         found: dict[Value, None] = {}
         for value in self._each(expr, place, depth + 1):
             found[value] = None
             if len(found) >= MAX_ALTERNATIVES:
                 break
-        return list(found)
+        self._known[key] = list(found)
+        return self._known[key]
 
-    def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:
+    def _each(self, expr: Expr, place: Place, depth: int) -> Iterator[Value]:  # noqa: C901, PLR0912 - one case a node
         match expr:
             case Literal(value) if not isinstance(value, float):
                 yield Constant(value)
@@ -178,7 +139,7 @@ class Resolver:
         yield Named(tuple(self.names_of(name)))
 
     def names_of(self, name: str) -> list[str]:
-        """Return the qualified names that a name nobody defines here may have: of what is imported whole, or its own."""
+        """Return the qualified names that a name nobody defines here may have: of all that is imported, or its own."""
         return [f"{one.name}.{name}" for one in self.source.imports if one.alias == "*"] + [name]
 
     def _in_scope(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
@@ -188,8 +149,8 @@ class Resolver:
         if scope.kind == "class":
             self._lower_methods(scope, name)
         if assigned := scope.assigned.get(name):
-            reaching, certain = _reaching(assigned, scope, place)
-            for one in reaching:
+            passed, certain = reaching(assigned, scope, place)
+            for one in passed:
                 known += self._assigned(one, name, place, depth)
         parameter = next((n for n, p in enumerate(scope.parameters) if p.name == name), None)
         if parameter is not None and not certain:
@@ -271,13 +232,20 @@ class Resolver:
             name = scope.parent.name
         if not name:
             return []
-        if name not in self._callers:
-            word = name.encode()
-            for one in list(self.source.scopes):
-                if one.pending and self.content.find(word, *one.span) >= 0:
-                    one.ready()
-            self._callers[name] = [c for s in list(self.source.scopes) for c in s.calls if _last(c.function) == name]
-        return self._callers[name]
+        word = name.encode()
+        for one in list(self.source.scopes):
+            if one.pending and self.content.find(word, *one.span) >= 0:
+                one.ready()
+        self._index()
+        return self._callers.get(name, [])
+
+    def _index(self) -> None:
+        """Note the calls of what has been lowered since, by the last part of their name."""
+        for scope in list(self.source.scopes):
+            if not scope.pending and id(scope) not in self._indexed:
+                self._indexed.add(id(scope))
+                for call in scope.calls:
+                    self._callers.setdefault(last_name(call.function), []).append(call)
 
     def _member(self, base: Expr, name: str, place: Place, depth: int) -> Iterator[Value]:
         for value in self._values(base, place, depth):
@@ -359,7 +327,7 @@ class Resolver:
         found = self._values(passed, place, depth)
         for value in found:
             if isinstance(value, Constant):
-                yield from map(Constant, texts.changed(_last(call.function), value.value, constants))
+                yield from map(Constant, texts.changed(last_name(call.function), value.value, constants))
             else:
                 yield value
         if not found:
@@ -378,25 +346,6 @@ class Resolver:
                     yield from self._values(item, value.place, depth)
 
 
-def _reaching(assigned: list[Assignment], scope: Scope, place: Place) -> tuple[list[Assignment], bool]:
-    """Return the assignments whose value may be the one at `place`, and whether one of them must have happened."""
-    here = scope is place.scope
-    before = [a for a in assigned if a.at <= place.at and _compatible(a.branch, place.branch)] if here else assigned
-    found: list[Assignment] = []
-    for one in reversed(before):
-        found.append(one)
-        certain = one.branch == place.branch[: len(one.branch)] if here else not one.branch
-        if certain:
-            return found, True
-    return (found, False) if found or not here else (list(assigned), False)
-
-
-def _compatible(one: Branch, other: Branch) -> bool:
-    """Return whether both places can be passed in one run: they are not two arms of one condition."""
-    arms = dict(one)
-    return all(arms.get(node, arm) == arm for node, arm in other)
-
-
 def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
     """Return what `call` gives for the parameter, or None."""
     name = scope.parameters[number].name
@@ -407,7 +356,8 @@ def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
     return call.items[at] if 0 <= at < len(call.items) else None
 
 
-def _last(function: Expr) -> str:
+def last_name(function: Expr) -> str:
+    """Return the last part of a function's name, or an empty text."""
     while isinstance(function, Generic):
         function = function.base
     return function.name if isinstance(function, Ref | Member) else ""

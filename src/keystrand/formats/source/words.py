@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from keystrand.formats.source.matching_parts import leads
 from keystrand.formats.source.prefilter import Prefilter, imported
 from keystrand.formats.source.rules import RuleSet
-from keystrand.formats.source.tree import Generic, Member, Module, Source
+from keystrand.formats.source.tree import Source
+from keystrand.formats.source.values import last_name
 
 
 def word_places(content: bytes, source: Source, rules: RuleSet, prefilter: Prefilter) -> list[int]:
@@ -31,20 +33,26 @@ def _words(source: Source, rules: RuleSet) -> Iterator[bytes]:
         elif one.alias == "*":
             for entry in rules.entries(f"{one.name}."):
                 yield re.escape(entry).replace(r"\*", r"\w*").encode()
-    yield from (re.escape(alias).encode() for alias in _aliases(source))
+    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
+    yield from (re.escape(alias).encode() for alias in _aliases(source, known))
 
 
-def _aliases(source: Source) -> Iterator[str]:
+def handed_on(source: Source, rules: RuleSet) -> set[str]:
+    """Return the names of functions that are given something of a library: they are of interest too."""
+    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
+    found: set[str] = set()
+    for scope in source.scopes:
+        for call in scope.calls:
+            if any(leads(one, known) for one in (*call.items, *call.named.values())):
+                found.add(last_name(call.function))
+    return found - {""}
+
+
+def _aliases(source: Source, known: set[str]) -> Iterator[str]:
     """Yield the names that the outermost scope gives to modules, such as those of `require`, and to type aliases."""
     for scope in source.scopes:
         if scope.kind == "function" or not (scope.assigned or scope.imports):
             continue
         for name, assigned in scope.assigned.items():
-            if any(_leads(one.value) for one in assigned):
+            if any(leads(one.value, known) for one in assigned):
                 yield name
-
-
-def _leads(value: object) -> bool:
-    while isinstance(value, Member):
-        value = value.base
-    return isinstance(value, Module | Generic)

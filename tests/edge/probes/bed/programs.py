@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -18,6 +20,8 @@ HOST = "127.0.0.1"
 NODE_VERSION = "26.10.0"
 """The first line of Node with OpenSSL 3.5, and so with ML-KEM and ML-DSA."""
 _START_S, _STOP_S, _INSTALL_S = 30.0, 5.0, 300.0
+_BELOW_EPHEMERAL = range(20_000, 32_000)
+_TAKING, _TAKEN = threading.Lock(), set[int]()
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -38,40 +42,59 @@ def node() -> str | None:
     folder = cache() / f"node-{NODE_VERSION}"
     program = folder / "node_modules" / package / "bin" / "node"
     npm = found("npm")
-    if not program.exists() and npm:
-        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]
-        # made aside and moved: two runs at once do not see each other's half
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                subprocess.run([*command, aside, f"{package}@{NODE_VERSION}"], check=True, capture_output=True,
-                               timeout=_INSTALL_S)  # fmt: skip
-                Path(aside).rename(folder)
-            Path(aside).mkdir(exist_ok=True)
+    if npm and not program.exists():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            _install(npm, f"{package}@{NODE_VERSION}", folder)
     return str(program) if program.exists() else None
 
 
+def _install(npm: str, package: str, folder: Path) -> None:
+    """Install aside and move: two runs at once do not see each other's half."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", aside, package]
+        subprocess.run(command, check=True, capture_output=True, timeout=_INSTALL_S)
+        Path(aside).rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 @contextlib.contextmanager
-def running(command: Sequence[str | Path], log: Path, **more: str) -> Iterator["subprocess.Popen[str]"]:
+def guarded(folder: Path) -> Iterator[None]:
+    """Let a shell wait for our end: should we be killed, it kills every group named in `folder` and removes it."""
+    script = 'cat >/dev/null; for p in $(cat "$0/groups" 2>/dev/null); do kill -s KILL -- "-$p"; done; rm -rf "$0"'
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script, folder], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ):
+        try:
+            yield
+        finally:
+            (folder / "groups").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path], log: Path, *, user: str | None = None, **more: str
+) -> Iterator["subprocess.Popen[str]"]:
     """Run a program in a process group of its own; all of the group is gone afterwards."""
     with log.open("a") as errors:
         child = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-            text=True, start_new_session=True, env=os.environ | {"PATH": _PATH} | more,
+            text=True, start_new_session=True, user=user, group=user, env=os.environ | {"PATH": _PATH} | more,
         )  # fmt: skip
     try:
+        with (log.parent / "groups").open("a") as groups:
+            groups.write(f"{child.pid}\n")
         yield child
     finally:
         _signal(child, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            _signal(child, signal.SIGKILL)
-            child.wait()
-            if child.stdout:
-                child.stdout.close()
+        _signal(child, signal.SIGKILL)
+        child.wait()
+        if child.stdout:
+            child.stdout.close()
 
 
 def _signal(child: "subprocess.Popen[str]", number: signal.Signals) -> None:
@@ -80,12 +103,20 @@ def _signal(child: "subprocess.Popen[str]", number: signal.Signals) -> None:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports that are free on the loopback interface, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return tuple(int(one.getsockname()[1]) for one in sockets)
+    """Return ports that are free on the loopback interface, none of them twice.
+
+    They lie below those that connections going out take: one of these would come in between now and the program.
+    """
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = _BELOW_EPHEMERAL.start + secrets.randbelow(len(_BELOW_EPHEMERAL))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            with _TAKING:
+                if port not in _TAKEN:
+                    _TAKEN.add(port)
+                    chosen.append(port)
+    return tuple(chosen)
 
 
 def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[str]", log: Path) -> None:
@@ -120,8 +151,8 @@ def node_servers(program: str, settings: Mapping[str, object], folder: Path) -> 
 
 
 @contextlib.contextmanager
-def listening(command: Sequence[str | Path], port: int, log: Path) -> Iterator[int]:
+def listening(command: Sequence[str | Path], port: int, log: Path, *, user: str | None = None) -> Iterator[int]:
     """Run a program that listens on `port`, from when it does."""
-    with running(command, log) as child:
+    with running(command, log, user=user) as child:
         wait_until(partial(_listens, port), child, log)
         yield port

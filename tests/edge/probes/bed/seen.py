@@ -7,12 +7,11 @@ from pathlib import Path
 import msgspec
 from tests.edge.probes.bed.cases import Case, Truth
 from tests.edge.probes.bed.programs import HOST
-from tests.edge.probes.bed.start import host_of
 
 from keystrand.edge.estate_folder import load_estate
 from keystrand.edge.probes.scheduler import scan
 from keystrand.model.algorithm import Function
-from keystrand.model.estate import Scan, Target
+from keystrand.model.estate import Scan, ScanMode, Target
 from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
@@ -27,20 +26,22 @@ _EXAMPLE = Path(__file__).parents[4] / "examples" / "regional-bank"
 _PORT = 443
 
 
-def scanned(ports: Mapping[str, int], cases: Sequence[Case]) -> dict[str, tuple[Record, ...]]:
+def scanned(
+    ports: Mapping[str, int], cases: Sequence[Case], mode: ScanMode = ScanMode.STANDARD
+) -> dict[str, tuple[Record, ...]]:
     """Scan every case that has a port, each by a name of its own, and return the records by the case's name."""
     asked = {case.name: case for case in cases if case.name in ports}
     targets = tuple(
-        Target(id=f"t{number}", probe=case.probe, system="core-ledger", host=host_of(case), port=_PORT,
+        Target(id=f"t{number}", probe=case.probe, system="core-ledger", host=case.host, port=_PORT,
                starttls=case.server.starttls)
         for number, case in enumerate(asked.values())
     )  # fmt: skip
     estate = msgspec.structs.replace(
         load_estate(_EXAMPLE).estate,
         target=targets,
-        scan=Scan(connections_per_s=10_000, connections_per_host=8, timeout_s=20),
+        scan=Scan(mode=mode, connections_per_s=10_000, connections_per_host=8, timeout_s=20),
     )
-    listens = {(host_of(case), _PORT): (HOST, ports[name]) for name, case in asked.items()}
+    listens = {(case.host, _PORT): (HOST, ports[name]) for name, case in asked.items()}
     records = asyncio.run(scan(estate, _EXAMPLE, sink=lambda _: None, connect_to=listens))
     return {
         name: tuple(record for record in records if record.target == target.id)
