@@ -110,7 +110,7 @@ COPY (SELECT TIMESTAMP '2026-01-01' + to_seconds(i // 1000) AS first, (hash(i) %
              ['X25519', 'ECDH-P-256', 'X25519MLKEM768', 'FFDH-2048', ''][1 + (hash(i * 17) % 5)::INT]
              AS key_establishment,
              (hash(i * 23) % 1000000)::UINTEGER AS octets
-      FROM range({count}) t(i)) TO '{file}' (ROW_GROUP_SIZE 1000000)
+      FROM range({count}) t(i)) TO '{file}' (FORMAT parquet, ROW_GROUP_SIZE 1000000)
 """
 _GROUP_FLOWS = """
 SELECT count(*), sum(octets) FROM (
