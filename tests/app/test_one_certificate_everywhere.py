@@ -127,6 +127,6 @@ def test_it_is_one_asset(folder: Path) -> None:
     }  # fmt: skip
     assert asset.strength is Strength.NEGOTIATED
     assert [conflict for conflict in asset.conflicts if conflict.startswith(("sha256", "spki"))] == []
-    keys = [one.fact.sha256 for one in inventory.assets if isinstance(one.fact, PublicKey)]
     assert isinstance(asset.fact, Certificate)
+    keys = [one.fact.sha256 for one in inventory.assets if isinstance(one.fact, PublicKey)]
     assert keys == [asset.fact.spki_sha256]

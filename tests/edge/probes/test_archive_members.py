@@ -204,8 +204,8 @@ def test_a_debian_package_gives_its_members() -> None:
         head = name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) + b"0".ljust(6) + b"100644".ljust(8)
         return head + str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2)
 
-    data = lzma.compress(tarred({"./etc/web.pem": b"pem"}))
-    made = b"!<arch>\n" + entry(b"debian-binary", b"2.0\n") + entry(b"data.tar.xz/", data)
+    packed = lzma.compress(tarred({"./etc/web.pem": b"pem"}))
+    made = b"!<arch>\n" + entry(b"debian-binary", b"2.0\n") + entry(b"data.tar.xz/", packed)
     made += entry(b"_gpgorigin", b"signed!")
     found = dict(listed(made))
     assert found["data.tar.xz!./etc/web.pem"] == b"pem"
