@@ -114,8 +114,8 @@ COPY (SELECT TIMESTAMP '2026-01-01' + to_seconds(i // 1000) AS first, (hash(i) %
 """
 _GROUP_FLOWS = """
 SELECT count(*), sum(octets) FROM (
-  SELECT server, port, key_establishment, count(*) AS flows, count(DISTINCT client) AS clients, min(first) AS first,
-         max(first) AS last, sum(octets) AS octets
+  SELECT server, port, key_establishment, count(*) AS flows, min(first) AS first, max(first) AS last,
+         sum(octets) AS octets
   FROM read_parquet('{file}') GROUP BY server, port, key_establishment)
 """
 

@@ -79,17 +79,11 @@ def scan_estate(
         earlier_at(out / STORE, max_age) as earlier,
     ):
         due = Due(asked, partial, earlier, connect_to or {}, opened.folder)
-        runner()(
-            survey(
-                asked,
-                opened.folder,
-                deliver=due.deliver,
-                connect_to=connect_to,
-                progress=progress,
-                due=due.is_due,
-                reader=due.reader,
-            )
-        )
+        work = survey(
+            asked, opened.folder, connect_to=connect_to, progress=progress,
+            deliver=due.deliver, due=due.is_due, reader=due.reader,
+        )  # fmt: skip
+        runner()(work)
         stand_ins = _stand_ins(opened.estate, connect_to or {})
         with store_at(out / STORE) as store:
             seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)

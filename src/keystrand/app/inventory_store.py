@@ -160,14 +160,8 @@ def merge_run(
     the same.
     """
     check_targets(estate, targets_of(store, seen.run))
-    head = without_assets(
-        estate,
-        seen.head,
-        attempts_of(store, seen.run),
-        made_from=made_from,
-        created_at=now(),
-        tool_version=__version__,
-    )
+    made = {"made_from": made_from, "created_at": now(), "tool_version": __version__}
+    head = without_assets(estate, seen.head, attempts_of(store, seen.run), **made)
     assignment = Assignment(estate)
     with store.transaction():
         place_targets(store, estate)
