@@ -66,6 +66,10 @@ def test_a_name_that_nobody_knows_is_never_safe(name: str) -> None:
         ("X25519+ML-KEM-768+FrodoKEM-976", SAFE, 3),
         ("X25519+FFDH-2048", BROKEN, None),
         ("X25519+HQC-128", UNKNOWN, None),
+        ("ML-DSA-65+Ed25519", SAFE, 3),
+        ("ECDSA-P-256+Ed25519", BROKEN, None),
+        ("MLKEM768-X25519-SHA3-256", SAFE, 3),
+        ("MLKEM1024-ECDH-P384-KMAC256", SAFE, 5),
     ],
 )
 def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, level: int | None) -> None:
@@ -73,7 +77,18 @@ def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, 
     assert (classify(name).verdict, classify(name).nist_level) == (verdict, level)
 
 
-@pytest.mark.parametrize("name", ["ML-KEM-768+", "+ML-KEM-768", "ML-KEM-768+nothing", "AES-128-GCM+ML-KEM-768", "+"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ML-KEM-768+",
+        "+ML-KEM-768",
+        "ML-KEM-768+nothing",
+        "AES-128-GCM+ML-KEM-768",
+        "+",
+        "ML-DSA-65+ML-KEM-768",
+        "MD5+SHA-256",
+    ],
+)
 def test_what_is_no_pair_of_key_exchanges_is_unknown(name: str) -> None:
     """A word that is not known makes the whole unknown."""
     assert classify(name).verdict is UNKNOWN
