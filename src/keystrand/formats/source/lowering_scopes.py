@@ -30,7 +30,7 @@ def _skip(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of al
 
 def _if(low: "Lowering", node: Node) -> Expr:
     low.expr(node.child_by_field_name("initializer"))
-    low.expr(node.child_by_field_name("condition"))
+    low.scope.conditions[node.start_byte] = low.expr(node.child_by_field_name("condition"))
     arms = [low.inside((node.start_byte, 0), node.child_by_field_name("consequence"))]
     for number, other in enumerate(node.children_by_field_name("alternative"), start=1):
         arms.append(low.inside((node.start_byte, number), other))

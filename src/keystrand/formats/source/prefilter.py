@@ -5,7 +5,7 @@ Runs over every source file, so it looks for words first, and only then for the 
 
 import re
 
-from keystrand.formats.source.rules import LibraryRules, RuleSet
+from keystrand.formats.source.rules import RuleSet
 
 _IMPORT_LINES = {
     "python": r"^[ \t]*(?:>>>[ \t]*)?(?:from|import)[ \t][^\n]*?(?<![\w.])(?:{names})(?!\w)",
@@ -53,13 +53,3 @@ def _covering(names: list[str]) -> tuple[bytes, ...]:
         if not any(short in name for short in kept):
             kept.append(name)
     return tuple(name.encode() for name in kept)
-
-
-def imported(name: str, library: LibraryRules) -> bool:
-    """Return whether importing `name` imports something of `library`."""
-    return any(
-        name == one
-        or (name.startswith(one) and name[len(one)] in "./")
-        or (one.endswith(".h") and name.endswith("/" + one))
-        for one in library.imports
-    )

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from keystrand.formats.source.matching_parts import leads
-from keystrand.formats.source.prefilter import Prefilter, imported
+from keystrand.formats.source.matching_parts import bound, leads
+from keystrand.formats.source.prefilter import Prefilter
 from keystrand.formats.source.rules import RuleSet
 from keystrand.formats.source.tree import Source
-from keystrand.formats.source.values import last_name
+from keystrand.formats.source.value_kinds import last_name
 
 
 def word_places(content: bytes, source: Source, rules: RuleSet, prefilter: Prefilter) -> list[int]:
@@ -26,20 +26,19 @@ def _words(source: Source, rules: RuleSet) -> Iterator[bytes]:
             yield re.escape(re.split(r"[./]", name)[-1]).encode()  # imports within functions
             yield re.escape(re.split(r"[./]", name)[0]).encode()
     for one in source.imports:
-        if not any(imported(one.name, library) for library in rules.libraries):
+        if not rules.imported(one.name):
             continue
         if one.alias and one.alias != "*":
             yield re.escape(one.alias).encode()
         elif one.alias == "*":
             for entry in rules.entries(f"{one.name}."):
                 yield re.escape(entry).replace(r"\*", r"\w*").encode()
-    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
-    yield from (re.escape(alias).encode() for alias in _aliases(source, known))
+    yield from (re.escape(alias).encode() for alias in _aliases(source, bound(source, rules)))
 
 
 def handed_on(source: Source, rules: RuleSet) -> set[str]:
     """Return the names of functions that are given something of a library: they are of interest too."""
-    known = {one.alias for one in source.imports if any(imported(one.name, lib) for lib in rules.libraries)}
+    known = bound(source, rules)
     found: set[str] = set()
     for scope in source.scopes:
         for call in scope.calls:
