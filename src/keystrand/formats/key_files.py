@@ -108,7 +108,7 @@ def pem_objects(block: Block) -> tuple[Found, ...]:
 
 
 def _reader(label: str) -> Callable[[bytes], tuple[Found, ...]] | None:
-    if label.endswith("PRIVATE KEY"):
+    if label.endswith(("PRIVATE KEY", "TESTING KEY")):  # the second as Go's own tests write it
         return _BY_LABEL.get(label, key_objects.private_key)
     return _BY_LABEL.get(label)
 

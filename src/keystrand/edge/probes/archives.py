@@ -38,6 +38,7 @@ _STREAMS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
 _ENCRYPTED = 1
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
 _DEBIAN = _AR_MAGIC + b"debian-binary"
+_IN_ZIP64 = 0xFFFFFFFF
 _BUFFER = 256 * 1024
 _MAX_END = 65535 + 22
 """Octets in which a zip's end record stands: it and the longest comment."""
@@ -189,7 +190,10 @@ def _bounded_directory(stream: _Buffered) -> None:
     end = stream.read(_MAX_END)
     at = end.rfind(b"PK\x05\x06")
     stream.seek(0)
-    if at >= 0 and int.from_bytes(end[at + 12 : at + 16], "little") > MAX_DIRECTORY:
+    table = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    if table == _IN_ZIP64 and (at := end.rfind(b"PK\x06\x06", 0, at)) >= 0:
+        table = int.from_bytes(end[at + 40 : at + 48], "little")
+    if table > MAX_DIRECTORY:
         raise TooMuchError(f"its table of contents is larger than {MAX_DIRECTORY} octets")
 
 
