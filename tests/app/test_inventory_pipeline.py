@@ -243,6 +243,8 @@ def test_what_belongs_to_another_estate_is_not_gone_on_with(keys: OpenEstate) ->
     with pytest.raises(DocumentMismatch, match="another estate") as told:
         scan_estate(changed, out, as_of=DAY, resume=True)
     assert "without --resume" in told.value.hint
+    with pytest.raises(DocumentMismatch, match="another mode"):
+        scan_estate(keys, out, as_of=DAY, resume=True, mode="quick")
     assert (out / PARTIAL).read_bytes() == before
 
 

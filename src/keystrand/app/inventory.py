@@ -71,11 +71,11 @@ def scan_estate(
     that were asked longer ago or did not answer in full; the rest is taken from that run. Raises `InvalidInput` where
     there is no mode of that name, or a target's own rules are wrong; `OutsideScope` before anything is contacted.
     """
-    asked = _with_mode(opened.estate, mode)
+    asked, begun_for = _with_mode(opened.estate, mode), f"{opened.ref.content_sha256} {mode}".strip()
     for target in asked.target:
         own_rules(rules_at(target, opened.folder))
     with (
-        partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
+        partial_at(out / PARTIAL, estate=begun_for, begun=now().isoformat(), resume=resume) as partial,
         earlier_at(out / STORE, max_age) as earlier,
     ):
         due = Due(asked, partial, earlier, connect_to or {}, opened.folder)
