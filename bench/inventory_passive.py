@@ -1,7 +1,7 @@
 """Captures and sensor logs: packets a second beside tshark on the same file, memory, and lines a second.
 
-The capture is made in the run: real handshakes of TLS 1.3, TLS 1.2 and QUIC, each with data after it, again and again
-with other addresses. Rates are of processor time, one core. What can be chosen, by environment:
+The capture is made in the run: real handshakes of TLS 1.3, TLS 1.2 and QUIC, each with content after it, again and
+again with other addresses. Rates are of processor time, one core. What can be chosen, by environment:
 
 - `KEYSTRAND_BENCH_PASSIVE_GB` (1) size of the stream whose reading must not take memory; 10 is the goal's
 """
@@ -39,7 +39,7 @@ from keystrand.model.observation import Flow, Outcome
 from keystrand.model.reading import Found, Reading
 
 LEAST_PACKETS, LEAST_RATIO, MOST_MB, REPEATS = 150_000, 3.0, 200, 3
-_CLIENTS, _DATA, _LINES = 400, 30, 300_000
+_CLIENTS, _CONTENT, _LINES = 400, 30, 300_000
 _HEAD_OCTETS = 24
 _TSHARK_S = 600.0
 _FILTER = "tls.handshake.type == 2"
@@ -72,11 +72,11 @@ def capture_of(folder: Path, path: Path, clients: int = _CLIENTS) -> tuple[Path,
     made, key = certificate(folder)
     frames: list[bytes] = []
     for n, said in enumerate((modern_talk(made, key), library_talk(made, key, version=ssl.TLSVersion.TLSv1_2))):
-        data = [(turn % 3 == 0, b"\x17\x03\x03\x04\xb0" + bytes(1200)) for turn in range(_DATA)]
-        frames += map(ethernet, stream([*said, *data], Ends(client_port=50000 + n)))
+        content = [(turn % 3 == 0, b"\x17\x03\x03\x04\xb0" + bytes(1200)) for turn in range(_CONTENT)]
+        frames += map(ethernet, stream([*said, *content], Ends(client_port=50000 + n)))
     for n, version in enumerate((1, 0x6B3343CF)):
-        data = [(turn % 3 == 0, b"\x40" + bytes(1200)) for turn in range(_DATA)]
-        said = [*quic_talk(made, key, version), *data]
+        content = [(turn % 3 == 0, b"\x40" + bytes(1200)) for turn in range(_CONTENT)]
+        said = [*quic_talk(made, key, version), *content]
         frames += (ethernet(udp(Ends(client_port=51000 + n), octets, client=client)) for client, octets in said)
     template = pcap(frames)
     with path.open("wb") as file:
@@ -171,7 +171,7 @@ def _memory_row(single: Path) -> Row:
 
 
 def _log_rows(folder: Path) -> Iterator[Row]:
-    for name, lines in (("ssl.log", _zeek_lines()), ("eve.json", _eve_lines())):
+    for name, lines in (("ssl.log", _zeek_lines()), ("conn.log", _conn_lines()), ("eve.json", _eve_lines())):
         path = folder / name
         path.write_bytes(b"".join(lines))
         (rates,) = interleaved(REPEATS, lambda path=path: _LINES / _log_cpu_s(path))  # type: ignore[misc]  # mypy#15459
@@ -186,6 +186,15 @@ def _zeek_lines() -> Iterator[bytes]:
         client, server = f"10.0.{n >> 8 & 1}.{n & 255}", f"10.1.0.{n % 200}"
         ends = f"{client}\t50000\t{server}\t443"
         yield f"{1790000000 + n / 100:.6f}\tC{n}\t{ends}\tTLSv13\tTLS_AES_128_GCM_SHA256\t{curves[n % 3]}\tT\n".encode()
+
+
+def _conn_lines() -> Iterator[bytes]:
+    """Yield the volumes of the connections in `_zeek_lines`, which are read together with them."""
+    fields = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes"
+    yield b"#separator \\x09\n#path\tconn\n#fields\t" + fields.replace(" ", "\t").encode() + b"\n"
+    for n in range(_LINES):
+        ends = f"10.0.{n >> 8 & 1}.{n & 255}\t50000\t10.1.0.{n % 200}\t443"
+        yield f"{1790000000 + n / 100:.6f}\tC{n}\t{ends}\ttcp\tssl\t1.5\t900\t9000\n".encode()
 
 
 def _eve_lines() -> Iterator[bytes]:

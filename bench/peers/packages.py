@@ -14,7 +14,8 @@ from pathlib import Path
 from bench.measure import Failed, Missing
 
 VERSIONS = {"qkd": "0.2.0", "ldpc": "2.4.1", "sequence": "0.8.5", "sslyze": "6.3.1", "aioquic": "1.7.2",
-            "harvestguard": "0.3.0", "cryptography-vectors": "50.0.2", "semgrep": "1.182.0"}  # fmt: skip
+            "ssh-audit": "3.9.0", "harvestguard": "0.3.0", "cryptography-vectors": "50.0.2",
+            "semgrep": "1.182.0"}  # fmt: skip
 _BESIDE = {"semgrep": ("pydantic<2.12",)}
 """What a peer needs in a version that it does not ask for itself."""
 _INSTALL_S, _RUN_S = 600.0, 300.0

@@ -32,7 +32,8 @@ class Scanner(NamedTuple):
     every: int = 1
 
 
-def _installed(program: str, package: str) -> str:
+def installed(program: str, package: str) -> str:
+    """Return where a program of Debian's is. Raises `Missing`."""
     found = shutil.which(program)
     if not found:
         raise Missing(f"{program} is not installed (Debian: {package})")
@@ -46,12 +47,12 @@ def _sslyze(host: str, port: int) -> list[str]:
 
 
 def _testssl(host: str, port: int) -> list[str]:
-    program = _installed("testssl", "testssl.sh")
+    program = installed("testssl", "testssl.sh")
     return [program, "-q", "--color", "0", "--warnings", "off", "--ip", "127.0.0.1", "-f", "-S", f"{host}:{port}"]
 
 
 def _nmap(host: str, port: int) -> list[str]:
-    program = _installed("nmap", "nmap")
+    program = installed("nmap", "nmap")
     scripts = ["--script", "ssl-enum-ciphers,ssl-cert", "--script-args", f"tls.servername={host}"]
     return [program, "-Pn", "-n", "-p", str(port), *scripts, "127.0.0.1"]
 

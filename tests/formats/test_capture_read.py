@@ -150,6 +150,24 @@ def test_every_link_type_leads_to_the_same_facts(modern: list[Said], link: int, 
     assert exchanges(map(wrap, stream(modern)), link) == {"X25519MLKEM768"}
 
 
+@pytest.mark.parametrize(
+    ("protocol", "head"),
+    [
+        (4, b""),
+        (47, b"\0\0\x08\0"),
+        (47, b"\xb0\0\x08\0" + bytes(12)),
+        (47, b"\0\0\x65\x58" + bytes(12) + b"\x08\0"),
+    ],
+)
+def test_tunnels_of_ip_and_gre_are_looked_into(modern: list[Said], protocol: int, head: bytes) -> None:
+    """The ends are those of the inner packets."""
+    frames = [ethernet(ip("203.0.113.1", "203.0.113.2", protocol, head + one)) for one in stream(modern)]
+    found, _ = read(pcap(frames))
+    assert [(flow.client, flow.server, flow.key_establishment) for flow in facts(found, Flow)] == [
+        (CLIENT, SERVER, "X25519MLKEM768")
+    ]
+
+
 def test_an_unread_link_type_is_told() -> None:
     """Radio frames are not read, and that is said."""
     found, reading = read(pcap([b"x" * 60] * 3, link=127))

@@ -153,7 +153,7 @@ facts: st.SearchStrategy[Fact] = st.one_of(
 occurrences = st.builds(
     Occurrence, target=st.just("t"), system=st.sampled_from(("shop", "bank")),
     place=st.one_of(st.just(WEB), texts, st.sampled_from(("file:a.py:12", "file:b.bin@0x40", "file:c:0", "file:d#1"))),
-    probe=texts, strength=st.sampled_from(Strength),
+    probe=texts, rule=st.sampled_from(("", "by-network", "payments.1")), strength=st.sampled_from(Strength),
 )  # fmt: skip
 assets = st.builds(
     Asset,

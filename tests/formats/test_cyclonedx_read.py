@@ -21,7 +21,7 @@ from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Library, Outcome, PublicKey, Strength
 from keystrand.model.reading import Reading
-from keystrand.model.stages import Inventory
+from keystrand.model.stages import Asset, Inventory, Occurrence
 
 SPKI = (
     ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -40,6 +40,12 @@ def test_our_own_cbom_comes_back_without_loss(inventory: Inventory, spec: Spec) 
     assert (read_back.generator, read_back.found, read_back.reasons) == ("keystrand", (), ())
     again = msgspec.structs.replace(inventory, assets=tuple(by_id[asset.id] for asset in inventory.assets))
     assert cbom(again, name="estate", spec=spec) == content
+
+
+def test_no_field_of_an_occurrence_is_forgotten() -> None:
+    """The words of an occurrence hold all that it has: whoever adds a field must write and read it too."""
+    assert set(Occurrence.__struct_fields__) == {"target", "system", "place", "probe", "strength", "rule"}
+    assert set(Asset.__struct_fields__) == {"id", "name", "verdict", "strength", "fact", "occurrences", "conflicts"}
 
 
 @pytest.mark.parametrize("spec", Spec)

@@ -66,7 +66,7 @@ def test_names_take_the_size_from_the_certificate() -> None:
 
 def test_what_is_not_known_keeps_its_number() -> None:
     """A code point outside our tables is named by its number, and the catalogue calls it unknown."""
-    assert codes.group_name(0xFE30) == "TLS-group-0xfe30"
+    assert codes.group_name(0xFE3A) == "TLS-group-0xfe3a"
     assert classify(codes.group_name(0xFE30)).verdict is Verdict.UNKNOWN
     assert codes.scheme_name(0xFF06) == "TLS-signature-0xff06"
 

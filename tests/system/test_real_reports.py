@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.app.cbom import report_in
+from keystrand.app.inventory_reports import report_in
 from keystrand.formats.key_files import objects_in
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Keystore, Outcome, PublicKey

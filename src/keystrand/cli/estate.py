@@ -1,6 +1,8 @@
 """`keystrand estate`: declare and judge what the organisation has."""
 
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -29,6 +31,23 @@ def check(folder: EstateArgument = Path(), output: OutputOption = Output.TABLE) 
     nouns = ("site", "system", "segment", "data_class", "owner", "region", "trust_zone", "target", "pilot")
     emit(output, [{"noun": noun, "count": len(getattr(estate, noun))} for noun in nouns])
     say(f"ok: the estate of {estate.organisation.name} is sound")
+
+
+@app.command()
+def rules(
+    folder: EstateArgument,
+    register: Annotated[Path, typer.Argument(metavar="FILE", help="CSV of a CMDB or of NetBox, or NetBox's JSON.")],
+) -> None:
+    """Print rules that give the hosts of a register to the systems of the estate in DIR, to be put into estate.toml."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.estate_rules import proposed_rules
+    from keystrand.formats.wording import counted
+
+    proposed = proposed_rules(open_estate(folder).estate, register)
+    sys.stdout.write(proposed.toml)
+    for problem in proposed.left_out:
+        say(f"left out: {problem}")
+    say(f"{counted(proposed.number, 'rule')}; {counted(len(proposed.left_out), 'host')} left out")
 
 
 @app.command()

@@ -49,10 +49,10 @@ class Pcap:
         self._link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF
         self.used = 0
 
-    def packets(self, octets: bytes) -> Iterator[Packet]:
-        """Yield the whole packets; `used` is how many octets they took. Raises `CaptureUnreadable`."""
+    def packets(self, octets: bytes, found: list[Packet]) -> None:
+        """Add the whole packets to `found`; `used` is how many octets they took. Raises `CaptureUnreadable`."""
         at, end, unpack = 0, len(octets), self._record.unpack_from
-        link, unit = self._link, self._unit
+        link, unit, add = self._link, self._unit, found.append
         self.used = 0
         while at + 16 <= end:
             seconds, fraction, captured, length = unpack(octets, at)
@@ -64,7 +64,7 @@ class Pcap:
             at = start + captured
             self.used = at
             wire = length if length > captured else captured
-            yield link, seconds * NANOSECONDS + fraction * unit, octets[start:at], wire
+            add((link, seconds * NANOSECONDS + fraction * unit, octets[start:at], wire))
 
 
 class _Interface:
@@ -103,8 +103,8 @@ class PcapNg:
         self._skip = 0
         self.used = 0
 
-    def packets(self, octets: bytes) -> Iterator[Packet]:
-        """Yield the whole packets; `used` is how many octets they took. Raises `CaptureUnreadable`."""
+    def packets(self, octets: bytes, found: list[Packet]) -> None:
+        """Add the whole packets to `found`; `used` is how many octets they took. Raises `CaptureUnreadable`."""
         at = self.used = min(self._skip, len(octets))
         self._skip -= at
         while at + 12 <= len(octets):
@@ -122,8 +122,8 @@ class PcapNg:
             body = octets[at + 8 : at + length - 4]
             at += length
             self.used = at
-            if (found := self._block(kind, body)) is not None:
-                yield found
+            if (packet := self._block(kind, body)) is not None:
+                found.append(packet)
 
     def _head(self, octets: bytes, at: int) -> tuple[int, int]:
         if octets[at : at + 4] == b"\n\r\r\n":
@@ -170,27 +170,29 @@ class CaptureFile:
         self._format: Pcap | PcapNg | None = None
         self.fault = ""
 
-    def feed(self, octets: bytes) -> Iterator[Packet]:
-        """Yield the packets that are whole now. What comes after a fault is not read."""
+    def feed(self, octets: bytes) -> list[Packet]:
+        """Return the packets that are whole now. What comes after a fault is not read."""
+        found: list[Packet] = []
         if self.fault:
-            return
+            return found
         whole = self._rest + octets
         if self._format is None:
             if len(whole) < 24:
                 self._rest = whole
-                return
+                return found
             if not is_capture(whole):
                 self.fault = "not a packet capture"
-                return
+                return found
             self._format = Pcap(whole) if whole[:4] in _MAGIC else PcapNg()
             if isinstance(self._format, Pcap):
                 whole, self._read = whole[24:], 24
         try:
-            yield from self._format.packets(whole)
+            self._format.packets(whole, found)
         except CaptureUnreadable as error:
             self.fault = f"damaged at octet {self._read + self._format.used}: {error}; what came before was kept"
         self._read += self._format.used
         self._rest = whole[self._format.used :]
+        return found
 
     def end(self) -> None:
         """Note that nothing more comes: a packet that is not whole is a fault."""

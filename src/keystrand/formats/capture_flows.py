@@ -5,6 +5,7 @@ three additions. Conversations live in two generations: when the younger is full
 that were silent for all of its time are concluded. Volumes are octets above TCP or UDP, retransmissions included.
 """
 
+import struct
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -28,6 +29,12 @@ MAX_DATAGRAMS = 8
 """Datagrams of a direction in which a protocol is looked for."""
 
 _IP4, _IP6 = b"\x08\x00", b"\x86\xdd"
+_HEAD_4 = struct.Struct(">BxHxxHxB2x12s")
+"""Version and header length, total length, flags and offset, protocol; addresses and, without options, ports."""
+_HEAD_6 = struct.Struct(">4xHBx36s")
+"""Payload length, next header; addresses and, without extension headers, ports."""
+_SEGMENT = struct.Struct(">4xI4xBB")
+"""Sequence number, offset, flags."""
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _MASK, _HALF = 0xFFFFFFFF, 0x80000000
 
@@ -113,13 +120,12 @@ class FlowTable:
                 at = self._network(packet)
                 if at < 0:
                     return
-            head = octets[at]
-            if head == 0x45 and not (octets[at + 6] & 0x3F or octets[at + 7]):
-                protocol, begin, key = octets[at + 9], at + 20, octets[at + 12 : at + 24]
-                end = at + (octets[at + 2] << 8 | octets[at + 3])
+            head, size, fragment, protocol, key = _HEAD_4.unpack_from(octets, at)
+            if head == 0x45 and not fragment & 0x3FFF:
+                begin, end = at + 20, at + size
             elif head >> 4 == 6:
-                protocol, begin, key = octets[at + 6], at + 40, octets[at + 8 : at + 44]
-                end = begin + (octets[at + 4] << 8 | octets[at + 5])
+                size, protocol, key = _HEAD_6.unpack_from(octets, at)
+                begin, end = at + 40, at + 40 + size
             else:
                 self._unusual(packet, at)
                 return
@@ -131,7 +137,7 @@ class FlowTable:
                 self._datagram(key, packet, begin + 8, end)
             else:
                 self._unusual(packet, at)
-        except IndexError:
+        except (IndexError, struct.error):
             self.told.cut += 1
 
     def end(self) -> None:
@@ -171,16 +177,16 @@ class FlowTable:
     def _segment(self, key: bytes, packet: Packet, begin: int, end: int) -> None:
         octets = packet[2]
         way = self._tcp.get(key) or self._meet(key, TCP, packet[1])
-        start = begin + (octets[begin + 12] >> 2 & 0x3C)
-        flags = octets[begin + 13]
+        number, offset, flags = _SEGMENT.unpack_from(octets, begin)
+        start = begin + (offset >> 2 & 0x3C)
         if flags & (_SYN | _FIN | _RST):
-            way = self._signal(way, flags, packet, begin)
+            way = self._signal(way, flags, number, packet[1])
         way.packets += 1
         way.last = packet[1]
         if end > start:
             way.octets += end - start
             if way.open:
-                self._grow(way, int.from_bytes(octets[begin + 4 : begin + 8], "big"), octets[start:end], end - start)
+                self._grow(way, number, octets[start:end], end - start)
 
     def _datagram(self, key: bytes, packet: Packet, start: int, end: int) -> None:
         way = self._udp.get(key) or self._meet(key, UDP, packet[1])
@@ -210,13 +216,13 @@ class FlowTable:
 
     def _meet(self, key: bytes, protocol: int, when: int) -> Way:
         """Return the direction with this key: from the old generation, or new, and its opposite with it."""
+        if self._flows >= self._limit or self._held > MAX_HELD:
+            self._turn(evicting=True)
         if (way := self._old[protocol].get(key)) is None:
             flow = Flow(key, {TCP: "tcp", UDP: "udp"}.get(protocol, "other"), when)
             flow.reader = StreamOpening() if protocol == TCP else None
             flow.ways = Way(flow, key, first=True), Way(flow, _reversed(key, protocol), first=False)
             way = flow.ways[0]
-        if self._flows >= self._limit or self._held > MAX_HELD:
-            self._turn(evicting=True)
         self._flows += 1
         for one in way.flow.ways:
             self._old[protocol].pop(one.key, None)
@@ -246,19 +252,19 @@ class FlowTable:
         self._concluded(flow)
         flow.ways = ()  # no cycle is left behind for the collector
 
-    def _signal(self, way: Way, flags: int, packet: Packet, begin: int) -> Way:
+    def _signal(self, way: Way, flags: int, number: int, when: int) -> Way:
         """Take note of SYN, FIN and RST; return the direction that the segment belongs to, which a SYN may begin."""
         if flags & (_FIN | _RST):
             way.flow.closed = True
             return way
-        base = (int.from_bytes(packet[2][begin + 4 : begin + 8], "big") + 1) & _MASK
+        base = (number + 1) & _MASK
         used = way.flow.closed or (way.packets > 0 and way.base != base)
         if used and not flags & _ACK:
             key, ways = way.key, way.flow.ways
             self._conclude(way.flow)
             for one in ways:
                 self._tcp.pop(one.key, None)
-            way = self._meet(key, TCP, packet[1])
+            way = self._meet(key, TCP, when)
         way.base = way.next = base if way.taken == 0 else way.next
         way.flow.client_first = way.first != bool(flags & _ACK)
         return way

@@ -16,6 +16,9 @@ TCP, UDP, ESP, AH = 6, 17, 50, 51
 _SKIPPED_HEADERS = (0, 43, 60, 135, 139, 140)
 """Hop-by-hop, routing, destination, mobility, HIP, shim6: all say their length in units of 8 octets."""
 _FRAGMENT = 44
+_IN_IP, _GRE = (4, 41), 47
+_GRE_CHECKSUM, _GRE_KEY, _GRE_SEQUENCE, _GRE_ETHERNET = 0x80, 0x20, 0x10, 0x6558
+_MAX_TUNNELS = 4
 _MAX_HEADERS = 8
 
 
@@ -77,7 +80,34 @@ def _ethernet(octets: bytes, at: int) -> Network | None:
 
 
 def transport(octets: bytes, at: int) -> Transport | None:
-    """Return the transport of the IP packet at `at`, whatever its options, or None where there is none."""
+    """Return the transport of the IP packet at `at`, whatever its options, within tunnels of IP and GRE too.
+
+    None where there is none.
+    """
+    found = _transport(octets, at)
+    for _ in range(_MAX_TUNNELS):
+        if found is None or found.fragment or (inner := _inner(octets, found)) < 0:
+            return found
+        found = _transport(octets, inner)
+    return found
+
+
+def _inner(octets: bytes, outer: Transport) -> int:
+    """Return where the IP packet in a tunnel begins, -1 where there is no tunnel that is read (RFC 2003, RFC 2784)."""
+    at = outer.begin
+    if outer.protocol in _IN_IP:
+        return at
+    if outer.protocol != _GRE or at + 4 > len(octets) or octets[at + 1] & 7:
+        return -1
+    flags, kind = octets[at], octets[at + 2] << 8 | octets[at + 3]
+    at += 4 + 4 * sum(flags & bit > 0 for bit in (_GRE_CHECKSUM, _GRE_KEY, _GRE_SEQUENCE))
+    if kind == _GRE_ETHERNET:
+        found = _ethernet(octets, at + 12)
+        return found.at if found and found.kind in (_IP4, _IP6) else -1
+    return at if kind in (_IP4, _IP6) else -1
+
+
+def _transport(octets: bytes, at: int) -> Transport | None:
     version = octets[at] >> 4 if at < len(octets) else 0
     if version == 4 and at + 20 <= len(octets):
         return _transport_4(octets, at)

@@ -66,7 +66,8 @@ class OccurrenceEntry(Struct, frozen=True, gc=False, omit_defaults=True):
 
 def occurrence_entry(seen: Occurrence) -> OccurrenceEntry:
     """Return one occurrence as evidence: where (line or octet of a file apart), and in words how it was seen."""
-    words = f"{seen.strength.value}; target {seen.target} of {seen.system}, probe {seen.probe}"
+    rule = f" by rule {seen.rule}" if seen.rule else ""
+    words = f"{seen.strength.value}; target {seen.target} of {seen.system}{rule}, probe {seen.probe}"
     if not seen.place.startswith("file:") or not (inside := _IN_FILE.fullmatch(seen.place)):
         return OccurrenceEntry(location=seen.place, additionalContext=words)
     if line := inside["line"]:

@@ -22,7 +22,7 @@ from keystrand.model.stages import Asset, Occurrence
 from keystrand.model.words import shown
 
 _OWN = "keystrand:asset:"
-_WORDS = re.compile(r"([a-z]+); target (\S+) of (\S+), probe (.*)", re.DOTALL)
+_WORDS = re.compile(r"([a-z]+); target (\S+) of (\S+?)(?: by rule (\S+))?, probe (.*)", re.DOTALL)
 _WRITERS = (b"cyclonedx-python-lib", b"OWASP Foundation")
 """Libraries that write for others, and whose names stand beside the tool's."""
 MAX_NESTED = 20
@@ -116,8 +116,8 @@ def _occurrence(seen: Seen) -> Occurrence:
     if not (words := _WORDS.fullmatch(seen.words or "")):
         raise ValueError("an occurrence is not in keystrand's words")
     place = place_of(seen.location, seen.line, seen.offset)
-    strength, target, system, probe = words.groups()
-    return Occurrence(target=target, system=system, place=place, probe=probe, strength=Strength(strength))
+    strength, target, system, rule, probe = words.groups(default="")
+    return Occurrence(target=target, system=system, place=place, probe=probe, strength=Strength(strength), rule=rule)
 
 
 def _generator(document: Document) -> str:

@@ -1,7 +1,7 @@
 """DTLS as TLS with other version numbers, a cookie, and messages in numbered fragments.
 
 What is read becomes the octets that TLS would have sent, so that one reader serves both; what is sent is made from
-them. Only what goes in clear: epoch 0. Sources: RFC 6347, sections 4.1 and 4.2; RFC 9147, sections 4 and 5.
+them. What DTLS 1.3 encrypts is opened elsewhere. Sources: RFC 6347, sections 4.1 and 4.2; RFC 9147, sections 4 and 5.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,33 +29,57 @@ MAX_AHEAD = 8
 MAX_FRAGMENT = 1100
 """Octets of a message that we put in one record: hellos go unfragmented over every path with an MTU of 1280."""
 
-HELLO_VERIFY_REQUEST, _SERVER_HELLO = 3, 2
+HELLO_VERIFY_REQUEST, SERVER_HELLO = 3, 2
 _FROM_TLS = {TLS13: DTLS13, TLS12: DTLS12, TLS11: DTLS10}
 _TO_TLS = {dtls: tls for tls, dtls in _FROM_TLS.items()}
 _SUPPORTED_VERSIONS = 43
 _HEAD_OCTETS = 13
 _FIRST_EPOCH = bytes(2)
+_UNIFIED, _CONNECTION_ID, _WIDE_NUMBER, _WITH_LENGTH = 0xE0, 0x10, 0x08, 0x04
+
+
+ENCRYPTED = 0x20
+"""Kind of a record of DTLS 1.3 that is not yet opened: the bits its header begins with (RFC 9147, 4)."""
 
 
 class DtlsRecord(NamedTuple):
-    """One record in clear: content type and content."""
+    """One record: content type and content; of an encrypted one all octets."""
 
     kind: int
     body: bytes
 
 
 def records(datagram: bytes) -> tuple[DtlsRecord, ...]:
-    """Return the records in clear that a datagram holds, up to the first that is none. Never raises."""
-    found, at = [], 0
-    while at + _HEAD_OCTETS <= len(datagram):
-        head = datagram[at : at + _HEAD_OCTETS]
-        end = at + _HEAD_OCTETS + int.from_bytes(head[11:], "big")
-        if not CHANGE_CIPHER_SPEC <= head[0] <= 26 or head[1] != 0xFE or end > len(datagram):
-            break
-        if head[3:5] == _FIRST_EPOCH and head[0] in (HANDSHAKE, ALERT):
-            found.append(DtlsRecord(head[0], datagram[at + _HEAD_OCTETS : end]))
+    """Return the records of a datagram that are in clear or of DTLS 1.3, up to the first that is none.
+
+    Never raises.
+    """
+    found: list[DtlsRecord] = []
+    at = 0
+    while at < len(datagram) and (end := _end_of(datagram, at)):
+        kind = datagram[at]
+        if kind & _UNIFIED == ENCRYPTED:
+            found.append(DtlsRecord(ENCRYPTED, datagram[at:end]))
+        elif kind in (HANDSHAKE, ALERT) and datagram[at + 3 : at + 5] == _FIRST_EPOCH:
+            found.append(DtlsRecord(kind, datagram[at + _HEAD_OCTETS : end]))
         at = end
     return tuple(found)
+
+
+def _end_of(datagram: bytes, at: int) -> int:
+    """Return where the record at `at` ends; 0 where there is none."""
+    first = datagram[at]
+    if first & _UNIFIED == ENCRYPTED:
+        if first & _CONNECTION_ID:
+            return 0  # we asked for none
+        length_at = at + (3 if first & _WIDE_NUMBER else 2)
+        end = length_at + 2 + int.from_bytes(datagram[length_at : length_at + 2], "big")
+        end = end if first & _WITH_LENGTH else len(datagram)
+    else:
+        head = datagram[at : at + _HEAD_OCTETS]
+        known = CHANGE_CIPHER_SPEC <= first <= 26 and head[1:2] == b"\xfe" and len(head) == _HEAD_OCTETS
+        end = at + _HEAD_OCTETS + int.from_bytes(head[11:], "big") if known else 0
+    return end if end <= len(datagram) else 0
 
 
 class _Message(NamedTuple):
@@ -133,7 +157,7 @@ def client_hello_of(hello: bytes, cookie: bytes) -> bytes:
 
 def server_hello_as_tls(said: bytes) -> bytes:
     """Return a server's message as TLS would send it. Raises `TlsUnreadable` where it is a hello cut short."""
-    return _altered(said, _TO_TLS, None) if said[0] == _SERVER_HELLO else said
+    return _altered(said, _TO_TLS, None) if said[0] == SERVER_HELLO else said
 
 
 def verify_cookie(request: bytes) -> bytes:

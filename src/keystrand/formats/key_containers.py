@@ -27,16 +27,19 @@ from keystrand.formats.key_costs import NOT_DER, costly_store, groups
 from keystrand.formats.key_facts import ENCRYPTED, Found
 from keystrand.formats.key_objects import certificate
 from keystrand.formats.oids import name_of
-from keystrand.formats.pbe import protection
+from keystrand.formats.pbe import cipher_name, protection
 from keystrand.formats.x509_facts import public_key_fact
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Keystore
 
 PASSWORDS: tuple[bytes | None, ...] = (None, b"", b"changeit", b"changeme")
 """What is tried on a PKCS#12 store: none, an empty one, and those that Java's and others' own stores come with."""
-MAX_PASSWORDS = 20
+MAX_PASSWORDS = 8
 """Passwords of a target that are tried on one store."""
 SIGNED_OBJECTS, OBJECTS = "1.2.840.113549.1.7.2", "1.2.840.113549.1.7.1"
+_ENVELOPED, _AUTHENTICATED = "1.2.840.113549.1.7.3", "1.2.840.113549.1.9.16.1.23"
+_ENCAPSULATED = "1.2.840.113549.1.9.16.13.3"
+_OTHER_RECIPIENT = 0xA4
 _CERTIFICATES_TAG = 0xA0
 _CERTIFICATE_BAG = bytes.fromhex("2a864886f70d010c0a0103")
 
@@ -54,8 +57,13 @@ def _is_oid(part: Element, oid: str) -> bool:
 
 
 def signed_objects(der: bytes) -> tuple[Found, ...]:
-    """Return the certificates of a SignedData structure (RFC 5652, 5.1), and what its signers sign with."""
+    """Return the certificates of a SignedData structure (RFC 5652, 5.1), and what its signers sign with.
+
+    A structure of another kind under the same name in PEM, a message in an envelope, tells what it is encrypted with.
+    """
     try:
+        if is_enveloped(sequence(der)):
+            return enveloped(der)
         wrapped = sequence(der)[1]
         fields = sequence(wrapped.content)
         certificates = [
@@ -79,6 +87,39 @@ def _signers(signers: Element) -> Iterator[AlgorithmUse]:
         if name not in seen:
             seen.add(name)
             yield AlgorithmUse(algorithm=name, function=classify(name, Function.SIGNATURE).function)
+
+
+def is_enveloped(parts: list[Element]) -> bool:
+    """Return whether the parts of a structure are those of EnvelopedData or AuthEnvelopedData (RFC 5652, RFC 5083)."""
+    return bool(parts) and (_is_oid(parts[0], _ENVELOPED) or _is_oid(parts[0], _AUTHENTICATED))
+
+
+def enveloped(der: bytes) -> tuple[Found, ...]:
+    """Return what a message is encrypted with, and how its key reaches each kind of recipient (RFC 5652, 6; RFC 9629).
+
+    Empty for a recipient who agrees on a key, or knows it: what is agreed with stands in their certificates.
+    """
+    try:
+        fields = sequence(sequence(der)[1].content)
+        recipients = next(field for field in fields if field.tag == SET)
+        content = fields[fields.index(recipients) + 1]
+        names = [name for one in children(recipients.content) if (name := _key_transport(one))]
+        cipher = cipher_name(list(children(content.content))[1])
+    except (ValueError, IndexError, StopIteration):
+        return (Found(gap="an enveloped message that is not whole"),)
+    uses = [AlgorithmUse(algorithm=name, function=Function.KEY_ESTABLISHMENT) for name in dict.fromkeys(names)]
+    return (Found((*uses, AlgorithmUse(algorithm=cipher, function=Function.ENCRYPTION))),)
+
+
+def _key_transport(recipient: Element) -> str:
+    """Return the name of what one recipient's key is sent with: RSA, or a key encapsulation (RFC 9629, 3)."""
+    parts = list(children(recipient.content))
+    if recipient.tag == SEQUENCE:
+        name = name_of(algorithm_oid(parts[2]))
+        return {"RSA": "RSA-KEX"}.get(name, name)
+    if recipient.tag == _OTHER_RECIPIENT and _is_oid(parts[0], _ENCAPSULATED):
+        return name_of(algorithm_oid(list(children(parts[1].content))[2]))
+    return ""
 
 
 def is_store(der: bytes) -> bool:

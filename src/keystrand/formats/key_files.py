@@ -3,13 +3,25 @@
 What a file is, is told by its octets alone. Sources: RFC 7468 (PEM); those of each form stand in its own module.
 """
 
+import base64
+import re
 from collections.abc import Callable
 from itertools import islice
 
-from keystrand.formats import java_stores, jwk, key_containers, key_objects, openpgp, small_keys, ssh_files
+from keystrand.formats import (
+    java_stores,
+    jwk,
+    key_containers,
+    key_objects,
+    openpgp,
+    rpm_header,
+    small_keys,
+    ssh_files,
+)
 from keystrand.formats.ber import is_indefinite, to_der
 from keystrand.formats.der import OCTET_STRING, SEQUENCE, element, sequence
 from keystrand.formats.key_facts import Found
+from keystrand.formats.line_numbers import LineNumbers
 from keystrand.formats.pbe import is_password_based
 from keystrand.formats.pem import BEGIN, Block, blocks
 from keystrand.model.words import shown
@@ -18,6 +30,15 @@ MAX_BER = 16 * 1024**2
 """Octets of a structure of open length that is read."""
 MAX_BLOCKS = 100_000
 """PEM blocks of one file that are read."""
+_WRAPPED = b"LS0tLS1CRUdJTi"
+"""The begin of a PEM block in base64."""
+_WRAPPED_PEM = re.compile(_WRAPPED + rb"[A-Za-z0-9+/]{40,}={0,2}")
+_MAIL = b"pkcs7-"
+_MAIL_PART = re.compile(
+    rb"^content-type:[ \t]*application/(?:x-)?pkcs7-(?:mime|signature)\b[^\0]{0,500}?\r?\n\r?\n"
+    rb"((?:[A-Za-z0-9+/=]+\r?\n)+)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PEM_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 
@@ -47,7 +68,28 @@ def _in_lines(content: bytes) -> tuple[Found, ...]:
         found += _guarded(small_keys.small_keys, content)
     if jwk.MARK in content:
         found += _guarded(jwk.web_keys, content)
+    if _WRAPPED in content:
+        found += _guarded(_in_base64, content)
+    if _MAIL in content:
+        found += _guarded(_in_mail, content)
     return found
+
+
+def _in_base64(content: bytes) -> tuple[Found, ...]:
+    """Return what stands in PEM that is itself in base64, as Kubernetes' secrets and configurations have it."""
+    lines = LineNumbers(content)
+    found: list[Found] = []
+    for match in islice(_WRAPPED_PEM.finditer(content), MAX_BLOCKS):
+        where = f":{lines.of(match.start())}"
+        text = base64.b64decode(match[0] + b"=" * (-len(match[0]) % 4))
+        found += (one._replace(where=where) for one in _in_text(text))
+    return tuple(found)
+
+
+def _in_mail(content: bytes) -> tuple[Found, ...]:
+    """Return what the parts of mail with signatures or envelopes hold (RFC 8551, 3): PKCS#7 in base64 lines."""
+    parts = (base64.b64decode(b"".join(part[1].split())) for part in islice(_MAIL_PART.finditer(content), MAX_BLOCKS))
+    return tuple(found for der in parts for found in _der_objects(der, ()))
 
 
 def pem_objects(block: Block) -> tuple[Found, ...]:
@@ -66,7 +108,7 @@ def pem_objects(block: Block) -> tuple[Found, ...]:
 
 
 def _reader(label: str) -> Callable[[bytes], tuple[Found, ...]] | None:
-    if label.endswith("PRIVATE KEY"):
+    if label.endswith(("PRIVATE KEY", "TESTING KEY")):  # the second as Go's own tests write it
         return _BY_LABEL.get(label, key_objects.private_key)
     return _BY_LABEL.get(label)
 
@@ -80,19 +122,26 @@ def _guarded(read: Callable[[bytes], tuple[Found, ...]], der: bytes) -> tuple[Fo
         return (Found(gap=f"something that cannot be read ({type(error).__name__})"),)
 
 
+def _rpm(content: bytes) -> tuple[Found, ...]:
+    return tuple(one for packet in rpm_header.signatures(content) for one in openpgp.keys_in(packet))
+
+
+_Told = tuple[Callable[[bytes], bool], Callable[[bytes], tuple[Found, ...]]]
+_BY_BEGIN: tuple[_Told, ...] = (
+    (lambda content: content.startswith((java_stores.JKS, java_stores.JCEKS)), java_stores.java_store),
+    (lambda content: content.startswith(key_objects.OPENSSH_MAGIC), key_objects.openssh_key),
+    (lambda content: content.startswith(rpm_header.LEAD), _rpm),
+    (openpgp.is_keybox, openpgp.keybox),
+    (java_stores.is_bks, java_stores.bks_store),
+    (openpgp.begins_with_key, openpgp.keys_in),
+)
+"""What tells a form by its first octets, and what reads it."""
+
+
 def _binary(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]:
     """Return what a file that is no text holds, told by its first octets."""
-    if content.startswith((java_stores.JKS, java_stores.JCEKS)):
-        return java_stores.java_store(content)
-    if content.startswith(key_objects.OPENSSH_MAGIC):
-        return key_objects.openssh_key(content)
-    if openpgp.is_keybox(content):
-        return openpgp.keybox(content)
-    if java_stores.is_bks(content):
-        return java_stores.bks_store(content)
-    if openpgp.begins_with_key(content):
-        return openpgp.keys_in(content)
-    return _der_objects(content, passwords)
+    read = next((read for begins, read in _BY_BEGIN if begins(content)), None)
+    return read(content) if read else _der_objects(content, passwords)
 
 
 def _der_objects(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]:
@@ -137,6 +186,8 @@ def _der_object(content: bytes, passwords: tuple[str, ...]) -> tuple[Found, ...]
     found: tuple[Found, ...] = ()
     if key_containers.is_signed_objects(parts):
         found = key_containers.signed_objects(content)
+    elif key_containers.is_enveloped(parts):
+        found = key_containers.enveloped(content)
     elif key_containers.is_store(content):
         found = key_containers.store(content, passwords)
     elif java_stores.is_bcfks(content):

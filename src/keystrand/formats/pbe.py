@@ -24,6 +24,12 @@ _PRFS = {f"1.2.840.113549.2.{n}": name for n, name in (
     (7, "SHA-1"), (8, "SHA-224"), (9, "SHA-256"), (10, "SHA-384"), (11, "SHA-512"))}  # fmt: skip
 
 
+def cipher_name(algorithm: Element) -> str:
+    """Return the canonical name of a cipher's AlgorithmIdentifier. Raises `ValueError` where it is none."""
+    oid = algorithm_oid(algorithm)
+    return _CIPHERS.get(oid, f"OID-{oid}")
+
+
 def is_password_based(algorithm: Element) -> bool:
     """Return whether an AlgorithmIdentifier is of encryption with a password: PKCS#5's or PKCS#12's arc."""
     try:
@@ -43,8 +49,7 @@ def protection(group: tuple[Element, ...]) -> tuple[AlgorithmUse, ...]:
         if oid != PBES2:
             return ()
         derivation, cipher = children(group[1].content)
-        found = _cipher(_CIPHERS.get(name := algorithm_oid(cipher), f"OID-{name}"))
-        return (found, *_derivation(derivation))
+        return (_cipher(cipher_name(cipher)), *_derivation(derivation))
     except (ValueError, IndexError):
         return ()
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from keystrand.formats.tls_key_schedule import expand_label
+from keystrand.formats.tls_key_schedule import NONCE_OCTETS, expand_label, parameters_of
 
 V1, V2 = 0x00000001, 0x6B3343CF
 VERSIONS = {V1: "QUICv1", V2: "QUICv2"}
@@ -200,23 +200,18 @@ def retry_is_genuine(retry: LongPacket, first_destination: bytes) -> bool:
     return hmac.compare_digest(tag, retry.octets[-TAG_OCTETS:])
 
 
-_Mask = Callable[[bytes], bytes]
-_SUITES: dict[int, tuple[str, type[AESGCM] | type[ChaCha20Poly1305], int]] = {
-    _AES_128_GCM: ("sha256", AESGCM, 16),
-    0x1302: ("sha384", AESGCM, 32),
-    _CHACHA20: ("sha256", ChaCha20Poly1305, 32),
-}
+Mask = Callable[[bytes], bytes]
 
 
 class Protection:
     """Opens and seals the packets of one direction at one encryption level (RFC 9001, 5.3 and 5.4)."""
 
     def __init__(self, version: int, secret: bytes, suite: int = _AES_128_GCM) -> None:
-        hash_name, cipher, octets = _SUITES[suite]
+        hash_name, cipher, octets = parameters_of(suite)
         label = _VERSIONS[version].label
         self._cipher = cipher(expand_label(hash_name, secret, label + b"key", b"", octets))
-        self._iv = int.from_bytes(expand_label(hash_name, secret, label + b"iv", b"", 12), "big")
-        self._mask = _mask(suite, expand_label(hash_name, secret, label + b"hp", b"", octets))
+        self._iv = int.from_bytes(expand_label(hash_name, secret, label + b"iv", b"", NONCE_OCTETS), "big")
+        self._mask = number_mask(suite, expand_label(hash_name, secret, label + b"hp", b"", octets))
 
     def open(self, packet: LongPacket, largest: int = -1) -> Opened | None:
         """Return what `packet` holds, or None where it was not made with these keys.
@@ -228,7 +223,7 @@ class Protection:
         first = octets[0] ^ (mask[0] & 0x0F)
         width = (first & 3) + 1
         truncated = _number(octets, at, at + width) ^ _number(mask, 1, 1 + width)
-        number = _whole_number(truncated, width, largest)
+        number = whole_number(truncated, width, largest)
         head = bytes((first,)) + octets[1:at] + truncated.to_bytes(width, "big")
         try:
             frames = self._cipher.decrypt(self._nonce(number), octets[at + width :], head)
@@ -253,10 +248,10 @@ class Protection:
         return bytes(head) + sealed
 
     def _nonce(self, number: int) -> bytes:
-        return (self._iv ^ number).to_bytes(12, "big")
+        return (self._iv ^ number).to_bytes(NONCE_OCTETS, "big")
 
 
-def _whole_number(truncated: int, width: int, largest: int) -> int:
+def whole_number(truncated: int, width: int, largest: int) -> int:
     """Return the packet number nearest to the one expected next (RFC 9000, A.3)."""
     window = 1 << (8 * width)
     expected = largest + 1
@@ -268,7 +263,8 @@ def _whole_number(truncated: int, width: int, largest: int) -> int:
     return candidate
 
 
-def _mask(suite: int, key: bytes) -> _Mask:
+def number_mask(suite: int, key: bytes) -> Mask:
+    """Return what makes the mask of a packet number from a sample of its packet (RFC 9001, 5.4; RFC 9147, 4.2.3)."""
     if suite == _CHACHA20:
         return lambda sample: Cipher(ChaCha20(key, sample), mode=None).encryptor().update(bytes(5))
     # ECB of a single block is what RFC 9001, 5.4.3 prescribes; each block is a sample of fresh ciphertext.

@@ -168,6 +168,7 @@ def _bits(kind: bytes, blob: bytes, at: int) -> int | None:
     return int.from_bytes(number, "big").bit_length() or None
 
 
+@lru_cache(maxsize=256)
 def library_key(blob: bytes) -> SSHPublicKeyTypes | None:
     """Return the public key in `blob` as the library holds it; None where it does not know it or refuses it."""
     line = read_string(blob)[0] + b" " + base64.b64encode(blob)

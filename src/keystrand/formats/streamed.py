@@ -57,6 +57,7 @@ def inventory_pieces(
 def assets_in(lines: Iterable[bytes]) -> Iterator[Asset]:
     """Yield the assets of an inventory's file, given line by line as `inventory_pieces` writes it."""
     asset: list[bytes] = []
+    decode = msgspec.json.Decoder(Asset).decode
     rows = iter(lines)
     for line in rows:
         if line == b'  "assets": [\n':
@@ -66,7 +67,7 @@ def assets_in(lines: Iterable[bytes]) -> Iterator[Asset]:
             return
         asset.append(line)
         if line.startswith(b"    }"):
-            yield msgspec.json.decode(b"".join(asset).rstrip(b",\n"), type=Asset)
+            yield decode(b"".join(asset).rstrip(b",\n"))
             asset.clear()
 
 

@@ -19,15 +19,23 @@ _SUITES: dict[int, tuple[str, _Cipher, int]] = {
     0x1304: ("sha256", AESCCM, 16),
     0x1305: ("sha256", partial(AESCCM, tag_length=8), 16),
 }
-"""Hash, cipher and key length in octets of a suite."""
-_NONCE_OCTETS = 12
+NONCE_OCTETS = 12
 _MESSAGE_HASH = 254
 
 
-def _hash_of(suite: int) -> str:
+TLS_LABELS, DTLS_LABELS = b"tls13 ", b"dtls13"
+"""What every label begins with (RFC 8446, 7.1; RFC 9147, 5.9)."""
+
+
+def parameters_of(suite: int) -> tuple[str, _Cipher, int]:
+    """Return hash, cipher and key length in octets of a suite. Raises `TlsUnreadable` for one that was not offered."""
     if suite not in _SUITES:
         raise TlsUnreadable(f"cipher suite 0x{suite:04x} was not offered")
-    return _SUITES[suite][0]
+    return _SUITES[suite]
+
+
+def _hash_of(suite: int) -> str:
+    return parameters_of(suite)[0]
 
 
 def retried_transcript(suite: int, first_hello: bytes) -> bytes:
@@ -45,9 +53,11 @@ def expand(hash_name: str, secret: bytes, info: bytes, octets: int) -> bytes:
     return found[:octets]
 
 
-def expand_label(hash_name: str, secret: bytes, label: bytes, context: bytes, octets: int) -> bytes:
+def expand_label(
+    hash_name: str, secret: bytes, label: bytes, context: bytes, octets: int, labels: bytes = TLS_LABELS
+) -> bytes:
     """Return HKDF-Expand-Label (RFC 8446, 7.1)."""
-    return expand(hash_name, secret, number(octets) + vector(1, b"tls13 " + label) + vector(1, context), octets)
+    return expand(hash_name, secret, number(octets) + vector(1, labels + label) + vector(1, context), octets)
 
 
 class HandshakeSecrets(NamedTuple):
@@ -57,16 +67,18 @@ class HandshakeSecrets(NamedTuple):
     server: bytes
 
 
-def handshake_secrets(suite: int, shared_secret: bytes, transcript: bytes) -> HandshakeSecrets:
+def handshake_secrets(
+    suite: int, shared_secret: bytes, transcript: bytes, labels: bytes = TLS_LABELS
+) -> HandshakeSecrets:
     """Return the secrets of the handshake's messages; `transcript` is every message up to the ServerHello."""
     name = _hash_of(suite)
     zeros = bytes(hashlib.new(name).digest_size)
     empty = hashlib.new(name, b"").digest()
     early = hmac.digest(zeros, zeros, name)
-    handshake = hmac.digest(expand_label(name, early, b"derived", empty, len(zeros)), shared_secret, name)
+    handshake = hmac.digest(expand_label(name, early, b"derived", empty, len(zeros), labels), shared_secret, name)
     said = hashlib.new(name, transcript).digest()
     client, server = (
-        expand_label(name, handshake, label, said, len(zeros)) for label in (b"c hs traffic", b"s hs traffic")
+        expand_label(name, handshake, label, said, len(zeros), labels) for label in (b"c hs traffic", b"s hs traffic")
     )
     return HandshakeSecrets(client, server)
 
@@ -75,14 +87,14 @@ class RecordOpener:
     """Decrypts the server's records in their order."""
 
     def __init__(self, suite: int, secret: bytes) -> None:
-        name, cipher, key_octets = _SUITES[suite]
+        name, cipher, key_octets = parameters_of(suite)
         self._cipher = cipher(expand_label(name, secret, b"key", b"", key_octets))
-        self._iv = int.from_bytes(expand_label(name, secret, b"iv", b"", _NONCE_OCTETS), "big")
+        self._iv = int.from_bytes(expand_label(name, secret, b"iv", b"", NONCE_OCTETS), "big")
         self._sequence = 0
 
     def open(self, record: Record) -> tuple[int, bytes]:
         """Return content type and content. Raises `TlsUnreadable` where the record is not authentic."""
-        nonce = number(self._iv ^ self._sequence, _NONCE_OCTETS)
+        nonce = number(self._iv ^ self._sequence, NONCE_OCTETS)
         try:
             padded = self._cipher.decrypt(nonce, record.body, record.header)
         except (InvalidTag, ValueError) as error:

@@ -41,8 +41,8 @@ class ServerFlight:
 
     `version`, `suite` and `group` are None until known. `retry` is set while a HelloRetryRequest waits for our second
     hello. `complete` is set once the server has said everything we can hear. `prime_bits` is the size of a
-    finite-field group that TLS 1.2 sent without a name. `secrets` are those of TLS 1.3's handshake, once both shares
-    are known.
+    finite-field group that TLS 1.2 sent without a name. `shared_secret` is what both shares of TLS 1.3 make,
+    and `secrets` are those of its handshake.
     """
 
     def __init__(self, hello: bytes, shares: Mapping[int, KeyShare]) -> None:
@@ -51,6 +51,7 @@ class ServerFlight:
         self._records, self._messages = Records(), Messages()
         self._opener: RecordOpener | None = None
         self.secrets: HandshakeSecrets | None = None
+        self.shared_secret = b""
         self.version: int | None = None
         self.suite: int | None = None
         self.group: int | None = None
@@ -174,7 +175,8 @@ class ServerFlight:
         if group not in self._shares:
             raise TlsUnreadable(f"the server answers for group 0x{group:04x}, for which we sent no share")
         suite = self.suite or 0
-        self.secrets = handshake_secrets(suite, self._shares[group].secret(answer), self._transcript)
+        self.shared_secret = self._shares[group].secret(answer)
+        self.secrets = handshake_secrets(suite, self.shared_secret, self._transcript)
         self._opener = RecordOpener(suite, self.secrets.server)
 
     def _take_chain_13(self, content: Reader) -> None:

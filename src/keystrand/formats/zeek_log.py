@@ -13,6 +13,38 @@ from keystrand.formats.log_lines import BadLine
 
 PATHS = ("ssl", "ssh", "quic", "conn", "x509")
 _NAME = re.compile(rf"({'|'.join(PATHS)})(?=[._-])")
+_READ = frozenset(
+    [
+        "ts",
+        "uid",
+        "id.orig_h",
+        "id.resp_h",
+        "id.resp_p",
+        "version",
+        "cipher",
+        "curve",
+        "kex_alg",
+        "host_key_alg",
+        "cipher_alg",
+        "mac_alg",
+        "server",
+        "proto",
+        "service",
+        "duration",
+        "orig_bytes",
+        "resp_bytes",
+        "orig_pkts",
+        "resp_pkts",
+        "fingerprint",
+        "id",
+        "cert",
+        "certificate.key_type",
+        "certificate.key_length",
+        "certificate.curve",
+        "certificate.sig_alg",
+    ]
+)
+"""Fields that are used; the others are counted and passed over."""
 _UNSET, _EMPTY = "-", "(empty)"
 
 Row = Mapping[str, str]
@@ -35,7 +67,8 @@ class ZeekLines:
 
     def __init__(self, name: str = "") -> None:
         self.path = path_in(name)
-        self._fields: list[str] = []
+        self._fields = 0
+        self._columns: list[tuple[str, int]] = []
         self._separator = "\t"
         self._unset, self._empty = _UNSET, _EMPTY
 
@@ -48,10 +81,10 @@ class ZeekLines:
             self._header(text)
             return None
         values = text.split(self._separator)
-        if len(values) != len(self._fields):
-            raise BadLine(f"{len(values)} values for {len(self._fields)} fields")
+        if len(values) != self._fields:
+            raise BadLine(f"{len(values)} values for {self._fields} fields")
         unset = (self._unset, self._empty)
-        return {name: value for name, value in zip(self._fields, values, strict=True) if value not in unset}
+        return {name: value for name, at in self._columns if (value := values[at]) not in unset}
 
     def _header(self, text: str) -> None:
         if text.startswith("#separator "):
@@ -60,7 +93,9 @@ class ZeekLines:
             return
         name, _, value = text.partition(self._separator)
         if name == "#fields":
-            self._fields = value.split(self._separator)
+            names = value.split(self._separator)
+            self._fields = len(names)
+            self._columns = [(name, at) for at, name in enumerate(names) if name in _READ]
         elif name == "#path":
             self.path = value
         elif name == "#unset_field":

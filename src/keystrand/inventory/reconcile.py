@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from keystrand.inventory.verdict import fact_verdict, severity
-from keystrand.model.observation import Endpoint, Fact, Strength
+from keystrand.inventory.volumes import together
+from keystrand.model.observation import Endpoint, Fact, Flow, Strength
 
 Seen = tuple[Strength, Fact]
 
@@ -54,13 +55,18 @@ def reconcile(seen: Collection[Seen]) -> tuple[Fact, tuple[str, ...]]:
     """Return the fact to keep of those `seen` (at least one, all of one identity), and their conflicts in words.
 
     The strongest observation is kept; among equals, the one that promises less. A field on which it is silent is filled
-    from the next one that speaks: silence is no conflict. The result does not depend on the order of `seen`.
+    from the next one that speaks: silence is no conflict. Sightings of a flow add up instead. The result does not
+    depend on the order of `seen`.
     """
     ordered = sorted(set(seen), key=_order)
     fact = ordered[0][1]
-    kept: dict[str, Any] = {}
+    kept: dict[str, Any] = (
+        together(one for _, one in ordered if isinstance(one, Flow)) if isinstance(fact, Flow) else {}
+    )
     conflicts: list[str] = []
     for field in fact.__struct_fields__ if len(ordered) > 1 else ():
+        if field in kept:
+            continue
         if spoken := _spoken(field, ordered):
             kept[field] = next(iter(spoken))
             conflicts += _conflicts(field, spoken)

@@ -221,32 +221,32 @@ def _captured(path: Path, *ports: int) -> Iterator[None]:
     """Have tcpdump write what passes on the loopback to and from `ports`."""
     wanted = " or ".join(f"port {port}" for port in ports)
     command = ["tcpdump", "-i", "lo", "-U", "--immediate-mode", "-w", str(path), wanted]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
+    daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert daemon.stderr is not None
+    line = daemon.stderr.readline()
     if "listening on" not in line:
-        process.wait()
-        process.stderr.close()
+        daemon.wait()
+        daemon.stderr.close()
         pytest.skip(f"tcpdump may not listen: {line.strip()}")
     try:
         yield
         time.sleep(0.3)
     finally:
-        process.terminate()
-        process.wait()
-        process.stderr.close()
+        daemon.terminate()
+        daemon.wait()
+        daemon.stderr.close()
 
 
 @contextmanager
 def _running(*command: str) -> Iterator[None]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    daemon = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        daemon.kill()
+        daemon.wait()
+        assert daemon.stdin is not None
+        daemon.stdin.close()
 
 
 def _until(done: Callable[[], bool]) -> None:

@@ -1,13 +1,24 @@
 """The DTLS probe against openssl, against a hand-written server of DTLS 1.3, and against hostile ones."""
 
+import hmac
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.edge.probes.datagram_ends import (
@@ -28,7 +39,7 @@ from keystrand.edge.probes.dtls import MAX_COOKIES, DtlsConversation, DtlsProbe
 from keystrand.edge.probes.tls_questions import INQUIRIES, Question
 from keystrand.formats.dtls_records import HELLO_VERIFY_REQUEST, records
 from keystrand.formats.tls_hello import CLIENT_HELLO
-from keystrand.formats.tls_wire import ALERT, HANDSHAKE, Reader, number, vector
+from keystrand.formats.tls_wire import ALERT, HANDSHAKE, Reader, message, number, vector
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Certificate, Endpoint, Outcome, Strength
 
@@ -133,6 +144,88 @@ class TestConversation:
             talk.receive(content)
             talk.receive(said(kind, content, order))
             talk.receive(record(ALERT, content))
+
+
+class Server13:
+    """A server of DTLS 1.3 with X25519 and AES-128-GCM; its key schedule is written anew, after RFC 9147 and 8446."""
+
+    def __init__(self, certificate: bytes, *, cookie: bytes = b"") -> None:
+        self.certificate, self.cookie = certificate, cookie
+        self.transcript = b""
+        self._order = 0
+        self._parts: dict[int, bytes] = {}
+
+    def __call__(self, datagram: bytes) -> list[bytes]:
+        """Answer a hello once all of it is there."""
+        for one in records(datagram):
+            if one.kind != HANDSHAKE:
+                continue
+            whole = int.from_bytes(one.body[1:4], "big")
+            self._parts[int.from_bytes(one.body[6:9], "big")] = one.body[12:]
+            hello = b"".join(self._parts[at] for at in sorted(self._parts))
+            if len(hello) == whole:
+                self._parts.clear()
+                return self._answer(one.body[:4] + hello)
+        return []
+
+    def _answer(self, hello: bytes) -> list[bytes]:
+        if self.cookie and self.cookie not in hello:
+            tls = hello_retry(0, cookie=self.cookie)
+            sent = retry(0, self.cookie)
+            self.transcript = b"\xfe\0\0\x20" + sha256(hello).digest() + tls[:4] + sent[25:]
+            self._order = 1
+            return [sent]
+        at = hello.rindex(b"\0\x1d\0\x20") + 4
+        private = X25519PrivateKey.generate()
+        shared = private.exchange(X25519PublicKey.from_public_bytes(hello[at : at + 32]))
+        share = number(51) + vector(2, number(0x1D) + vector(2, private.public_key().public_bytes_raw()))
+        chosen = number(43) + vector(2, number(0xFEFC)) + share
+        body = number(0xFEFD) + bytes(range(32)) + b"\0" + number(0x1301) + b"\0" + vector(2, chosen)
+        self.transcript += hello + message(2, body)
+        secret = self._secret(shared)
+        entries = vector(3, vector(3, self.certificate) + vector(2, b""))
+        flight = ((8, vector(2, b"")), (11, vector(1, b"") + entries), (15, number(0x0403) + vector(2, b"signed")))
+        sealed = [self._sealed(secret, n, kind, content) for n, (kind, content) in enumerate(flight)]
+        return [sealed[1], said(2, body, self._order) + sealed[0], sealed[2]]
+
+    def _secret(self, shared: bytes) -> bytes:
+        early = hmac.digest(bytes(32), bytes(32), "sha256")
+        derived = expanded(early, b"derived", sha256(b"").digest(), 32)
+        handshake = hmac.digest(derived, shared, "sha256")
+        return expanded(handshake, b"s hs traffic", sha256(self.transcript).digest(), 32)
+
+    def _sealed(self, secret: bytes, count: int, kind: int, content: bytes) -> bytes:
+        head = bytes((0x2E,)) + number(count) + number(len(content) + 12 + 1 + 16)
+        body = (
+            number(kind, 1) + number(len(content), 3) + number(self._order + 1 + count) + bytes(3) + vector(3, content)
+        )
+        nonce = int.from_bytes(expanded(secret, b"iv", b"", 12), "big") ^ count
+        sealed = AESGCM(expanded(secret, b"key", b"", 16)).encrypt(number(nonce, 12), body + bytes((HANDSHAKE,)), head)
+        mask = Cipher(AES(expanded(secret, b"sn", b"", 16)), ECB()).encryptor().update(sealed[:16])  # noqa: S305 - RFC 9147, 4.2.3
+        return head[:1] + bytes((head[1] ^ mask[0], head[2] ^ mask[1])) + head[3:] + sealed
+
+
+def expanded(secret: bytes, label: bytes, context: bytes, octets: int) -> bytes:
+    """Return HKDF-Expand-Label with DTLS's labels, by the library's HKDF."""
+    label_13 = number(octets) + vector(1, b"dtls13" + label) + vector(1, context)
+    return HKDFExpand(SHA256(), octets, label_13).derive(secret)
+
+
+@pytest.mark.parametrize("cookie", [b"", b"come from there?"])
+def test_the_certificate_of_dtls_1_3_is_opened(tmp_path: Path, cookie: bytes) -> None:
+    """Encrypted records, one of them before the ServerHello that gives its key; with and without a cookie."""
+    chain, _ = certificate_files(tmp_path)
+    der = load_pem_x509_certificate(Path(chain).read_bytes()).public_bytes(Encoding.DER)
+    talk = DtlsConversation(INQUIRIES[Question.BROWSER], "server.example")
+    server, waiting = Server13(der, cookie=cookie), [talk.begin()]
+    while waiting:
+        waiting += filter(None, iter(lambda: talk.receive(b""), b""))
+        for datagram in server(waiting.pop(0)):
+            waiting += [reply] if (reply := talk.receive(datagram)) else []
+    assert not talk.fault
+    assert talk.done
+    assert talk.accepted
+    assert (talk.flight.certificates, talk.flight.scheme) == ((der,), 0x0403)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.edge.probes.bed.cases import CASES, SERVERS, STRANGER, WRONG_IN_FULL, Case
 from tests.edge.probes.bed.seen import attempt_of, scanned, truth_of
-from tests.edge.probes.bed.start import host_of, missing, served
+from tests.edge.probes.bed.start import missing, served
 
 from keystrand.model.estate import ScanMode
 from keystrand.model.observation import Outcome, Record
@@ -47,7 +47,7 @@ def needed(case: Case, absent: dict[str, str]) -> None:
         pytest.skip(reason)
 
 
-@pytest.mark.parametrize("case", CASES, ids=host_of)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
 def test_what_is_seen_is_what_is_configured(case: Case, seen: Seen, absent: dict[str, str]) -> None:
     """Versions, support, negotiation, silent downgrade, key establishment and authentication: each exactly right."""
     needed(case, absent)
@@ -59,7 +59,7 @@ def test_what_is_seen_is_what_is_configured(case: Case, seen: Seen, absent: dict
     assert truth_of(seen[case.name]) == case.truth
 
 
-@pytest.mark.parametrize("case", CASES, ids=host_of)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
 def test_a_quick_scan_is_right_about_what_it_asks(
     case: Case, by_mode: dict[ScanMode, Seen], absent: dict[str, str]
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_quick_scan_is_right_about_what_it_asks(
     assert (truth.supports, truth.negotiates) == (case.truth.supports, case.truth.negotiates)
 
 
-@pytest.mark.parametrize("case", CASES, ids=host_of)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.host)
 def test_a_full_scan_sees_all_that_a_standard_one_does(
     case: Case, by_mode: dict[ScanMode, Seen], absent: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_server_of_another_name_is_not_taken_for_one_without_tls(seen: Seen, a
 
 def test_the_table_is_wide_enough() -> None:
     """At least 24 configurations, each by another name, with every way to agree and to authenticate among them."""
-    assert len({host_of(case) for case in CASES}) == len(CASES) == len(SERVERS) >= 24
+    assert len({case.host for case in CASES}) == len(CASES) == len(SERVERS) >= 24
     truths = [case.truth for case in CASES if case.truth]
     assert {"RSA-2048", "ECDSA-P-256", "ECDSA-P-384", "Ed25519", "ML-DSA-65"} <= {
         name for truth in truths for name in truth.authenticates.split()

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
-from keystrand.formats.tar_members import entries, is_tar
+from keystrand.formats.tar_members import Section, entries, is_tar
 
 MAX_MEMBERS = 200_000
 """Members of one archive that are read at most, those of nested archives counted in."""
@@ -36,6 +36,9 @@ _STREAMS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\xfd7zXZ\x00": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream)),  # noqa: SIM115 - it owns no file
 }
 _ENCRYPTED = 1
+_AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
+_DEBIAN = _AR_MAGIC + b"debian-binary"
+_IN_ZIP64 = 0xFFFFFFFF
 _BUFFER = 256 * 1024
 _MAX_END = 65535 + 22
 """Octets in which a zip's end record stands: it and the longest comment."""
@@ -99,7 +102,7 @@ class _Counted(io.RawIOBase):
 
 def is_archive(head: bytes) -> bool:
     """Return whether `head`, the first `HEAD` octets, begin an archive or a compressed stream."""
-    return _is_zip(head) or is_tar(head) or _opener(head) is not None
+    return _is_zip(head) or is_tar(head) or head.startswith(_DEBIAN) or _opener(head) is not None
 
 
 def _is_zip(head: bytes) -> bool:
@@ -125,6 +128,8 @@ def members(stream: BinaryIO, name: str, budget: Budget, depth: int = 1) -> Iter
         yield from _tar(buffered, budget, depth)
     elif _is_zip(head):
         yield from _zip(buffered, budget, depth)
+    elif head.startswith(_DEBIAN):
+        yield from _debian(buffered, budget, depth)
 
 
 def _inner(name: str) -> str:
@@ -152,6 +157,19 @@ def _tar(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Ref
         yield from _member(one.content, one.name, one.size, budget, depth)
 
 
+def _debian(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:
+    """Yield the members of a Debian package (deb(5)): its control and data, and who signed it (debsigs(1))."""
+    stream.read(len(_AR_MAGIC))
+    while len(header := stream.read(_AR_HEADER)) == _AR_HEADER:
+        budget.member()
+        size = int(header[48:58])
+        section = Section(cast("BinaryIO", stream), size)
+        name = header[:16].decode("ascii", "backslashreplace").strip().rstrip("/")
+        yield from _member(section, name, size, budget, depth)
+        section.finish()
+        stream.read(size & 1)
+
+
 def _zip(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:
     _bounded_directory(stream)
     with zipfile.ZipFile(stream) as archive:
@@ -172,7 +190,10 @@ def _bounded_directory(stream: _Buffered) -> None:
     end = stream.read(_MAX_END)
     at = end.rfind(b"PK\x05\x06")
     stream.seek(0)
-    if at >= 0 and int.from_bytes(end[at + 12 : at + 16], "little") > MAX_DIRECTORY:
+    table = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    if table == _IN_ZIP64 and (at := end.rfind(b"PK\x06\x06", 0, at)) >= 0:
+        table = int.from_bytes(end[at + 40 : at + 48], "little")
+    if table > MAX_DIRECTORY:
         raise TooMuchError(f"its table of contents is larger than {MAX_DIRECTORY} octets")
 
 

@@ -1,4 +1,4 @@
-"""The DTLS probe: the questions of the TLS probe over datagrams; the certificate where DTLS 1.2 shows it in clear.
+"""The DTLS probe: the questions of the TLS probe over datagrams.
 
 Sources: RFC 6347 and RFC 9147. A server's cookie is returned to it, so that it knows that we are where we say we are.
 """
@@ -10,9 +10,13 @@ from msgspec.structs import replace
 from keystrand.edge.probes.base import Answer
 from keystrand.edge.probes.tls_datagrams import DatagramConversation, DatagramProbe, talks_of
 from keystrand.edge.probes.tls_questions import Inquiry, Question
+from keystrand.formats.dtls_protection import Encrypted
 from keystrand.formats.dtls_records import (
+    ENCRYPTED,
     HELLO_VERIFY_REQUEST,
+    SERVER_HELLO,
     VERSIONS,
+    DtlsRecord,
     Fragments,
     client_hello_of,
     datagrams,
@@ -22,7 +26,7 @@ from keystrand.formats.dtls_records import (
     verify_cookie,
 )
 from keystrand.formats.tls_codepoints import TLS13
-from keystrand.formats.tls_wire import ALERT, TlsUnreadable
+from keystrand.formats.tls_wire import ALERT, HANDSHAKE, TlsUnreadable
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Endpoint
 
@@ -35,12 +39,14 @@ class DtlsConversation(DatagramConversation):
 
     def __init__(self, inquiry: Inquiry, host: str) -> None:
         super().__init__(inquiry, host, session=b"")
+        self._first = client_hello_of(self._opening, b"")
+        self._encrypted = Encrypted(self._first)
         self._fragments = Fragments()
         self._order = self._record = self._cookies = 0
 
     def opening(self) -> tuple[bytes, ...]:
         """Return the datagrams with our hello."""
-        return self._carried(self._opening)
+        return self._carried(self._first)
 
     def answer(self, datagram: bytes) -> tuple[bytes, ...]:
         """Read a datagram; return what to send next. Sets `done`."""
@@ -50,8 +56,8 @@ class DtlsConversation(DatagramConversation):
             self.fault, self.done = str(error), True
             return (farewell(self._record),)
 
-    def _carried(self, hello: bytes, cookie: bytes = b"") -> tuple[bytes, ...]:
-        found = datagrams(client_hello_of(hello, cookie), self._order, self._record)
+    def _carried(self, hello: bytes) -> tuple[bytes, ...]:
+        found = datagrams(hello, self._order, self._record)
         self._order, self._record = self._order + 1, self._record + len(found)
         return found
 
@@ -60,29 +66,50 @@ class DtlsConversation(DatagramConversation):
         if not found and not self.flight.said_hello:
             self.fault, self.foreign = "a datagram without a DTLS record", True
             return ()
-        self.fault, self.foreign = "", False
+        if any(record.kind != ENCRYPTED for record in found):
+            self.fault, self.foreign = "", False
         again: tuple[bytes, ...] = ()
         for record in found:
-            if record.kind == ALERT:
-                self.flight.take_alert(record.body)
-                continue
-            for message in self._fragments.take(record.body):
-                again += self._take_message(message)
-        hello = self._go_on()
-        # what follows a ServerHello of DTLS 1.3 is encrypted
-        self.done |= self.flight.version == TLS13 and not self.flight.retry and not hello
+            again += self._take(record) if record.kind != ENCRYPTED else self._take_opened(record.body)
+        again += self._take_opened()
+        if hello := self._go_on():
+            second = client_hello_of(hello, b"")
+            self._encrypted.say(second)
+            return again + self._carried(second)
         if self.done:
             return (farewell(self._record),) if self.flight.alert is None else ()
-        return again + (self._carried(hello) if hello else ())
+        return again
+
+    def _take_opened(self, octets: bytes = b"") -> tuple[bytes, ...]:
+        again: tuple[bytes, ...] = ()
+        for record in self._encrypted.opened(octets):
+            again += self._take(record)
+        return again
+
+    def _take(self, record: DtlsRecord) -> tuple[bytes, ...]:
+        again: tuple[bytes, ...] = ()
+        if record.kind == ALERT:
+            self.flight.take_alert(record.body)
+        elif record.kind == HANDSHAKE:
+            for message in self._fragments.take(record.body):
+                again += self._take_message(message)
+        return again
 
     def _take_message(self, message: bytes) -> tuple[bytes, ...]:
-        if message[0] != HELLO_VERIFY_REQUEST:
-            self.flight.take_messages(server_hello_as_tls(message))
-            return ()
+        if message[0] == HELLO_VERIFY_REQUEST:
+            return self._with_cookie(verify_cookie(message))
+        self.flight.take_messages(server_hello_as_tls(message))
+        if message[0] == SERVER_HELLO and self.flight.version == TLS13:
+            self._encrypted.hear(message, self.flight)
+        return ()
+
+    def _with_cookie(self, cookie: bytes) -> tuple[bytes, ...]:
         self._cookies += 1
         if self.flight.said_hello or self._cookies > MAX_COOKIES:
             raise TlsUnreadable("a HelloVerifyRequest that was not due")
-        return self._carried(self._opening, verify_cookie(message))
+        hello = client_hello_of(self._opening, cookie)
+        self._encrypted = Encrypted(hello)
+        return self._carried(hello)
 
 
 class DtlsProbe(DatagramProbe):

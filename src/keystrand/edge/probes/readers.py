@@ -4,7 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from keystrand.edge.probes import capture, programs, sensor_logs
+from keystrand.edge.probes import capture, programs, rpm_database, sensor_logs
 from keystrand.edge.source_rules import source_reader
 from keystrand.formats import (
     cyclonedx_read,
@@ -29,6 +29,7 @@ FILE_READERS: tuple[FileReader, ...] = (
     CONFIG,
     programs.PROGRAMS,
     programs.PACKAGES,
+    rpm_database.READER,
     *(report.READER for report in _REPORTS),
 )
 """Readers of whole files, up to 64 MiB, beside that of certificates and keys."""

@@ -5,6 +5,7 @@ targets are worked through by as many workers as there may be connections, so th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
 }
 FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
+_LOG = logging.getLogger(__name__)
 Sink = Callable[[Record], None]
 Records = tuple[Record, ...]
 
@@ -97,14 +99,15 @@ async def survey(
 
     Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
     listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
-    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Raises
-    `OutsideScope` before anything is contacted.
+    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Without a
+    `clock` the machine's own counts, and waiting for the window is logged. Raises `OutsideScope` before anything is
+    contacted.
     """
     allowed = Allowed(estate.scan.allow)
     allowed.check(estate.target)
     _only_named(connect_to or {}, estate.target)
-    told = clock or Clock(lambda: datetime.now(UTC), lambda _: None)
-    access = Access(estate.scan, allowed, connect_to or {}, told)
+    time_of_day = clock or Clock(lambda: datetime.now(UTC), _LOG.warning)
+    access = Access(estate.scan, allowed, connect_to or {}, time_of_day)
     await access.check_names(estate.target)
     total = sum(map(count_of, estate.target))
     walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, progress or (lambda _done, _total: None), total)
@@ -121,11 +124,12 @@ def _only_named(connect_to: Mapping[HostPort, HostPort], targets: Iterable[Targe
     """Raise `InvalidInput` where a map leads to what no target names."""
     strangers = set(connect_to)
     for target in targets if strangers else ():
-        network = range_of(target.host)
-        for host, port in tuple(strangers):
-            within = network is not None and (ip := address_of(host)) is not None and ip in network
-            if (host == target.host or within) and port in ports_of(target):
-                strangers.remove((host, port))
+        ports = ports_of(target)
+        if (network := range_of(target.host)) is None:
+            strangers.difference_update((target.host or "", port) for port in ports)
+        else:
+            within = {(host, port) for host, port in strangers if (ip := address_of(host)) and ip in network}
+            strangers.difference_update(one for one in within if one[1] in ports)
     if strangers:
         host, port = min(strangers)
         raise InvalidInput(f"the estate does not name {host}:{port}; it is not contacted")

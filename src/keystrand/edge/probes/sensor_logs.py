@@ -26,14 +26,15 @@ _HANDSHAKES = ("ssl", "ssh", "quic")
 _HEADER_LINES = 10
 _ZEEK_HEAD = re.compile(rb"#separator .*#path[^\n]*?(ssl|ssh|quic|conn|x509)\n", re.DOTALL)
 _ZEEK_JSON = re.compile(rb'\{[^\n]*"(?:id\.orig_h|certificate\.key_alg)"')
-_EVE_JSON = re.compile(rb'\{[^\n]*"event_type" ?: ?"')
+_EVE_JSON = re.compile(rb'\{"timestamp": ?"\d{4}-\d\d-\d\dT[^\n]*"event_type": ?"\w+"')
+"""Suricata writes the time first. Other programs have events too, which are none of ours."""
 
 
 def wants(path: str, octets: bytes) -> bool:
     """Return whether a file that begins so is a log that is read here, also a packed one."""
     begin = head(octets)
     if _EVE_JSON.match(begin):
-        return b'"timestamp"' in begin or b'"flow_id"' in begin
+        return True
     return _ZEEK_HEAD.match(begin) is not None or (bool(path_in(path)) and _ZEEK_JSON.match(begin) is not None)
 
 
@@ -76,7 +77,8 @@ def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitS
         beside = {name: _lines_beside(place, name, opened) for name in _HANDSHAKES}
         return JoinedLog(rows, {name: lines for name, lines in beside.items() if lines is not None})
     volumes = place is not None and _open(Path(renamed(str(place), "conn")), opened) is not None
-    return HandshakeLog(rows, volumes=volumes)
+    quic = _lines_beside(place, "quic", opened) if path_in(path) == "ssl" else None
+    return HandshakeLog(rows, volumes=volumes, quic=quic)
 
 
 def _place(stream: BinaryIO) -> Path | None:

@@ -184,7 +184,7 @@ def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength,
             yield strength, _key_establishment(one)
             if (signature := _signature(one)) is not None:
                 yield strength, signature
-            if _mode(target) is ScanMode.FULL and target.probe is ProbeKind.TLS:
+            if _mode(target) is ScanMode.FULL:
                 yield strength, _encryption(one.talk.flight.suite or 0)
             yield from ((strength, certificate) for certificate in one.chain)
 

@@ -1,8 +1,8 @@
 """What a TLS server is asked next, by how much is wanted: pure functions of the answers so far.
 
 Every answer names one thing that the server accepts. What was named is left out of the next hello, until the server
-refuses: that finds everything it accepts with one connection for each, and one more. Where a hello gets no answer at
-all, one of the things in it may be to blame: it is halved.
+refuses: that finds everything it accepts with one connection for each, and one more. Where a server ends the connection
+without a word, one of the things in the hello may be to blame: it is halved.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,11 @@ _PROTOCOL_VERSION = 70
 _FIRST = (Question.SUPPORTS, Question.BROWSER)
 _REST = (Question.DOWNGRADE, Question.CLASSICAL, Question.TLS12, Question.STATIC_RSA, Question.LEGACY)
 _EVERYONE = frozenset((*_FIRST, *_REST))
-_CURVES = (codes.X25519, codes.SECP256R1, codes.SECP384R1, codes.SECP521R1, codes.X448)
+_CURVES = frozenset((codes.X25519, codes.SECP256R1, codes.SECP384R1, codes.SECP521R1, codes.X448))
+_SCHEMES_13, _SCHEMES_12 = (
+    tuple(scheme for scheme in codes.ALL_SCHEMES if codes.scheme_exists(scheme, version))
+    for version in (codes.TLS13, codes.TLS12)
+)
 _SIGNED_SUITES = tuple(suite for suite in codes.ALL_OLD_SUITES if (e := codes.exchange_of(suite)) and e.signed)
 
 
@@ -147,7 +151,7 @@ class _Series(NamedTuple):
     inquiry: Inquiry
     axis: Literal["groups", "suites", "schemes"]
     answered: bool = False
-    worth: tuple[int, ...] | None = None
+    worth: frozenset[int] | None = None
 
     def numbered(self, count: int) -> str:
         return f"{self.name}-{count}" if count > 1 else self.name
@@ -198,21 +202,27 @@ def _mine(series: _Series, answers: Mapping[str, Asked]) -> list[Asked]:
 def _left(series: _Series, asked: Iterable[Asked]) -> tuple[int, ...]:
     """Return what to ask for next, given every answer of the series in its order."""
     waiting: list[tuple[int, ...]] = [getattr(series.inquiry, series.axis)]
-    answered = series.answered
+    named: set[int] = set()  # by the answers to what waits first
+    answered, chosen = series.answered, _CHOSEN[series.axis]
     for one in asked:
-        offered = waiting.pop(0)
-        value = _CHOSEN[series.axis](one.talk) if one.accepted else None
-        if value in offered:
+        value = chosen(one.talk) if one.accepted else None
+        if value is not None and value in waiting[0] and value not in named:
+            if series.worth is not None:
+                waiting[0] = tuple(other for other in waiting[0] if other in series.worth or other == value)
             answered = True
-            worth = offered if series.worth is None else series.worth
-            waiting.insert(0, tuple(other for other in offered if other != value and other in worth))
-        elif answered and not one.accepted and not one.refused and len(offered) > 1:
-            half = len(offered) // 2
-            waiting[:0] = [offered[:half], offered[half:]]
-        waiting = [some for some in waiting if some]
+            named.add(value)
+            if len(named) < len(waiting[0]):
+                continue
+            waiting.pop(0)
+        else:
+            rest = tuple(other for other in waiting.pop(0) if other not in named)
+            # silence costs the whole time limit each time: it is not halved
+            if answered and one.left and not one.accepted and not one.refused and len(rest) > 1:
+                waiting[:0] = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+        named = set()
         if not waiting:
             return ()
-    return waiting[0]
+    return tuple(other for other in waiting[0] if other not in named)
 
 
 def _full(asked: Sequence[Asked]) -> dict[str, Inquiry]:
@@ -234,8 +244,7 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
         base = replace(INQUIRIES[Question.BROWSER], versions=(codes.TLS13,))
         only = replace(base, shares=(), to_certificate=False, groups=(group,))
         yield from _of_axis("suites-1.3", only, "suites", codes.ALL_SUITES_13, asked)
-        schemes = tuple(s for s in codes.ALL_SCHEMES if codes.scheme_exists(s, codes.TLS13))
-        yield from _of_axis("schemes-1.3", base, "schemes", schemes, asked)
+        yield from _of_axis("schemes-1.3", base, "schemes", _SCHEMES_13, asked)
     # asked even where no common suite was accepted: there are others
     older = _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10) or codes.TLS12
     base = replace(INQUIRIES[Question.OLDER], versions=(older,), to_certificate=True)
@@ -243,19 +252,18 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
     if older == codes.TLS12:
         base = replace(INQUIRIES[Question.TLS12], suites=_SIGNED_SUITES)
         yield from _of_axis("groups-1.2", base, "groups", codes.OLD_GROUPS, asked)
-        schemes = tuple(s for s in codes.ALL_SCHEMES if codes.scheme_exists(s, codes.TLS12))
-        yield from _of_axis("schemes-1.2", base, "schemes", schemes, asked)
+        yield from _of_axis("schemes-1.2", base, "schemes", _SCHEMES_12, asked)
 
 
 def _of_axis(
     name: str,
     inquiry: Inquiry,
     axis: Literal["groups", "suites", "schemes"],
-    everything: Iterable[int],
+    everything: tuple[int, ...],
     asked: Iterable[Asked],
 ) -> Iterator[_Series]:
-    version = inquiry.versions[0]
-    seen = {_CHOSEN[axis](one.talk) for one in asked if one.accepted and one.talk.flight.version == version}
+    version, chosen = inquiry.versions[0], _CHOSEN[axis]
+    seen = {chosen(one.talk) for one in asked if one.accepted and one.talk.flight.version == version}
     if left := tuple(value for value in everything if value not in seen):
         yield _Series(name, replace(inquiry, **{axis: left}), axis, answered=True)
 

@@ -211,6 +211,7 @@ class TlsConversation:
     ) -> None:
         self.inquiry = inquiry
         self.done = self.foreign = False
+        self._accepted: bool | None = None
         self.fault = ""
         shares = {group: share for group in inquiry.shares if (share := key_share(group))}
         self._hello = ClientHello(
@@ -230,6 +231,14 @@ class TlsConversation:
     @property
     def accepted(self) -> bool:
         """Return whether the server took one of the things offered, and nothing that was not."""
+        if self._accepted is None:
+            accepted = self._accepts()
+            if not self.done:
+                return accepted
+            self._accepted = accepted  # it is asked for again and again, and nothing changes any more
+        return self._accepted
+
+    def _accepts(self) -> bool:
         flight, offered = self.flight, self.inquiry
         if flight.version not in offered.versions or flight.suite not in offered.suites:
             return False
@@ -262,8 +271,10 @@ class TlsConversation:
     def _go_on(self) -> bytes:
         """Return our second hello where the server asks for one. Raises `TlsUnreadable`; sets `done`."""
         flight = self.flight
-        if flight.retry and flight.group is None:
-            return self._again()
+        if flight.version == codes.TLS13 and flight.group is None:
+            # all that is known is that it wants its cookie back
+            self.done = flight.complete
+            return self._again() if flight.retry else b""
         if self.older:
             self.done = True
             return b""

@@ -156,7 +156,9 @@ class _Tally:
         """Return all records, that of the whole target last."""
         counts = tuple((outcome, self._counts[outcome]) for outcome in Outcome if self._counts[outcome])
         whole = self._attempt(self._target.path or "", self._outcome(), self._reason())
-        return (*self._records, replace(whole, counts=counts if self._counts.total() > 1 else ()))
+        alone = self._counts.total() == 1 and all(record.place == whole.place for record in self._records
+                                                  if isinstance(record, Attempt))  # fmt: skip
+        return (*self._records, replace(whole, counts=() if alone else counts))
 
     def _outcome(self) -> Outcome:
         """Return seen where anything was; else the worst outcome."""

@@ -1,7 +1,8 @@
 """What an earlier scan found that still holds, so that a scan touches only what is due.
 
 A file is the same while device, inode, size and both times are, and it is read in the same way; an endpoint is asked
-again once its answer is older than `max_age`. What did not answer, or answered in part, is always due.
+again once its answer is older than `max_age`. An endpoint that did not answer in full, and a file with something
+locked in it, are always due.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.contents import Result
 from keystrand.edge.store.observation_reads import attempts_of, observations_of
 from keystrand.edge.store.observations import ObservationStore, Said
+from keystrand.formats.key_facts import ENCRYPTED
 from keystrand.model.estate import ScanMode, Target
 from keystrand.model.observation import Attempt, Observation, Outcome, Record
 from keystrand.model.reading import Found
@@ -54,7 +56,7 @@ def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] |
 
     `rules` is one word for the content of its own rules.
 
-    Passwords have no part, not even as a hash: a file that they would open was seen in part, and is always due.
+    Passwords have no part, not even as a hash: a file that they would open is always due.
     """
     said = msgspec.json.encode((replace(target, passwords=()), target.mode or mode, answered_by, __version__, rules))
     return hashlib.blake2b(said, digest_size=16).hexdigest()
@@ -131,7 +133,7 @@ class Earlier:
         text, *others = texts
         said = msgspec.json.decode(text, type=Said)
         outcome, seen = Outcome(said.outcome), said.outcome == Outcome.SEEN
-        if others or outcome not in _LASTING or said.counts or (seen and said.reason):
+        if others or outcome not in _LASTING or said.counts or ENCRYPTED in said.reason:
             return None
         at = {"target": target.id, "at": f"file:{path}"}
         if seen and self._confused(target.id, path, at):

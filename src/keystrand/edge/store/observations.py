@@ -24,7 +24,7 @@ from keystrand.model.stages import Observations
 
 WAIT_S = 10.0
 """How long another process that writes is waited for."""
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536", "mmap_size=268435456")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=OFF", "cache_size=-65536")
 """Foreign keys say what belongs together; all rows are made here, so they are not checked row by row."""
 _BATCH = 10_000
 _FACTS_REMEMBERED = 200_000

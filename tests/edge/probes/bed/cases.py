@@ -1,5 +1,6 @@
 """The truth table: each server as it is configured, and what a scan must say of it."""
 
+import re
 from typing import Any, NamedTuple
 
 from keystrand.model.estate import ProbeKind, StartTls
@@ -33,6 +34,11 @@ class Case(NamedTuple):
     server: Server
     truth: Truth | None
     remark: str
+
+    @property
+    def host(self) -> str:
+        """Return the name that a scan asks for: it never resolves (RFC 6761)."""
+        return re.sub("[^a-z0-9]+", "-", self.name.lower()).strip("-") + ".example"
 
     @property
     def probe(self) -> ProbeKind:
@@ -102,6 +108,9 @@ SERVERS = {
     "IMAP of Dovecot": other("dovecot imap", EC, starttls=IMAP),
     "POP3 of Dovecot": other("dovecot pop3", EC, starttls=POP3),
     "PostgreSQL": other("postgresql", EC, starttls=POSTGRESQL),
+    "LDAP of OpenLDAP": other("slapd", RSA, starttls=StartTls.LDAP),
+    "FTP of vsftpd": other("vsftpd", RSA, starttls=StartTls.FTP),
+    "XMPP of Prosody": other("prosody", RSA, starttls=StartTls.XMPP),
     "strongSwan": other("charon-systemd", "", "aes256-sha256-ecp384-x25519,aes128-sha1-modp1024"),
     "OpenSSH": other("sshd", "ed25519+ecdsa+rsa"),
     "OpenSSH, X25519": other("sshd", "ed25519", "curve25519-sha256"),
@@ -151,6 +160,9 @@ SMTP of Postfix         | 1.3 1.2 1.1 1.0 | no    | no   | no    | X25519       
 IMAP of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
 POP3 of Dovecot         | 1.3 1.2         | ?     | no   | ?     | X25519                 | ECDSA-P-256
 PostgreSQL              | 1.3 1.2         | no    | no   | no    | ECDH-P-256             | ECDSA-P-256
+LDAP of OpenLDAP        | 1.3 1.2 1.1 1.0 | ?     | no   | ?     | X25519                 | RSA-2048
+FTP of vsftpd           | 1.3 1.2         | no    | no   | no    | ECDH-P-256             | RSA-2048
+XMPP of Prosody         | 1.3 1.2         | no    | no   | no    | X25519                 | RSA-2048
 strongSwan              | IKEv2 IKEv1     | no    | no   | ?     | ECDH-P-384             |
 OpenSSH                 | 2.0             | ?     | ?    | ?     | sntrup761x25519-sha512 | ECDSA-P-256 Ed25519 RSA-2048
 OpenSSH, X25519         | 2.0             | no    | no   | no    | X25519                 | Ed25519
@@ -167,6 +179,7 @@ REMARKS = {
     # closes instead of an alert, which is no answer
     "IMAP of Dovecot": "post-quantum-groups: unknown, connection closed",
     "POP3 of Dovecot": "post-quantum-groups: unknown, connection closed",
+    "LDAP of OpenLDAP": "post-quantum-groups: unknown, connection closed",
     "OpenSSH, finite field": "the host key was shown but not proven",
 }
 _ANSWERS = {"yes": True, "no": False, "?": None}

@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -18,6 +20,8 @@ HOST = "127.0.0.1"
 NODE_VERSION = "26.10.0"
 """The first line of Node with OpenSSL 3.5, and so with ML-KEM and ML-DSA."""
 _START_S, _STOP_S, _INSTALL_S = 30.0, 5.0, 300.0
+_BELOW_EPHEMERAL = range(20_000, 32_000)
+_TAKING, _TAKEN = threading.Lock(), set[int]()
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -99,12 +103,20 @@ def _signal(child: "subprocess.Popen[str]", number: signal.Signals) -> None:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports that are free on the loopback interface, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return tuple(int(one.getsockname()[1]) for one in sockets)
+    """Return ports that are free on the loopback interface, none of them twice.
+
+    They lie below those that connections going out take: one of these would come in between now and the program.
+    """
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = _BELOW_EPHEMERAL.start + secrets.randbelow(len(_BELOW_EPHEMERAL))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            with _TAKING:
+                if port not in _TAKEN:
+                    _TAKEN.add(port)
+                    chosen.append(port)
+    return tuple(chosen)
 
 
 def wait_until(ready: Callable[[], bool], child: "subprocess.Popen[str]", log: Path) -> None:

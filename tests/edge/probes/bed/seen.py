@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 from tests.edge.probes.bed.cases import Case, Truth
 from tests.edge.probes.bed.programs import HOST
-from tests.edge.probes.bed.start import host_of
 
 from keystrand.edge.estate_folder import load_estate
 from keystrand.edge.probes.scheduler import scan
@@ -33,7 +32,7 @@ def scanned(
     """Scan every case that has a port, each by a name of its own, and return the records by the case's name."""
     asked = {case.name: case for case in cases if case.name in ports}
     targets = tuple(
-        Target(id=f"t{number}", probe=case.probe, system="core-ledger", host=host_of(case), port=_PORT,
+        Target(id=f"t{number}", probe=case.probe, system="core-ledger", host=case.host, port=_PORT,
                starttls=case.server.starttls)
         for number, case in enumerate(asked.values())
     )  # fmt: skip
@@ -42,7 +41,7 @@ def scanned(
         target=targets,
         scan=Scan(mode=mode, connections_per_s=10_000, connections_per_host=8, timeout_s=20),
     )
-    listens = {(host_of(case), _PORT): (HOST, ports[name]) for name, case in asked.items()}
+    listens = {(case.host, _PORT): (HOST, ports[name]) for name, case in asked.items()}
     records = asyncio.run(scan(estate, _EXAMPLE, sink=lambda _: None, connect_to=listens))
     return {
         name: tuple(record for record in records if record.target == target.id)

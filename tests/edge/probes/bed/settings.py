@@ -77,6 +77,34 @@ def swanctl(proposals: str) -> str:
     )
 
 
+def slapd(folder: Path, pair: Pair) -> str:
+    """Return the settings of OpenLDAP's server, with an empty directory."""
+    return (
+        f"include /etc/ldap/schema/core.schema\npidfile {folder}/slapd.pid\nmodulepath /usr/lib/ldap\n"
+        f"moduleload back_mdb\nTLSCertificateFile {pair.certificate}\nTLSCertificateKeyFile {pair.key}\n"
+        f'database mdb\nsuffix "dc=example"\ndirectory {folder}/ldap\n'
+    )
+
+
+def vsftpd(folder: Path, pair: Pair, port: int) -> str:
+    """Return the settings of an FTP server that lets nobody in."""
+    return (
+        f"listen=YES\nlisten_address={HOST}\nlisten_port={port}\nbackground=NO\nanonymous_enable=NO\nssl_enable=YES\n"
+        f"rsa_cert_file={pair.certificate}\nrsa_private_key_file={pair.key}\nsecure_chroot_dir={folder}/nothing\n"
+        "seccomp_sandbox=NO\nlocal_enable=YES\nuserlist_enable=YES\nuserlist_deny=NO\nuserlist_file=/dev/null\n"
+    )
+
+
+def prosody(folder: Path, pair: Pair, host: str, client: int, server: int) -> str:
+    """Return the settings of an XMPP server for one domain."""
+    return (
+        f'daemonize = false\nrun_as_root = true\npidfile = "{folder}/prosody.pid"\ndata_path = "{folder}/prosody"\n'
+        f'interfaces = {{ "{HOST}" }}\nc2s_ports = {{ {client} }}\ns2s_ports = {{ {server} }}\n'
+        f'modules_enabled = {{ "tls", "saslauth", "c2s", "s2s" }}\nlog = {{ info = "{folder}/prosody.log" }}\n'
+        f'ssl = {{ certificate = "{pair.certificate}", key = "{pair.key}" }}\nVirtualHost "{host}"\n'
+    )
+
+
 def postgresql(pair: Pair) -> str:
     """Return what PostgreSQL's settings need for TLS."""
     return f"ssl = on\nssl_cert_file = '{pair.certificate}'\nssl_key_file = '{pair.key}'\n"

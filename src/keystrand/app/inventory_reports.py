@@ -1,44 +1,20 @@
-"""CBOMs: write the inventory as one, check one against the official schema, compare several."""
+"""Reports of other tools: read one, and tell how far several agree."""
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from keystrand.app.documents import load
-from keystrand.edge.cbom_schema import faults
 from keystrand.edge.files import read_bytes
 from keystrand.edge.probes.readers import readers_of
-from keystrand.formats.cyclonedx import cbom
-from keystrand.formats.cyclonedx_algorithm import Spec
 from keystrand.inventory.contradictions import Comparison, compared
-from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Outcome
 from keystrand.model.reading import Reading
-from keystrand.model.stages import Inventory
 
 Row = dict[str, Any]
 _HEAD = 4096
 MAX_REPORT_OCTETS = 64 * 1024 * 1024
-
-
-class Checked(NamedTuple):
-    """What the official schema says of a document: nothing, where it is valid."""
-
-    problems: tuple[Problem, ...]
-
-
-def cbom_in(out: Path, *, name: str, spec: str) -> bytes:
-    """Return the inventory in `out` as a CBOM of a version of CycloneDX. Raises `InvalidInput` for no such version."""
-    if spec not in tuple(Spec):
-        raise InvalidInput(f"CycloneDX {spec} is not written", hint=f"choose one of {', '.join(Spec)}")
-    inventory, _ = load(out, Inventory)
-    return cbom(inventory, name=name, spec=Spec(spec))
-
-
-def validate(file: Path) -> Checked:
-    """Check a CycloneDX file against the official schema of the version that it says it has."""
-    return Checked(faults(read_bytes(file), file=str(file)))
 
 
 def report_in(file: Path) -> Reading:
