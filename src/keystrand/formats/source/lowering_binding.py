@@ -268,7 +268,7 @@ def _field_declaration(low: "Lowering", node: Node) -> Expr:
     return _declaration(low, node) if node.child_by_field_name("default_value") else children(low, node)
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("assignment", "augmented_assignment", "assignment_expression", "short_var_declaration",
                      "assignment_statement", "augmented_assignment_expression", "named_expression"), _assignment),
     "expression_list": _values,

@@ -159,7 +159,7 @@ def _import_statement(low: "Lowering", node: Node) -> Expr:
     return _javascript(low, node) if script else _python(low, node)
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     "import_statement": _import_statement,
     "import_from_statement": _python,
     "future_import_statement": lambda _low, _node: NOTHING,

@@ -24,7 +24,7 @@ def _block(low: "Lowering", node: Node) -> Expr:
     return last
 
 
-def _skip(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all handlers
+def _skip(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all of these
     return NOTHING
 
 
@@ -231,7 +231,7 @@ def _rust_module(low: "Lowering", node: Node) -> Expr:
     return NOTHING
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("comment", "line_comment", "block_comment", "attribute_item", "inner_attribute_item", "modifiers",
                      "attribute_list", "type_parameters", "decorator", "predefined_type", "primitive_type",
                      "package_declaration", "package_clause", "void_type", "null", "nil", "none", "null_literal",

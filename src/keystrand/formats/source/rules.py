@@ -155,6 +155,9 @@ class RuleSet:
         self.tables = {n: t for file in self.files for n, t in file.tables.items()}
         self.later_methods = {one.method for r in self._rules() for one in r.later if one.method}
         self.later_properties = {one.property for r in self._rules() for one in r.later if one.property}
+        self.language = self.files[0].language if self.files else ""
+        self.qualifiers = frozenset(n.partition(".")[0] for r in self._rules() for n in r.calls if "." in n)
+        """What stands before the first dot of a call's name."""
         self._imported: dict[str, tuple[LibraryRules, ...]] = {}
         self._lasts = {id(library): _lasts(library) for library in self.libraries}
         self.first_names = frozenset(re.split(r"[./(]", name)[0] for rule in self._rules() for name in rule.calls)
