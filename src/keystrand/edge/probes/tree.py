@@ -134,8 +134,12 @@ class _Tally:
         self._troubles = 0
 
     def add(self, shown: str, result: Result, *, link: bool = False) -> None:
-        """Take what became of the file that is shown as `shown`; a link that is not followed is counted, no more."""
-        self._counts[result.outcome] += 1
+        """Take what became of the file that is shown as `shown`.
+
+        A link that is not followed is no file: what it leads to is another's to read. It is a reason, and no more.
+        """
+        if not link or shown == self._target.path:
+            self._counts[result.outcome] += 1
         self._records += (self._observation(shown, kind, found) for kind, found in result.found)
         if result.reason:
             self._troubles += 1
@@ -164,7 +168,7 @@ class _Tally:
         """Return seen where anything was; else the worst outcome."""
         if self._counts[Outcome.SEEN]:
             return Outcome.SEEN
-        return next((one for one in _WORST_FIRST if self._counts[one]), Outcome.NONE)
+        return next((one for one in _WORST_FIRST if self._counts[one] or self._reasons[one]), Outcome.NONE)
 
     def _reason(self) -> str:
         """Return the tally and the worst reasons where something is missing; else why nothing was seen, if so."""
