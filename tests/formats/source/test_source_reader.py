@@ -399,6 +399,17 @@ def test_a_value_that_leads_back_to_itself_ends() -> None:
     assert _names("a.py", text) == {"unknown"}
 
 
+def test_a_call_that_is_its_own_argument_ends() -> None:
+    """A key made by a function that is given the key it makes: followed from outside and from within."""
+    text = """
+from cryptography.hazmat.primitives.asymmetric import ec
+def f(c):
+    return ec.generate_private_key(f(ec.generate_private_key(c)))
+f(f(ec.SECP256R1()))
+"""
+    assert "ECDSA-P-256" in _names("a.py", text)
+
+
 _WORDS = [w for text, _ in SAMPLES.values() for w in text.split()] + list(string.punctuation)
 
 

@@ -148,7 +148,7 @@ class Matcher:
         if plain:
             self._known[id(call)] = found
         else:
-            del self._known[id(call)]
+            self._known.pop(id(call), None)
         return found
 
     def _uses(self, call: Call, place: Place) -> list[Use]:
