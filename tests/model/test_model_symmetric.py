@@ -13,6 +13,9 @@ KNOWN = {
     "AES-128-GCM": (Function.ENCRYPTION, SAFE, 128, 1),
     "AES-256-CBC-PKCS7": (Function.ENCRYPTION, SAFE, 256, 5),
     "AES": (Function.ENCRYPTION, SAFE, None, 1),
+    "AES-64": (Function.ENCRYPTION, UNKNOWN, 64, None),
+    "AES-512-GCM": (Function.ENCRYPTION, UNKNOWN, 512, None),
+    "Camellia-40-CBC": (Function.ENCRYPTION, UNKNOWN, 40, None),
     "AES-CMAC": (Function.MAC, SAFE, None, 1),
     "ChaCha20-Poly1305": (Function.ENCRYPTION, SAFE, 256, None),
     "Camellia-256-CBC": (Function.ENCRYPTION, SAFE, 256, None),
@@ -92,3 +95,13 @@ def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, 
 def test_what_is_no_pair_of_key_exchanges_is_unknown(name: str) -> None:
     """A word that is not known makes the whole unknown."""
     assert classify(name).verdict is UNKNOWN
+
+
+@given(
+    st.from_regex(
+        r"(AES|SHA-|SHA3-|SHAKE|Camellia|HMAC-SHA-|ML-KEM-|ML-DSA-|RSA-|ECDH-)-?[0-9]{0,6}(-[A-Z]{3})?", fullmatch=True
+    )
+)
+def test_no_size_makes_the_catalogue_fail(name: str) -> None:
+    """Reports of other tools write sizes that do not exist."""
+    assert classify(name).verdict in Verdict

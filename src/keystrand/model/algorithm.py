@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
-from functools import lru_cache
 
 from msgspec import Struct
 
@@ -291,7 +290,6 @@ def _symmetric(name: str) -> Algorithm | None:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
 @lru_cache(8192)
 def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algorithm:
     """Return what is known of the algorithm called `name`; one that is not known has verdict unknown, never safe.

@@ -27,6 +27,8 @@ class Strength(NamedTuple):
 _AES_LEVEL = {128: 1, 192: 3, 256: 5}
 # Collision search on SHA-256 and SHA-384 define categories 2 and 4 (FIPS 203, appendix A).
 _HASH_LEVEL = {256: 2, 384: 4, 512: 5}
+_LEAST_BITS, _MOST_BITS = 128, 1024
+"""Keys of the block ciphers that are judged to resist: SM4 and SEED have 128 bits, Threefish up to 1024."""
 _BROKEN_CIPHERS = {
     "DES": "a key of 56 bits is found by search (FIPS 46-3 was withdrawn in 2005)",
     "RC4": "its keystream is biased: prohibited in TLS (RFC 7465)",
@@ -66,12 +68,17 @@ def _mode(m: re.Match[str]) -> tuple[str, str]:
 def _aes(m: re.Match[str]) -> Strength:
     bits = int(m["bits"]) if m["bits"] else None
     use, note = _mode(m)
+    if (bits or 128) not in _AES_LEVEL:
+        return Strength("AES", use, safe=None, bits=bits, note="AES has no keys of this size (FIPS 197)")
     return Strength("AES", use, safe=True, bits=bits, nist_level=_AES_LEVEL[bits or 128], note=note)
 
 
 def _block(m: re.Match[str]) -> Strength:
     use, note = _mode(m)
-    return Strength(m["name"], use, safe=True, bits=int(m["bits"]) if m["bits"] else None, note=note)
+    bits = int(m["bits"]) if m["bits"] else None
+    if bits is not None and not _LEAST_BITS <= bits <= _MOST_BITS:
+        return Strength(m["name"], use, safe=None, bits=bits, note="a key size that no such cipher has")
+    return Strength(m["name"], use, safe=True, bits=bits, note=note)
 
 
 def _stream(m: re.Match[str]) -> Strength:

@@ -169,7 +169,8 @@ def kept_assets(
 
 
 def _put(store: ObservationStore, batch: list[tuple[Sighted, Asset]], assignment: Assignment) -> None:
-    for table, rows in zip(_MADE, (_assets(batch), _members(batch), _placed(batch, assignment)), strict=True):
+    made: tuple[Iterator[tuple[Any, ...]], ...] = (_assets(batch), _members(batch), _placed(batch, assignment))
+    for table, rows in zip(_MADE, made, strict=True):
         values = "?, ?, ?, ?, ?, ?" if table == "asset" else "?, ?" if table == "member" else "?, ?, ?"
         store.db.executemany(f"INSERT OR IGNORE INTO {table} VALUES({values})", rows)
 
