@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from keystrand.edge.probes.unpacked import NotWhole, head, pieces
+from keystrand.edge.probes.unpacked import NotWhole, head, pieces, with_fault
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog, LineTally
 from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
 from keystrand.model.estate import ProbeKind
-from keystrand.model.observation import Outcome
 from keystrand.model.reading import Found, Reading, StreamReader
 
 MAX_LINE = 1024 * 1024
@@ -57,14 +56,7 @@ def read(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:
         *found, reading = (tally or EveLog()).end()
         yield from found
         if isinstance(reading, Reading):
-            yield _with(reading, fault)
-
-
-def _with(reading: Reading, fault: str) -> Reading:
-    if not fault:
-        return reading
-    outcome = reading.outcome if reading.outcome is Outcome.SEEN else Outcome.UNPARSABLE
-    return reading._replace(outcome=outcome, reason="; ".join(filter(None, (fault, reading.reason))))
+            yield with_fault(reading, fault)
 
 
 def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitStack) -> LineTally:
