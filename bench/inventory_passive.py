@@ -4,6 +4,7 @@ The capture is made in the run: real handshakes of TLS 1.3, TLS 1.2 and QUIC, ea
 again with other addresses. Rates are of processor time, one core. What can be chosen, by environment:
 
 - `KEYSTRAND_BENCH_PASSIVE_GB` (1) size of the stream whose reading must not take memory; 10 is the goal's
+- `KEYSTRAND_BENCH_PASSIVE_TRACES` a folder of captures, such as Zeek's test traces: servers found there, and missed
 """
 
 import io
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -35,7 +37,7 @@ from tests.formats.capture_wire import (
 from bench.measure import Failed, Row, interleaved, row
 from keystrand.edge.probes import capture as captures
 from keystrand.edge.probes import sensor_logs
-from keystrand.model.observation import Flow, Outcome
+from keystrand.model.observation import Endpoint, Flow, Outcome
 from keystrand.model.reading import Found, Reading
 
 LEAST_PACKETS, LEAST_RATIO, MOST_MB, REPEATS = 150_000, 3.0, 200, 3
@@ -43,6 +45,7 @@ _CLIENTS, _CONTENT, _LINES = 400, 30, 300_000
 _HEAD_OCTETS = 24
 _TSHARK_S = 600.0
 _FILTER = "tls.handshake.type == 2"
+_HELLOS = ("tls", "dtls", "quic")
 _MEMORY = """
 import collections, pathlib, resource, sys
 from bench.inventory_passive import Stream
@@ -64,7 +67,7 @@ def rows() -> list[Row]:
         place = Path(folder)
         path, packets = capture_of(place, place / "made.pcap")
         single, _ = capture_of(place, place / "single.pcap", clients=1)
-        return [*_speed_rows(path, packets), _memory_row(single), *_log_rows(place)]
+        return [*_speed_rows(path, packets), _memory_row(single), *_log_rows(place), *_trace_rows()]
 
 
 def capture_of(folder: Path, path: Path, clients: int = _CLIENTS) -> tuple[Path, int]:
@@ -214,3 +217,39 @@ def _log_cpu_s(path: Path) -> float:
     if not isinstance(reading, Reading) or reading.outcome is not Outcome.SEEN:
         raise Failed(f"{path.name} was not read to its end")
     return spent
+
+
+Server = tuple[str, int]
+
+
+def _trace_rows() -> Iterator[Row]:
+    """Yield how many servers are found in the captures of the named folder, and how many that tshark finds are not."""
+    folder, tshark = os.environ.get("KEYSTRAND_BENCH_PASSIVE_TRACES"), shutil.which("tshark")
+    if not folder or not tshark:
+        return
+    found = missed = theirs = 0
+    for path in sorted(Path(folder).rglob("*")):
+        with suppress(OSError), path.open("rb") as stream_of:
+            if not captures.wants(path.name, stream_of.read(4096)):
+                continue
+            stream_of.seek(0)
+            ours, others = _servers(captures.read(path.name, stream_of)), _tshark_servers(tshark, path)
+            found, theirs, missed = found + len(ours), theirs + len(others), missed + len(others - ours)
+    title = "captures of the named folder, servers of TLS, DTLS and QUIC"
+    yield row(f"{title}: found", [float(found)], "servers", peer="tshark", peer_samples=[float(theirs)])
+    yield row(f"{title}: found by tshark and missed", [float(missed)], "servers")
+
+
+def _servers(found: Iterator[Found | Reading]) -> set[Server]:
+    facts = (one.fact for one in found if isinstance(one, Found))
+    return {(one.host, one.port) for one in facts if isinstance(one, Endpoint) and one.protocol in _HELLOS}
+
+
+def _tshark_servers(tshark: str, path: Path) -> set[Server]:
+    """Return who sent a ServerHello. tshark fails on a capture that is cut off, and tells what came before."""
+    command = [tshark, "-n", "-r", str(path), "-Y", f"{_FILTER} or dtls.handshake.type == 2", "-T", "fields"]
+    for field in ("ip.src", "ipv6.src", "tcp.srcport", "udp.srcport"):
+        command += ["-e", field]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_TSHARK_S)  # noqa: S603  # ours
+    lines = (line.split("\t") for line in done.stdout.splitlines())
+    return {((a or b).rpartition(",")[2], int((c or d).rpartition(",")[2])) for a, b, c, d in lines}

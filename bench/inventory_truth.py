@@ -3,7 +3,8 @@
 The servers are those of the tests' truth table. Right is a row with every column right. A post-quantum fact is that a
 server accepts a post-quantum key establishment, or that it signs with one; a host is lost where a scanner finds no TLS.
 Other scanners are asked about the servers that have such a fact and need no STARTTLS, and only for these two: any
-mention of ML-KEM or ML-DSA counts for them; the slow one is asked about every fourth. What can be chosen:
+mention of ML-KEM or ML-DSA counts for them; the slow one is asked about every fourth. A peer's row holds what the peer
+saw, and its ratio is over what we saw. What can be chosen:
 
 - `KEYSTRAND_BENCH_TRUTH_PEERS`: scanners to run, of sslyze testssl.sh nmap (default: all)
 - `KEYSTRAND_BENCH_CACHE`, `KEYSTRAND_TESTS_CACHE`: where peers are kept, and Node, which serves post-quantum TLS

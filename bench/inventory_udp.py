@@ -22,9 +22,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.edge.probes.datagram_ends import HOST, certificate_files, free_port, target_at
+from tests.edge.probes.datagram_ends import HOST, certificate_files, free_port, hello_retry, target_at
+from tests.edge.probes.ike_gateway import HYBRID, Gateway
 from tests.edge.probes.test_dns_probe import SIGNED, Zone
-from tests.edge.probes.test_ike_probe import HYBRID, Gateway
+from tests.edge.probes.test_quic_probe import answered, replying
 
 from bench.measure import Failed, Missing, Row, interleaved, row
 from bench.peers.packages import asked, interpreter
@@ -91,6 +92,14 @@ def _open(packets: list[tuple[bytes, bytes, int, bool]]) -> float:
 
 
 def _quic(stack: ExitStack, folder: Path) -> list[Row]:
+    retrying = replying(lambda first: [answered(first, crypto_frame(0, hello_retry(0x11EC)))])
+    target = target_at(stack.enter_context(_responder(retrying)), ProbeKind.QUIC, mode=ScanMode.QUICK)
+    (ours,) = interleaved(_RUNS, partial(_cpu_ms, QuicProbe(), target))
+    quick = row("QUIC: quick mode, one HelloRetryRequest", ours, "CPU ms/endpoint")
+    return [quick, *_beside_aioquic(stack, folder)]
+
+
+def _beside_aioquic(stack: ExitStack, folder: Path) -> list[Row]:
     if (python := _peer()) is None:
         return []
     port = free_port()
@@ -102,7 +111,15 @@ def _quic(stack: ExitStack, folder: Path) -> list[Row]:
     target = target_at(port, ProbeKind.QUIC, mode=ScanMode.QUICK)
     client = partial(_asked, [python, _SCRIPT, "connect", str(port), str(_PROBES)], "cpu_ms")
     ours, beside = interleaved(_RUNS, partial(_cpu_ms, QuicProbe(), target), client)
-    return [row("QUIC: quick mode", ours, "CPU ms/endpoint", peer="aioquic, one handshake", peer_samples=beside)]
+    return [
+        row(
+            "QUIC: quick mode, a server without it",
+            ours,
+            "CPU ms/endpoint",
+            peer="aioquic, one handshake",
+            peer_samples=beside,
+        )
+    ]
 
 
 def _ike(stack: ExitStack) -> list[Row]:
@@ -155,15 +172,15 @@ def _responder(respond: Callable[[bytes], list[bytes]]) -> Iterator[int]:
     """Answer datagrams in another process."""
     port = free_port()
     ready = multiprocessing.get_context("fork").Event()
-    process = multiprocessing.get_context("fork").Process(target=_answer, args=(respond, port, ready), daemon=True)
-    process.start()
+    responder = multiprocessing.get_context("fork").Process(target=_answer, args=(respond, port, ready), daemon=True)
+    responder.start()
     try:
         if not ready.wait(20):
             raise Failed("a responder did not start")
         yield port
     finally:
-        process.terminate()
-        process.join(10)
+        responder.terminate()
+        responder.join(10)
 
 
 def _answer(respond: Callable[[bytes], list[bytes]], port: int, ready: "multiprocessing.synchronize.Event") -> None:

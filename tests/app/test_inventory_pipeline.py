@@ -16,12 +16,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.inventory.test_inventory_drift import BEFORE, TARGETS
 from tests.inventory.test_inventory_merge import an_estate, by_name, record_lists, seen
 
 from keystrand.app.documents import load
 from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory import merge_again, scan_estate
-from keystrand.app.inventory_store import AssetsOf
+from keystrand.app.inventory_store import AssetsOf, kept_run, merge_run
+from keystrand.edge.chunks.pool import ProcessPool
+from keystrand.edge.chunks.task import Inline
+from keystrand.edge.store import merge_chunks
+from keystrand.edge.store.observations import opened as store_at
 from keystrand.formats.cyclonedx import cbom
 from keystrand.formats.documents import content_hash, encode
 from keystrand.formats.streamed import ContentHash, observations_pieces
@@ -29,9 +34,9 @@ from keystrand.inventory.coverage import attempts_coverage
 from keystrand.inventory.merge import merge
 from keystrand.model.document import InputRef
 from keystrand.model.errors import DocumentMismatch, InvalidInput, MissingInput, StoreFailure
-from keystrand.model.estate import Estate, ProbeKind, Target
+from keystrand.model.estate import Estate, ProbeKind, Rule, Target
 from keystrand.model.observation import Attempt, Record
-from keystrand.model.stages import Observations
+from keystrand.model.stages import Inventory, Observations
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -103,6 +108,24 @@ def test_observations_in_pieces_are_the_document(records: list[Record]) -> None:
     head, said = replace(whole, records=()), ContentHash()
     assert b"".join(said.shown(observations_pieces(head, records))) == encode(whole)
     assert said.hex == content_hash(whole)
+
+
+@pytest.mark.parametrize("engine", [Inline(), ProcessPool(2)])
+def test_workers_merge_as_one_process_does(
+    tmp_path: Path, engine: Inline | ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small chunks, by other processes: the same file, but for the hour it was made."""
+    monkeypatch.setattr(merge_chunks, "PER_CHUNK", 2)
+    rule = Rule(id="files", system="archive", place="file:etc/*")
+    opened = of(an_estate(target=TARGETS, rule=(rule,)), tmp_path)
+    (tmp_path / "observations.jsonl").write_bytes(encode(document(tuple(BEFORE), opened)))
+    plain = merge_again(opened, tmp_path)
+    with store_at(tmp_path / "inventory.db") as store:
+        seen_ = kept_run(store, tmp_path)
+        merge_run(store, tmp_path, seen_, opened.estate, made_from=(opened.ref, seen_.ref), engine=engine)
+    made = load(tmp_path, Inventory)[0]
+    assert replace(made, created_at=plain.created_at) == plain
+    assert any(occurrence.rule == "files" for asset in made.assets for occurrence in asset.occurrences)
 
 
 def test_merged_again_reads_what_the_file_says_now(keys: OpenEstate) -> None:
@@ -220,6 +243,8 @@ def test_what_belongs_to_another_estate_is_not_gone_on_with(keys: OpenEstate) ->
     with pytest.raises(DocumentMismatch, match="another estate") as told:
         scan_estate(changed, out, as_of=DAY, resume=True)
     assert "without --resume" in told.value.hint
+    with pytest.raises(DocumentMismatch, match="another mode"):
+        scan_estate(keys, out, as_of=DAY, resume=True, mode="quick")
     assert (out / PARTIAL).read_bytes() == before
 
 

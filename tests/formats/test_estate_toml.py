@@ -227,6 +227,7 @@ BAD = [
     ('host = "ledger.bank.example"', f'host = "ledger.bank.example"\nzone = "bank.example" {HERE}', "target[0].zone", "a tls target has no zone", "remove zone"),
     ('host = "ledger.bank.example"', f'host = "ledger.bank.example"\nstarttls = "smpt" {HERE}', "target[0].starttls", "smpt", "smtp"),
     ('path = "certs/ledger.pem"', f'path = "certs/ledger.pem"\nmode = "full" {HERE}', "target[1].mode", "a x509 target has no mode", "remove mode"),
+    ('host = "ledger.bank.example"', f'host = "bü..cher.example" {HERE}', "target[0].host", "neither a host name", "port goes in"),
     ("[[pilot]]", f'[scan]\nallow = ["10.0.0/8"] {HERE}\n[[pilot]]', "scan.allow", "'10.0.0/8' is neither a host name", "192.0.2.0/24"),
     ("[[pilot]]", f'[scan]\nwindow = "22:00-25:00" {HERE}\n[[pilot]]', "scan.window", "not in the form", ""),
     ("[[pilot]]", f'[[rule]] {HERE}\nid = "r"\nsystem = "ledger"\n[[pilot]]', "rule[0].place", "a rule needs a condition", "add place"),
@@ -488,3 +489,9 @@ def test_whatever_stands_anywhere_is_judged(changes: list[tuple[tuple[str | int,
     if not problems:
         msgspec.convert(raw, Estate)
     assert all(problem.message and "`" not in problem.message for problem in problems)
+
+
+def test_a_name_in_another_script_is_a_name() -> None:
+    """IDNA makes it ASCII where it is looked up."""
+    text = _changed('host = "ledger.bank.example"', 'host = "bücher.example"')
+    assert read_estate(text, "estate.toml", POLICIES).target[0].host == "bücher.example"

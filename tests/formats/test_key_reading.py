@@ -27,6 +27,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystrand.formats import key_reading, spki
+from keystrand.formats.ber import to_der
+from keystrand.formats.der import children
 from keystrand.formats.key_reading import read, read_large
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Keystore, Outcome, PublicKey
@@ -467,3 +469,86 @@ def test_encapsulated_keys_of_messages_are_named() -> None:
         AlgorithmUse(algorithm="ML-KEM-768", function=Function.KEY_ESTABLISHMENT),
         AlgorithmUse(algorithm="AES-256-GCM", function=Function.ENCRYPTION),
     ]
+
+
+def test_what_only_looks_like_certificates_is_left_in_time() -> None:
+    """A file full of begins of certificates, each as long as may be, is not gone through without end."""
+    begin = b"\x30\x83\x03\xff\xf0\x30\x83\x03\xff\xe0\xa0\x03\x02\x01\x02\x02"
+    reading = read("a.out", b"\x7fELF" + begin * 100_000)
+    assert reading.found == ()
+    assert "was left" in reading.reason
+
+
+@pytest.mark.parametrize("filler", [b"\\" * 2_000_000, b"&#" * 500_000, b"a:\n" * 300_000, b'" + "' * 200_000])
+def test_long_runs_inside_a_block_take_linear_time(filler: bytes) -> None:
+    """Escapes, references, header lines and signs of code without end: one object, and no more."""
+    block = b"-----BEGIN CERTIFICATE-----\n" + filler + b"\n-----END CERTIFICATE-----\n"
+    assert read("a.pem", block).found == ()
+
+
+def in_ber(der: bytes, pieces: int) -> bytes:
+    """Return `der` with open lengths, and its strings of octets in pieces: as programs write that do not look back."""
+    made = b""
+    for part in children(der):
+        if part.tag & 0x20:
+            made += bytes([part.tag, 0x80]) + in_ber(part.content, pieces) + b"\0\0"
+        elif part.tag == 4 and part.content:
+            cut = [part.content[at : at + pieces] for at in range(0, len(part.content), pieces)]
+            made += b"\x24\x80" + b"".join(spki.encoded(4, one) for one in cut) + b"\0\0"
+        else:
+            made += part.raw
+    return made
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_stores_of_open_lengths_are_opened(pieces: int) -> None:
+    """A PKCS#12 store in BER holds what it holds in DER, and is DER again when its lengths are closed."""
+    store = pkcs12.serialize_key_and_certificates(b"w", P256, CERTIFICATE, None, NoEncryption())
+    loose = in_ber(store, pieces)
+    assert loose != store
+    assert to_der(loose) == store
+    assert facts(loose) == facts(store)
+    assert [type(one) for one in facts(loose)] == [Certificate, AlgorithmUse, PublicKey, Keystore]
+
+
+@pytest.mark.parametrize("form", ["pkcs8", "pkcs12", "openssh", "jwk"])
+def test_no_octet_of_a_private_number_comes_out(form: str) -> None:
+    """Whatever the container, no window of eight octets of the private exponent is in what is told."""
+    exponent = RSA.private_numbers().d.to_bytes(256, "big")
+    content = {
+        "pkcs8": lambda: RSA.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        "pkcs12": lambda: pkcs12.serialize_key_and_certificates(b"w", RSA, certificate(RSA), None, NoEncryption()),
+        "openssh": lambda: RSA.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        "jwk": lambda: json.dumps({"kty": "RSA", "n": b64(RSA.private_numbers().public_numbers.n.to_bytes(256, "big")),
+                                   "e": "AQAB", "d": b64(exponent)}).encode(),
+    }[form]()  # fmt: skip
+    reading = read("file", content)
+    assert any(isinstance(one.fact, PublicKey) and one.fact.private_part_present for one in reading.found)
+    said = repr(reading)
+    assert not any(exponent[at : at + 8].hex() in said for at in range(249))
+    assert b64(exponent)[:12] not in said
+
+
+@needs("openssl")
+def test_signed_and_enveloped_mail(tmp_path: Path) -> None:
+    """S/MIME as openssl writes it: the signature's certificate, and what a message is encrypted with."""
+    (tmp_path / "web.pem").write_bytes(PEM + P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "rsa.pem").write_bytes(certificate(RSA).public_bytes(Encoding.PEM))
+    (tmp_path / "text").write_bytes(b"Content-Type: text/plain\n\ntext\n")
+    run("openssl", "cms", "-sign", "-in", "text", "-signer", "web.pem", "-out", "signed.eml", cwd=tmp_path)
+    run("openssl", "cms", "-encrypt", "-aes128", "-in", "text", "-out", "sealed.eml", "rsa.pem", cwd=tmp_path)
+    signed = facts((tmp_path / "signed.eml").read_bytes())
+    assert [one.subject for one in signed if isinstance(one, Certificate)] == ["CN=web"]
+    sealed = facts((tmp_path / "sealed.eml").read_bytes())
+    assert [one.algorithm for one in sealed if isinstance(one, AlgorithmUse)] == ["RSA-KEX", "AES-128-CBC"]
+
+
+def test_pem_in_base64_as_kubernetes_keeps_it() -> None:
+    """A secret's certificate, chain and key, each at its line; something else in base64 is nothing of ours."""
+    key = P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    chain = base64.b64encode(PEM + certificate(RSA).public_bytes(Encoding.PEM)).decode()
+    secret = f"kind: Secret\ndata:\n  tls.crt: {chain}\n  tls.key: {base64.b64encode(key).decode()}\n"
+    found = read("secret.yaml", secret.encode()).found
+    places = [(one.where, type(one.fact)) for one in found if not isinstance(one.fact, AlgorithmUse)]
+    assert places == [(":3", Certificate), (":3", Certificate), (":4", PublicKey)]
+    assert facts(b"data: " + base64.b64encode(b"nothing of ours in here, whatever it is, truly")) == []

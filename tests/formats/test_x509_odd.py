@@ -154,3 +154,17 @@ def test_a_key_that_cannot_be_read_costs_its_size_only(key: bytes) -> None:
     """An RSA key of no known form: the certificate and its algorithm are named all the same."""
     fact = certificate_fact(made(key="1.2.840.113549.1.1.1", octets=key))
     assert (fact.key_algorithm, fact.key_bits) == ("RSA", None)
+
+
+@pytest.mark.parametrize(
+    ("signature", "digest"),
+    [("1.2.840.113549.1.1.5", "SHA-1"), ("1.2.840.113549.1.1.4", "MD5"), ("1.2.840.113549.1.1.11", None)],
+)
+def test_a_broken_digest_under_an_issuers_signature_is_told(signature: str, digest: str | None) -> None:
+    """SHA-1 and MD5 under a signature that others rely on; that of a certificate by itself is left out."""
+    issued = made(signature=signature)
+    other = COMMON_NAME.replace(b"odd", b"ca!")
+    tbs = issued.replace(COMMON_NAME, other, 1)
+    uses = [one.algorithm for found in objects_in(tbs) for one in found.facts if isinstance(one, AlgorithmUse)]
+    assert uses == ([digest] if digest else [])
+    assert [one for found in objects_in(issued) for one in found.facts if isinstance(one, AlgorithmUse)] == []

@@ -144,3 +144,19 @@ def test_the_canonical_spelling_keeps_the_identity(fact: Fact, place: str, stren
     seen = canonical(Observation(target="t", probe="tls", place=place, strength=strength, fact=fact))
     assert identity(seen.fact, seen.place) == identity(fact, place)
     assert canonical(seen) == seen
+
+
+@pytest.mark.parametrize(
+    ("place", "same"),
+    [
+        ("file:reports/sslyze.json!tls://web.example:443", True),
+        ("file:traffic.pcap!tls://WEB.example:443", True),
+        ("file:app.zip!tls:/web.example:443", False),
+        ("file:reports/sslyze.json!client:/10.0.0.1", False),
+        ("file:a!b!tls://web.example:443", False),
+    ],
+)
+def test_what_a_report_says_of_a_service_is_what_a_probe_of_it_says(place: str, *, same: bool) -> None:
+    """A group that sslyze, a capture and our own probe saw at one endpoint is one asset with three occurrences."""
+    asked = identity(use_of("X25519"), "tls://web.example:443")
+    assert (identity(use_of("X25519"), place) == asked) is same

@@ -13,6 +13,9 @@ KNOWN = {
     "AES-128-GCM": (Function.ENCRYPTION, SAFE, 128, 1),
     "AES-256-CBC-PKCS7": (Function.ENCRYPTION, SAFE, 256, 5),
     "AES": (Function.ENCRYPTION, SAFE, None, 1),
+    "AES-64": (Function.ENCRYPTION, UNKNOWN, 64, None),
+    "AES-512-GCM": (Function.ENCRYPTION, UNKNOWN, 512, None),
+    "Camellia-40-CBC": (Function.ENCRYPTION, UNKNOWN, 40, None),
     "AES-CMAC": (Function.MAC, SAFE, None, 1),
     "ChaCha20-Poly1305": (Function.ENCRYPTION, SAFE, 256, None),
     "Camellia-256-CBC": (Function.ENCRYPTION, SAFE, 256, None),
@@ -66,6 +69,10 @@ def test_a_name_that_nobody_knows_is_never_safe(name: str) -> None:
         ("X25519+ML-KEM-768+FrodoKEM-976", SAFE, 3),
         ("X25519+FFDH-2048", BROKEN, None),
         ("X25519+HQC-128", UNKNOWN, None),
+        ("ML-DSA-65+Ed25519", SAFE, 3),
+        ("ECDSA-P-256+Ed25519", BROKEN, None),
+        ("MLKEM768-X25519-SHA3-256", SAFE, 3),
+        ("MLKEM1024-ECDH-P384-KMAC256", SAFE, 5),
     ],
 )
 def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, level: int | None) -> None:
@@ -73,7 +80,18 @@ def test_joined_key_exchanges_hold_while_one_holds(name: str, verdict: Verdict, 
     assert (classify(name).verdict, classify(name).nist_level) == (verdict, level)
 
 
-@pytest.mark.parametrize("name", ["ML-KEM-768+", "+ML-KEM-768", "ML-KEM-768+nothing", "AES-128-GCM+ML-KEM-768", "+"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ML-KEM-768+",
+        "+ML-KEM-768",
+        "ML-KEM-768+nothing",
+        "AES-128-GCM+ML-KEM-768",
+        "+",
+        "ML-DSA-65+ML-KEM-768",
+        "MD5+SHA-256",
+    ],
+)
 def test_what_is_no_pair_of_key_exchanges_is_unknown(name: str) -> None:
     """A word that is not known makes the whole unknown."""
     assert classify(name).verdict is UNKNOWN
@@ -96,3 +114,13 @@ def test_a_size_or_part_that_nobody_uses_is_neither_safe_nor_a_crash(name: str) 
 def test_the_sizes_and_parts_in_use_stay_safe(name: str) -> None:
     """The names that our own readers give."""
     assert classify(name).verdict is SAFE
+
+
+@given(
+    st.from_regex(
+        r"(AES|SHA-|SHA3-|SHAKE|Camellia|HMAC-SHA-|ML-KEM-|ML-DSA-|RSA-|ECDH-)-?[0-9]{0,6}(-[A-Z]{3})?", fullmatch=True
+    )
+)
+def test_no_size_makes_the_catalogue_fail(name: str) -> None:
+    """Reports of other tools write sizes that do not exist."""
+    assert classify(name).verdict in Verdict

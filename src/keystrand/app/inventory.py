@@ -1,6 +1,5 @@
 """Scan what the estate names, and make the inventory of it."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory_due import Due, earlier_at
 from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
 from keystrand.edge.files import read_bytes, replacing
+from keystrand.edge.loop import runner
 from keystrand.edge.partial import partial_at
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.edge.probes.tree import rules_at
@@ -71,25 +71,19 @@ def scan_estate(
     that were asked longer ago or did not answer in full; the rest is taken from that run. Raises `InvalidInput` where
     there is no mode of that name, or a target's own rules are wrong; `OutsideScope` before anything is contacted.
     """
-    asked = _with_mode(opened.estate, mode)
+    asked, begun_for = _with_mode(opened.estate, mode), f"{opened.ref.content_sha256} {mode}".strip()
     for target in asked.target:
         own_rules(rules_at(target, opened.folder))
     with (
-        partial_at(out / PARTIAL, estate=opened.ref.content_sha256, begun=now().isoformat(), resume=resume) as partial,
+        partial_at(out / PARTIAL, estate=begun_for, begun=now().isoformat(), resume=resume) as partial,
         earlier_at(out / STORE, max_age) as earlier,
     ):
         due = Due(asked, partial, earlier, connect_to or {}, opened.folder)
-        asyncio.run(
-            survey(
-                asked,
-                opened.folder,
-                deliver=due.deliver,
-                connect_to=connect_to,
-                progress=progress,
-                due=due.is_due,
-                reader=due.reader,
-            )
-        )
+        work = survey(
+            asked, opened.folder, connect_to=connect_to, progress=progress,
+            deliver=due.deliver, due=due.is_due, reader=due.reader,
+        )  # fmt: skip
+        runner()(work)
         stand_ins = _stand_ins(opened.estate, connect_to or {})
         with store_at(out / STORE) as store:
             seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)

@@ -11,10 +11,13 @@ from msgspec.structs import replace
 
 from keystrand import __version__
 from keystrand.app.documents import FILES, MADE_BY, now, save_pieces
+from keystrand.edge.chunks.task import Engine
 from keystrand.edge.files import open_to_read
 from keystrand.edge.partial import Partial
 from keystrand.edge.store.earlier import remember
+from keystrand.edge.store.merge_chunks import PER_CHUNK, by_engine
 from keystrand.edge.store.observation_reads import (
+    BATCH,
     Sighted,
     attempts_of,
     by_identity,
@@ -41,6 +44,8 @@ from keystrand.model.stages import Asset, Inventory, Observations
 STORE = "inventory.db"
 _KEPT_OCTETS = 32 * 1024 * 1024
 """Size of an inventory whose assets are kept while the CBOM goes through them again and again: ten times as fast."""
+_WAVE = 32 * PER_CHUNK
+"""Identities that go to an engine at once: it starts its workers anew each time, and each of them has work for long."""
 _RECORD = msgspec.json.Decoder(Record)
 
 
@@ -140,34 +145,36 @@ class AssetsOf:
 
 
 def merge_run(
-    store: ObservationStore, out: Path, seen: Seen, estate: Estate, *, made_from: tuple[InputRef, ...]
+    store: ObservationStore,
+    out: Path,
+    seen: Seen,
+    estate: Estate,
+    *,
+    made_from: tuple[InputRef, ...],
+    engine: Engine | None = None,
 ) -> Inventory:
     """Write the inventory of `estate` that a run shows, and put its assets into the store. Raises as `merge` does.
 
     Assets pass one by one: as many as there are, memory holds the observations of a few. Returned is what stands
-    around them (`AssetsOf` reads them back).
+    around them (`AssetsOf` reads them back). `engine`: whose workers merge, in place of this process; the files are
+    the same.
     """
     check_targets(estate, targets_of(store, seen.run))
-    head = without_assets(
-        estate,
-        seen.head,
-        attempts_of(store, seen.run),
-        made_from=made_from,
-        created_at=now(),
-        tool_version=__version__,
-    )
+    made = {"made_from": made_from, "created_at": now(), "tool_version": __version__}
+    head = without_assets(estate, seen.head, attempts_of(store, seen.run), **made)
     assignment = Assignment(estate)
     with store.transaction():
         place_targets(store, estate)
         uses = established(store, seen.run)
 
-        def merged(sighted: Sighted) -> Asset:
-            return merged_asset(sighted.name, {one for _, one in sighted.seen}, assignment, uses)
+        def here(batch: list[Sighted]) -> list[Asset]:
+            return [merged_asset(s.name, {one for _, one in s.seen}, assignment, uses) for s in batch]
 
         def ended() -> Inventory:
             return replace(head, ownership_gaps=ownership_gaps(estate, members_counted(store)))
 
-        assets = kept_assets(store, by_identity(store, seen.run), merged, assignment)
+        merged, at_once = (by_engine(estate, uses, engine), _WAVE) if engine else (here, BATCH)
+        assets = kept_assets(store, by_identity(store, seen.run), merged, assignment, at_once)
         pieces = inventory_pieces(head, assets, ended, lambda system: members(store, system))
         save_pieces(out, Inventory, pieces)
         return ended()

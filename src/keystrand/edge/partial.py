@@ -23,7 +23,7 @@ Endpoint = tuple[str, str]
 """A target's id and a place of it: what a scan looks at in one go."""
 _HEAD_OCTETS = 4096
 """A head has some 150: a file without an end of line in so many was torn before anything was seen."""
-_NAMED = "it was begun for another estate, or the estate has changed since"
+_NAMED = "it was begun for another estate or in another mode, or the estate has changed since"
 
 
 class _Head(Struct, frozen=True, kw_only=True, tag_field="record", tag="head"):
@@ -110,7 +110,7 @@ class Partial:
 
 @contextmanager
 def partial_at(path: Path, *, estate: str, begun: str, resume: bool) -> Iterator[Partial]:
-    """Yield the partial file of a scan of `estate` (its content hash), which no other scan writes meanwhile.
+    """Yield the partial file of a scan of `estate` (its content hash and mode), which no other scan writes meanwhile.
 
     `resume`: go on with the file that is there, if one is. Raises `DocumentMismatch` where it is of another estate,
     `InvalidInput` where it is no such file, `StoreFailure` where it cannot be used.

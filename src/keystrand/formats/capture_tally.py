@@ -25,6 +25,7 @@ MAX_TOTALS = 100_000
 """Sums of flows, endpoints, and facts already told, that are kept at most."""
 MAX_VOLUME = 2**53
 """Octets or packets of one flow at most that are believed: a year of 2 Tbit/s."""
+_MICROSECOND = 1000
 _IPV6_OCTETS, _TWO_ADDRESSES = 16, (8, 32)
 
 Transport = Literal["tcp", "udp", "other"]
@@ -113,7 +114,7 @@ class Tally:
     def __init__(self, *, limit: int = MAX_TOTALS) -> None:
         self._limit = limit
         self.ready: list[Found] = []
-        self.sessions = self.flows = self.parts = 0
+        self.sessions = self.flows = self.parts = self._parted = 0
         self._told: set[int] = set()  # hashes: a third of the memory, and two of 64 bits hardly ever meet
         self._servers: dict[tuple[str, str, int], _Server] = {}
         self._volumes: dict[FlowKey, Volume] = {}
@@ -187,12 +188,16 @@ class Tally:
         if not key.ends.port:
             return
         self.flows += 1
+        if self._parted:  # a later part begins after the earlier one: sightings that overlap do not add up
+            volume.first = max(volume.first, self._parted + _MICROSECOND)
+            volume.last = max(volume.last, volume.first)
         found = self._volumes.get(key)
         if found is not None:
             found.add(volume)
             return
         if len(self._volumes) >= self._limit:
             self.parts += 1
+            self._parted = max(one.last for one in self._volumes.values())
             self.ready += self._flows()
             self._volumes.clear()
         self._volumes[key] = volume

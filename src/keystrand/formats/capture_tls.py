@@ -187,20 +187,16 @@ def offers_post_quantum(groups: tuple[int, ...]) -> bool:
 
 
 def offers(offer: Offer) -> tuple[Use, ...]:
-    """Return what a client offers to establish keys with, and the post-quantum signatures it takes.
+    """Return what a client offers to establish keys with.
 
-    Every client takes the classical signatures and much the same ciphers: a network of clients would say nothing else.
+    The signatures it takes are no use of its own: shown beside a server's they would be mistaken for them.
     """
-    return _offers(offer.groups, offer.schemes, offer.suites)
+    return _offers(offer.groups, offer.suites)
 
 
 @lru_cache(maxsize=1024)
-def _offers(groups: tuple[int, ...], schemes: tuple[int, ...], suites: tuple[int, ...]) -> tuple[Use, ...]:
+def _offers(groups: tuple[int, ...], suites: tuple[int, ...]) -> tuple[Use, ...]:
     found = {use.algorithm: use for use in (_establishment(codes.group_name(group), group) for group in groups)}
-    for scheme in schemes:
-        name = scheme_name(scheme)
-        if scheme in codes.POST_QUANTUM_SCHEMES:
-            found.setdefault(name, Use(Function.SIGNATURE, name, codes.code_point(scheme)))
     for number in suites:
         if (one := suite(number)) is not None and one.exchange == "RSA":
             found.setdefault("RSA-KEX", _establishment("RSA-KEX", number))

@@ -17,8 +17,11 @@ class Element(NamedTuple):
     raw: bytes
 
 
-def element(octets: bytes, at: int = 0) -> Element:
-    """Return the element that starts at `at`. Raises `ValueError` where there is none whole."""
+def header(octets: bytes, at: int = 0) -> tuple[int, int, int]:
+    """Return tag, and begin and end of the content, of the element at `at`. Raises `ValueError` where it is not whole.
+
+    Nothing is copied: a search over many places costs no more for long elements.
+    """
     if at + 2 > len(octets):
         raise ValueError("the structure ends early")
     tag, length, start = octets[at], octets[at + 1], at + 2
@@ -32,7 +35,13 @@ def element(octets: bytes, at: int = 0) -> Element:
         start += length_octets
     if start + length > len(octets):
         raise ValueError("the structure ends early")
-    return Element(tag, octets[start : start + length], octets[at : start + length])
+    return tag, start, start + length
+
+
+def element(octets: bytes, at: int = 0) -> Element:
+    """Return the element that starts at `at`. Raises `ValueError` where there is none whole."""
+    tag, start, end = header(octets, at)
+    return Element(tag, octets[start:end], octets[at:end])
 
 
 def children(content: bytes) -> Iterator[Element]:

@@ -241,7 +241,13 @@ def _ends_in_number(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    return _is_address(host) or (bool(_HOST_NAME.fullmatch(host)) and not _ends_in_number(host))
+    if _is_address(host):
+        return True
+    try:
+        spelt = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    return bool(_HOST_NAME.fullmatch(spelt)) and not _ends_in_number(spelt)
 
 
 def _how_to_write(host: str) -> str:

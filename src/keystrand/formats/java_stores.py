@@ -138,15 +138,15 @@ def bks_store(content: bytes) -> tuple[Found, ...]:
 
 
 def is_bcfks(content: bytes) -> bool:
-    """Return whether `content` has the shape of a BCFKS store: encrypted data, and a check with its key derivation."""
+    """Return whether `content` has the shape of a BCFKS store: what is encrypted, and a check with its derivation."""
     try:
-        data, check = sequence(content)
-        algorithm, octets = children(data.content)
+        sealed, check = sequence(content)
+        algorithm, octets = children(sealed.content)
         _, derivation, _ = children(check.content)
         kinds = algorithm_oid(algorithm), algorithm_oid(derivation)
     except ValueError:
         return False
-    tags = data.tag, check.tag, octets.tag
+    tags = sealed.tag, check.tag, octets.tag
     return tags == (SEQUENCE, SEQUENCE, OCTET_STRING) and kinds[0] == _PBES2 and kinds[1] in (_PBKDF2, _SCRYPT)
 
 

@@ -3,6 +3,8 @@
 What a file is, is told by its octets alone. Sources: RFC 7468 (PEM); those of each form stand in its own module.
 """
 
+import base64
+import re
 from collections.abc import Callable
 from itertools import islice
 
@@ -19,6 +21,7 @@ from keystrand.formats import (
 from keystrand.formats.ber import is_indefinite, to_der
 from keystrand.formats.der import OCTET_STRING, SEQUENCE, element, sequence
 from keystrand.formats.key_facts import Found
+from keystrand.formats.line_numbers import LineNumbers
 from keystrand.formats.pbe import is_password_based
 from keystrand.formats.pem import BEGIN, Block, blocks
 from keystrand.model.words import shown
@@ -27,6 +30,15 @@ MAX_BER = 16 * 1024**2
 """Octets of a structure of open length that is read."""
 MAX_BLOCKS = 100_000
 """PEM blocks of one file that are read."""
+_WRAPPED = b"LS0tLS1CRUdJTi"
+"""The begin of a PEM block in base64."""
+_WRAPPED_PEM = re.compile(_WRAPPED + rb"[A-Za-z0-9+/]{40,}={0,2}")
+_MAIL = b"pkcs7-"
+_MAIL_PART = re.compile(
+    rb"^content-type:[ \t]*application/(?:x-)?pkcs7-(?:mime|signature)\b[^\0]{0,500}?\r?\n\r?\n"
+    rb"((?:[A-Za-z0-9+/=]+\r?\n)+)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _PEM_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 
@@ -56,7 +68,28 @@ def _in_lines(content: bytes) -> tuple[Found, ...]:
         found += _guarded(small_keys.small_keys, content)
     if jwk.MARK in content:
         found += _guarded(jwk.web_keys, content)
+    if _WRAPPED in content:
+        found += _guarded(_in_base64, content)
+    if _MAIL in content:
+        found += _guarded(_in_mail, content)
     return found
+
+
+def _in_base64(content: bytes) -> tuple[Found, ...]:
+    """Return what stands in PEM that is itself in base64, as Kubernetes' secrets and configurations have it."""
+    lines = LineNumbers(content)
+    found: list[Found] = []
+    for match in islice(_WRAPPED_PEM.finditer(content), MAX_BLOCKS):
+        where = f":{lines.of(match.start())}"
+        text = base64.b64decode(match[0] + b"=" * (-len(match[0]) % 4))
+        found += (one._replace(where=where) for one in _in_text(text))
+    return tuple(found)
+
+
+def _in_mail(content: bytes) -> tuple[Found, ...]:
+    """Return what the parts of mail with signatures or envelopes hold (RFC 8551, 3): PKCS#7 in base64 lines."""
+    parts = (base64.b64decode(b"".join(part[1].split())) for part in islice(_MAIL_PART.finditer(content), MAX_BLOCKS))
+    return tuple(found for der in parts for found in _der_objects(der, ()))
 
 
 def pem_objects(block: Block) -> tuple[Found, ...]:
@@ -75,7 +108,7 @@ def pem_objects(block: Block) -> tuple[Found, ...]:
 
 
 def _reader(label: str) -> Callable[[bytes], tuple[Found, ...]] | None:
-    if label.endswith("PRIVATE KEY"):
+    if label.endswith(("PRIVATE KEY", "TESTING KEY")):  # the second as Go's own tests write it
         return _BY_LABEL.get(label, key_objects.private_key)
     return _BY_LABEL.get(label)
 

@@ -31,7 +31,7 @@ from keystrand.formats.oids import name_of
 from keystrand.formats.pbe import protection
 from keystrand.formats.ssh_names import host_key_fact
 from keystrand.formats.ssh_wire import read_string
-from keystrand.formats.x509_facts import certificate_fact, hybrid_facts, public_key_fact, shortened
+from keystrand.formats.x509_facts import broken_digest, certificate_fact, hybrid_facts, public_key_fact, shortened
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import AlgorithmUse, Keystore, PublicKey
@@ -44,13 +44,13 @@ _SECOND_PARTS = (b"\x55\x1d\x48", b"\x55\x1d\x49")
 
 
 def certificate(der: bytes) -> tuple[Found, ...]:
-    """Return a certificate, and the second key and signature of a hybrid one."""
+    """Return a certificate, the second key and signature of a hybrid one, and a broken digest under its signature."""
     try:
         fact = certificate_fact(der)
     except InvalidInput as error:
         return (Found(gap=error.message),)
     hybrid = hybrid_facts(der) if any(part in der for part in _SECOND_PARTS) else ()
-    return (Found((fact, *hybrid), gap=shortened(fact)),)
+    return (Found((fact, *hybrid, *broken_digest(der)), gap=shortened(fact)),)
 
 
 def public_key(der: bytes) -> tuple[Found, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import BinaryIO
 
-from keystrand.formats.der import SEQUENCE, element
+from keystrand.formats.der import SEQUENCE, element, header
 from keystrand.formats.key_facts import ENCRYPTED, KeyFact
 from keystrand.formats.key_facts import Found as Object
 from keystrand.formats.key_files import objects_in, pem_objects
@@ -16,6 +16,10 @@ from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Outcome
 from keystrand.model.reading import Found, Reading
 
 _REASONS_SHOWN = 5
+MAX_EMBEDDED = 256 * 1024
+"""Octets of a certificate that is found inside something else: those of SLH-DSA take 60,000."""
+MAX_FAILED = 10_000
+"""Places in one file, or window of a large one, that begin like a certificate and are none, before it is left."""
 _VERSION_3 = b"\xa0\x03\x02\x01\x02\x02"
 _PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 """What programs begin with: ELF, PE and Mach-O (and Java's classes). Anything may stand inside them."""
@@ -66,29 +70,34 @@ def _embedded(content: bytes, offset: int, own: int) -> Iterator[tuple[str, Obje
 
     They are told by what stands before their serial number: version 3, inside two sequences (RFC 5280, 4.1).
     """
+    failed = 0
     at = content.find(_VERSION_3)
     while at >= 0:
-        for before in range(5, 9):
-            start = at - before
-            if 0 <= start < own and (one := _certificate_at(content, start, at)):
+        for start in range(max(at - 12, 0), at - 3):
+            if start >= own or not _fits(content, start, at):
+                continue
+            if one := _certificate_at(content, start):
                 yield f"@{offset + start:#x}", one
                 break
+            failed += 1
+        if failed > MAX_FAILED:
+            yield f"@{offset + at:#x}", Object(gap="too much that begins like certificates and is none; it was left")
+            return
         at = content.find(_VERSION_3, at + 1)
 
 
-def _certificate_at(content: bytes, start: int, at: int) -> Object | None:
-    """Return the certificate whose outer sequence begins at `start` and whose version stands at `at`; None if not."""
-    if content[start] != SEQUENCE:
-        return None
+def _fits(content: bytes, start: int, at: int) -> bool:
+    """Return whether two sequences begin one in the other from `start` on, so that the version stands at `at`."""
     try:
-        outer = element(content, start)
-        begin = start + len(outer.raw) - len(outer.content)
-        inner = element(content, begin)
+        outer, begin, end = header(content, start)
+        inner, version, _ = header(content, begin)
     except ValueError:
-        return None
-    if inner.tag != SEQUENCE or begin + len(inner.raw) - len(inner.content) != at:
-        return None
-    (found,) = certificate(outer.raw)
+        return False
+    return (outer, inner, version) == (SEQUENCE, SEQUENCE, at) and end - start <= MAX_EMBEDDED
+
+
+def _certificate_at(content: bytes, start: int) -> Object | None:
+    (found,) = certificate(element(content, start).raw)
     return found if found.facts else None
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from keystrand.formats.capture_file import NANOSECONDS
 
+_DAY = 86_400 * NANOSECONDS
 _LAST = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -37,4 +38,9 @@ def nanoseconds(text: str) -> int:
 
 def day(moment: int) -> str:
     """Return the number of the day since 1970, as a key."""
-    return str(moment // (86_400 * NANOSECONDS))
+    return str(moment // _DAY)
+
+
+def day_end(moment: int) -> int:
+    """Return the last microsecond of the day of `moment`."""
+    return (moment // _DAY + 1) * _DAY - 1000

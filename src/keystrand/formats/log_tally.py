@@ -1,13 +1,14 @@
 """What the lines of a sensor's log come to: facts, flows by day, and how many lines said nothing that could be read."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from keystrand.formats import suricata_eve as eve
 from keystrand.formats import zeek_facts as zeek
 from keystrand.formats.capture_session import Session
 from keystrand.formats.capture_tally import MAX_TOTALS, Ends, FlowKey, Tally, Volume
-from keystrand.formats.log_lines import BadLine, day, nanoseconds
+from keystrand.formats.log_lines import BadLine, day, day_end, nanoseconds
 from keystrand.formats.wording import counted
 from keystrand.formats.zeek_facts import Joined
 from keystrand.formats.zeek_log import Row, ZeekLines
@@ -95,6 +96,8 @@ class LineTally:
             self._tally.session(ends, seen)
 
     def _flow(self, ends: Ends, transport: Transport, known: Joined, volume: Volume) -> None:
+        # a connection over midnight is of the day it began: the sums of two days must not overlap
+        volume.last = min(volume.last, day_end(volume.first))
         self._tally.conversation(FlowKey(ends, transport, known.protocol, known.exchange, day(volume.first)), volume)
 
     def _remarks(self) -> Iterator[str]:
@@ -138,11 +141,23 @@ class EveLog(LineTally):
 
 
 class HandshakeLog(LineTally):
-    """Zeek's ssl, ssh, quic or x509. Without `volumes` beside it the pairs of ends are told, with no octets."""
+    """Zeek's ssl, ssh, quic or x509. Without `volumes` beside it the pairs of ends are told, with no octets.
 
-    def __init__(self, lines: ZeekLines, *, volumes: bool, totals: int = MAX_TOTALS) -> None:
-        super().__init__(totals=totals)
+    With the lines of `quic` beside it, TLS within QUIC is told as what it is.
+    """
+
+    def __init__(
+        self,
+        lines: ZeekLines,
+        *,
+        volumes: bool,
+        quic: Iterator[bytes] | None = None,
+        waiting: int = MAX_WAITING,
+        totals: int = MAX_TOTALS,
+    ) -> None:
+        super().__init__(waiting=waiting, totals=totals)
         self._rows, self._volumes = lines, volumes
+        self._quic = _Beside("quic.log", quic) if quic is not None else None
 
     def _line(self, line: bytes) -> None:
         if (row := self._rows.row(line)) is None:
@@ -153,12 +168,20 @@ class HandshakeLog(LineTally):
         ends, seen = zeek.ends(row), zeek.session(self._rows.path, row)
         if seen is None:
             return
+        if self._rows.path == "ssl" and self._quic is not None and self._is_quic(row, self._quic):
+            seen = _within_quic(seen)
         self._session(ends, seen)
         if not self._volumes:
             known = Joined(seen.protocol, seen.exchange.algorithm if seen.exchange else "")
             when = _moment(row)
             transport: Transport = "udp" if seen.protocol in ("quic", "dtls") else "tcp"
             self._flow(ends, transport, known, Volume(first=when, last=when))
+
+    def _is_quic(self, row: Row, quic: "_Beside") -> bool:
+        """Return whether the TLS in a row was within QUIC, which Zeek says in the log of QUIC alone."""
+        for uid, known in quic.until(_moment(row) + _SLACK_NS):
+            self._wait(uid, known)
+        return self._waiting.pop(hash(row.get("uid", "")), None) is not None
 
     def _certificate(self, row: Row) -> None:
         where = f"!certificate:{(row.get('fingerprint') or row.get('id', ''))[:64]}"
@@ -213,6 +236,12 @@ class JoinedLog(LineTally):
         yield from super()._remarks()
         if self._apart:
             yield f"{counted(self._apart, 'connection')} without a handshake in the logs beside"
+
+
+@lru_cache(maxsize=4096)
+def _within_quic(seen: Session) -> Session:
+    """Return a handshake of TLS as one of QUIC; the version of QUIC stands in its own log."""
+    return seen._replace(protocol="quic", version="")
 
 
 def _both(one: Joined | None, other: Joined) -> Joined:

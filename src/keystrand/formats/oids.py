@@ -97,6 +97,20 @@ CURVES: dict[str, str] = {
 }  # fmt: skip
 
 
+BROKEN_DIGESTS: dict[str, str] = {
+    "1.2.840.113549.1.1.2": "MD2",
+    "1.2.840.113549.1.1.3": "MD4",
+    "1.2.840.113549.1.1.4": "MD5",
+    "1.3.14.3.2.3": "MD5",
+    "1.2.840.113549.1.1.5": "SHA-1",
+    "1.2.840.10040.4.3": "SHA-1",
+    "1.2.840.10045.4.1": "SHA-1",
+    "1.3.14.3.2.27": "SHA-1",
+    "1.3.14.3.2.29": "SHA-1",
+}
+"""Signature algorithms that sign a digest without resistance to collisions, and that digest (RFC 3279, 2.2)."""
+
+
 def name_of(oid: str) -> str:
     """Return the canonical name of `oid`, or a name that says what is known of it; the latter is never safe."""
     if oid in NAMES:

@@ -66,6 +66,8 @@ _SPHINCS = {  # arc and last numbers of each set: first round of submissions, th
     "6": ("SHA2-256", (1, 5), (3, 7), (10, 12), 2), "7": ("SHAKE-128", (1, 7), (4, 10), (13, 16), 3),
     "8": ("SHAKE-192", (1, 5), (3, 7), (10, 12), 2), "9": ("SHAKE-256", (1, 5), (3, 7), (10, 12), 2),
 }  # fmt: skip
+_DIGESTS = ("SHA-256", "SHA-384", "SHA-512", "SHA3-256", "SHA3-384", "SHA3-512", "SHAKE128", "SHAKE256")
+_HASHED = "1.3.6.1.4.1.18227.999."
 _PARTNERS = {"128": ("ECDSA-P-256", "RSA-3072"), "192": ("ECDSA-P-384",), "256": ("ECDSA-P-521",)}
 
 
@@ -86,6 +88,16 @@ def _sphincs() -> Iterator[tuple[str, str]]:
                 yield f"{_OQS}6.{arc}.{number}", name
                 for offset, partner in enumerate(partners, start=1):
                     yield f"{_OQS}6.{arc}.{number + offset}", f"{partner} with {name}"
+
+
+def _hashed() -> Iterator[tuple[str, str]]:
+    """Yield signatures over a digest; the second number stands for two sizes of Dilithium in their own table."""
+    for number, digest in enumerate(_DIGESTS, start=1):
+        for arc, name in (("1.1", "Dilithium2"), ("1.2", "Dilithium3 or Dilithium5")):
+            yield f"{_HASHED}{arc}.{number}", f"{name} with {digest}"
+        for arc, name in (("2.1", "Falcon-512"), ("2.3", "Falcon-512"), ("2.2", "Falcon-1024")):
+            yield f"{_HASHED}{arc}.{number}", f"{name} with {digest}"
+            yield f"{_HASHED}{arc}.{number}.1", f"{name} with {digest}"
 
 
 DRAFTS: dict[str, str] = {
@@ -128,12 +140,9 @@ DRAFTS: dict[str, str] = {
     **dict(_numbered("1.0.18033.2.2.6", tuple(f"{size}{form}" for size in _MCELIECE for form in ("", "f", "pc", "pcf")),
                      1, "Classic-McEliece-{}")),
     "1.3.6.1.4.1.18227.2.1": "composite signature (draft)",
-    **dict(_numbered("1.3.6.1.4.1.18227.2.1", ("SHA-256", "SHA-384", "SHA-512", "SHA3-256", "SHA3-384", "SHA3-512",
-                                               "SHAKE128", "SHAKE256"), 2, "composite signature with {} (draft)")),
+    **dict(_numbered("1.3.6.1.4.1.18227.2.1", _DIGESTS, 2, "composite signature with {} (draft)")),
     "1.3.6.1.4.1.18227.2.1.999.1": "composite key (draft)",
-    **{f"1.3.6.1.4.1.18227.999.1.{n}.{h}": f"Dilithium{size} with {name}"
-       for n, size in ((1, 2), (2, 3)) for h, name in enumerate(("SHA-256", "SHA-384", "SHA-512", "SHA3-256",
-                                                                 "SHA3-384", "SHA3-512", "SHAKE128", "SHAKE256"), 1)},
+    **dict(_hashed()),
     "1.2.643.2.2.19": "GOST R 34.10-2001",
     "1.2.643.2.2.3": "GOST R 34.10-2001",
     "1.2.643.2.2.20": "GOST R 34.10-94",

@@ -17,7 +17,7 @@ _Reader = Callable[[bytes], Iterator[Package]]
 _REQUIREMENT = re.compile(
     rb"^[ \t]*([A-Za-z0-9][A-Za-z0-9._-]{0,100})(?:\[[^\]]*\])?[ \t]*(?:===?[ \t]*([\w.!+*-]+)|[<>~!=;,@ \t#]|$)"
 )
-_GO_MODULE = re.compile(rb"^[ \t]*(?:require[ \t]+)?([\w.-]+\.[\w./~-]+)[ \t]+(v\d[\w.+-]*)")
+_GO_MODULE = re.compile(rb"^[ \t]*(?:require[ \t]+)?([\w./~-]{3,300})[ \t]+(v\d[\w.+-]{0,100}(?:/go\.mod)?)")
 _GRADLE = re.compile(rb"""^[ \t'"]*([\w.-]+):([\w.-]+):([\w.+-]+)(?:=|['"])""")
 _GRADLE_CALL = re.compile(rb"""['"]([\w.-]+):([\w.-]+):([\w.+-]+)(?:@\w+)?['"]""")
 _DEPENDENCY = re.compile(

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 BEGIN = b"-----BEGIN "
 _MARK = re.compile(rb"-----(BEGIN|END) ([A-Za-z0-9][A-Za-z0-9 .#/+-]{0,63})-----")
-_ESCAPED_BREAK = re.compile(rb"\\+[nrt]|&#(?:10|13|x[aAdD]);")
-_ESCAPED_LETTER = re.compile(rb"\\+u00(2[bBfF]|3[dD])|\\/")
+_ESCAPED_BREAK = re.compile(rb"\\{1,8}[nrt]|&#(?:10|13|x[aAdD]);")
+_ESCAPED_LETTER = re.compile(rb"\\{1,8}u00(2[bBfF]|3[dD])|\\/")
 _SEPARATORS = re.compile(rb"""[\s"',;#*>|`\\()]+""")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
 _HEADER = re.compile(rb"[\w-]+:.*")

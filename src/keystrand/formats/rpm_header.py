@@ -6,7 +6,7 @@ from collections.abc import Iterator
 LEAD = b"\xed\xab\xee\xdb"
 _MAGIC = b"\x8e\xad\xe8"
 _LEAD_SIZE, _ENTRY = 96, struct.Struct(">4I")
-_MAX_ENTRIES, _MAX_DATA = 65_536, 256 * 1024**2
+_MAX_ENTRIES, _MAX_OCTETS = 65_536, 256 * 1024**2
 _NAME, _VERSION, _RELEASE = 1000, 1001, 1002
 _SIGNATURES = (267, 268, 1002, 1005)
 """Tags of OpenPGP packets in the signature header: DSA and RSA over the header, and the two older ones."""
@@ -18,12 +18,12 @@ def _values(content: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
     try:
         entries, size = struct.unpack_from(">2I", content, at)
         begin = at + 8 + entries * _ENTRY.size
-        if entries > _MAX_ENTRIES or size > _MAX_DATA or begin + size > len(content):
+        if entries > _MAX_ENTRIES or size > _MAX_OCTETS or begin + size > len(content):
             raise ValueError("the header ends early")
         for number in range(entries):
             tag, kind, offset, count = _ENTRY.unpack_from(content, at + 8 + number * _ENTRY.size)
             end = begin + min(offset + count, size) if kind == _BINARY else begin + size
-            yield tag, kind, content[begin + min(offset, size) : min(end, begin + offset + _MAX_DATA)]
+            yield tag, kind, content[begin + min(offset, size) : min(end, begin + offset + _MAX_OCTETS)]
     except struct.error as error:
         raise ValueError("the header ends early") from error
 

@@ -7,7 +7,6 @@ algorithm are left out of it, so that no key in the source reaches the fingerpri
 
 import hashlib
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -99,10 +98,10 @@ def _results(uses: list[tuple[str, int, AlgorithmUse]], rules: dict[str, int], l
 
 
 def _uri(path: str) -> str:
-    """Return a path as a relative reference of a URI: other octets than its plain ones are escaped (RFC 3986, 2.1)."""
-    plain = string.ascii_letters + string.digits + "-._~/"
+    """Return `path` as a relative reference (RFC 3986, section 2.1): what is not unreserved is written as octets."""
+    kept = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
     octets = path.encode("utf-8", "surrogatepass")
-    return "".join(chr(one) if chr(one) in plain else f"%{one:02X}" for one in octets)
+    return "".join(chr(octet) if octet in kept else f"%{octet:02X}" for octet in octets)
 
 
 def _judged(known: Algorithm, *, in_tests: bool) -> dict[str, str]:

@@ -181,7 +181,7 @@ def _words(text: str, field: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def _offer(ja3: str) -> Offer:
-    return Offer((), _words(ja3, 1), _words(ja3, 3), (), (), "")
+    return Offer((), _words(ja3, 1), _words(ja3, 3), (), ())
 
 
 @lru_cache(maxsize=8192)

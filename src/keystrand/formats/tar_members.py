@@ -12,7 +12,8 @@ MAX_HEADER = 1024 * 1024
 """Octets of an extended header that are read: a path has 4096 at most."""
 _SKIP = 256 * 1024
 _REGULAR = b"0\x007"
-_LONG_NAME, _PAX = b"L", b"x"
+_LONG_NAME, _PAX, _SPARSE = b"L", b"x", b"S"
+_OCTAL = frozenset(b"01234567")
 _BASE_256 = 0x80
 _MAX_DIGITS = 18
 """Digits of a size: below 2^60, so that no number overflows what a file system can hold."""
@@ -52,15 +53,25 @@ class Entry(NamedTuple):
 
 
 def is_tar(head: bytes) -> bool:
-    """Return whether the first block begins a tar with a mark: those from before 1988 have none."""
-    return head[257:262] == b"ustar"
+    """Return whether the first block begins a tar: by its mark, or by its checksum where it is from before 1988."""
+    return head[257:262] == b"ustar" or (head[:1] not in (b"", b"\0") and _checked(head[:BLOCK]))
+
+
+def _checked(header: bytes) -> bool:
+    """Return whether a header's checksum is that of its octets, its own place counted as spaces (POSIX, ustar)."""
+    field = header[148:156].strip(b"\0 ")
+    if len(header) < BLOCK or not field or not set(field) <= _OCTAL:
+        return False
+    rest = header[:148] + b" " * 8 + header[156:]
+    signed = sum(rest) - 256 * sum(octet > 127 for octet in rest)  # as some wrote it whose letters had signs
+    return int(field, 8) in (sum(rest), signed)
 
 
 def entries(stream: BinaryIO) -> Iterator[Entry]:
     """Yield the regular files in a tar. Raises `ValueError` where a header is damaged or the stream ends early."""
     name, size = "", None
     while (header := stream.read(BLOCK)) and header.strip(b"\0"):
-        if len(header) < BLOCK or not is_tar(header):
+        if not _checked(header):
             raise ValueError("a header of the archive is damaged")
         kind, stored = header[156:157], _number(header[124:136])
         section = Section(stream, stored if size is None else size)
@@ -69,11 +80,20 @@ def entries(stream: BinaryIO) -> Iterator[Entry]:
             found = _extended(kind, _whole(section))
             name, size = found[0] or name, size if found[1] is None else found[1]
         else:
-            if kind in _REGULAR:
+            if kind == _SPARSE:
+                _pass_map(stream, header)
+            if kind in _REGULAR or kind == _SPARSE:
                 yield Entry(name or _name(header), section.left, section)
             name, size = "", None
         section.finish()
         Section(stream, padding).finish()
+
+
+def _pass_map(stream: BinaryIO, header: bytes) -> None:
+    """Pass over the rest of the map of a sparse file (GNU tar): its parts then follow, one after the other."""
+    more = header[482:483]
+    while more not in (b"", b"\0"):
+        more = stream.read(BLOCK)[504:505]
 
 
 def _whole(section: Section) -> bytes:
@@ -111,9 +131,10 @@ def _extended(kind: bytes, content: bytes) -> tuple[str, int | None]:
 
 
 def _decimal(digits: bytes) -> int:
-    if not digits.isdigit() or len(digits) > _MAX_DIGITS:
+    significant = digits.lstrip(b"0") or b"0"
+    if not significant.isdigit() or len(significant) > _MAX_DIGITS:
         raise ValueError("a size in the archive is out of range")
-    return int(digits)
+    return int(significant)
 
 
 def _pax(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -121,7 +142,7 @@ def _pax(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at < len(content):
         digits = content[at : at + _MAX_DIGITS].partition(b" ")[0]
-        length = _decimal(digits)
+        length = _decimal(digits or b"x")
         if length <= len(digits) + 1 or at + length > len(content):
             raise ValueError("an extended header of the archive is damaged")
         key, _, value = content[at + len(digits) + 1 : at + length - 1].partition(b"=")

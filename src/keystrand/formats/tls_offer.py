@@ -12,7 +12,7 @@ from keystrand.formats.tls_codepoints import TLS13
 from keystrand.formats.tls_server_flight import HELLO_RETRY_RANDOM
 from keystrand.formats.tls_wire import TlsUnreadable
 
-_SERVER_NAME, _GROUPS, _SIGNATURES, _VERSIONS, _KEY_SHARE, _PRE_SHARED_KEY = 0, 10, 13, 43, 51, 41
+_GROUPS, _SIGNATURES, _VERSIONS, _KEY_SHARE, _PRE_SHARED_KEY = 10, 13, 43, 51, 41
 _DRAFT_KEY_SHARE = 40
 """The number of key_share up to draft 22 of TLS 1.3."""
 _NO_SUITES = (0x00FF, 0x5600)
@@ -38,7 +38,6 @@ class Offer(NamedTuple):
     groups: tuple[int, ...]
     schemes: tuple[int, ...]
     shares: tuple[int, ...]
-    server_name: str
 
 
 class Choice(NamedTuple):
@@ -89,7 +88,6 @@ def client_offer(body: bytes, *, datagram: bool = False) -> Offer:
         groups=_words(found.get(_GROUPS, b"")[2:]),
         schemes=_words(found.get(_SIGNATURES, b"")[2:]),
         shares=_shares(found.get(_KEY_SHARE) or found.get(_DRAFT_KEY_SHARE) or b""),
-        server_name=_server_name(found.get(_SERVER_NAME, b"")),
     )
 
 
@@ -132,9 +130,3 @@ def _shares(content: bytes) -> tuple[int, ...]:
         found.append(content[at : at + 2])
         at += 4 + (content[at + 2] << 8 | content[at + 3])
     return _words(b"".join(found))
-
-
-def _server_name(content: bytes) -> str:
-    """Return the host name, or nothing where it is not plain ASCII of bounded length (RFC 6066, 3)."""
-    name = content[5 : 5 + int.from_bytes(content[3:5], "big")] if content[2:3] == b"\0" else b""
-    return name.decode("ascii") if len(name) <= 253 and name.isascii() and name.decode("ascii").isprintable() else ""

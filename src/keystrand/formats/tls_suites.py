@@ -138,7 +138,9 @@ _FIXED_CIPHERS = {
     "DES40_CBC": "DES-CBC",
     "DES_CBC_40": "DES-CBC",
     "3DES_EDE_CBC": "3DES-168-CBC",
-    "SEED_CBC": "SEED-CBC",
+    "SEED_CBC": "SEED-128-CBC",
+    "SM4_GCM": "SM4-128-GCM",
+    "SM4_CCM": "SM4-128-CCM",
 }
 
 

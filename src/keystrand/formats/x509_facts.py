@@ -24,7 +24,7 @@ from keystrand.formats.der import (
     object_identifier,
     sequence,
 )
-from keystrand.formats.oids import CURVES, name_of
+from keystrand.formats.oids import BROKEN_DIGESTS, CURVES, name_of
 from keystrand.formats.x509_names import alternative_names, extensions, may_issue, name_text
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.errors import InvalidInput
@@ -186,6 +186,21 @@ def hybrid_facts(der: bytes) -> tuple[PublicKey | AlgorithmUse, ...]:
     except (ValueError, IndexError, InvalidInput):
         return ()
     return tuple(facts)
+
+
+def broken_digest(der: bytes) -> tuple[AlgorithmUse, ...]:
+    """Return the digest that an issuer signed, where it is broken: a certificate could be forged with it (RFC 6194).
+
+    A signature of a certificate by its own key is left out: nobody relies on it.
+    """
+    try:
+        outer = sequence(der)
+        fields = _tbs_fields(outer[0])
+        digest = BROKEN_DIGESTS.get(algorithm_oid(outer[1]))
+    except (ValueError, IndexError):
+        return ()
+    own = fields[2].raw == fields[4].raw
+    return (AlgorithmUse(algorithm=digest, function=Function.DIGEST),) if digest and not own else ()
 
 
 def _by_library(der: bytes) -> _Described | None:

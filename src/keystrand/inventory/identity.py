@@ -25,6 +25,7 @@ from keystrand.model.observation import (
 )
 
 _LINE = re.compile(r"(file:.*):([0-9]{1,9})", re.DOTALL)
+_TOLD = re.compile(r"file:[^!]*!([a-z][a-z0-9+.-]*://[^!]+)")
 _AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -57,7 +58,8 @@ def identity(fact: Fact, place: str) -> str:
     """Return the identity of `fact` seen at `place`; different things never share one.
 
     A certificate is the SHA-256 of its DER, a public key that of its SubjectPublicKeyInfo (RFC 5280, 4.1), wherever
-    they were seen. An endpoint is protocol, host and port. The use of an algorithm is place, function and algorithm. A
+    they were seen. An endpoint is protocol, host and port. The use of an algorithm is place, function and algorithm; of
+    a service that a file tells of (`file:report.json!tls://host:443`), it is that service, as if it had been asked. A
     library is its package URL, or name and version; a keystore and settings are their place; a flow is both ends.
     """
     match fact:
@@ -68,7 +70,8 @@ def identity(fact: Fact, place: str) -> str:
         case Endpoint():
             found = f"endpoint:{_quoted(fact.protocol.lower())}://{authority(fact)}"
         case AlgorithmUse():
-            found = f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{canonical_place(place)}"
+            at = canonical_place(_service(place))
+            found = f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{at}"
         case Library(purl=purl) if purl:
             found = f"library:{purl}"
         case Library():
@@ -81,6 +84,12 @@ def identity(fact: Fact, place: str) -> str:
             ends = f"{_quoted(fact.client.lower())}:{_quoted(fact.server.lower())}:{fact.port}"
             found = f"flow:{fact.transport}:{_quoted(fact.protocol)}:{_quoted(fact.key_establishment)}:{ends}"
     return found
+
+
+def _service(place: str) -> str:
+    """Return the service that a place in a report or a capture names, else `place`; no path has `//` in it."""
+    told = _TOLD.fullmatch(place)
+    return told[1] if told else place
 
 
 def without_line(fact: Fact, place: str) -> tuple[str, int | None]:

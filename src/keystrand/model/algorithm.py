@@ -154,13 +154,16 @@ _FIXED: dict[str, Algorithm] = {
             note=_PREDRAFT,
         ),
         _classical("EdDSA", "EdDSA", _SIG, None),
-        Algorithm(
-            name="PPK (RFC 8784)",
-            family="PPK",
-            function=_KEX,
-            verdict=Verdict.UNKNOWN,
-            note="a key from outside is mixed into IKEv2: it resists where that key has 256 bits of entropy, which"
-            " nobody can see from outside",
+        *(
+            Algorithm(
+                name=f"PPK ({standard})",
+                family="PPK",
+                function=_KEX,
+                verdict=Verdict.UNKNOWN,
+                note="a key from outside is mixed into IKEv2: it resists where that key has 256 bits of entropy, which"
+                " nobody can see from outside",
+            )
+            for standard in ("RFC 8784", "RFC 9867")
         ),
         Algorithm(
             name="PSK",
@@ -223,6 +226,16 @@ def _curve(name: str, m: re.Match[str]) -> Algorithm:
     return _classical(name, m[1], _KEX if m[1] == "ECDH" else _SIG, _CURVE_BITS.get(m[2]))
 
 
+def _composite_kem(name: str, m: re.Match[str]) -> Algorithm:
+    classical = re.sub(r"^RSA(\d+)", r"RSA-KEX-\1", re.sub(r"-P(\d)", r"-P-\1", m[2]))
+    return Algorithm(
+        name=name, family="hybrid", function=_KEX, verdict=Verdict.QUANTUM_SAFE, nist_level=_KEM_LEVEL[m[1]],
+        components=(classical, f"ML-KEM-{m[1]}"),
+        note="ML-KEM as in FIPS 203 and a classical exchange in one: holds while either holds; how they are joined is"
+        " still a draft (draft-ietf-lamps-pq-composite-kem)",
+    )  # fmt: skip
+
+
 _SIGNATURES_TO_COME = ("FN-DSA", "Falcon", "Dilithium", "SPHINCS+", "MAYO", "CROSS", "UOV", "SNOVA", "HAWK", "SQIsign",
                        "Rainbow", "Picnic")  # fmt: skip
 _TO_COME = ("HQC", "FrodoKEM", "Classic-McEliece", "BIKE", "NTRU-HPS", "NTRU-HRSS", "NTRU", "Kyber", "Saber", "CSIDH",
@@ -234,6 +247,7 @@ _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>[0-9]{1,6}))?", _rsa),
     (r"(FFDH|DSA|ElGamal)(?:-([0-9]{1,6}))?", _finite_field),
     (r"(ECDH|ECDSA)(?:-([^+]+))?", _curve),
+    (r"MLKEM(512|768|1024)-(RSA\d+|X25519|X448|ECDH-\w+)-(?:SHA3-256|KMAC128|KMAC256)", _composite_kem),
     (rf"({'|'.join(map(re.escape, (*_SIGNATURES_TO_COME, *_TO_COME)))})(?:-[\w-]+|\d[\w-]*)?", _not_yet),
 )
 
@@ -246,18 +260,22 @@ def _by_pattern(name: str) -> Algorithm | None:
 
 
 def _joined(name: str) -> Algorithm | None:
-    """Return key exchanges that are joined into one key, written with `+` between them: safe where one of them is."""
+    """Return algorithms that are joined into one, written with `+` between them: safe where one of them is.
+
+    Key exchanges whose keys go into one (RFC 9370, OpenPGP), or signatures that are all checked (OpenPGP).
+    """
     if "+" not in name:
         return None
     parts = tuple(classify(part) for part in name.split("+"))
-    if any(part.function is not _KEX or not part.family for part in parts):
+    functions, verdicts = {part.function for part in parts}, {part.verdict for part in parts}
+    if len(functions) > 1 or not functions < {_KEX, _SIG} or any(not part.family for part in parts):
         return None
-    verdicts = {part.verdict for part in parts}
-    verdict = Verdict.QUANTUM_SAFE if Verdict.QUANTUM_SAFE in verdicts else max(verdicts)
     return Algorithm(
-        name=name, family="hybrid", function=_KEX, verdict=verdict, components=tuple(part.name for part in parts),
+        name=name, family="hybrid" if functions == {_KEX} else "composite", function=functions.pop(),
+        verdict=Verdict.QUANTUM_SAFE if Verdict.QUANTUM_SAFE in verdicts else max(verdicts),
         nist_level=max((part.nist_level or 0 for part in parts), default=0) or None,
-        note="several key exchanges joined into one key (as in RFC 9370): holds while one of them holds",
+        components=tuple(part.name for part in parts),
+        note="several algorithms joined into one: holds while one of them holds",
     )  # fmt: skip
 
 
@@ -274,7 +292,7 @@ def _symmetric(name: str) -> Algorithm | None:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(8192)
 def classify(name: str, function: Function = Function.KEY_ESTABLISHMENT) -> Algorithm:
     """Return what is known of the algorithm called `name`; one that is not known has verdict unknown, never safe.
 

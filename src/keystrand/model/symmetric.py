@@ -24,8 +24,6 @@ class Strength(NamedTuple):
     note: str = ""
 
 
-_LEAST_KEY = 128
-"""Bits of a key that resist: see the top."""
 _LEAST_HASH = 224
 """Bits of a hash that resist, those of SHA-224 (NIST SP 800-131A)."""
 _LEAST_TAG = 64
@@ -33,6 +31,8 @@ _LEAST_TAG = 64
 _AES_LEVEL = {128: 1, 192: 3, 256: 5}
 # Collision search on SHA-256 and SHA-384 define categories 2 and 4 (FIPS 203, appendix A).
 _HASH_LEVEL = {256: 2, 384: 4, 512: 5}
+_LEAST_BITS, _MOST_BITS = 128, 1024
+"""Keys of the block ciphers that are judged to resist: SM4 and SEED have 128 bits, Threefish up to 1024."""
 _BROKEN_CIPHERS = {
     "DES": "a key of 56 bits is found by search (FIPS 46-3 was withdrawn in 2005)",
     "RC4": "its keystream is biased: prohibited in TLS (RFC 7465)",
@@ -72,13 +72,17 @@ def _mode(m: re.Match[str]) -> tuple[str, str]:
 def _aes(m: re.Match[str]) -> Strength:
     bits = int(m["bits"]) if m["bits"] else None
     use, note = _mode(m)
+    if bits is not None and bits not in _AES_LEVEL:
+        return Strength("AES", use, safe=None, bits=bits, note="AES has no keys of this size (FIPS 197)")
     return Strength("AES", use, safe=True, bits=bits, nist_level=_AES_LEVEL[bits or 128], note=note)
 
 
 def _block(m: re.Match[str]) -> Strength:
     use, note = _mode(m)
     bits = int(m["bits"]) if m["bits"] else None
-    return Strength(m["name"], use, safe=bits is None or bits >= _LEAST_KEY or None, bits=bits, note=note)
+    if bits is not None and not _LEAST_BITS <= bits <= _MOST_BITS:
+        return Strength(m["name"], use, safe=None, bits=bits, note="a key size that no such cipher has")
+    return Strength(m["name"], use, safe=True, bits=bits, note=note)
 
 
 def _stream(m: re.Match[str]) -> Strength:
@@ -146,11 +150,11 @@ def _random(m: re.Match[str]) -> Strength:
 
 
 _BLOCKS = r"(?P<name>Camellia|ARIA|SM4|SEED|Twofish|Serpent|Kuznyechik|Threefish|RC6|MARS)"
-_MODE_AND_PADDING = rf"(?:-(?P<mode>{_MODES}))?{_PADDING}"
+_CIPHER_MODE = rf"(?:-(?P<bits>[0-9]{{1,4}}))?(?:-(?P<mode>{_MODES}))?{_PADDING}"
 _Patterns = tuple[tuple[str, Callable[[re.Match[str]], Strength]], ...]
 _CIPHERS: _Patterns = (
-    (rf"AES(?:-(?P<bits>128|192|256))?{_MODE_AND_PADDING}", _aes),
-    (rf"{_BLOCKS}(?:-(?P<bits>[0-9]{{1,4}}))?{_MODE_AND_PADDING}", _block),
+    (rf"AES{_CIPHER_MODE}", _aes),
+    (rf"{_BLOCKS}{_CIPHER_MODE}", _block),
     (r"X?(?:ChaCha20|ChaCha12|ChaCha8|Salsa20)(?:-Poly1305)?", _stream),
     (r"(?P<name>3DES|DES|RC4|RC2|Blowfish|CAST5|IDEA|GOST28147|TEA|RC5|Skipjack|A5/1)"
      rf"(?:-\d+)?(?:-{_MODES})?{_PADDING}", _named_cipher),

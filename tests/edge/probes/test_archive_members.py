@@ -228,10 +228,40 @@ def test_a_debian_package_gives_its_members() -> None:
         head = name.ljust(16) + b"0".ljust(12) + b"0".ljust(6) + b"0".ljust(6) + b"100644".ljust(8)
         return head + str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2)
 
-    data = lzma.compress(tarred({"./etc/web.pem": b"pem"}))
-    made = b"!<arch>\n" + entry(b"debian-binary", b"2.0\n") + entry(b"data.tar.xz/", data)
+    packed = lzma.compress(tarred({"./etc/web.pem": b"pem"}))
+    made = b"!<arch>\n" + entry(b"debian-binary", b"2.0\n") + entry(b"data.tar.xz/", packed)
     made += entry(b"_gpgorigin", b"signed!")
     found = dict(listed(made))
     assert found["data.tar.xz!./etc/web.pem"] == b"pem"
     assert found["_gpgorigin"] == b"signed!"
     assert not is_archive(b"!<arch>\nlib.o/")
+
+
+def test_tars_of_every_age_are_read() -> None:
+    """From before the mark of 1988, and GNU's sparse files, whose parts are read as they are stored."""
+    old = bytearray(tarred({"old.pem": b"pem"}, tarfile.USTAR_FORMAT))
+    old[257:265] = bytes(8)
+    old[148:156] = b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old[:512])
+    assert is_archive(bytes(old[:512]))
+    assert listed(bytes(old)) == [("old.pem", b"pem")]
+    sparse = tarfile.TarInfo("sparse.pem")
+    sparse.size, sparse.type = 3, tarfile.GNUTYPE_SPARSE
+    head = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    head[482] = 1  # the map goes on in another block
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    assert listed(bytes(head) + bytes(512) + b"pem".ljust(512, b"\0")) == [("sparse.pem", b"pem")]
+
+
+def test_zip64_is_judged_by_its_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of the table of contents stands in the 64-bit record where the short one says so."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    content = zipped({"a": b"1", "b": b"2"})
+    assert b"PK\x06\x06" in content
+    assert dict(listed(content)) == {"a": b"1", "b": b"2"}
+    wide = content[:-10] + b"\xff\xff\xff\xff" + content[-6:]
+    assert dict(listed(wide)) == {"a": b"1", "b": b"2"}
+    monkeypatch.setattr(archives, "MAX_DIRECTORY", 10)
+    with pytest.raises(TooMuchError, match="table of contents"):
+        listed(wide)

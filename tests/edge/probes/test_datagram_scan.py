@@ -3,13 +3,15 @@
 import asyncio
 from contextlib import ExitStack
 from pathlib import Path
+from socket import AF_INET, SOCK_DGRAM, socket
+from threading import Thread
 
 import msgspec
 import pytest
-from tests.edge.probes.datagram_ends import HOST, free_port, hello_retry, responding
+from tests.edge.probes.datagram_ends import HOST, Respond, free_port, hello_retry, responding
+from tests.edge.probes.ike_gateway import HYBRID, Gateway
 from tests.edge.probes.test_dns_probe import SIGNED, Zone
 from tests.edge.probes.test_dtls_probe import record, retry
-from tests.edge.probes.test_ike_probe import HYBRID, Gateway
 from tests.edge.probes.test_quic_probe import answered, replying
 
 from keystrand.edge.estate_folder import load_estate
@@ -59,3 +61,28 @@ def test_four_protocols_in_one_scan(tmp_path: Path) -> None:
         ("web", "phone", "gateway"), True
     )
     assert all(one.place.startswith(f"{one.probe}://{HOST}:") for one in seen)
+
+
+@pytest.mark.parametrize("kind", [ProbeKind.DNS, ProbeKind.IKE])
+def test_an_answer_from_another_port_is_not_heard(tmp_path: Path, kind: ProbeKind) -> None:
+    """However right it is otherwise: a spoofed source."""
+    right: Respond = Zone(SIGNED) if kind is ProbeKind.DNS else Gateway(HYBRID)
+    with socket(AF_INET, SOCK_DGRAM) as asked, socket(AF_INET, SOCK_DGRAM) as elsewhere:
+        asked.bind((HOST, 0))
+
+        def attend() -> None:
+            while (came := asked.recvfrom(65535))[0] != b"stop":
+                for reply in right(came[0]):
+                    elsewhere.sendto(reply, came[1])
+
+        thread = Thread(target=attend, daemon=True)
+        thread.start()
+        zone = {"zone": "bank.example"} if kind is ProbeKind.DNS else {}
+        target = quick("spoofed", kind, asked.getsockname()[1], **zone)
+        estate = msgspec.structs.replace(load_estate(EXAMPLE).estate, target=(target,), scan=Scan(timeout_s=0.5))
+        records = asyncio.run(scan(estate, tmp_path, sink=lambda _: None))
+        elsewhere.sendto(b"stop", asked.getsockname())
+        thread.join(10)
+    (ended,) = records
+    assert isinstance(ended, Attempt)
+    assert ended.outcome is Outcome.TIMED_OUT

@@ -32,11 +32,13 @@ from tests.edge.probes.datagram_ends import (
 
 from keystrand.edge.probes.base import Ending
 from keystrand.edge.probes.quic import QuicConversation, QuicProbe
-from keystrand.edge.probes.tls_datagrams import MAX_ASSOCIATIONS, WITH_SHARES
+from keystrand.edge.probes.tls_datagrams import WITH_SHARES
 from keystrand.edge.probes.tls_questions import INQUIRIES, Question
+from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.quic_client import MAX_TOKEN
 from keystrand.formats.quic_frames import MAX_CRYPTO, close_frame, crypto_frame, frames
 from keystrand.formats.quic_packets import V1, InitialKeys, LongPacket, PacketKind, long_packets
+from keystrand.formats.tls_withdrawn import WITHDRAWN_GROUPS
 from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import Certificate, Endpoint, Outcome, Strength
 
@@ -209,6 +211,22 @@ class TestHandWritten:
             assert endpoint.negotiates_post_quantum is (group == 0x11EC)
 
     @pytest.mark.system
+    def test_a_server_that_accepts_every_group_is_asked_for_each_once(self) -> None:
+        """In full: until nothing is left to offer, and never without end."""
+
+        def first_offered(asked: LongPacket) -> list[bytes]:
+            opened = InitialKeys(asked.version, asked.destination).client.open(asked)
+            hello = b"".join(content for _, content in frames(opened.frames).crypto) if opened else b""
+            at = hello.find(b"\0\x0a", 40)
+            return _choosing(int.from_bytes(hello[at + 6 : at + 8], "big"), asked) if at > 0 else []
+
+        with responding(replying(first_offered)) as port:
+            seen, _, answers = probe(QuicProbe(), target_at(port, QUIC, mode=FULL), timeout_s=1)
+        names = {name for _, name, _ in uses(seen)}
+        assert {"X25519MLKEM768", "ML-KEM-1024", "X448", "FFDH-8192", "ECDH-brainpoolP512r1"} <= names
+        assert len(answers) <= len(codes.POST_QUANTUM_GROUPS | WITHDRAWN_GROUPS | codes.CLASSICAL_GROUPS) + 5
+
+    @pytest.mark.system
     def test_a_refusal_of_every_hello_is_no_absence(self) -> None:
         """CONNECTION_CLOSE with a TLS alert: it speaks, but not with us."""
         with responding(replying(lambda asked: [answered(asked, close_frame(0x0128))])) as port:
@@ -216,7 +234,7 @@ class TestHandWritten:
         assert not seen
         assert ended.outcome is Outcome.UNREADABLE
         assert "handshake_failure (40)" in ended.reason
-        assert len(answers) <= MAX_ASSOCIATIONS
+        assert len(answers) == 5
 
     @pytest.mark.system
     def test_other_versions_only_and_no_quic_at_all_are_told_apart(self) -> None:

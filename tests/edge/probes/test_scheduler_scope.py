@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ import pytest
 from tests.edge.probes.test_scheduler import HelloProbe, _friendly, _silent, estate_of, look, serving, tls_target
 
 from keystrand.edge.probes import scheduler
-from keystrand.edge.probes.access import Clock
+from keystrand.edge.probes.access import FILES_BESIDE, Clock
 from keystrand.edge.probes.scheduler import planned, survey
 from keystrand.model.errors import OutsideScope
 from keystrand.model.estate import Estate, ProbeKind, Target
@@ -260,6 +262,29 @@ def test_a_sink_that_fails_ends_the_survey_with_its_own_error() -> None:
 
     with serving(_friendly) as port, pytest.raises(OSError, match="no space left"):
         asyncio.run(survey(estate_of(tls_target(port)), Path(), deliver=fail))
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "sockets", "soft_after"),
+    [
+        (1024, 4096, 64, 64, 1024),
+        (1024, 4096, 1024, 1024, 1024 + FILES_BESIDE),
+        (256, 256, 1024, 256 - FILES_BESIDE, 256),
+        (200, 300, 1024, 300 - FILES_BESIDE, 300),
+        (100, 100, 1024, 1, 100),
+    ],
+)
+def test_no_more_connections_than_this_program_may_have_files(
+    soft: int, hard: int, wanted: int, sockets: int, soft_after: int
+) -> None:
+    """The limit is raised as far as it may be; else fewer connections are open at once, and no host is lost to it."""
+    code = (
+        "import resource as r; from keystrand.edge.probes.access import sockets_for; "
+        f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); "
+        f"print(sockets_for({wanted}), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(sockets), str(soft_after)]
 
 
 def test_memory_does_not_grow_with_the_endpoints() -> None:

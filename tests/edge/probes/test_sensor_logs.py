@@ -19,6 +19,7 @@ from keystrand.edge.probes.sensor_logs import MAX_LINE, read, wants
 from keystrand.edge.probes.tree import TreeProbe
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog
 from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
+from keystrand.inventory.volumes import together
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import (
@@ -175,6 +176,10 @@ def test_volumes_come_from_the_conn_log_beside_by_uid(tmp_path: Path) -> None:
     assert reading == Reading(outcome=Outcome.SEEN, reason="1 connection without a handshake in the logs beside")
     found, reading = told_of(tmp_path / "ssl.log")
     assert (facts(found, Flow), reading.reason) == ([], "")
+    where = {one.fact.algorithm: one.where for one in found if isinstance(one.fact, AlgorithmUse)
+             and one.fact.function is Function.KEY_ESTABLISHMENT}  # fmt: skip
+    assert where == {"X25519MLKEM768": f"!tls://{SERVER}:443", "X25519": f"!tls://{SERVER}:443"}
+    assert f"!quic://{SERVER}:443" in {one.where for one in found}
 
 
 def test_connections_of_one_kind_and_day_are_one_flow() -> None:
@@ -189,6 +194,28 @@ def test_connections_of_one_kind_and_day_are_one_flow() -> None:
     (flow,) = facts([one for one in log.end() if isinstance(one, Found)], Flow)
     assert (flow.octets_to_server, flow.octets_to_client, flow.packets) == (5000, 100_000, 600)
     assert (flow.first[11:19], flow.last[11:19]) == ("14:13:20", "14:14:11")
+
+
+def test_sums_of_days_and_parts_do_not_overlap_in_time() -> None:
+    """A connection over midnight ends with its day, and a part that is told later begins later: all of them add up."""
+    midnight = 1790035200.0
+    log = JoinedLog(ZeekLines("conn.log"), {})
+    for line in zeek("conn", CONN, conn_row(ts=midnight - 1), conn_row(ts=midnight)).split(b"\n"):
+        log.take(line)
+    flows = facts([one for one in log.end() if isinstance(one, Found)], Flow)
+    assert [(flow.first[11:], flow.last[11:]) for flow in flows] == [
+        ("23:59:59.000000Z", "23:59:59.999999Z"),
+        ("00:00:00.000000Z", "00:00:02.500000Z"),
+    ]
+    parts = JoinedLog(ZeekLines("conn.log"), {}, totals=1)
+    rows = [conn_row(), (*conn_row()[:4], "198.51.100.99", *conn_row()[5:]), conn_row(out=7)]
+    for line in zeek("conn", CONN, *rows).split(b"\n"):
+        parts.take(line)
+    told = facts([one for one in parts.end() if isinstance(one, Found)], Flow)
+    same = [flow for flow in told if flow.server == SERVER]
+    assert [flow.octets_to_server for flow in same] == [100, 7]
+    assert same[0].last < same[1].first <= same[1].last
+    assert together(same)["octets_to_server"] == 107
 
 
 def test_zeek_s_ssh_log() -> None:
@@ -319,7 +346,10 @@ def test_bad_lines_are_counted_with_the_numbers_of_the_first() -> None:
     assert reading.reason.startswith("2 lines could not be read: 9, 10;")
     many = eve("tls", {"version": "TLS 1.2"}) + b"{\n" * 20
     assert told("eve.json", many)[1].reason.startswith("20 lines could not be read: 2, 3, 4, 5, 6 and more;")
-    assert told("eve.json", b'{"event_type":"tls","timestamp":7}\n')[1].outcome is Outcome.UNPARSABLE
+    assert (
+        told("eve.json", b'{"timestamp":"2026-09-21T14:13:20+0000","event_type":"tls","flow_id":"x"}\n')[1].outcome
+        is Outcome.UNPARSABLE
+    )
 
 
 def test_a_line_of_any_length_is_not_held() -> None:
@@ -379,6 +409,7 @@ def test_names_of_logs() -> None:
     assert [path_in(name) for name in names] == ["ssl", "conn", "", "", "x509"]
     assert renamed("a/ssl.10:00-11:00.log.gz", "conn") == "a/conn.10:00-11:00.log.gz"
     assert not wants("notes.txt", b"ssl.log")
+    assert not wants("app.json", b'{"event_type": "login", "timestamp": 7}')
     assert not wants("ssl.log", b"not a log")
 
 
@@ -398,16 +429,21 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4),
     max_leaves=8,
 )
-_COMMON = st.dictionaries(
-    st.sampled_from(["src_ip", "dest_port", "flow_id", "app_proto", "timestamp"]), _JSON, max_size=3
-)
+_COMMON = st.dictionaries(st.sampled_from(["src_ip", "dest_port", "flow_id", "app_proto", "proto"]), _JSON, max_size=3)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["tls", "ssh", "quic", "ike", "flow"]), _JSON, _COMMON)
 def test_events_of_any_content_never_raise(kind: str, content: object, common: dict[str, object]) -> None:
     """An event with the right names and the wrong content is a bad line at worst."""
-    event = {"event_type": kind, "src_ip": CLIENT, "dest_ip": SERVER, "dest_port": 1, kind: content} | common
+    event = {
+        "timestamp": "2026-09-21T14:13:20+0000",
+        "event_type": kind,
+        "src_ip": CLIENT,
+        "dest_ip": SERVER,
+        "dest_port": 1,
+        kind: content,
+    } | common
     told("eve.json", json.dumps(event).encode())
 
 

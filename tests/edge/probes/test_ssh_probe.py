@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from keystrand.edge.probes.base import Answer, Ending, Job
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.formats.ssh_wire import DISCONNECT, KEX_INIT, KEXINIT, first_packet, packet, string
 from keystrand.model.algorithm import Function
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
@@ -411,6 +412,43 @@ def test_what_is_sent_is_what_the_guide_says() -> None:
         assert _packets(b"".join(said[1:])) == [KEXINIT, KEX_INIT, DISCONNECT]
     guide = (Path(__file__).parents[3] / "docs" / "howto" / "scan.md").read_text()
     assert "SSH: at most 2 connections" in guide
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("mode", "kinds"),
+    [(ScanMode.QUICK, {"Ed25519"}), (ScanMode.STANDARD, {"Ed25519", "RSA-2048"}),
+     (ScanMode.FULL, {"Ed25519", "RSA-2048", "ECDSA-P-384"})],
+)  # fmt: skip
+def test_each_mode_asks_for_the_keys_that_it_should(mode: ScanMode, kinds: set[str]) -> None:
+    """Quick takes the first key, standard the RSA key too, full every kind of key; one connection for each."""
+    with _server([RSA, ED25519, P384], ["curve25519-sha256"]) as port:
+        probe, target = SshProbe(), replace(_target(port), mode=mode)
+        answers: tuple[Answer, ...] = ()
+        while jobs := probe.plan(target, answers):
+            answers += tuple(_ask(job, [], _as_it_is) for job in jobs)
+    records = probe.judge(target, answers)
+    assert {algorithm for algorithm, _ in _keys(records).values()} == kinds
+    assert len(answers) == len(kinds)
+    assert (_attempt(records).outcome, _attempt(records).reason) == (Outcome.SEEN, "")
+
+
+@pytest.mark.parametrize(
+    ("key_exchanges", "supports", "negotiates"),
+    [
+        ("mlkem768x25519-sha256,curve25519-sha256", True, True),
+        ("curve25519-sha256,mlkem1024nistp384-sha384", True, False),
+        ("curve25519-sha256,diffie-hellman-group14-sha256", False, False),
+        ("sntrup761x25519-sha512@openssh.com,curve25519-sha256", None, None),
+        ("sntrup761x25519-sha512,mlkem768x25519-sha256", True, True),
+    ],
+)
+def test_support_and_what_a_client_gets_are_told_apart(
+    key_exchanges: str, *, supports: bool | None, negotiates: bool | None
+) -> None:
+    """sntrup761 is named, and no standard names it: it is neither a yes nor a no."""
+    end = _endpoint(_judged(_transcript(key_exchanges, "ssh-ed25519")))
+    assert (end.supports_post_quantum, end.negotiates_post_quantum) == (supports, negotiates)
 
 
 def _with_another_cookie(octets: bytes) -> bytes:

@@ -172,6 +172,97 @@ def test_what_a_file_uses_is_found_with_its_parameters(path: str) -> None:
     assert _names(path, text) == names
 
 
+FLOWS = {
+    "a table of functions": (
+        "a.py",
+        "import hashlib\nALGS = {'a': hashlib.md5, 'b': hashlib.sha1}\ndef f(n):\n    ALGS[n](b'x').hexdigest()\n",
+        {"MD5", "SHA-1"},
+    ),
+    "a function by its name": ("a.py", "import hashlib\ngetattr(hashlib, 'sha' + '512')(b'y')\n", {"SHA-512"}),
+    "one of two functions": (
+        "a.py",
+        "import hashlib\ndef f(n):\n    h = hashlib.sha256 if n else hashlib.sha384\n    h(b'z')\n",
+        {"SHA-256", "SHA-384"},
+    ),
+    "a module that is handed on": (
+        "a.py",
+        "from Crypto.Hash import MD5\ndef f(m):\n    m.new()\ndef g():\n    f(MD5)\n",
+        {"MD5"},
+    ),
+    "a name that is of the file": (
+        "a.py",
+        "import hashlib\nA = 'md5'\ndef s():\n    global A\n    A = 'sha1'\ndef f():\n    hashlib.new(A)\n",
+        {"MD5", "SHA-1"},
+    ),
+    "a constant of an enumeration": (
+        "A.java",
+        'import javax.crypto.Cipher; enum E { ONE("AES/GCM/NoPadding"); final String n; E(String n) { this.n = n; }'
+        " String n() { return n; } } class A { void f() throws Exception { Cipher.getInstance(E.ONE.n()); } }",
+        {"AES-GCM"},
+    ),
+    "a field that another method sets": (
+        "A.java",
+        "import java.security.*; class A { private static char[] a; void f() throws Exception {"
+        ' MessageDigest.getInstance(String.valueOf(a)); } static void g() { a = "MD5".toCharArray(); } }',
+        {"MD5"},
+    ),
+    "a format": (
+        "A.java",
+        'class A { void f() throws Exception { javax.crypto.Cipher.getInstance(String.format("%s/%s/NoPadding", "AES",'
+        ' "CTR")); } }',
+        {"AES-CTR"},
+    ),
+    "a text of which a part is unknown": (
+        "A.java",
+        'class A { void f(String m) throws Exception { javax.crypto.Cipher.getInstance("AES/" + m + "/NoPadding"); } }',
+        {"AES"},
+    ),
+    "a function as a value": (
+        "a.go",
+        'package a\nimport ("crypto/hmac"; "crypto/sha1"; "hash")\nfunc f(h func() hash.Hash) { hmac.New(h, k) }\n'
+        "func g() { f(sha1.New) }\n",
+        {"HMAC-SHA-1"},
+    ),
+    "templates and declarations of C++": (
+        "a.cpp",
+        "#include <cryptopp/aes.h>\nusing namespace CryptoPP;\n"
+        "void f() { CBC_Mode<AES>::Encryption e(k, 16, i); SHA256 h; }\n",
+        {"AES-CBC", "SHA-256"},
+    ),
+    "a property of a variable": (
+        "A.java",
+        'class A { void f(Some o) throws Exception { o.name = "MD5"; o.other = "SHA-1";'
+        " java.security.MessageDigest.getInstance(o.name); } }",
+        {"MD5"},
+    ),
+    "parts that are joined": (
+        "A.java",
+        'class A { void f() throws Exception { String n = String.join("/", "AES", "GCM", "NoPadding");'
+        " javax.crypto.Cipher.getInstance(n); } }",
+        {"AES-GCM"},
+    ),
+    "a condition that is constant": (
+        "A.java",
+        'class A { void f() throws Exception { int choice = 2; String n = "MD5"; if (choice > 1) n = "SHA-256";'
+        " java.security.MessageDigest.getInstance(n); } }",
+        {"SHA-256"},
+    ),
+    "a default where a setting is absent": (
+        "a.js",
+        "const c = require('crypto');\nconst a = process.env.A || 'aes-256-cbc';\n"
+        "function f() { c.createCipheriv(a, k, i); }\n",
+        {"AES-256-CBC"},
+    ),
+}
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_value_is_followed_through_the_file(flow: str) -> None:
+    """Tables, names, fields, formats and functions as values: what arrives at the call is told."""
+    path, text, names = FLOWS[flow]
+    assert _names(path, text) == names
+
+
 TRAPS = {
     "a.py": 'import hashlib\n# hashlib.md5(b"")\ns = "hashlib.md5()"\n"""hashlib.new(1)"""\nclass x: md5 = 1\nx.md5\n',
     "A.java": 'import java.security.MessageDigest;\n// MessageDigest.getInstance("MD5")\nclass A { String s="MD5"; }\n',
@@ -306,6 +397,17 @@ def test_a_value_that_leads_back_to_itself_ends() -> None:
     """Assignments and functions in a circle are followed once."""
     text = "import hashlib\ndef f(x): return g(x)\ndef g(x): return f(x)\na = b\nb = a\na += b\nhashlib.new(f(a))\n"
     assert _names("a.py", text) == {"unknown"}
+
+
+def test_a_call_that_is_its_own_argument_ends() -> None:
+    """A key made by a function that is given the key it makes: followed from outside and from within."""
+    text = """
+from cryptography.hazmat.primitives.asymmetric import ec
+def f(c):
+    return ec.generate_private_key(f(ec.generate_private_key(c)))
+f(f(ec.SECP256R1()))
+"""
+    assert "ECDSA-P-256" in _names("a.py", text)
 
 
 _WORDS = [w for text, _ in SAMPLES.values() for w in text.split()] + list(string.punctuation)

@@ -11,13 +11,12 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 from keystrand.edge.kme.config import KmeConfig, load_config
 from keystrand.edge.kme.running import Server
 from keystrand.edge.kme.transport import Limits
+from keystrand.edge.loop import runner
 from keystrand.model.errors import KeystrandError
 
 _SWITCH_S = 0.0005
@@ -59,16 +58,7 @@ def serve(config: Path, *, until_stdin_closes: bool = False) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
     # what the disk's threads have done must not wait for the loop's next pause, which a busy loop does not make
     sys.setswitchinterval(_SWITCH_S)
-    _loop()(run(load_config(config), until_stdin_closes=until_stdin_closes))
-
-
-def _loop() -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return what runs a coroutine: uvloop where it is installed, half again as fast, else asyncio's own loop."""
-    try:
-        import uvloop  # noqa: PLC0415  # an extra that may be absent
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
+    runner()(run(load_config(config), until_stdin_closes=until_stdin_closes))
 
 
 def main() -> int:

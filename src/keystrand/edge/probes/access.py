@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import resource
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -19,10 +20,25 @@ GRAIN_S = 0.002
 """Waits shorter than this are not worth a timer: a few connections begin together, the average stays."""
 LOOK_UPS_AT_ONCE = 64
 """Names looked up together: more would only wait in the resolver's threads."""
+FILES_BESIDE = 128
+"""File descriptors kept for everything that is no connection of a scan: libraries, the store, readers of files."""
 LOOK_AT_CLOCK_S = 60.0
 """How long a closed window is waited for before the clock is read again: it may be set, or the machine may sleep."""
 
 HostPort = tuple[str, int]
+
+
+def sockets_for(wanted: int) -> int:
+    """Return how many connections may be open at once, at most `wanted`, and let this program open as many files.
+
+    A scan that runs out of file descriptors would take its own limit for hosts that cannot be reached.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = wanted + FILES_BESIDE
+    most = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, min(wanted, most - FILES_BESIDE))
 
 
 class NotContacted(Exception):
@@ -111,7 +127,7 @@ class Access:
 
     def __init__(self, scan: Scan, allowed: Allowed, connect_to: Mapping[HostPort, HostPort], clock: Clock) -> None:
         self._scan, self._allowed, self._connect_to = scan, allowed, connect_to
-        self._all = asyncio.Semaphore(scan.connections_at_once)
+        self._all = asyncio.Semaphore(sockets_for(scan.connections_at_once))
         self._hosts = _Hosts(scan.connections_per_host)
         self._pace, self._gate = _Pace(scan.connections_per_s), _Gate(scan, clock)
 

@@ -39,6 +39,8 @@ _ENCRYPTED = 1
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
 _DEBIAN = _AR_MAGIC + b"debian-binary"
 _BUFFER = 256 * 1024
+_MAX_END = 65536 + 22
+"""Octets in which a zip's end record is looked for: it and the longest comment."""
 _SUFFIXES = (".gz", ".bz2", ".xz", ".tgz")
 _Buffered: TypeAlias = "io.BufferedReader[Any]"
 
@@ -105,10 +107,10 @@ class _Bounded:
         self._stream, self.most = stream, MAX_DIRECTORY
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the stream does. Raises `TooMuchError` where that is too much; all that is left is never so much."""
+        """Read as the stream does, without a size the end of the file. Raises `TooMuchError` where that is too much."""
         if size > self.most:
             raise TooMuchError(f"its table of contents is larger than {self.most} octets")
-        return self._stream.read(size if size >= 0 else self.most)
+        return self._stream.read(size if size >= 0 else _MAX_END)
 
 
 def is_archive(head: bytes) -> bool:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from keystrand.edge.probes.unpacked import NotWhole, head, pieces
+from keystrand.edge.probes.unpacked import NotWhole, head, pieces, with_fault
 from keystrand.formats.capture import Capture
 from keystrand.formats.capture_file import is_capture
 from keystrand.formats.capture_flows import MAX_FLOWS
 from keystrand.formats.capture_tally import MAX_TOTALS
 from keystrand.model.estate import ProbeKind
-from keystrand.model.observation import Outcome
 from keystrand.model.reading import Found, Reading, StreamReader
 
 
@@ -33,14 +32,7 @@ def read(
     *found, reading = capture.end()
     yield from found
     if isinstance(reading, Reading):
-        yield _with(reading, fault)
-
-
-def _with(reading: Reading, fault: str) -> Reading:
-    if not fault:
-        return reading
-    outcome = reading.outcome if reading.outcome is Outcome.SEEN else Outcome.UNPARSABLE
-    return reading._replace(outcome=outcome, reason="; ".join(filter(None, (fault, reading.reason))))
+        yield with_fault(reading, fault)
 
 
 READER = StreamReader(ProbeKind.CAPTURE.value, wants, read)

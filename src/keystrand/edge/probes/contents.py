@@ -1,6 +1,7 @@
 """What the readers make of one file: whole, as a stream where it is large, and member by member in an archive."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -151,6 +152,9 @@ def _in_member(member: archives.Member, shown: str, readers: tuple[FileReader, .
 
 
 def _text(name: str) -> str:
-    """Return a member's name as text that can be written, whatever the archive says, and on one line."""
-    written = name.encode("utf-8", "backslashreplace").decode()
+    """Return a member's name as text that can be written, whatever the archive says, and on one line.
+
+    Slashes in a row are one: no member is to be taken for a service, `tls://host`.
+    """
+    written = re.sub("/{2,}", "/", name.encode("utf-8", "backslashreplace").decode())
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in written)[:4096]

@@ -168,11 +168,11 @@ class Exchange:
 
     def _send(self, wait_s: float) -> None:
         """Send the last datagrams, and again if nothing new is said within `wait_s`."""
-        for datagram in self._last:
-            self._socket.send(datagram)
         if self._resend:
             self._resend.cancel()
         self._resend = self._loop.call_later(wait_s, self._guarded, lambda: self._send(2 * wait_s))
+        for datagram in self._last:
+            self._socket.send(datagram)
 
 
 def why(error: OSError) -> str:

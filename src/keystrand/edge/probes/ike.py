@@ -34,8 +34,8 @@ from keystrand.model.observation import (
     Strength,
 )
 
-MAX_TALKS = 24
-"""Conversations with one responder at most."""
+MAX_TALKS = 32
+"""Conversations with one responder at most: five questions, 22 classical exchanges, and three additional ones."""
 IKE_PORT = 500
 """On every other port, 4500 above all, four zero octets mark IKE off from ESP (RFC 3948, 2.2; RFC 7296, 2.23)."""
 Seen = tuple[Strength, Fact]

@@ -5,6 +5,7 @@ targets are worked through by as many workers as there may be connections, so th
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ NETWORK_PROBES: Mapping[ProbeKind, NetworkProbe] = {
 }
 FILE_PROBES: Mapping[ProbeKind, TreeProbe] = {kind: TreeProbe(kind) for kind in ProbeKind if kind.reads_files}
 
+_LOG = logging.getLogger(__name__)
 Sink = Callable[[Record], None]
 Records = tuple[Record, ...]
 
@@ -97,14 +99,15 @@ async def survey(
 
     Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
     listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
-    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Raises
-    `OutsideScope` before anything is contacted.
+    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Without a
+    `clock` the machine's own counts, and waiting for the window is logged. Raises `OutsideScope` before anything is
+    contacted.
     """
     allowed = Allowed(estate.scan.allow)
     allowed.check(estate.target)
     _only_named(connect_to or {}, estate.target)
-    told = clock or Clock(lambda: datetime.now(UTC), lambda _: None)
-    access = Access(estate.scan, allowed, connect_to or {}, told)
+    time_of_day = clock or Clock(lambda: datetime.now(UTC), _LOG.warning)
+    access = Access(estate.scan, allowed, connect_to or {}, time_of_day)
     await access.check_names(estate.target)
     total = sum(map(count_of, estate.target))
     walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, progress or (lambda _done, _total: None), total)

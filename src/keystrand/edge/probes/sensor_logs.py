@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from keystrand.edge.probes.unpacked import NotWhole, head, pieces
+from keystrand.edge.probes.unpacked import NotWhole, head, pieces, with_fault
 from keystrand.formats.log_tally import EveLog, HandshakeLog, JoinedLog, LineTally
 from keystrand.formats.zeek_log import ZeekLines, path_in, renamed
 from keystrand.model.estate import ProbeKind
-from keystrand.model.observation import Outcome
 from keystrand.model.reading import Found, Reading, StreamReader
 
 MAX_LINE = 1024 * 1024
@@ -26,14 +25,15 @@ _HANDSHAKES = ("ssl", "ssh", "quic")
 _HEADER_LINES = 10
 _ZEEK_HEAD = re.compile(rb"#separator .*#path[^\n]*?(ssl|ssh|quic|conn|x509)\n", re.DOTALL)
 _ZEEK_JSON = re.compile(rb'\{[^\n]*"(?:id\.orig_h|certificate\.key_alg)"')
-_EVE_JSON = re.compile(rb'\{[^\n]*"event_type" ?: ?"')
+_EVE_JSON = re.compile(rb'\{"timestamp": ?"\d{4}-\d\d-\d\dT[^\n]*"event_type": ?"\w+"')
+"""Suricata writes the time first. Other programs have events too, which are none of ours."""
 
 
 def wants(path: str, octets: bytes) -> bool:
     """Return whether a file that begins so is a log that is read here, also a packed one."""
     begin = head(octets)
     if _EVE_JSON.match(begin):
-        return b'"timestamp"' in begin or b'"flow_id"' in begin
+        return True
     return _ZEEK_HEAD.match(begin) is not None or (bool(path_in(path)) and _ZEEK_JSON.match(begin) is not None)
 
 
@@ -56,14 +56,7 @@ def read(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:
         *found, reading = (tally or EveLog()).end()
         yield from found
         if isinstance(reading, Reading):
-            yield _with(reading, fault)
-
-
-def _with(reading: Reading, fault: str) -> Reading:
-    if not fault:
-        return reading
-    outcome = reading.outcome if reading.outcome is Outcome.SEEN else Outcome.UNPARSABLE
-    return reading._replace(outcome=outcome, reason="; ".join(filter(None, (fault, reading.reason))))
+            yield with_fault(reading, fault)
 
 
 def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitStack) -> LineTally:
@@ -76,7 +69,8 @@ def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitS
         beside = {name: _lines_beside(place, name, opened) for name in _HANDSHAKES}
         return JoinedLog(rows, {name: lines for name, lines in beside.items() if lines is not None})
     volumes = place is not None and _open(Path(renamed(str(place), "conn")), opened) is not None
-    return HandshakeLog(rows, volumes=volumes)
+    quic = _lines_beside(place, "quic", opened) if path_in(path) == "ssl" else None
+    return HandshakeLog(rows, volumes=volumes, quic=quic)
 
 
 def _place(stream: BinaryIO) -> Path | None:

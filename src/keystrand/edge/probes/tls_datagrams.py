@@ -9,14 +9,12 @@ from msgspec.structs import replace
 
 from keystrand.edge.probes.base import Answer, Job
 from keystrand.edge.probes.tls import TlsProbe
-from keystrand.edge.probes.tls_plan import is_post_quantum
+from keystrand.edge.probes.tls_plan import MOST_OF, is_post_quantum
 from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, without_groups
 from keystrand.formats import tls_codepoints as codes
 from keystrand.model.estate import ScanMode, Target
 from keystrand.model.observation import Endpoint, Observation, Record
 
-MAX_ASSOCIATIONS = 24
-"""Questions to one target at most, as the TLS probe has it."""
 WITH_SHARES = f"{Question.SUPPORTS}-with-shares"
 """Asked where a server takes shares but cannot ask for one: it has no HelloRetryRequest."""
 
@@ -69,7 +67,8 @@ class DatagramProbe(TlsProbe):
         if _takes_shares_only(answers):
             wanted[WITH_SHARES] = _WITH_SHARES
         new = [(name, inquiry) for name, inquiry in wanted.items() if name not in asked]
-        room = max(0, min(self.at_once, MAX_ASSOCIATIONS - len(asked)))
+        most = MOST_OF[target.mode or ScanMode.STANDARD]
+        room = max(0, min(self.at_once, most - len(asked)))
         return tuple(self._job(target, name, inquiry) for name, inquiry in new[:room])
 
     def _thorough(self, target: Target, answers: tuple[Answer, ...]) -> dict[str, Inquiry]:

@@ -1,8 +1,8 @@
 """What a TLS server is asked next, by how much is wanted: pure functions of the answers so far.
 
 Every answer names one thing that the server accepts. What was named is left out of the next hello, until the server
-refuses: that finds everything it accepts with one connection for each, and one more. Where a hello gets no answer at
-all, one of the things in it may be to blame: it is halved.
+refuses: that finds everything it accepts with one connection for each, and one more. Where a server ends the connection
+without a word, one of the things in the hello may be to blame: it is halved.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -216,7 +216,8 @@ def _left(series: _Series, asked: Iterable[Asked]) -> tuple[int, ...]:
             waiting.pop(0)
         else:
             rest = tuple(other for other in waiting.pop(0) if other not in named)
-            if answered and not one.accepted and not one.refused and len(rest) > 1:
+            # silence costs the whole time limit each time: it is not halved
+            if answered and one.left and not one.accepted and not one.refused and len(rest) > 1:
                 waiting[:0] = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
         named = set()
         if not waiting:

@@ -134,8 +134,12 @@ class _Tally:
         self._troubles = 0
 
     def add(self, shown: str, result: Result, *, link: bool = False) -> None:
-        """Take what became of the file that is shown as `shown`; a link that is not followed is counted, no more."""
-        self._counts[result.outcome] += 1
+        """Take what became of the file that is shown as `shown`.
+
+        A link that is not followed is no file: what it leads to is another's to read. It is a reason, and no more.
+        """
+        if not link or shown == self._target.path:
+            self._counts[result.outcome] += 1
         self._records += (self._observation(shown, kind, found) for kind, found in result.found)
         if result.reason:
             self._troubles += 1
@@ -156,13 +160,15 @@ class _Tally:
         """Return all records, that of the whole target last."""
         counts = tuple((outcome, self._counts[outcome]) for outcome in Outcome if self._counts[outcome])
         whole = self._attempt(self._target.path or "", self._outcome(), self._reason())
-        return (*self._records, replace(whole, counts=counts if self._counts.total() > 1 else ()))
+        alone = self._counts.total() == 1 and all(record.place == whole.place for record in self._records
+                                                  if isinstance(record, Attempt))  # fmt: skip
+        return (*self._records, replace(whole, counts=() if alone else counts))
 
     def _outcome(self) -> Outcome:
         """Return seen where anything was; else the worst outcome."""
         if self._counts[Outcome.SEEN]:
             return Outcome.SEEN
-        return next((one for one in _WORST_FIRST if self._counts[one]), Outcome.NONE)
+        return next((one for one in _WORST_FIRST if self._counts[one] or self._reasons[one]), Outcome.NONE)
 
     def _reason(self) -> str:
         """Return the tally and the worst reasons where something is missing; else why nothing was seen, if so."""

@@ -4,6 +4,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from keystrand.model.observation import Outcome
+from keystrand.model.reading import Reading
+
 PIECE = 1024 * 1024
 """Octets read, and given, at a time."""
 MAX_RATIO = 200
@@ -64,3 +67,11 @@ def head(octets: bytes, most: int = 4096) -> bytes:
         return zlib.decompressobj(_GZIP_WINDOW).decompress(octets, most)
     except zlib.error:
         return octets
+
+
+def with_fault(reading: Reading, fault: str) -> Reading:
+    """Return the reading of a file that could not be read to its end, with the reason; as it is where there is none."""
+    if not fault:
+        return reading
+    outcome = reading.outcome if reading.outcome is Outcome.SEEN else Outcome.UNPARSABLE
+    return reading._replace(outcome=outcome, reason="; ".join(filter(None, (fault, reading.reason))))

@@ -23,7 +23,8 @@ from keystrand.model.stages import Asset
 _STRENGTHS = tuple(Strength)
 _MADE = ("asset", "member", "placed")
 """The tables that each merge fills anew."""
-_BATCH = 1000
+BATCH = 1000
+"""Identities that are merged at once."""
 _NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 _FACT = msgspec.json.Decoder(Fact)
 _SAID = msgspec.json.Decoder(Said)
@@ -151,20 +152,25 @@ def place_targets(store: ObservationStore, estate: Estate) -> None:
 
 
 def kept_assets(
-    store: ObservationStore, found: Iterable[Sighted], merged: Callable[[Sighted], Asset], assignment: Assignment
+    store: ObservationStore,
+    found: Iterable[Sighted],
+    merged: Callable[[list[Sighted]], list[Asset]],
+    assignment: Assignment,
+    at_once: int = BATCH,
 ) -> Iterator[Asset]:
-    """Yield the assets that `merged` makes and put each in, in place of those of the merge before."""
+    """Yield the assets that `merged` makes of so many at once; put each in, in place of those of the merge before."""
     for table in _MADE:
         store.db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
     source = iter(found)
-    while batch := list(islice(source, _BATCH)):
-        assets = [merged(sighted) for sighted in batch]
+    while batch := list(islice(source, at_once)):
+        assets = merged(batch)
         _put(store, list(zip(batch, assets, strict=True)), assignment)
         yield from assets
 
 
 def _put(store: ObservationStore, batch: list[tuple[Sighted, Asset]], assignment: Assignment) -> None:
-    for table, rows in zip(_MADE, (_assets(batch), _members(batch), _placed(batch, assignment)), strict=True):
+    made: tuple[Iterator[tuple[Any, ...]], ...] = (_assets(batch), _members(batch), _placed(batch, assignment))
+    for table, rows in zip(_MADE, made, strict=True):
         values = "?, ?, ?, ?, ?, ?" if table == "asset" else "?, ?" if table == "member" else "?, ?, ?"
         store.db.executemany(f"INSERT OR IGNORE INTO {table} VALUES({values})", rows)
 

@@ -44,7 +44,7 @@ class Lowering:
             return NOTHING
         self.depth += 1
         try:
-            return _HANDLERS.get(node.type, _each)(self, node)
+            return _LOWERINGS.get(node.type, _each)(self, node)
         finally:
             self.depth -= 1
 
@@ -95,13 +95,13 @@ def _each(low: Lowering, node: Node) -> Expr:
     return NOTHING
 
 
-_HANDLERS: dict[str, Callable[[Lowering, Node], Expr]] = {
-    **lowering_expressions.HANDLERS,
-    **lowering_calls.HANDLERS,
-    **lowering_binding.HANDLERS,
-    **lowering_scopes.HANDLERS,
-    **lowering_imports.HANDLERS,
-    **lowering_literals.HANDLERS,
+_LOWERINGS: dict[str, Callable[[Lowering, Node], Expr]] = {
+    **lowering_expressions.LOWERINGS,
+    **lowering_calls.LOWERINGS,
+    **lowering_binding.LOWERINGS,
+    **lowering_scopes.LOWERINGS,
+    **lowering_imports.LOWERINGS,
+    **lowering_literals.LOWERINGS,
 }
 
 

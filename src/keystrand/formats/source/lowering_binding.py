@@ -142,7 +142,7 @@ def _declarator(low: "Lowering", node: Node) -> Expr:
     if kind is None and around is not None and around.type in _TYPED_AROUND:
         kind = around.child_by_field_name("type")
     if given is not None and given.type == "argument_list" and kind is not None:  # C++: T name(arguments)
-        value: Expr = _called_by(low, node, kind, given)
+        value: Expr = made_by(low, node, kind, given)
     elif given is not None and given.type == "implicit_object_creation_expression" and kind is not None:
         value = called(low, given, low.expr(kind), made=True)
     else:
@@ -160,11 +160,13 @@ _TYPED_AROUND = ("local_variable_declaration", "field_declaration", "variable_de
                  "constant_declaration")  # fmt: skip
 
 
-def _called_by(low: "Lowering", node: Node, kind: Node, arguments: Node) -> Call:
+def made_by(low: "Lowering", node: Node, kind: Node, arguments: Node | None = None) -> Call:
+    """Note that a declaration makes an object of `kind`, as those of C++ do."""
     call = Call(low.expr(kind), [], {}, low.scope)
     call.start, call.end, call.at, call.branch = kind.start_byte, node.end_byte, kind.start_byte, low.branch
     call.line, call.made = kind.start_point[0] + 1, True
-    take_arguments(low, arguments, call)
+    if arguments is not None:
+        take_arguments(low, arguments, call)
     low.scope.calls.append(call)
     return call
 
@@ -179,11 +181,16 @@ def _declaration(low: "Lowering", node: Node) -> Expr:
             default = node.child_by_field_name("default_value")
             if default is not None or one.type == "array_declarator":
                 bind(low, one, low.expr(default) if default else NOTHING, node.end_byte)
+            elif one.type == "identifier" and kind is not None and kind.type in _CLASSES:  # C++: T name;
+                bind(low, one, made_by(low, node, kind), node.end_byte)
             if kind is not None:
                 low.scope.kinds.setdefault(bare_name(low, one), low.expr(kind))
     if kind is not None and kind.type in ("struct_specifier", "class_specifier", "enum_specifier"):
         low.expr(kind)
     return NOTHING
+
+
+_CLASSES = ("qualified_identifier", "template_type", "type_identifier")
 
 
 def _each_name(low: "Lowering", node: Node) -> Expr:
@@ -250,6 +257,7 @@ def _enum_constant(low: "Lowering", node: Node) -> Expr:
         call = Call(Ref(low.scope.name), [], {}, low.scope)
         call.line, call.at, call.made = node.start_point[0] + 1, node.start_byte, True
         take_arguments(low, arguments, call)
+        low.scope.calls.append(call)
         value = call
     low.assign(name, value, node.end_byte, declares=True)
     return NOTHING
@@ -260,7 +268,7 @@ def _field_declaration(low: "Lowering", node: Node) -> Expr:
     return _declaration(low, node) if node.child_by_field_name("default_value") else children(low, node)
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("assignment", "augmented_assignment", "assignment_expression", "short_var_declaration",
                      "assignment_statement", "augmented_assignment_expression", "named_expression"), _assignment),
     "expression_list": _values,

@@ -111,7 +111,7 @@ def _composite(low: "Lowering", node: Node) -> Expr:
     return call
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("call", "call_expression", "invocation_expression"), _call),
     "method_invocation": _method,
     **dict.fromkeys(("object_creation_expression", "new_expression", "implicit_object_creation_expression"), _new),

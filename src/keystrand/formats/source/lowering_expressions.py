@@ -28,7 +28,7 @@ def _name(low: "Lowering", node: Node) -> Expr:
     return Ref(low.text(node))
 
 
-def _this(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all handlers
+def _this(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all of these
     return Ref("this")
 
 
@@ -192,7 +192,7 @@ def _type_annotation(low: "Lowering", node: Node) -> Expr:
     return low.expr(node.named_children[0]) if node.named_children else NOTHING
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(NAMES, _name),
     **dict.fromkeys(MEMBERS, _member),
     **dict.fromkeys(ITEMS, _item),

@@ -143,6 +143,14 @@ def _include(low: "Lowering", node: Node) -> Expr:
     return NOTHING
 
 
+def _using(low: "Lowering", node: Node) -> Expr:
+    """C++'s `using namespace x;` and `using x::y;`."""
+    name = low.text(node.named_children[-1] if node.named_children else None).replace("::", ".")
+    every = any(child.type == "namespace" for child in node.children)
+    noted(low, name, "*" if every else name.rpartition(".")[2], node)
+    return NOTHING
+
+
 def _import_statement(low: "Lowering", node: Node) -> Expr:
     """The word stands in two languages: JavaScript's names a source."""
     script = node.child_by_field_name("source") or any(
@@ -151,7 +159,7 @@ def _import_statement(low: "Lowering", node: Node) -> Expr:
     return _javascript(low, node) if script else _python(low, node)
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     "import_statement": _import_statement,
     "import_from_statement": _python,
     "future_import_statement": lambda _low, _node: NOTHING,
@@ -164,6 +172,7 @@ HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     "use_declaration": _rust,
     "extern_crate_declaration": _rust_crate,
     "preproc_include": _include,
+    "using_declaration": _using,
 }  # fmt: skip
 
 

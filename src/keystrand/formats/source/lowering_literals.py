@@ -129,7 +129,7 @@ def macro(low: "Lowering", node: Node) -> Expr:
     return value if sized and isinstance(value, Sequence) else NOTHING
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("string", "string_literal", "interpreted_string_literal", "raw_string_literal", "template_string",
                      "verbatim_string_literal", "interpolated_string_expression", "char_literal", "rune_literal",
                      "character_literal"), _text),

@@ -24,13 +24,13 @@ def _block(low: "Lowering", node: Node) -> Expr:
     return last
 
 
-def _skip(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all handlers
+def _skip(low: "Lowering", node: Node) -> Expr:  # noqa: ARG001 - the form of all of these
     return NOTHING
 
 
 def _if(low: "Lowering", node: Node) -> Expr:
     low.expr(node.child_by_field_name("initializer"))
-    low.expr(node.child_by_field_name("condition"))
+    low.scope.conditions[node.start_byte] = low.expr(node.child_by_field_name("condition"))
     arms = [low.inside((node.start_byte, 0), node.child_by_field_name("consequence"))]
     for number, other in enumerate(node.children_by_field_name("alternative"), start=1):
         arms.append(low.inside((node.start_byte, number), other))
@@ -231,7 +231,7 @@ def _rust_module(low: "Lowering", node: Node) -> Expr:
     return NOTHING
 
 
-HANDLERS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
+LOWERINGS: "dict[str, Callable[[Lowering, Node], Expr]]" = {
     **dict.fromkeys(("comment", "line_comment", "block_comment", "attribute_item", "inner_attribute_item", "modifiers",
                      "attribute_list", "type_parameters", "decorator", "predefined_type", "primitive_type",
                      "package_declaration", "package_clause", "void_type", "null", "nil", "none", "null_literal",

@@ -11,16 +11,26 @@ from keystrand.formats.source.matching_parts import (
     leads,
     looked_up,
     merged,
+    mixed_ends,
     place_of,
     told_as,
 )
 from keystrand.formats.source.names import HOLE, parsed, protocol_version
 from keystrand.formats.source.parts import Parts
-from keystrand.formats.source.prefilter import imported
 from keystrand.formats.source.rules import Given, Later, Match, RuleSet
-from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Literal, Member, Module, Ref, Scope
-from keystrand.formats.source.value_kinds import Constant, Instance, Listed, Made, Named, Paired, Place, Value
-from keystrand.formats.source.values import Resolver, last_name
+from keystrand.formats.source.tree import NOTHING, Call, Expr, Generic, Item, Literal, Member, Module, Ref, Scope
+from keystrand.formats.source.value_kinds import (
+    Constant,
+    Instance,
+    Listed,
+    Made,
+    Named,
+    Paired,
+    Place,
+    Value,
+    last_name,
+)
+from keystrand.formats.source.values import Resolver
 
 MAX_ALTERNATIVES = 8
 _MAX_NESTED = 6
@@ -53,6 +63,8 @@ class Matcher:
         self._afterwards: dict[int, list[Afterwards]] | None = None
         self._depth = 0
         self.roots = self._find_roots()
+        self.ends = rules.ends(one.name for one in resolver.source.imports)
+        self._mixed = mixed_ends(self.ends)
 
     def names(self, call: Call, place: Place | None = None) -> list[str]:
         """Return the qualified names that the function of `call` may have."""
@@ -65,11 +77,12 @@ class Matcher:
             return self._qualified(expr.base, place, depth + 1)
         if isinstance(expr, Module):
             return [expr.name]
-        if isinstance(expr, Call):
-            return self._result(expr, place, depth + 1)
         found: list[str] = []
-        for value in self.resolver.ask(expr, place) if isinstance(expr, Ref | Member) else ():
-            found += self._names_of(value, depth)
+        for value in self.resolver.ask(expr, place):
+            if not (isinstance(value, Made) and value.call is expr):
+                found += self._names_of(value, depth)
+        if isinstance(expr, Call) and not found:
+            return self._result(expr, place, depth + 1)
         if isinstance(expr, Ref) and (kind := declared(expr.name, place.scope)) is not None:
             found += self._qualified(kind, place, depth + 1)
         if isinstance(expr, Member) and not found:
@@ -96,9 +109,13 @@ class Matcher:
     def may(self, call: Call) -> bool:
         """Return whether it is worth asking what `call` uses: its name ends or begins as a rule's."""
         function = call.function
-        if self.rules.ends(last_name(function)) or (isinstance(function, Ref) and _given(function.name, call.scope)):
+        if (
+            last_name(function) in self.ends
+            or self._mixed.fullmatch(last_name(function))
+            or (isinstance(function, Ref) and _given(function.name, call.scope))
+        ):
             return True
-        while isinstance(function, Member | Generic):
+        while isinstance(function, Member | Generic | Item):
             function = function.base
         return isinstance(function, Call | Module) or (isinstance(function, Ref) and function.name in self.roots)
 
@@ -106,7 +123,7 @@ class Matcher:
         """Return the names that lead to a library: what imports bind, what stands for it, what rules begin with."""
         source, found = self.resolver.source, set(self.rules.first_names)
         for one in source.imports:
-            if one.alias and any(imported(one.name, library) for library in self.rules.libraries):
+            if one.alias and self.rules.imported(one.name):
                 found |= {one.alias, one.name.partition(".")[0]}
                 if one.alias == "*":
                     found |= {entry for entry in self.rules.entries(f"{one.name}.") if "*" not in entry}
@@ -131,15 +148,21 @@ class Matcher:
         if plain:
             self._known[id(call)] = found
         else:
-            del self._known[id(call)]
+            self._known.pop(id(call), None)
         return found
 
     def _uses(self, call: Call, place: Place) -> list[Use]:
+        found: dict[tuple[int, Parts], Use] = {}
+        matched: list[str] = []
         for name in self.names(call, place):
+            if any(one.endswith(f".{name}") for one in matched):
+                continue  # the same symbol: what an import brings goes before what has no import
             for match in self.rules.matches(name):
                 if (options := self._options(match, call, place)) is not None:
-                    return [Use(match, parts) for parts in options]
-        return []
+                    matched.append(name)
+                    found |= {(id(match.rule), parts): Use(match, parts) for parts in options}
+                    break
+        return list(found.values())[:MAX_ALTERNATIVES]
 
     def _options(self, match: Match, call: Call, place: Place) -> list[Parts] | None:
         """Return the alternatives of what the call tells; None where the name's free part names no algorithm."""

@@ -1,8 +1,24 @@
 """Small questions of the matching that need no state."""
 
+import re
+from functools import lru_cache
+
 from keystrand.formats.source.parts import Parts, named
-from keystrand.formats.source.rules import Match
-from keystrand.formats.source.tree import Call, Expr, Generic, Member, Module, Ref, Scope, Sequence, Table
+from keystrand.formats.source.rules import Match, RuleSet
+from keystrand.formats.source.tree import (
+    Call,
+    Choice,
+    Expr,
+    Generic,
+    Item,
+    Member,
+    Module,
+    Ref,
+    Scope,
+    Sequence,
+    Source,
+    Table,
+)
 from keystrand.formats.source.value_kinds import Place
 from keystrand.model.algorithm import Function
 
@@ -12,15 +28,20 @@ def place_of(call: Call) -> Place:
     return Place(call.scope, call.at, call.branch)
 
 
+def bound(source: Source, rules: RuleSet) -> set[str]:
+    """Return the names that the imports of interest bind in a file."""
+    return {one.alias or one.name.partition(".")[0] for one in source.imports if rules.imported(one.name)}
+
+
 def leads(value: Expr, names: set[str]) -> bool:
     """Return whether a value leads to a library by what it is made of: then the words that stand for it do too."""
     if isinstance(value, Call):
         return any(leads(one, names) for one in (value.function, *value.items, *value.named.values()))
-    if isinstance(value, Sequence):
-        return any(leads(one, names) for one in value.items)
+    if isinstance(value, Sequence | Choice):
+        return any(leads(one, names) for one in (value.items if isinstance(value, Sequence) else value.options))
     if isinstance(value, Table):
         return any(leads(one, names) for _, one in value.pairs)
-    while isinstance(value, Member):
+    while isinstance(value, Member | Item):
         value = value.base
     return isinstance(value, Module | Generic) or (isinstance(value, Ref) and value.name in names)
 
@@ -73,3 +94,10 @@ def merged(base: Parts, pieces: tuple[Parts, ...]) -> Parts:
             continue
         known = known.over(piece)
     return known
+
+
+@lru_cache
+def mixed_ends(ends: frozenset[str]) -> re.Pattern[str]:
+    """Return what fits those `ends` of names that have a `*` and something beside it."""
+    mixed = sorted(name for name in ends if "*" in name and len(name) > 2)
+    return re.compile("|".join(re.escape(name).replace(r"\*", r"\w+") for name in mixed) or r"(?!)")

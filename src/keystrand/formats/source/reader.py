@@ -11,13 +11,13 @@ from keystrand.formats.source.grammar import Dialect, dialect_of, parser
 from keystrand.formats.source.lowering import Lowering, touched
 from keystrand.formats.source.matching import Matcher, Use
 from keystrand.formats.source.parts import UNKNOWN, Parts, hash_beside, named
-from keystrand.formats.source.prefilter import Prefilter, imported
+from keystrand.formats.source.prefilter import Prefilter
 from keystrand.formats.source.rules import LibraryRules, RuleFile, RuleSet, rule_sets
 from keystrand.formats.source.tests_told import is_test
 from keystrand.formats.source.tree import Call, Import, Literal, Scope, Source
 from keystrand.formats.source.value_kinds import Constant, Listed, Place
 from keystrand.formats.source.values import Resolver
-from keystrand.formats.source.words import handed_on, word_places
+from keystrand.formats.source.words import handed_on, word_places, worth_parsing
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Fact, Keystore, Library, Outcome, ProtocolSettings, Strength
 from keystrand.model.reading import FileReader, Found, Reading
@@ -75,6 +75,9 @@ class SourceReader:
 
 
 def _read(path: str, content: bytes, dialect: Dialect, language: _Language) -> Reading:
+    if dialect.rules == "c" and not worth_parsing(content, language.rules):
+        libraries = tuple(_libraries(language.prefilter.included(content), language))
+        return Reading(libraries, Outcome.SEEN if libraries else Outcome.NONE)
     low = Lowering(content)
     tree = parser(dialect).parse(content)
     low.top.test = is_test(path)
@@ -108,7 +111,7 @@ def _lower_touched(source: Source, places: list[int]) -> None:
 
 
 def _found(source: Source, content: bytes, language: _Language) -> Iterator[Found]:
-    yield from _libraries(source, language)
+    yield from _libraries(source.imports, language)
     matcher = Matcher(language.rules, Resolver(source, content))
     seen: list[tuple[Call, list[Use]]] = []
     at = 0
@@ -125,11 +128,11 @@ def _found(source: Source, content: bytes, language: _Language) -> Iterator[Foun
     yield from told
 
 
-def _libraries(source: Source, language: _Language) -> Iterator[Found]:
+def _libraries(imports: Iterable[Import], language: _Language) -> Iterator[Found]:
     seen: set[str] = set()
-    for one in source.imports:
-        for library in language.rules.libraries:
-            if library.name not in seen and imported(one.name, library):
+    for one in imports:
+        for library in language.rules.imported(one.name):
+            if library.name not in seen:
                 seen.add(library.name)
                 yield _library(library, one)
 
@@ -159,12 +162,14 @@ def _algorithms(use: Use, scope: Scope) -> Iterator[Fact]:
         return
     function = rule.function or _function(parts)
     name = named(parts, function)
-    if name == UNKNOWN and rule.function is None:
+    library = use.match.library.name
+    if name == UNKNOWN and (rule.function is None or parts.hash):
+        if parts.hash:  # a signature of which the hash alone is told
+            yield AlgorithmUse(algorithm=parts.hash, function=Function.DIGEST, library=library, in_tests=scope.test)
         return
     known = classify(name, function)
     if rule.function is None or _says_more(known.function, function):
         function = known.function
-    library = use.match.library.name
     yield AlgorithmUse(algorithm=name, function=function, library=library, in_tests=scope.test)
     beside = hash_beside(parts, name)
     if beside and function in (Function.SIGNATURE, Function.ENCRYPTION, Function.KEY_ESTABLISHMENT):

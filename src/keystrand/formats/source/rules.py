@@ -155,10 +155,12 @@ class RuleSet:
         self.tables = {n: t for file in self.files for n, t in file.tables.items()}
         self.later_methods = {one.method for r in self._rules() for one in r.later if one.method}
         self.later_properties = {one.property for r in self._rules() for one in r.later if one.property}
-        lasts = {(name.rpartition(".")[2]) for rule in self._rules() for name in rule.calls}
-        self.last_names = frozenset(name for name in lasts if "*" not in name)
+        self.language = self.files[0].language if self.files else ""
+        self.qualifiers = frozenset(n.partition(".")[0] for r in self._rules() for n in r.calls if "." in n)
+        """What stands before the first dot of a call's name."""
+        self._imported: dict[str, tuple[LibraryRules, ...]] = {}
+        self._lasts = {id(library): _lasts(library) for library in self.libraries}
         self.first_names = frozenset(re.split(r"[./(]", name)[0] for rule in self._rules() for name in rule.calls)
-        self._open_ends = _open_ends(lasts)
         self._exact: dict[str, list[Match]] = {}
         self._patterns: list[tuple[re.Pattern[str], Rule, LibraryRules]] = []
         for file in self.files:
@@ -184,9 +186,17 @@ class RuleSet:
             for name, rule, library in patterns
         ]
 
-    def ends(self, name: str) -> bool:
-        """Return whether the last part of a call's name can end the name of some rule. Rules that end in `*` aside."""
-        return name in self.last_names or bool(self._open_ends.fullmatch(name))
+    def imported(self, name: str) -> tuple[LibraryRules, ...]:
+        """Return the libraries of which importing `name` imports something."""
+        if name not in self._imported:
+            self._imported[name] = tuple(one for one in self.libraries if _imports(one, name))
+        return self._imported[name]
+
+    def ends(self, imports: Iterable[str]) -> frozenset[str]:
+        """Return the last parts of the names of all calls that a file with these `imports` may make."""
+        there = {id(library) for name in imports for library in self.imported(name)}
+        there |= {id(library) for library in self.libraries if library.words}
+        return frozenset().union(*(self._lasts[one] for one in there))
 
     def matches(self, name: str) -> tuple[Match, ...]:
         """Return the rules that fit a call's qualified name, in the order to try them: exact names, then patterns."""
@@ -209,10 +219,17 @@ class RuleSet:
                     yield re.split(r"[.(]", name[len(prefix) :])[0]
 
 
-def _open_ends(lasts: Iterable[str]) -> re.Pattern[str]:
-    """Return what fits the ends that have a `*` and something beside it."""
-    mixed = [name for name in lasts if "*" in name and len(name) > 2]
-    return re.compile("|".join(re.escape(name).replace(r"\*", r"\w+") for name in mixed) or r"(?!)")
+def _lasts(library: LibraryRules) -> frozenset[str]:
+    return frozenset(name.rpartition(".")[2] for rule in library.calls for name in rule.calls)
+
+
+def _imports(library: LibraryRules, name: str) -> bool:
+    return any(
+        name == one
+        or (name.startswith(one) and (one[-1] == "/" or name[len(one)] in "./"))
+        or (one.endswith(".h") and name.endswith("/" + one))
+        for one in library.imports
+    )
 
 
 def rule_sets(files: Iterable[RuleFile]) -> dict[str, RuleSet]:

@@ -3,7 +3,7 @@
 from itertools import product
 
 from keystrand.formats.source.names import HOLE
-from keystrand.formats.source.tree import Call, Expr, Member, Ref
+from keystrand.formats.source.tree import Call, Expr, Literal, Member, Ref, Sequence, Text
 
 Plain = str | bytes | int | bool | None
 MAX_LENGTH = 256
@@ -43,6 +43,8 @@ def _formatted(text: str, value: Plain) -> str:
 
 
 def _computed(operator: str, a: Plain, b: Plain) -> Plain:
+    if operator in ("==", "===", "!=", "!=="):
+        return (a == b) is (operator[0] == "=")
     if isinstance(a, bytes) and type(b) is int and operator == "*":
         return a * b if len(a) * b <= 4096 and b >= 0 else None
     if type(a) is not int or type(b) is not int or max(abs(a), abs(b)) > _MAX_NUMBER:
@@ -51,7 +53,7 @@ def _computed(operator: str, a: Plain, b: Plain) -> Plain:
         return a // b if b else None
     if operator == "<<":
         return a << b if 0 <= b < 40 else None
-    return {"+": a + b, "-": a - b, "*": a * b}.get(operator)
+    return {"+": a + b, "-": a - b, "*": a * b, ">": a > b, "<": a < b, ">=": a >= b, "<=": a <= b}.get(operator)
 
 
 _SAME = frozenset({
@@ -95,6 +97,22 @@ def passed_through(call: Call) -> Expr | None:
     if isinstance(function, Ref) and function.name in _WRAPPERS and call.items and not call.made:
         return call.items[0]
     return None
+
+
+def text_of_join(call: Call) -> Text | None:
+    """Return the text that a call such as `String.join("/", a, b)`, `"/".join([a, b])` or `[a, b].join("/")` makes."""
+    function = call.function
+    if not isinstance(function, Member) or function.name.lower() != "join" or not call.items:
+        return None
+    if _dotted(function.base) in ("String", "string"):
+        gap, parts = call.items[0], tuple(call.items[1:])
+    elif isinstance(function.base, Sequence):
+        gap, parts = call.items[0], function.base.items
+    elif isinstance(call.items[0], Sequence) and isinstance(function.base, Literal):
+        gap, parts = function.base, call.items[0].items
+    else:
+        return None
+    return Text(tuple(piece for part in parts for piece in (gap, part))[1:]) if len(parts) <= 16 else None
 
 
 def changed(method: str, value: Plain, arguments: list[list[Plain]]) -> list[Plain]:

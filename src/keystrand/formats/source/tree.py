@@ -135,6 +135,8 @@ class Scope:
         self.members: dict[str, Scope] = {}
         self.bases: list[Expr] = []
         self.imports: dict[str, str] = {}
+        self.conditions: dict[int, Expr] = {}
+        """What decides the branches of this scope, by their node."""
         self.outer: set[str] = set()
         """Names that Python says are of the file."""
         self.span = (0, 0)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keystrand.formats.source.tree import Assignment, Branch, Call, Expr, Scope
+from keystrand.formats.source.tree import Assignment, Branch, Call, Expr, Generic, Member, Ref, Scope
 
 
 class Place(NamedTuple):
@@ -81,3 +81,20 @@ def _compatible(one: Branch, other: Branch) -> bool:
     """Return whether both places can be passed in one run: they are not two arms of one condition."""
     arms = dict(one)
     return all(arms.get(node, arm) == arm for node, arm in other)
+
+
+def argument_for(scope: Scope, number: int, call: Call) -> Expr | None:
+    """Return what `call` gives for the parameter, or None."""
+    name = scope.parameters[number].name
+    if name in call.named:
+        return call.named[name]
+    own = bool(scope.parameters) and scope.parameters[0].name in ("self", "cls")
+    at = number - (1 if own else 0)
+    return call.items[at] if 0 <= at < len(call.items) else None
+
+
+def last_name(function: Expr) -> str:
+    """Return the last part of a function's name, or an empty text."""
+    while isinstance(function, Generic):
+        function = function.base
+    return function.name if isinstance(function, Ref | Member) else ""

@@ -4,6 +4,7 @@ Follows variables, constants of the file and of its classes, functions of the fi
 of texts. What it cannot follow it leaves open. Everything is bounded: steps, alternatives, depth.
 """
 
+import re
 from collections.abc import Iterator
 
 from keystrand.formats.source import texts
@@ -35,6 +36,8 @@ from keystrand.formats.source.value_kinds import (
     Paired,
     Place,
     Value,
+    argument_for,
+    last_name,
     reaching,
 )
 
@@ -58,6 +61,7 @@ class Resolver:
         self._alive: list[Expr] = []
         self._callers: dict[str, list[Call]] = {}
         self._indexed: set[int] = set()
+        self._set: set[str] = set()
 
     def ask(self, expr: Expr, place: Place) -> list[Value]:
         """Return all that `expr` may be at `place`. What is not known is not among them."""
@@ -89,7 +93,8 @@ class Resolver:
             case Ref(name):
                 yield from self._ref(name, place, depth)
             case Member(base, name):
-                yield from self._member(base, name, place, depth)
+                stored = self._stored(base, name, place, depth)
+                yield from self._member(base, name, place, depth) if stored is None else stored
             case Module(name):
                 yield Named((name,))
             case Call():
@@ -144,21 +149,15 @@ class Resolver:
 
     def _in_scope(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
         """Return what `name` may be by this scope alone; None where the scope does not know it."""
-        known: list[Value] = []
-        certain = False
         if scope.kind == "class":
+            if name == scope.name:  # not its constructor, which has the same name
+                return [Local(scope)]
             self._lower_methods(scope, name)
-        if assigned := scope.assigned.get(name):
-            passed, certain = reaching(assigned, scope, place)
-            for one in passed:
-                known += self._assigned(one, name, place, depth)
+        elif scope.kind == "file" and name in scope.assigned:
+            self._lower_setters(name)
         parameter = next((n for n, p in enumerate(scope.parameters) if p.name == name), None)
-        if parameter is not None and not certain:
-            return known + self._parameter(scope, parameter, place, depth)
-        if assigned:
-            if not known and (kind := scope.kinds.get(name)):
-                known.append(Instance(kind, place))
-            return known
+        if name in scope.assigned or parameter is not None:
+            return self._variable(scope, name, parameter, place, depth)
         if (kind := scope.kinds.get(name)) is not None:
             return [Instance(kind, place._replace(scope=scope))]
         if qualified := scope.imports.get(name):
@@ -167,12 +166,52 @@ class Resolver:
             return [Local(member)]
         return self._inherited(scope, name, place, depth)
 
+    def _variable(self, scope: Scope, name: str, parameter: int | None, place: Place, depth: int) -> list[Value]:
+        """Return what was assigned to a name, and what it was as a parameter where no assignment is certain."""
+        known: list[Value] = []
+        live = [kept for one in scope.assigned.get(name, []) if (kept := self._decided(one, depth))]
+        passed, certain = reaching(live, scope, place)
+        for one in passed:
+            known += self._assigned(one, name, place, depth)
+        if parameter is not None and not certain:
+            return known + self._parameter(scope, parameter, place, depth)
+        if not known and (kind := scope.kinds.get(name)):
+            known.append(Instance(kind, place))
+        return known
+
+    def _decided(self, one: Assignment, depth: int) -> Assignment | None:
+        """Return the assignment without the conditions that are constant; None where they keep it from happening."""
+        branch: list[tuple[int, int]] = []
+        for node, arm in one.branch:
+            condition = one.scope.conditions.get(node)
+            found: list[Value] = []
+            if isinstance(condition, Join | Literal):
+                found = self._values(condition, Place(one.scope, node), depth + 4)
+            truths = {value.value for value in found if isinstance(value, Constant)}
+            if found and truths == {arm != 0}:
+                return None
+            if not (found and truths == {True} and arm == 0):
+                branch.append((node, arm))
+        return one._replace(branch=tuple(branch))
+
     def _lower_methods(self, scope: Scope, name: str) -> None:
         """Lower the methods that may set the field `name`."""
         word = name.encode()
         for member in list(scope.members.values()):
             if member.pending and self.content.find(word, *member.span) >= 0:
                 member.ready()
+
+    def _lower_setters(self, name: str) -> None:
+        """Lower the functions that may set the variable `name` of the file."""
+        if name in self._set:
+            return
+        self._set.add(name)
+        places = [
+            m.start() for m in re.finditer(rb"(?<![\w.])" + re.escape(name.encode()) + rb"\s*\+?=[^=]", self.content)
+        ]
+        for one in list(self.source.scopes) if len(places) > 1 else ():
+            if one.pending and any(one.span[0] <= place < one.span[1] for place in places):
+                one.ready()
 
     def _inherited(self, scope: Scope, name: str, place: Place, depth: int) -> list[Value] | None:
         for base in scope.bases if scope.kind == "class" else ():
@@ -201,7 +240,7 @@ class Resolver:
     def _parameter(self, scope: Scope, number: int, place: Place, depth: int) -> list[Value]:
         for entered, call, there in reversed(place.entered):
             if entered is scope:
-                given = _argument(scope, number, call)
+                given = argument_for(scope, number, call)
                 if given is not None:
                     kept = there.entered
                     return self._values(given, there._replace(entered=kept), depth)
@@ -219,7 +258,7 @@ class Resolver:
             return []
         found: list[Value] = []
         for call in self.callers(scope)[:MAX_ALTERNATIVES]:
-            given = _argument(scope, number, call)
+            given = argument_for(scope, number, call)
             if given is not None:
                 there = Place(call.scope, call.at, call.branch, (*place.entered, (scope, call, place)))
                 found += self._values(given, there, depth + 4)
@@ -266,6 +305,13 @@ class Resolver:
                 case _:
                     pass
 
+    def _stored(self, base: Expr, name: str, place: Place, depth: int) -> list[Value] | None:
+        """Return what a property of a variable was last set to in this function; None where it was not."""
+        before = [one for one in place.scope.stored if one[1] == name and one[0] == base and one[3] <= place.at]
+        if not isinstance(base, Ref) or base.name in _THIS or not before:
+            return None
+        return self._values(before[-1][2], place._replace(at=before[-1][3] - 1), depth)
+
     def _field(self, call: Call, name: str, place: Place, depth: int) -> Iterator[Value]:
         """A property of an object that a call made: of a class of this file, or what the maker was given by name."""
         if name in call.named:
@@ -302,6 +348,14 @@ class Resolver:
         return found
 
     def _call(self, call: Call, place: Place, depth: int) -> Iterator[Value]:
+        if isinstance(call.function, Ref) and call.function.name == "getattr" and len(call.items) > 1:
+            for name in self._values(call.items[1], place, depth):
+                if isinstance(name, Constant) and isinstance(name.value, str):
+                    yield from self._values(Member(call.items[0], name.value), place, depth)
+            return
+        if (text := texts.text_of_join(call)) is not None:
+            yield from self._values(text, place, depth)
+            return
         targets = [] if call.made else self._targets(call, place, depth)
         functions = [t for t in targets if t.kind == "function" and t.name not in _MAKERS[:2]]
         if functions:
@@ -344,20 +398,3 @@ class Resolver:
                 matching = [item for k, item in value.pairs if isinstance(k, Literal) and k.value in keys]
                 for item in matching or [item for _, item in value.pairs[:MAX_ALTERNATIVES]]:
                     yield from self._values(item, value.place, depth)
-
-
-def _argument(scope: Scope, number: int, call: Call) -> Expr | None:
-    """Return what `call` gives for the parameter, or None."""
-    name = scope.parameters[number].name
-    if name in call.named:
-        return call.named[name]
-    own = bool(scope.parameters) and scope.parameters[0].name in ("self", "cls")
-    at = number - (1 if own else 0)
-    return call.items[at] if 0 <= at < len(call.items) else None
-
-
-def last_name(function: Expr) -> str:
-    """Return the last part of a function's name, or an empty text."""
-    while isinstance(function, Generic):
-        function = function.base
-    return function.name if isinstance(function, Ref | Member) else ""
