@@ -96,6 +96,12 @@ def test_what_the_list_holds_may_be_contacted(host: str) -> None:
     Allowed(ALLOW).check((target(host),))
 
 
+@pytest.mark.parametrize(("host", "is_allowed"), [("fe80::1%eth0", True), ("fe80::1%eth1", False), ("fe80::1", False)])
+def test_an_entry_with_a_zone_is_of_that_link_alone(host: str, is_allowed: bool) -> None:  # noqa: FBT001 - a column
+    """The same address on another link is another machine (RFC 4007, 6)."""
+    assert (not Allowed(["fe80::1%eth0"]).refused(target(host))) is is_allowed
+
+
 @pytest.mark.parametrize("host", ["10.2.0.1", "192.0.2.8", "2001:db9::1", "10.1.0.0/15", "10.0.0.0/8", "fec0::1"])
 def test_what_the_list_does_not_hold_is_refused(host: str) -> None:
     """An address or a range that is only partly allowed is refused, by name."""

@@ -91,6 +91,7 @@ class Allowed:
     def __init__(self, allow: Iterable[str]) -> None:
         entries = tuple(allow)
         self.everything_named = not entries
+        self._zoned = frozenset(ip for entry in entries if "%" in entry and (ip := address_of(entry)) is not None)
         self._networks = tuple(
             network for entry in entries if (network := range_of(entry) or _single(entry)) is not None
         )
@@ -101,11 +102,11 @@ class Allowed:
     @property
     def by_address(self) -> bool:
         """Return whether a name may be allowed by where it leads."""
-        return bool(self._networks)
+        return bool(self._networks or self._zoned)
 
     def address(self, address: Ip) -> bool:
-        """Return whether the list holds `address`."""
-        return any(address.version == network.version and address in network for network in self._networks)
+        """Return whether the list holds `address`; one that is written with a zone is of that link alone."""
+        return address in self._zoned or any(address.version == network.version and address in network for network in self._networks)
 
     def name(self, host: str) -> bool:
         """Return whether the list holds the name `host`, or a domain above it."""
@@ -157,8 +158,7 @@ def refuse(problems: tuple[Problem, ...]) -> None:
 
 
 def _single(entry: str) -> Network | None:
-    address = address_of(entry)
-    return None if address is None else ipaddress.ip_network(entry.partition("%")[0])
+    return None if "%" in entry or (address := address_of(entry)) is None else ipaddress.ip_network(address)
 
 
 def _spelt(name: str) -> str:
