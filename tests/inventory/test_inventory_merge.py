@@ -377,6 +377,16 @@ def test_only_key_establishment_at_the_same_place_speaks_for_an_endpoint() -> No
     assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is SAFE
 
 
+@pytest.mark.parametrize(("answered", "verdict"), [(["X25519"], VULNERABLE), (["X25519MLKEM768"], SAFE), ([], UNKNOWN)])
+def test_what_a_report_says_makes_no_endpoint_better_than_it_answered(answered: list[str], verdict: Verdict) -> None:
+    """A report may be old, or a lie; what it tells of a worse exchange still counts."""
+    told = replace(ENDPOINT, prefers_post_quantum=True, negotiates_post_quantum=True, supports_post_quantum=True)
+    report = f"file:report.json!{WEB}"
+    records = [seen(ENDPOINT), *(seen(use(name)) for name in answered)]
+    records += [seen(told, place=report), seen(use("X25519MLKEM768"), place=report)]
+    assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is verdict
+
+
 def test_the_stronger_observation_is_kept_and_the_other_told() -> None:
     """Facts that differ: the stronger stays; what it does not state is filled in; the rest is put into words."""
     asset = only((

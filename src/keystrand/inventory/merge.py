@@ -88,9 +88,15 @@ def _verdict(fact: Fact, observations: Collection[Observation], established: Est
     """Return the verdict of one asset whose reconciled fact is `fact`; of several opinions on it, the worst."""
     if not isinstance(fact, Endpoint):
         return worst(fact_verdict(seen.fact) for seen in observations)
-    places = {seen.place for seen in observations}
-    uses = (use for place in places for use in established(place))
-    return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum)
+    asked = [seen for seen in observations if not seen.place.startswith("file:")]
+    # a file tells what somebody says or once saw: beside what the endpoint itself answered it makes nothing better
+    return worst(_of_endpoint(some, established) for some in (asked, observations) if some)
+
+
+def _of_endpoint(observations: Collection[Observation], established: Established) -> Verdict:
+    fact, _ = reconcile([(seen.strength, seen.fact) for seen in observations])
+    uses = (use for place in {seen.place for seen in observations} for use in established(place))
+    return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum if isinstance(fact, Endpoint) else None)
 
 
 def _occurrences(observations: Iterable[Observation], assignment: Assignment) -> tuple[Occurrence, ...]:

@@ -106,7 +106,8 @@ class Allowed:
 
     def address(self, address: Ip) -> bool:
         """Return whether the list holds `address`; one that is written with a zone is of that link alone."""
-        return address in self._zoned or any(address.version == network.version and address in network for network in self._networks)
+        within = (address.version == network.version and address in network for network in self._networks)
+        return address in self._zoned or any(within)
 
     def name(self, host: str) -> bool:
         """Return whether the list holds the name `host`, or a domain above it."""
