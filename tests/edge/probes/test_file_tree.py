@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from msgspec.structs import replace
 
 from keystrand.edge.chunks.pool import ProcessPool
 from keystrand.edge.chunks.task import Inline
 from keystrand.edge.probes import contents, tree, walk
 from keystrand.edge.probes.readers import Readers
 from keystrand.edge.probes.tree import TreeProbe
+from keystrand.formats.documents import encode_record
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, Target
 from keystrand.model.observation import AlgorithmUse, Attempt, Observation, Outcome, Record, Strength
@@ -123,6 +125,32 @@ def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path, marks: Mark
     assert marks.paths == ["named/first"]
     assert dict(whole.counts)[Outcome.UNREADABLE] == 1
     assert "link" in whole.reason
+
+
+def test_a_name_that_is_no_text_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source code may hold half a character of UTF-16: no document can, and the scan goes on without it."""
+    odd = replace(USE, algorithm="\ud800")
+    found = (Found(":1", Strength.REFERENCED, odd), Found(":2", Strength.REFERENCED, USE))
+    reader = FileReader("x509", lambda *_: True, lambda *_: Reading(found, Outcome.SEEN, "\udc80"))
+    monkeypatch.setattr(tree, "readers_of", lambda *_: Readers(whole=(reader,)))
+    (tmp_path / "a.py").write_text("x")
+    records, whole = scan(tmp_path, "a.py")
+    assert places(records) == ["file:a.py:2"]
+    assert "no text" in whole.reason
+    assert all(encode_record(record) for record in (*records, whole))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.py", 'import hashlib\nhashlib.new("\\ud800")\n'),
+     ("a.js", 'const c = require("crypto");\nc.createHash("\\ud800");\n'),
+     ("A.java", 'import java.security.*;\nclass A { void f() { MessageDigest.getInstance("\\ud800"); } }')],
+)  # fmt: skip
+def test_half_a_character_in_source_code_stops_nothing(tmp_path: Path, name: str, content: str) -> None:
+    """As a program may write it, whatever is made of it."""
+    (tmp_path / name).write_text(content)
+    target = Target(id="files", probe=ProbeKind.SOURCE, system="web", path=".")
+    assert all(encode_record(record) for record in TreeProbe(ProbeKind.SOURCE).read(target, tmp_path))
 
 
 def test_two_names_of_one_file_are_one_reading_and_two_places(tmp_path: Path, marks: Marks) -> None:

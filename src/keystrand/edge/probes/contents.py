@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import msgspec
+
 from keystrand.edge.probes import archives
 from keystrand.edge.probes.readers import Readers
 from keystrand.edge.probes.walk import why
@@ -62,7 +64,7 @@ def together(readings: Iterable[_Read]) -> Result:
     found: list[tuple[str, Found]] = []
     outcomes: set[Outcome] = set()
     reasons: list[str] = []
-    for kind, reading in readings:
+    for kind, reading in map(_writable, readings):
         found += ((kind, one) for one in reading.found[: MAX_FOUND - len(found)])
         outcomes.add(reading.outcome)
         if reading.reason and reading.reason not in reasons:
@@ -76,6 +78,26 @@ def together(readings: Iterable[_Read]) -> Result:
         return Result(Outcome.SEEN, tuple(found), reason)
     worst = next((one for one in _WORST_FIRST if one in outcomes), Outcome.NONE)
     return Result(worst, (), reason if worst is not Outcome.NONE else "")
+
+
+def _writable(read: _Read) -> _Read:
+    """Return a reading without facts that no document can hold: half a character of UTF-16 is no text in UTF-8."""
+    kind, reading = read
+    reading = reading._replace(reason=reading.reason.encode("utf-8", "backslashreplace").decode())
+    found = tuple(one for one in reading.found if _is_writable(one))
+    if len(found) == len(reading.found):
+        return kind, reading
+    reason = "; ".join(filter(None, ("names that are no text were left out", reading.reason)))
+    outcome = reading.outcome if found else Outcome.UNPARSABLE
+    return kind, reading._replace(found=found, outcome=outcome, reason=reason)
+
+
+def _is_writable(found: Found) -> bool:
+    try:
+        msgspec.json.encode(found)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _readings(stream: BinaryIO, shown: str, size: int, readers: Readers) -> Iterator[_Read]:

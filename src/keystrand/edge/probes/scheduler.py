@@ -159,7 +159,10 @@ class _Walk:
 
     async def _records(self, target: Target) -> Records:
         try:
-            return await self._look(target)
+            records = await self._look(target)
+            if target.probe in NETWORK_PROBES:
+                msgspec.json.encode(records)  # what no document can hold fails here, where it costs this target alone
+            return records
         except NotContacted as refusal:
             return (attempt(target, Outcome.SKIPPED if refusal.by_policy else Outcome.UNREACHABLE, str(refusal)),)
         except Exception as error:  # a probe that fails on one target must not cost the records of all the others
