@@ -206,6 +206,14 @@ def test_test_code_decides_nothing(judge: Judge, kex: Any) -> None:
     assert judge(kex("ML-KEM-768", Strength.CONFIGURED, "x"), of_tests).algorithms == ("ML-KEM-768",)
 
 
+def test_what_a_client_offered_decides_nothing(judge: Judge, kex: Any) -> None:
+    """A browser that offers classical groups beside the safe one it got does not make the answer doubtful."""
+    got = kex("X25519MLKEM768", Strength.NEGOTIATED, "file:a.pcap!tls://192.0.2.1:443")
+    offered = kex("X25519", Strength.OFFERED, "file:a.pcap!client://192.0.2.9")
+    assert judge(got, offered).algorithms == ("X25519MLKEM768",)
+    assert judge(offered).verdict is UNKNOWN
+
+
 def test_facts_of_other_kinds_are_no_use(judge: Judge) -> None:
     """A digest and a bare endpoint say nothing about key establishment."""
     digest = ("x", AlgorithmUse(algorithm="SHA-256", function=Function.DIGEST), Strength.NEGOTIATED)

@@ -139,3 +139,15 @@ def test_wrong_rules_of_an_estate_stop_the_scan_with_file_line_and_field(
     told = typed("inventory", "scan", str(bank), "--out", str(tmp_path / "o"))
     assert told.code == 2
     assert "own.toml" in told.err
+
+
+def test_workers_of_a_pool_find_what_one_process_finds(bank: Path, out: Path, tmp_path: Path, typed: Typed) -> None:
+    """The records are the same; an engine that is none is refused before anything is read."""
+    told = typed(
+        "inventory", "scan", str(bank), "--out", str(tmp_path / "p"), "--as-of", "2026-11-26", "--engine", "pool:2"
+    )
+    assert told.code == 0, told.err
+    lines = [(folder / "observations.jsonl").read_text().splitlines()[1:] for folder in (out, tmp_path / "p")]
+    assert lines[0] == lines[1]
+    told = typed("inventory", "scan", str(bank), "--out", str(tmp_path / "q"), "--engine", "horses")
+    assert (told.code, (tmp_path / "q").exists()) == (2, False)

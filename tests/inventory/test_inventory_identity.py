@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from keystrand.inventory.identity import canonical, canonical_place, identity
+from keystrand.inventory.identity import canonical, canonical_place, identity, without_line
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import (
     AlgorithmUse,
@@ -160,3 +160,10 @@ def test_what_a_report_says_of_a_service_is_what_a_probe_of_it_says(place: str, 
     """A group that sslyze, a capture and our own probe saw at one endpoint is one asset with three occurrences."""
     asked = identity(use_of("X25519"), "tls://web.example:443")
     assert (identity(use_of("X25519"), place) == asked) is same
+
+
+def test_the_port_of_a_service_is_no_line() -> None:
+    """What a capture says of port 443 and of port 8443 of one address are two things, and neither is a line."""
+    for port in (443, 8443):
+        name, line = without_line(use_of("X25519"), f"file:traffic.pcap!tls://192.0.2.1:{port}")
+        assert (name, line) == (identity(use_of("X25519"), f"tls://192.0.2.1:{port}"), None)

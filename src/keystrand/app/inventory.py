@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from msgspec.structs import replace
 
@@ -13,6 +13,8 @@ from keystrand.app.documents import FILES, load, now
 from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory_due import Due, earlier_at
 from keystrand.app.inventory_store import STORE, AssetsOf, Seen, keep_run, kept_run, merge_run
+from keystrand.edge.chunks.sweep import engine_of
+from keystrand.edge.chunks.task import Engine
 from keystrand.edge.files import read_bytes, replacing
 from keystrand.edge.loop import runner
 from keystrand.edge.partial import partial_at
@@ -33,6 +35,24 @@ CBOM = "cbom.json"
 PARTIAL = f"{FILES[Observations]}.partial"
 Row = dict[str, Any]
 ConnectTo = Mapping[tuple[str, int], tuple[str, int]]
+
+
+INLINE = "inline"
+
+
+class How(TypedDict, total=False):
+    """How a scan is done.
+
+    `resume`: what an interrupted scan into `out` has looked at is not looked at again. `mode` is asked for in place of
+    the estate's. With `max_age` only what is due is touched: files that have changed since the last run in `out`,
+    endpoints that were asked longer ago or did not answer in full; the rest is taken from that run. `engine`: whose
+    workers read files and merge: inline, pool, pool:WORKERS, ray, ray:ADDRESS.
+    """
+
+    resume: bool
+    mode: str
+    max_age: timedelta | None
+    engine: str
 
 
 class Scanned:
@@ -59,18 +79,16 @@ def scan_estate(
     as_of: date,
     connect_to: ConnectTo | None = None,
     progress: Callable[[int, int], None] | None = None,
-    resume: bool = False,
-    mode: str = "",
-    max_age: timedelta | None = None,
+    **how: Unpack[How],
 ) -> Scanned:
     """Probe every target of the estate and write observations and inventory into `out`; memory does not grow with them.
 
     While it runs, the records of each endpoint are appended to `observations.jsonl.partial`, so an interrupted scan
-    keeps what it saw; with `resume` what stands there is not looked at again. `mode` is asked for in place of the
-    estate's. With `max_age` only what is due is touched: files that have changed since the last run in `out`, endpoints
-    that were asked longer ago or did not answer in full; the rest is taken from that run. Raises `InvalidInput` where
-    there is no mode of that name, or a target's own rules are wrong; `OutsideScope` before anything is contacted.
+    keeps what it saw. Raises `InvalidInput` where there is no mode or engine of that name, or a target's own rules are
+    wrong; `OutsideScope` before anything is contacted.
     """
+    resume, mode, max_age = how.get("resume", False), how.get("mode", ""), how.get("max_age")
+    engine = engine_of(how["engine"]) if how.get("engine", INLINE) != INLINE else None
     asked, begun_for = _with_mode(opened.estate, mode), f"{opened.ref.content_sha256} {mode}".strip()
     for target in asked.target:
         own_rules(rules_at(target, opened.folder))
@@ -78,7 +96,7 @@ def scan_estate(
         partial_at(out / PARTIAL, estate=begun_for, begun=now().isoformat(), resume=resume) as partial,
         earlier_at(out / STORE, max_age) as earlier,
     ):
-        due = Due(asked, partial, earlier, connect_to or {}, opened.folder)
+        due = Due(asked, partial, earlier, connect_to or {}, opened.folder, engine)
         work = survey(
             asked, opened.folder, connect_to=connect_to, progress=progress,
             deliver=due.deliver, due=due.is_due, reader=due.reader,
@@ -88,7 +106,7 @@ def scan_estate(
         with store_at(out / STORE) as store:
             seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)
             (out / PARTIAL).unlink()
-            _merge(opened, out, store, seen)
+            _merge(opened, out, store, seen, engine)
     return Scanned(out, partial=not seen.head.coverage.complete)
 
 
@@ -115,8 +133,8 @@ def merge_again(opened: OpenEstate, out: Path) -> Inventory:
     return load(out, Inventory)[0]
 
 
-def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen) -> None:
-    around = merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref))
+def _merge(opened: OpenEstate, out: Path, store: ObservationStore, seen: Seen, engine: Engine | None = None) -> None:
+    around = merge_run(store, out, seen, opened.estate, made_from=(opened.ref, seen.ref), engine=engine)
     with replacing(out / CBOM) as file:
         write_cbom(file, head_of(around, opened.estate.organisation.name), AssetsOf(out))
 

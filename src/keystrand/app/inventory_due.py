@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from keystrand.app.documents import now
+from keystrand.edge.chunks.task import Engine
 from keystrand.edge.partial import Partial, Signature, closing_of
 from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.tree import TreeProbe, rules_at
@@ -39,8 +40,9 @@ class Due:
         earlier: Earlier | None,
         connect_to: Mapping[tuple[str, int], tuple[str, int]],
         folder: Path,
+        engine: Engine | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder, self._engine = folder, engine
         self._mode, self._partial, self._earlier, self._connect_to = estate.scan.mode, partial, earlier, connect_to
         self._begun_ns = time.time_ns()
         self._asked: dict[tuple[str, str], str] = {}
@@ -76,9 +78,12 @@ class Due:
                 self._files[target.id].append(signature(target.id, path, status, ruleset))
 
         if earlier is None:
-            return TreeProbe(target.probe, seen=seen)
+            return TreeProbe(target.probe, engine=self._engine, seen=seen)
         return TreeProbe(
-            target.probe, seen=seen, earlier=lambda path, status: earlier.file(target, path, status, ruleset)
+            target.probe,
+            engine=self._engine,
+            seen=seen,
+            earlier=lambda path, status: earlier.file(target, path, status, ruleset),
         )
 
     def deliver(self, records: tuple[Record, ...]) -> None:

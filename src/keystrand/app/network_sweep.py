@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from keystrand.edge.chunks.sweep import Part, Progress, engine_named, map_chunks
-from keystrand.edge.chunks.task import Engine
+from keystrand.edge.chunks.sweep import Part, Progress, engine_of, map_chunks
 from keystrand.model.errors import InvalidInput
 from keystrand.pilot.network import Network
 from keystrand.pilot.network_run import DemandSummary, LinkSummary, demand_summaries, link_summaries, run
@@ -58,20 +57,12 @@ def sweep(
     return map_chunks(
         live,
         [Life(network=network, days=days)] * runs,
-        engine=_engine(options.engine),
+        engine=engine_of(options.engine),
         seed=seed,
         checkpoint=options.checkpoint,
         part=Part(options.part, options.parts),
         progress=progress,
     )
-
-
-def _engine(words: str) -> Engine:
-    """Return the engine that `words` name. Raises `InvalidInput`."""
-    name, _, more = words.partition(":")
-    if name == "pool" and more and not (more.isdecimal() and 1 <= int(more) <= 1024):
-        raise InvalidInput(f"{more!r} is no number of workers", hint="write pool:4 for four")
-    return engine_named(name, int(more) if name == "pool" and more else 0, more if name == "ray" else "")
 
 
 def sweep_rows(lives: Sequence[LifeSummary]) -> list[dict[str, Any]]:

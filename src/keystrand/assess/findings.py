@@ -92,6 +92,8 @@ def _of_system(system: System, seen: list[tuple[Asset, str, Strength]], view: Sy
 
 def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _Use | None:
     match asset.fact:
+        case AlgorithmUse() if "!client://" in place:
+            return None  # what a client offered says what it could do, not what protects its traffic
         case AlgorithmUse(in_tests=True):
             return None
         case AlgorithmUse(algorithm=name, function=purpose):

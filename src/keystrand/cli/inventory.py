@@ -24,7 +24,7 @@ CHANGES = 11
 
 
 @app.command()
-def scan(
+def scan(  # noqa: PLR0913 - every option of the command is one
     folder: EstateArgument = Path(),
     out: OutOption = Path("out"),
     as_of: AsOfOption = "",
@@ -45,6 +45,10 @@ def scan(
             " answer is older.",
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", metavar="NAME", help="Who reads files and merges: inline, pool, pool:WORKERS or ray."),
+    ] = "inline",
 ) -> None:
     """Probe what the estate in DIR names, and nothing else. Exit 3 where a target gave no answer."""
     from datetime import timedelta
@@ -63,7 +67,7 @@ def scan(
     try:
         with progress_bar("targets") as progress:
             scanned = scan_estate(
-                opened, out, as_of=day(as_of), progress=progress, resume=resume, mode=mode, max_age=age
+                opened, out, as_of=day(as_of), progress=progress, resume=resume, mode=mode, max_age=age, engine=engine
             )
     except KeyboardInterrupt:
         say(f"what was seen so far is in {out / KEPT}; go on with --resume")

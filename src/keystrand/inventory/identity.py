@@ -97,7 +97,7 @@ def without_line(fact: Fact, place: str) -> tuple[str, int | None]:
 
     Lines move when others come before them, so a number is no identity: see `of_line`.
     """
-    line = _LINE.fullmatch(place)
+    line = _LINE.fullmatch(place) if _service(place) == place else None  # the number after a service is its port
     if line and identity(fact, place) != (of_file := identity(fact, line[1])):
         return of_file, int(line[2])
     return identity(fact, place), None

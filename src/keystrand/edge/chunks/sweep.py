@@ -141,3 +141,11 @@ def _refuse(batch: Sequence[Outcome], chunks: Sequence[object]) -> None:
 def _shown(argument: object) -> str:
     text = repr(argument)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def engine_of(words: str) -> Engine:
+    """Return the engine that `words` name: inline, pool, pool:WORKERS, ray, ray:ADDRESS. Raises `InvalidInput`."""
+    name, _, more = words.partition(":")
+    if name == "pool" and more and not (more.isdecimal() and 1 <= int(more) <= 1024):
+        raise InvalidInput(f"{more!r} is no number of workers", hint="write pool:4 for four")
+    return engine_named(name, int(more) if name == "pool" and more else 0, more if name == "ray" else "")
