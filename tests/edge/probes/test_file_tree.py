@@ -140,17 +140,11 @@ def test_a_name_that_is_no_text_costs_itself_alone(tmp_path: Path, monkeypatch: 
     assert all(encode_record(record) for record in (*records, whole))
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("a.py", 'import hashlib\nhashlib.new("\\ud800")\n'),
-     ("a.js", 'const c = require("crypto");\nc.createHash("\\ud800");\n'),
-     ("A.java", 'import java.security.*;\nclass A { void f() { MessageDigest.getInstance("\\ud800"); } }')],
-)  # fmt: skip
-def test_half_a_character_in_source_code_stops_nothing(tmp_path: Path, name: str, content: str) -> None:
-    """As a program may write it, whatever is made of it."""
-    (tmp_path / name).write_text(content)
-    target = Target(id="files", probe=ProbeKind.SOURCE, system="web", path=".")
-    assert all(encode_record(record) for record in TreeProbe(ProbeKind.SOURCE).read(target, tmp_path))
+def test_half_a_character_in_a_list_of_packages_stops_nothing(tmp_path: Path) -> None:
+    """As anybody may write it in JSON, which Python reads into a text that UTF-8 cannot hold."""
+    (tmp_path / "package-lock.json").write_text('{"packages": {"node_modules/node-forge": {"version": "\\ud800"}}}')
+    target = Target(id="files", probe=ProbeKind.BINARY, system="web", path=".")
+    assert all(encode_record(record) for record in TreeProbe(ProbeKind.BINARY).read(target, tmp_path))
 
 
 def test_two_names_of_one_file_are_one_reading_and_two_places(tmp_path: Path, marks: Marks) -> None:

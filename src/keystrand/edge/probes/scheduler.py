@@ -159,10 +159,7 @@ class _Walk:
 
     async def _records(self, target: Target) -> Records:
         try:
-            records = await self._look(target)
-            if target.probe in NETWORK_PROBES:
-                msgspec.json.encode(records)  # what no document can hold fails here, where it costs this target alone
-            return records
+            return await self._look(target)
         except NotContacted as refusal:
             return (attempt(target, Outcome.SKIPPED if refusal.by_policy else Outcome.UNREACHABLE, str(refusal)),)
         except Exception as error:  # a probe that fails on one target must not cost the records of all the others
@@ -172,7 +169,9 @@ class _Walk:
         if target.probe in FILE_PROBES:
             return await asyncio.to_thread(self._read, target)
         if target.probe in NETWORK_PROBES:
-            return await self._ask(NETWORK_PROBES[target.probe], target)
+            records = await self._ask(NETWORK_PROBES[target.probe], target)
+            msgspec.json.encode(records)  # what no document can hold fails here, where it costs this target alone
+            return records
         return (attempt(target, Outcome.SKIPPED, f"this release has no probe for {target.probe.value}"),)
 
     async def _ask(self, probe: NetworkProbe, target: Target) -> Records:
