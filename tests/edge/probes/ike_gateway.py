@@ -149,3 +149,17 @@ class Gateway:
 
 CLASSICAL = {1: (20, 12), 2: (5,), 3: (12,), 4: (20, 31, 14)}
 HYBRID = CLASSICAL | {6: (36,)}
+
+
+def main_mode_answer(datagram: bytes, chosen: tuple[int, int, int, int], bits: int | None = None) -> list[bytes]:
+    """Return what a gateway of version 1 answers: cipher, hash, method and group, and the cipher's key length."""
+    octets = datagram.removeprefix(MARKER)
+    if octets[17] != 0x10:
+        return []
+    attributes = (*enumerate(chosen, start=1), (11, 1), (12, 28800), *(((14, bits),) if bits else ()))
+    transform = bytes((1, 1, 0, 0)) + b"".join(struct.pack(">HH", 0x8000 | k, v) for k, v in attributes)
+    transform = struct.pack(">BBH", 0, 0, 4 + len(transform)) + transform
+    proposal = struct.pack(">BBHBBBB", 0, 0, 8 + len(transform), 1, 1, 0, 1) + transform
+    body = struct.pack(">BBHII", 0, 0, 12 + len(proposal), 1, 1) + proposal
+    head = octets[:8] + b"responds" + bytes((1, 0x10, 2, 0)) + bytes(4)
+    return [MARKER + head + struct.pack(">I", 28 + len(body)) + body]

@@ -33,6 +33,7 @@ from tests.edge.probes.ike_gateway import (
     Gateway,
     One,
     answer,
+    main_mode_answer,
     notify,
     read,
     saying,
@@ -117,22 +118,28 @@ class TestHandWritten:
         asked = [one for one in answers if one.job.question.startswith(Question.GROUPS)]
         assert len(asked) == 5
 
+    @pytest.mark.parametrize(
+        ("respond", "why"),
+        [
+            (lambda datagram: main_mode_answer(datagram, (7, 4, 3, 36), bits=256), "not offered"),
+            (lambda datagram: main_mode_answer(datagram, (7, 4, 3, 14), bits=17), "not offered"),
+            (lambda datagram: [datagram], "no cookie"),
+        ],
+        ids=["ML-KEM, which version 1 does not have", "a key of 17 bits", "an echo"],
+    )
+    def test_a_choice_in_version_1_that_was_not_offered_is_not_believed(
+        self, respond: Callable[[bytes], list[bytes]], why: str
+    ) -> None:
+        """Nobody becomes safe by naming a number, and what sends back every datagram is no gateway."""
+        with responding(respond) as port:
+            seen, ended, _ = probe(IkeProbe(), target_at(port, IKE), timeout_s=1.5)
+        assert seen == []
+        assert ended.outcome is Outcome.UNPARSABLE
+        assert why in ended.reason
+
     def test_a_silent_gateway_is_asked_in_version_1_and_that_is_told(self) -> None:
         """Main Mode's answer: its transform, and no version 2."""
-
-        def respond(datagram: bytes) -> list[bytes]:
-            octets = datagram.removeprefix(MARKER)
-            if octets[17] != 0x10:
-                return []
-            attributes = ((1, 5), (2, 1), (3, 3), (4, 2), (11, 1), (12, 28800))
-            transform = bytes((1, 1, 0, 0)) + b"".join(struct.pack(">HH", 0x8000 | k, v) for k, v in attributes)
-            transform = struct.pack(">BBH", 0, 0, 4 + len(transform)) + transform
-            proposal = struct.pack(">BBHBBBB", 0, 0, 8 + len(transform), 1, 1, 0, 1) + transform
-            body = struct.pack(">BBHII", 0, 0, 12 + len(proposal), 1, 1) + proposal
-            head = octets[:8] + b"responds" + bytes((1, 0x10, 2, 0)) + bytes(4)
-            return [MARKER + head + struct.pack(">I", 28 + len(body)) + body]
-
-        with responding(respond) as port:
+        with responding(lambda datagram: main_mode_answer(datagram, (5, 1, 3, 2))) as port:
             seen, ended, _ = probe(IkeProbe(), target_at(port, IKE), timeout_s=1.5)
         (endpoint,) = facts(seen, Endpoint)
         assert endpoint.versions == ("IKEv1",)

@@ -284,7 +284,8 @@ def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
 
 def _not_seen(target: Target, answers: tuple[Answer, ...]) -> Attempt:
     """Return the attempt for a responder of which nothing is known but that it refused, or not even that."""
-    if doubts := [_doubt(talk) for _, talk in _talks(answers) if talk.said]:
+    doubts = [_doubt(talk) for _, talk in _talks(answers) if talk.said]
+    if doubts := doubts + [talk.doubt for talk in _main_modes(answers) if talk.doubt]:
         return attempt(target, Outcome.UNPARSABLE, f"answers with IKE that cannot be believed: {doubts[0]}")
     refusals = [talk.refused for _, talk in _talks(answers)] + [talk.refused for talk in _main_modes(answers)]
     if names := dict.fromkeys(codes.notify_name(one) for one in refusals if one is not None):

@@ -247,14 +247,20 @@ _OFFERS_1 = tuple(
     ((1, cipher), (2, digest), (3, method), (4, group), *_LIFE, *(((14, bits),) if bits else ()))
     for ((cipher, bits), digest), group, method in product(_CIPHERS_1, _GROUPS_1, _AUTHENTICATION_1)
 )
+_OFFERED_1 = frozenset(
+    Chosen1(said.get(1), said.get(14), said.get(2), said.get(3), said.get(4)) for said in map(dict, _OFFERS_1)
+)
 
 
 class MainModeConversation:
-    """The first message of Main Mode. `chosen` is what the responder takes, `refused` the error it sends."""
+    """The first message of Main Mode. `chosen` is what the responder takes, `refused` the error it sends.
+
+    `doubt` says why a choice is not believed: it must be one that was offered (RFC 2409, 5), by who has a cookie.
+    """
 
     def __init__(self, *, marker: bool) -> None:
         self.done = False
-        self.fault = ""
+        self.fault = self.doubt = ""
         self.chosen: Chosen1 | None = None
         self.refused: int | None = None
         self._marker = NON_ESP_MARKER if marker else b""
@@ -273,8 +279,14 @@ class MainModeConversation:
             if head.version == IKE_2:
                 self.fault, self.done = "no IKE version 1", True
                 return b""
-            self.chosen, self.refused = said_1(message)
-            self.done = self.chosen is not None or self.refused is not None
+            chosen, self.refused = said_1(message)
+            self.done = chosen is not None or self.refused is not None
+            if chosen in _OFFERED_1 and any(head.responder):
+                self.chosen = chosen
+            elif chosen:
+                self.doubt = "the responder chose something that was not offered"
+                if not any(head.responder):
+                    self.doubt = "the responder has no cookie of its own"
         except IkeUnreadable as error:
             self.fault = str(error)
         return b""
