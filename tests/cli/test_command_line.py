@@ -80,8 +80,8 @@ def test_a_setting_makes_errors_json(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_spreadsheet_sees_no_formula(capsys: pytest.CaptureFixture[str]) -> None:
     """A name from the network that begins like a formula is text in CSV; a number stays a number."""
-    emit(Output.CSV, [{"name": "=HYPERLINK()", "count": -1}])
-    assert capsys.readouterr().out.splitlines() == ["name,count", "'=HYPERLINK(),-1"]
+    emit(Output.CSV, [{"name": "=HYPERLINK()", "count": -1, "all": ["@SUM()", "b"]}])
+    assert capsys.readouterr().out.splitlines() == ["name,count,all", "'=HYPERLINK(),-1,\"'@SUM(), b\""]
 
 
 @pytest.mark.system

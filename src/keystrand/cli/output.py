@@ -65,7 +65,7 @@ def _print_csv(rows: Sequence[Row]) -> None:
 def _cell(item: Any) -> str:
     """Return the text of a CSV cell; one that a spreadsheet would take for a formula gets a quote in front."""
     text = _text(item)
-    return f"'{text}" if isinstance(item, str) and text.startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if not isinstance(item, int | float) and text.startswith(("=", "+", "-", "@")) else text
 
 
 def _print_table(rows: Sequence[Row]) -> None:

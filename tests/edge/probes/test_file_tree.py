@@ -5,7 +5,8 @@ import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import BinaryIO, cast
 
 import pytest
 from msgspec.structs import replace
@@ -159,6 +160,26 @@ def test_two_names_of_one_file_are_one_reading_and_two_places(tmp_path: Path, ma
 
 
 @pytest.mark.usefixtures("marks")
+def test_an_inode_that_is_used_again_is_another_file() -> None:
+    """A file that went, and one that came in its place: what was found in the one is not in the other."""
+
+    def identity(name: str, changed_ns: int) -> int:
+        status = SimpleNamespace(st_dev=7, st_ino=1 << 63, st_ctime_ns=changed_ns)
+        return walk.File(f"/{name}", name, cast("os.stat_result", status)).identity
+
+    assert identity("a", 1_700_000_000_000_000_000) == identity("b", 1_700_000_000_000_000_000)
+    assert identity("a", 1_700_000_000_000_000_000) != identity("b", 1_700_000_000_000_000_001)
+
+
+def test_a_folder_with_names_without_number_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder no more names are held than files of a target are read; folders count too."""
+    monkeypatch.setattr(walk, "MAX_FILES", 3)
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+    found = list(walk.walk(walk.Root(tmp_path, tmp_path, tmp_path)))
+    assert [one.outcome for one in found if isinstance(one, walk.Missed)] == [Outcome.SKIPPED]
+
+
 def test_loops_of_links_end(tmp_path: Path) -> None:
     """Links to a folder above, to each other and to themselves: the walk ends and tells them."""
     (tmp_path / "inner").mkdir()

@@ -6,6 +6,7 @@ Links to folders are not followed, links to files only where they stay inside; w
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +38,11 @@ class File(NamedTuple):
 
     @property
     def identity(self) -> int:
-        """Return one number for device and inode: two names of one file have the same."""
-        return self.status.st_dev << 64 | self.status.st_ino
+        """Return one number for device, inode and change: two names of one file have the same.
+
+        An inode alone is that of another file as soon as the first is gone.
+        """
+        return self.status.st_dev << 128 | self.status.st_ino << 64 | self.status.st_ctime_ns
 
 
 class Missed(NamedTuple):
@@ -101,7 +105,10 @@ def _below(start: Root) -> Iterator[File | Missed]:
             continue
         try:
             with os.scandir(here) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(islice(found, MAX_FILES), key=lambda entry: entry.name)
+                if next(found, None):
+                    reason = f"more than {MAX_FILES} names in one folder; the rest was not read"
+                    yield Missed(shown(here, start.base), Outcome.SKIPPED, reason)
         except OSError as error:
             yield Missed(shown(here, start.base), Outcome.UNREADABLE, why(error))
             continue
