@@ -24,12 +24,13 @@ from keystrand.edge.source_rules import own_rules
 from keystrand.edge.store.observations import ObservationStore
 from keystrand.edge.store.observations import opened as store_at
 from keystrand.formats.cyclonedx import head_of, write_cbom
+from keystrand.inventory.identity import canonical_place
 from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ScanMode
-from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
-from keystrand.model.stages import Inventory, Observations
+from keystrand.model.observation import AlgorithmUse, Attempt, Endpoint, Outcome
+from keystrand.model.stages import Inventory, Observations, Occurrence
 
 CBOM = "cbom.json"
 PARTIAL = f"{FILES[Observations]}.partial"
@@ -156,15 +157,15 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
     A folder is one row: what became of its files is in the tally of their outcomes.
     """
     tallied = {record.target for record in observations.records if isinstance(record, Attempt) and record.counts}
-    uses = _strongest(inventory)
+    uses, endpoints = _strongest(inventory), _endpoints(inventory)
     return [
         {
             "target": attempt.target,
             "place": attempt.place,
             "outcome": attempt.outcome.value,
-            "key_establishment": ", ".join(uses[attempt.target, Function.KEY_ESTABLISHMENT]),
-            "authentication": ", ".join(uses[attempt.target, Function.SIGNATURE]),
-            "verdict": _verdict(uses, attempt).value,
+            "key_establishment": ", ".join(uses[*_at(attempt), Function.KEY_ESTABLISHMENT]),
+            "authentication": ", ".join(uses[*_at(attempt), Function.SIGNATURE]),
+            "verdict": _verdict(uses, endpoints, attempt).value,
             "reason": attempt.reason,
         }
         for attempt in observations.records
@@ -172,31 +173,47 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
     ]
 
 
-_Uses = Mapping[tuple[str, Function], dict[str, Verdict]]
-"""By target and function: the algorithms that it uses with the strongest evidence there is, with their verdicts."""
+def _at(seen: Attempt | Occurrence) -> tuple[str, str]:
+    """Return the target, and which endpoint of it; the files of a target are one."""
+    return seen.target, "" if seen.place.startswith("file:") else canonical_place(seen.place)
+
+
+_Uses = Mapping[tuple[str, str, Function], dict[str, Verdict]]
+"""By target, endpoint and function: the algorithms that it uses with the strongest evidence, with their verdicts."""
+
+
+def _endpoints(inventory: Inventory) -> dict[tuple[str, str], Verdict]:
+    """Return the verdict of each endpoint that was asked: it knows what is preferred, and what else is taken."""
+    found = ((asset.verdict, seen) for asset in inventory.assets if isinstance(asset.fact, Endpoint)
+             for seen in asset.occurrences)  # fmt: skip
+    return {_at(seen): verdict for verdict, seen in found if _at(seen)[1]}
 
 
 def _strongest(inventory: Inventory) -> _Uses:
-    found: dict[tuple[str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
+    found: dict[tuple[str, str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
     for asset in inventory.assets:
         if isinstance(asset.fact, AlgorithmUse):
             for seen in asset.occurrences:
                 use = seen.strength.rank, asset.fact.algorithm, asset.verdict
-                found[seen.target, asset.fact.function].append(use)
-    best: dict[tuple[str, Function], dict[str, Verdict]] = defaultdict(dict)
+                found[*_at(seen), asset.fact.function].append(use)
+    best: dict[tuple[str, str, Function], dict[str, Verdict]] = defaultdict(dict)
     for key, uses in found.items():
         strongest = min(rank for rank, _, _ in uses)
         best[key] = {name: verdict for rank, name, verdict in sorted(uses) if rank == strongest}
     return best
 
 
-def _verdict(uses: _Uses, attempt: Attempt) -> Verdict:
-    """Return the worst verdict of what the target uses with the strongest evidence; unknown where nothing was seen."""
+def _verdict(uses: _Uses, endpoints: Mapping[tuple[str, str], Verdict], attempt: Attempt) -> Verdict:
+    """Return the verdict of the endpoint, else the worst of what is used with the strongest evidence.
+
+    Unknown where nothing was seen.
+    """
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
-    return worst(
-        (uses[attempt.target, Function.KEY_ESTABLISHMENT] or uses[attempt.target, Function.SIGNATURE]).values()
-    )
+    at = _at(attempt)
+    if at in endpoints:
+        return endpoints[at]
+    return worst((uses[*at, Function.KEY_ESTABLISHMENT] or uses[*at, Function.SIGNATURE]).values())
 
 
 def asset_rows(out: Path) -> list[Row]:
