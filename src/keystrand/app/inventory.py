@@ -28,8 +28,8 @@ from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ScanMode
-from keystrand.model.observation import AlgorithmUse, Attempt, Outcome
-from keystrand.model.stages import Inventory, Observations
+from keystrand.model.observation import AlgorithmUse, Attempt, Endpoint, Keystore, Library, Outcome, ProtocolSettings
+from keystrand.model.stages import Inventory, Observations, Occurrence
 
 CBOM = "cbom.json"
 PARTIAL = f"{FILES[Observations]}.partial"
@@ -162,8 +162,8 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
             "target": attempt.target,
             "place": attempt.place,
             "outcome": attempt.outcome.value,
-            "key_establishment": ", ".join(uses[attempt.target, Function.KEY_ESTABLISHMENT]),
-            "authentication": ", ".join(uses[attempt.target, Function.SIGNATURE]),
+            "key_establishment": ", ".join(uses[_where(attempt), Function.KEY_ESTABLISHMENT]),
+            "authentication": ", ".join(uses[_where(attempt), Function.SIGNATURE]),
             "verdict": _verdict(uses, attempt).value,
             "reason": attempt.reason,
         }
@@ -172,31 +172,54 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
     ]
 
 
-_Uses = Mapping[tuple[str, Function], dict[str, Verdict]]
-"""By target and function: the algorithms that it uses with the strongest evidence there is, with their verdicts."""
+_Where = tuple[str, str]
+"""A target, and the endpoint of it; for files the target alone."""
+_Uses = Mapping[tuple[_Where, Function | None], dict[str, Verdict]]
+"""By place and function: the algorithms in use with the strongest evidence there is, with their verdicts.
+
+Without a function: what else says something by itself, such as a certificate that is only kept in a file.
+"""
+_NOT_BY_ITSELF = (Keystore, Library, ProtocolSettings, Endpoint)
+
+
+def _where(seen: Attempt | Occurrence) -> _Where:
+    return seen.target, seen.place.partition("#")[0] if "://" in seen.place else ""
 
 
 def _strongest(inventory: Inventory) -> _Uses:
-    found: dict[tuple[str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
+    found: dict[tuple[_Where, Function | None], list[tuple[int, str, Verdict]]] = defaultdict(list)
     for asset in inventory.assets:
+        if isinstance(asset.fact, _NOT_BY_ITSELF):
+            continue
         if isinstance(asset.fact, AlgorithmUse):
-            for seen in asset.occurrences:
-                use = seen.strength.rank, asset.fact.algorithm, asset.verdict
-                found[seen.target, asset.fact.function].append(use)
-    best: dict[tuple[str, Function], dict[str, Verdict]] = defaultdict(dict)
+            function, name = _column(asset.fact.function), asset.fact.algorithm
+        else:
+            function, name = None, asset.id
+        for seen in asset.occurrences:
+            use = seen.strength.rank, name, asset.verdict
+            for where in {_where(seen), (seen.target, "")}:
+                found[where, function].append(use)
+    best: dict[tuple[_Where, Function | None], dict[str, Verdict]] = defaultdict(dict)
     for key, uses in found.items():
         strongest = min(rank for rank, _, _ in uses)
         best[key] = {name: verdict for rank, name, verdict in sorted(uses) if rank == strongest}
     return best
 
 
+def _column(function: Function) -> Function | None:
+    return function if function in {Function.KEY_ESTABLISHMENT, Function.SIGNATURE} else None
+
+
 def _verdict(uses: _Uses, attempt: Attempt) -> Verdict:
-    """Return the worst verdict of what the target uses with the strongest evidence; unknown where nothing was seen."""
+    """Return the worst verdict of what the target uses with the strongest evidence; unknown where nothing was seen.
+
+    Key establishment decides, then signatures; where there is neither, all that was found.
+    """
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
-    return worst(
-        (uses[attempt.target, Function.KEY_ESTABLISHMENT] or uses[attempt.target, Function.SIGNATURE]).values()
-    )
+    at = _where(attempt)
+    decides = uses[at, Function.KEY_ESTABLISHMENT] or uses[at, Function.SIGNATURE] or uses[at, None]
+    return worst(decides.values())
 
 
 def asset_rows(out: Path) -> list[Row]:
