@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import msgspec
 from msgspec.structs import replace
 
 from keystrand.app.documents import FILES, load, now
@@ -29,7 +30,7 @@ from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ScanMode
 from keystrand.model.observation import AlgorithmUse, Attempt, Endpoint, Keystore, Library, Outcome, ProtocolSettings
-from keystrand.model.stages import Inventory, Observations, Occurrence
+from keystrand.model.stages import Asset, Inventory, Observations, Occurrence
 
 CBOM = "cbom.json"
 PARTIAL = f"{FILES[Observations]}.partial"
@@ -223,7 +224,7 @@ def _verdict(uses: _Uses, attempt: Attempt) -> Verdict:
 
 
 def asset_rows(out: Path) -> list[Row]:
-    """Return one row an asset of the inventory in `out`."""
+    """Return one row an asset of the inventory in `out`. `conflicts` counts what its sources tell differently."""
     inventory, _ = load(out, Inventory)
     return [
         {
@@ -233,13 +234,14 @@ def asset_rows(out: Path) -> list[Row]:
             "evidence": asset.strength.value,
             "systems": sorted({o.system for o in asset.occurrences}),
             "id": asset.id,
+            "conflicts": len(asset.conflicts),
         }
         for asset in inventory.assets
     ]
 
 
-def occurrence_rows(out: Path, asset_id: str) -> list[Row]:
-    """Return one row a place where an asset occurs. Raises `InvalidInput` unless one id begins so."""
+def asset_of(out: Path, asset_id: str) -> Asset:
+    """Return the asset of this id, or the one whose id begins so. Raises `InvalidInput` unless there is one."""
     inventory, _ = load(out, Inventory)
     found = [asset for asset in inventory.assets if asset.id == asset_id] or [
         asset for asset in inventory.assets if asset.id.startswith(asset_id)
@@ -247,13 +249,28 @@ def occurrence_rows(out: Path, asset_id: str) -> list[Row]:
     if len(found) != 1:
         count = f"{len(found)} assets begin" if found else "no asset begins"
         raise InvalidInput(f"{count} with {asset_id!r}", hint="keystrand inventory show lists them")
-    (asset,) = found
+    return found[0]
+
+
+def fact_rows(asset: Asset) -> list[Row]:
+    """Return what is known of an asset, one row each, and every difference between its sources."""
+    fact = msgspec.to_builtins(asset.fact)
+    told = {"id": asset.id, "verdict": asset.verdict.value, "evidence": asset.strength.value, **fact}
+    rows: list[Row] = [
+        {"what": name.replace("_", " "), "value": "not known" if value is None else value}
+        for name, value in told.items()
+        if value not in ("", [], {})
+    ]
+    return rows + [{"what": "conflict", "value": conflict} for conflict in asset.conflicts]
+
+
+def occurrence_rows(asset: Asset) -> list[Row]:
+    """Return one row a place where an asset occurs, with the rule of the estate that gave it to its system."""
     return [
         {
-            "id": asset.id,
-            "verdict": asset.verdict.value,
             "place": o.place,
             "system": o.system,
+            "rule": o.rule,
             "target": o.target,
             "probe": o.probe,
             "evidence": o.strength.value,
