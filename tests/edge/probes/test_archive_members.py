@@ -90,6 +90,16 @@ def test_nested_archives_are_read_to_a_depth() -> None:
     assert not any("deep.pem" in name for name in found)
 
 
+def test_an_archive_behind_a_compression_is_opened_or_told() -> None:
+    """A zip that somebody compressed once more; and compressions without end, of which the rest is told."""
+    inner = zipped({"key.pem": b"pem"})
+    assert listed(gzip.compress(inner), "a.zip.gz") == [("a.zip", inner), ("a.zip!key.pem", b"pem")]
+    content = b"pem"
+    for _ in range(9):
+        content = gzip.compress(content)
+    assert "deep" in str(listed(content, "a.gz")[-1][1])
+
+
 def test_a_large_layer_is_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member above the limit is not kept, but an archive in it is still read; another file is refused."""
     monkeypatch.setattr(archives, "MAX_MEMBER", 10_000)
