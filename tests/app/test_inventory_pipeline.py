@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.inventory.test_inventory_drift import BEFORE, TARGETS
+from tests.inventory.test_inventory_drift import BEFORE, ROOT, SHARED, TARGETS, in_file, server
+from tests.inventory.test_inventory_drift import inventory as inventory_of
 from tests.inventory.test_inventory_merge import an_estate, by_name, record_lists, seen
 
 from keystrand.app.documents import load
 from keystrand.app.estate import OpenEstate
-from keystrand.app.inventory import merge_again, scan_estate
+from keystrand.app.inventory import merge_again, scan_estate, target_rows
 from keystrand.app.inventory_store import AssetsOf, kept_run, merge_run
 from keystrand.edge.chunks.pool import ProcessPool
 from keystrand.edge.chunks.task import Inline
@@ -32,10 +33,11 @@ from keystrand.formats.documents import content_hash, encode
 from keystrand.formats.streamed import ContentHash, observations_pieces
 from keystrand.inventory.coverage import attempts_coverage
 from keystrand.inventory.merge import merge
+from keystrand.model.algorithm import Function
 from keystrand.model.document import InputRef
 from keystrand.model.errors import DocumentMismatch, InvalidInput, MissingInput, StoreFailure
 from keystrand.model.estate import Estate, ProbeKind, Rule, Target
-from keystrand.model.observation import Attempt, Record
+from keystrand.model.observation import AlgorithmUse, Attempt, Record
 from keystrand.model.stages import Inventory, Observations
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -305,3 +307,19 @@ def test_whatever_stands_in_the_file_is_judged(tmp_path_factory: pytest.TempPath
     (folder / PARTIAL).write_bytes(content)
     with contextlib.suppress(InvalidInput):
         assert scan_estate(opened, folder, as_of=DAY, resume=True).inventory.assets == ()
+
+
+def test_a_targets_verdict_is_that_of_what_lies_there() -> None:
+    """A certificate that is only kept, encryption in source code; and each host of a range has its own."""
+    cipher = AlgorithmUse(algorithm="RSA-OAEP", function=Function.ENCRYPTION)
+    records = [
+        *in_file("etc/ca.pem", ROOT),
+        *in_file("etc/seal.py", cipher),
+        *(replace(record, target="a") for record in server("b.example", SHARED, ("X25519MLKEM768",))),
+        *server("a.example", SHARED),
+    ]
+    told = target_rows(document(tuple(records), of(an_estate(target=TARGETS), Path())), inventory_of(records))
+    rows = {row["place"]: (row["key_establishment"], row["verdict"]) for row in told}
+    assert rows["tls://a.example:443"] == ("X25519", "quantum-vulnerable")
+    assert rows["tls://b.example:443"] == ("X25519MLKEM768", "quantum-safe")
+    assert {verdict for place, (_, verdict) in rows.items() if place.startswith("file:")} == {"quantum-vulnerable"}

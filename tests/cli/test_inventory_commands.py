@@ -1,12 +1,18 @@
 """`keystrand inventory`: scan, coverage, export, validate, diff, as a person types them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.cli.conftest import Typed
+from tests.edge.analytics.test_inventory_questions import merged_into
+from tests.inventory.test_inventory_drift import SHARED, TARGETS, in_file, server
+from tests.inventory.test_inventory_merge import an_estate
 
+SHARED_ID = f"certificate:{SHARED.sha256}"
 BANK = Path(__file__).parents[2] / "examples" / "regional-bank"
 
 
@@ -151,3 +157,19 @@ def test_workers_of_a_pool_find_what_one_process_finds(bank: Path, out: Path, tm
     assert lines[0] == lines[1]
     told = typed("inventory", "scan", str(bank), "--out", str(tmp_path / "q"), "--engine", "horses")
     assert (told.code, (tmp_path / "q").exists()) == (2, False)
+
+
+def test_an_asset_is_shown_with_what_is_known_of_it_and_where_sources_differ(tmp_path: Path, typed: Typed) -> None:
+    """The facts of a server stand apart, what is not known says so, and a conflict is a line."""
+    records = [*server("a.example", SHARED), *in_file("etc/a.pem", replace(SHARED, subject="CN=other"))]
+    merged_into(tmp_path, records, an_estate(target=TARGETS))
+    told = typed("inventory", "show", "endpoint:tls://a", "--out", str(tmp_path))
+    assert re.search(r"supports post quantum +no", told.out)
+    assert re.search(r"prefers post quantum +not known", told.out)
+    assert re.search(r"conflict +.*CN=other", typed("inventory", "show", SHARED_ID, "--out", str(tmp_path)).out)
+    asset = typed("inventory", "show", SHARED_ID, "--out", str(tmp_path), "-o", "json").json
+    assert (asset["fact"]["subject"], len(asset["conflicts"]), len(asset["occurrences"])) == ("CN=shop", 1, 2)
+    rows = {
+        row["id"]: row["conflicts"] for row in typed("inventory", "show", "--out", str(tmp_path), "-o", "json").json
+    }
+    assert {name: count for name, count in rows.items() if count} == {SHARED_ID: 1}

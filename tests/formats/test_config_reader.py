@@ -151,7 +151,20 @@ CASES: dict[str, tuple[str, list[str]]] = {
         'resource "tls_private_key" "ca" {\n  algorithm = "ECDSA"\n  ecdsa_curve = "P384"\n}\n'
         'resource "aws_lb_listener" "web" {\n  ssl_policy = "ELBSecurityPolicy-TLS13-1-2-PQ-2025-09"\n}\n'
         'resource "aws_kms_key" "plain" {\n}\n# resource "tls_private_key" "no" {\n',
-        ["1 RSA-4096", "4 ECDSA-P-384", "8 tls TLSv1.3", "8 X25519MLKEM768", "11 AES-256-GCM"],
+        ["1 RSA-4096", "4 ECDSA-P-384", "8 tls TLSv1.2 TLSv1.3", "8 X25519MLKEM768", "11 AES-256-GCM"],
+    ),
+    "odd.tf": (
+        'resource "aws_kms_key" "one" { customer_master_key_spec = "RSA_3072" }\n'
+        'resource "aws_kms_key" "var" {\n  key_spec = var.spec\n}\n'
+        'resource "tls_private_key" "var" {\n  algorithm = "RSA"\n  rsa_bits = var.bits\n}\n'
+        'resource "aws_lb_listener" "old" {\n  ssl_policy = "ELBSecurityPolicy-TLS-1-2-Ext-2018-06"\n}\n'
+        'resource "aws_cloudfront_distribution" "d" {\n  minimum_protocol_version = "TLSv1.2_2021"\n}\n',
+        ["1 RSA-3072", "5 RSA", "9 tls TLSv1.2", "12 tls TLSv1.2 TLSv1.3"],
+    ),
+    "etc/swanctl/conf.d/one-line.conf": (
+        "connections { b { proposals = aes256-sha256-x25519-ke1_mlkem768\n"
+        "children { c { esp_proposals = aes256gcm16-x25519 } } } }\n",
+        ["1 AES-256-CBC", "1 HMAC-SHA-256", "1 X25519+ML-KEM-768", "2 AES-256-GCM", "2 X25519"],
     ),
     "terraform.tfstate": (
         json.dumps({"version": 4, "resources": [{"type": "google_kms_crypto_key", "instances": [

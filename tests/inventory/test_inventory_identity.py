@@ -153,7 +153,9 @@ def test_the_canonical_spelling_keeps_the_identity(fact: Fact, place: str, stren
         ("file:traffic.pcap!tls://WEB.example:443", True),
         ("file:app.zip!tls:/web.example:443", False),
         ("file:reports/sslyze.json!client:/10.0.0.1", False),
-        ("file:a!b!tls://web.example:443", False),
+        ("file:captures.zip!traffic.pcap!tls://web.example:443", True),
+        ("file:cbom.json!file:traffic.pcap!tls://web.example:443", True),
+        ("file:a!tls://web.example:443!b", False),
     ],
 )
 def test_what_a_report_says_of_a_service_is_what_a_probe_of_it_says(place: str, *, same: bool) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import msgspec
 from msgspec.structs import replace
 
 from keystrand.app.documents import FILES, load, now
@@ -29,8 +30,8 @@ from keystrand.inventory.verdict import worst
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ScanMode
-from keystrand.model.observation import AlgorithmUse, Attempt, Endpoint, Outcome
-from keystrand.model.stages import Inventory, Observations, Occurrence
+from keystrand.model.observation import AlgorithmUse, Attempt, Endpoint, Keystore, Library, Outcome, ProtocolSettings
+from keystrand.model.stages import Asset, Inventory, Observations, Occurrence
 
 CBOM = "cbom.json"
 PARTIAL = f"{FILES[Observations]}.partial"
@@ -163,8 +164,8 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
             "target": attempt.target,
             "place": attempt.place,
             "outcome": attempt.outcome.value,
-            "key_establishment": ", ".join(uses[*_at(attempt), Function.KEY_ESTABLISHMENT]),
-            "authentication": ", ".join(uses[*_at(attempt), Function.SIGNATURE]),
+            "key_establishment": ", ".join(uses[_where(attempt), Function.KEY_ESTABLISHMENT]),
+            "authentication": ", ".join(uses[_where(attempt), Function.SIGNATURE]),
             "verdict": _verdict(uses, endpoints, attempt).value,
             "reason": attempt.reason,
         }
@@ -173,51 +174,68 @@ def target_rows(observations: Observations, inventory: Inventory) -> list[Row]:
     ]
 
 
-def _at(seen: Attempt | Occurrence) -> tuple[str, str]:
-    """Return the target, and which endpoint of it; the files of a target are one."""
-    return seen.target, "" if seen.place.startswith("file:") else canonical_place(seen.place)
+_Where = tuple[str, str]
+"""A target, and the endpoint of it; for files the target alone."""
+_Uses = Mapping[tuple[_Where, Function | None], dict[str, Verdict]]
+"""By place and function: the algorithms in use with the strongest evidence there is, with their verdicts.
+
+Without a function: what else says something by itself, such as a certificate that is only kept in a file.
+"""
+_NOT_BY_ITSELF = (Keystore, Library, ProtocolSettings, Endpoint)
 
 
-_Uses = Mapping[tuple[str, str, Function], dict[str, Verdict]]
-"""By target, endpoint and function: the algorithms that it uses with the strongest evidence, with their verdicts."""
+def _where(seen: Attempt | Occurrence) -> _Where:
+    return seen.target, "" if seen.place.startswith("file:") else canonical_place(seen.place.partition("#")[0])
 
 
-def _endpoints(inventory: Inventory) -> dict[tuple[str, str], Verdict]:
+def _endpoints(inventory: Inventory) -> dict[_Where, Verdict]:
     """Return the verdict of each endpoint that was asked: it knows what is preferred, and what else is taken."""
     found = ((asset.verdict, seen) for asset in inventory.assets if isinstance(asset.fact, Endpoint)
              for seen in asset.occurrences)  # fmt: skip
-    return {_at(seen): verdict for verdict, seen in found if _at(seen)[1]}
+    return {_where(seen): verdict for verdict, seen in found if _where(seen)[1]}
 
 
 def _strongest(inventory: Inventory) -> _Uses:
-    found: dict[tuple[str, str, Function], list[tuple[int, str, Verdict]]] = defaultdict(list)
+    found: dict[tuple[_Where, Function | None], list[tuple[int, str, Verdict]]] = defaultdict(list)
     for asset in inventory.assets:
+        if isinstance(asset.fact, _NOT_BY_ITSELF):
+            continue
         if isinstance(asset.fact, AlgorithmUse):
-            for seen in asset.occurrences:
-                use = seen.strength.rank, asset.fact.algorithm, asset.verdict
-                found[*_at(seen), asset.fact.function].append(use)
-    best: dict[tuple[str, str, Function], dict[str, Verdict]] = defaultdict(dict)
+            function, name = _column(asset.fact.function), asset.fact.algorithm
+        else:
+            function, name = None, asset.id
+        for seen in asset.occurrences:
+            use = seen.strength.rank, name, asset.verdict
+            for where in {_where(seen), (seen.target, "")}:
+                found[where, function].append(use)
+    best: dict[tuple[_Where, Function | None], dict[str, Verdict]] = defaultdict(dict)
     for key, uses in found.items():
         strongest = min(rank for rank, _, _ in uses)
         best[key] = {name: verdict for rank, name, verdict in sorted(uses) if rank == strongest}
     return best
 
 
-def _verdict(uses: _Uses, endpoints: Mapping[tuple[str, str], Verdict], attempt: Attempt) -> Verdict:
+def _column(function: Function) -> Function | None:
+    return function if function in {Function.KEY_ESTABLISHMENT, Function.SIGNATURE} else None
+
+
+def _verdict(uses: _Uses, endpoints: Mapping[_Where, Verdict], attempt: Attempt) -> Verdict:
     """Return the verdict of the endpoint, else the worst of what is used with the strongest evidence.
 
-    Unknown where nothing was seen.
+    Unknown where nothing was seen. Key establishment decides, then signatures; where there is neither, all that was
+    found.
     """
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
-    at = _at(attempt)
+    at = _where(attempt)
     if at in endpoints:
         return endpoints[at]
-    return worst((uses[*at, Function.KEY_ESTABLISHMENT] or uses[*at, Function.SIGNATURE]).values())
+    decides = uses[at, Function.KEY_ESTABLISHMENT] or uses[at, Function.SIGNATURE] or uses[at, None]
+    return worst(decides.values())
 
 
 def asset_rows(out: Path) -> list[Row]:
-    """Return one row an asset of the inventory in `out`."""
+    """Return one row an asset of the inventory in `out`. `conflicts` counts what its sources tell differently."""
     inventory, _ = load(out, Inventory)
     return [
         {
@@ -227,13 +245,14 @@ def asset_rows(out: Path) -> list[Row]:
             "evidence": asset.strength.value,
             "systems": sorted({o.system for o in asset.occurrences}),
             "id": asset.id,
+            "conflicts": len(asset.conflicts),
         }
         for asset in inventory.assets
     ]
 
 
-def occurrence_rows(out: Path, asset_id: str) -> list[Row]:
-    """Return one row a place where an asset occurs. Raises `InvalidInput` unless one id begins so."""
+def asset_of(out: Path, asset_id: str) -> Asset:
+    """Return the asset of this id, or the one whose id begins so. Raises `InvalidInput` unless there is one."""
     inventory, _ = load(out, Inventory)
     found = [asset for asset in inventory.assets if asset.id == asset_id] or [
         asset for asset in inventory.assets if asset.id.startswith(asset_id)
@@ -241,13 +260,28 @@ def occurrence_rows(out: Path, asset_id: str) -> list[Row]:
     if len(found) != 1:
         count = f"{len(found)} assets begin" if found else "no asset begins"
         raise InvalidInput(f"{count} with {asset_id!r}", hint="keystrand inventory show lists them")
-    (asset,) = found
+    return found[0]
+
+
+def fact_rows(asset: Asset) -> list[Row]:
+    """Return what is known of an asset, one row each, and every difference between its sources."""
+    fact = msgspec.to_builtins(asset.fact)
+    told = {"id": asset.id, "verdict": asset.verdict.value, "evidence": asset.strength.value, **fact}
+    rows: list[Row] = [
+        {"what": name.replace("_", " "), "value": "not known" if value is None else value}
+        for name, value in told.items()
+        if value not in ("", [], {})
+    ]
+    return rows + [{"what": "conflict", "value": conflict} for conflict in asset.conflicts]
+
+
+def occurrence_rows(asset: Asset) -> list[Row]:
+    """Return one row a place where an asset occurs, with the rule of the estate that gave it to its system."""
     return [
         {
-            "id": asset.id,
-            "verdict": asset.verdict.value,
             "place": o.place,
             "system": o.system,
+            "rule": o.rule,
             "target": o.target,
             "probe": o.probe,
             "evidence": o.strength.value,

@@ -112,10 +112,16 @@ def show(
     out: OutOption = Path("out"),
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the assets of the inventory in OUT, or one of them with every place where it occurs."""
-    from keystrand.app.inventory import asset_rows, occurrence_rows
+    """Show the assets of the inventory in OUT, or one with what is known of it and every place where it occurs."""
+    from keystrand.app.inventory import asset_of, asset_rows, fact_rows, occurrence_rows
 
-    emit(output, occurrence_rows(out, asset) if asset else asset_rows(out))
+    if not asset:
+        emit(output, asset_rows(out))
+        return
+    found = asset_of(out, asset)
+    if output is Output.TABLE:
+        emit(output, fact_rows(found))
+    emit(output, occurrence_rows(found), value=found)
 
 
 @app.command()

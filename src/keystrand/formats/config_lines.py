@@ -60,9 +60,10 @@ def _pairs(line: str, software: Software) -> Iterator[tuple[str, str]]:
     """Yield the settings of one line and their values."""
     match software.form:
         case Form.EQUALS:
-            name, equals, value = line.partition("=")
-            if equals:
-                yield name.strip().lower(), _uncommented(value)
+            for part in re.split(r"[{}]", line) if software.braces else (line,):
+                name, equals, value = part.partition("=")
+                if equals:
+                    yield name.strip().lower(), _uncommented(value)
         case Form.SPACE:
             yield from _of_words(line)
         case Form.PAIRS:

@@ -26,6 +26,7 @@ class Software(NamedTuple):
 
     `path` is searched in the path in lower case, `marks` in the content. `settings` has names in lower case; one that
     begins with `*` is the end of a name. `nested` are settings whose value is a setting of OpenSSL and its value.
+    `braces`: sections are in braces, and may stand on one line.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Software(NamedTuple):
     nested: tuple[str, ...] = ()
     comment: str = "#"
     columns: tuple[int, ...] = ()
+    braces: bool = False
 
 
 _OPENSSL = {
@@ -88,7 +90,7 @@ SOFTWARE: tuple[Software, ...] = (
         "proposals": "ike", "esp_proposals": "ike", "ah_proposals": "ike", "ike": "ike", "esp": "ike",
         "version": "ike-version", "keyexchange": "ike-version", "ppk_id": "ppk", "ppk_required": "ppk",
         "ppk": "ppk",
-    }),
+    }, braces=True),
     Software("WireGuard", r"wireguard|/wg\d*\.conf", rb"(?m)^\s*\[(?:Interface|WireGuard|WireGuardPeer)\]",
              Form.EQUALS, {
         "publickey": "wireguard-public", "privatekey": "wireguard-private", "presharedkey": "pre-shared",

@@ -14,7 +14,8 @@ from keystrand.model.reading import Found, Reading
 
 MAX_DEPTH = 40
 _BLOCK = re.compile(r'^\s*(resource|data)\s+"([\w-]+)"\s+"([\w.-]+)"\s*\{')
-_ASSIGNMENT = re.compile(r'^\s*"?([\w-]+)"?\s*=\s*(?:"([^"$]*)"|(\d+)|(\[[^\]]*\]))')
+_ASSIGNMENT = re.compile(r'^\s*"?([\w-]+)"?\s*=\s*(?:"([^"$]*)"|(\d+)|(\[[^\]]*\])|.)')
+_POLICY = re.compile(r"TLS(13)?[-_]?v?1[-._]([0-3])")
 
 _KEY_SETTINGS = frozenset({"key_spec", "customer_master_key_spec", "algorithm", "key_algorithm", "signing_algorithm"})
 _SPEC = (
@@ -64,12 +65,13 @@ Resource = tuple[int, str, dict[str, str]]
 
 
 def _blocks(text: str) -> Iterator[Resource]:
-    """Yield the resources of an HCL file. Values that are expressions are not known before Terraform runs."""
+    """Yield the resources of an HCL file. An expression is not known before Terraform runs: its value is empty."""
     kind, begun, depth, settings = "", 0, 0, dict[str, str]()
     for number, line in enumerate(text.splitlines(), start=1):
         plain = re.sub(r"^\s*(?:#|//).*", "", line[:10_000])
         if not kind and (match := _BLOCK.match(plain)) and match[1] == "resource":
-            kind, begun, depth, settings = match[2], number, 0, {}
+            kind, begun, depth, settings = match[2], number, 1, {}
+            plain = plain[match.end() :]
         if kind:
             if match := _ASSIGNMENT.match(plain):
                 settings.setdefault(match[1], next((part for part in match.groups()[1:] if part), ""))
@@ -99,6 +101,8 @@ def _resource(kind: str, settings: dict[str, str]) -> Iterator[Said]:
         yield from _made_key(settings)
         return
     for name, value in settings.items():
+        if not value:
+            continue
         if name in _KEY_SETTINGS:
             yield from _spec(value)
         elif name in ("ssl_policy", "security_policy", "minimum_protocol_version"):
@@ -118,23 +122,27 @@ def _spec(value: str) -> Iterator[Said]:
 
 def _made_key(settings: dict[str, str]) -> Iterator[Said]:
     family = (settings.get("algorithm") or settings.get("key_type") or "").upper().removesuffix("-HSM")
-    curve = (settings.get("ecdsa_curve") or settings.get("curve") or "P224").replace("-", "")
-    bits = settings.get("rsa_bits") or settings.get("key_size") or "2048"
+    curve = settings.get("ecdsa_curve", settings.get("curve", "P224")).replace("-", "").removeprefix("P")
+    bits = settings.get("rsa_bits", settings.get("key_size", "2048"))
     if family == "RSA":
-        yield use_of(f"RSA-{bits}")
+        yield use_of(f"RSA-{bits}" if bits else "RSA")
     elif family in ("ECDSA", "EC"):
-        yield use_of(f"ECDSA-P-{curve.removeprefix('P')}")
+        yield use_of(f"ECDSA-P-{curve}" if curve else "ECDSA")
     elif family == "ED25519":
         yield use_of("Ed25519")
 
 
 def _policy(kind: str, value: str) -> Iterator[Said]:
-    """Yield the versions that a cloud's named policy accepts, where its name tells them."""
-    least = re.search(r"TLS-?v?1-?[._-]?([0-3])", value)
-    if not least:
+    """Yield the versions that a cloud's named policy accepts, where its name tells them.
+
+    `TLS13-1-2` of AWS's load balancers means from 1.2 up to 1.3; their policies without `TLS13` end at 1.2.
+    """
+    named = _POLICY.search(value)
+    if not named:
         yield f"the versions of the policy {value[:60]!r} are its vendor's"
         return
-    versions = tuple(f"TLSv1.{n}" for n in range(int(least[1]), 4))
+    highest = 2 if value.startswith("ELBSecurityPolicy-") and not named[1] else 3
+    versions = tuple(f"TLSv1.{n}" for n in range(int(named[2]), highest + 1))
     yield ProtocolSettings(software=kind, protocol="tls", versions=versions)
     if "PQ" in value.upper().split("-"):
         yield use_of("X25519MLKEM768", Function.KEY_ESTABLISHMENT)

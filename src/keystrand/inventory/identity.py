@@ -27,7 +27,7 @@ from keystrand.model.observation import (
 )
 
 _LINE = re.compile(r"(file:.*):([0-9]{1,9})", re.DOTALL)
-_TOLD = re.compile(r"file:[^!]*!([a-z][a-z0-9+.-]*://[^!]+)")
+_TOLD = re.compile(r"file:.*!([a-z][a-z0-9+.-]*://[^!]+)", re.DOTALL)
 _AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -97,7 +97,10 @@ def identity(fact: Fact, place: str) -> str:
 
 
 def _service(place: str) -> str:
-    """Return the service that a place in a report or a capture names, else `place`; no path has `//` in it."""
+    """Return the service that a place in a report or a capture names, else `place`; no path has `//` in it.
+
+    The capture may lie in an archive, or be what a report is about.
+    """
     told = _TOLD.fullmatch(place)
     return told[1] if told else place
 

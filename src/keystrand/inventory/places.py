@@ -22,9 +22,8 @@ def _line(estate: Estate, place: Place, answered: set[str]) -> PlaceLine:
     seen = sum(name in answered for name in targets)
     if not systems:
         declared_none = place in estate.organisation.has_none
-        missing = (
-            () if declared_none else (f"no system of the estate is a {place.value}: declare one, or say has_none",)
-        )
+        undeclared = f'no system of the estate has place = "{place.value}": declare one, or say has_none'
+        missing = () if declared_none else (undeclared,)
         state = PlaceState.NONE_DECLARED if declared_none else PlaceState.NOT_DECLARED
     elif not seen:
         state = PlaceState.NOT_LOOKED_AT

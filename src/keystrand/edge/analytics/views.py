@@ -69,6 +69,14 @@ VIEWS: dict[str, View] = {
         " LEFT JOIN placed p ON p.identity = o.identity AND p.spot = o.spot"
         " WHERE o.last_run = (SELECT run FROM current)",
     ),
+    # a key's public part may lie elsewhere: only where the private one was seen
+    "private_parts": View(
+        {"id": NUMBER, "system": TEXT, "place": TEXT},
+        "SELECT o.identity AS id, coalesce(p.system, t.system) AS system, s.place FROM observation o"
+        " JOIN fact f ON f.id = o.fact JOIN spot s ON s.id = o.spot JOIN target t ON t.id = s.target"
+        " LEFT JOIN placed p ON p.identity = o.identity AND p.spot = o.spot WHERE f.kind = 'public-key'"
+        " AND json_extract(f.said, '$.private_part_present') = 1 AND o.last_run = (SELECT run FROM current)",
+    ),
     "attempts": View(
         {"target": TEXT, "system": TEXT, "place": TEXT, "probe": TEXT, "outcome": TEXT, "reason": TEXT},
         "SELECT s.target, t.system, s.place, s.probe, json_extract(a.said, '$.outcome') AS outcome,"
