@@ -120,6 +120,13 @@ def test_ssh_audit() -> None:
     assert (len(endpoints(several)), several.reason) == (1, "h.example:22: ssh-audit saw no SSH there")
 
 
+def test_a_port_that_there_is_not_hides_no_other_in_a_report_of_nmap() -> None:
+    """Its number is told, and what stands on the other ports."""
+    reading = report_nmap.read("x", encoded(samples.nmap().replace('portid="22"', 'portid="99999"')))
+    assert [endpoint.port for endpoint in endpoints(reading)] == [443]
+    assert "is not a port" in reading.reason
+
+
 def test_nmap() -> None:
     """Scripts on TLS and SSH, with the certificate and the host key that they print."""
     reading = report_nmap.read("x", encoded(samples.nmap()))

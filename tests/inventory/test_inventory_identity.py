@@ -169,3 +169,13 @@ def test_the_port_of_a_service_is_no_line() -> None:
     for port in (443, 8443):
         name, line = without_line(use_of("X25519"), f"file:traffic.pcap!tls://192.0.2.1:{port}")
         assert (name, line) == (identity(use_of("X25519"), f"tls://192.0.2.1:{port}"), None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2001:DB8::1", "2001:db8:0:0::1"), ("web.example.", "WEB.example"), ("::FFFF:192.0.2.1", "::ffff:c000:201")],
+)
+def test_a_host_in_two_spellings_is_one_endpoint(one: str, other: str) -> None:
+    """As an address is written in full or short, and a name with its final dot or without."""
+    names = {identity(Endpoint(protocol="tls", host=host, port=443), "tls://x:443") for host in (one, other)}
+    assert len(names) == 1

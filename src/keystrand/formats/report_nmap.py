@@ -111,7 +111,10 @@ def read(_: str, content: bytes) -> Reading:
     reasons: list[str] = []
     for host in root.all("host"):
         for port in (host.first("ports") or host).all("port"):
-            facts, reason = _port(_address(host), port)
+            try:
+                facts, reason = _port(_address(host), port)
+            except InvalidInput as error:  # one port that there is not hides no other
+                facts, reason = [], str(error)
             found += facts
             reasons.append(reason)
     if any("!tls://" in fact.where for fact in found):

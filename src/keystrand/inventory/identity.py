@@ -7,6 +7,8 @@ No name inside a certificate takes part either: two certificates may carry the s
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from ipaddress import ip_address
 
 from msgspec.structs import replace
 
@@ -41,9 +43,17 @@ def _quoted(text: str) -> str:
 
 
 def authority(endpoint: Endpoint) -> str:
-    """Return host and port as a URL has them: lower case, an IPv6 address in brackets (RFC 3986, 3.2.2)."""
-    host = endpoint.host.lower()
+    """Return host and port as a URL has them: in one spelling, an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    host = _one_spelling(endpoint.host)
     return f"[{host}]:{endpoint.port}" if ":" in host else f"{host}:{endpoint.port}"
+
+
+def _one_spelling(host: str) -> str:
+    """Return a host's name in lower case without its final dot, an IPv6 address in its shortest form (RFC 5952)."""
+    if ":" in host:
+        with suppress(ValueError):
+            return str(ip_address(host)).lower()
+    return host.lower().removesuffix(".")
 
 
 def canonical(observation: Observation) -> Observation:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keystrand.edge.probes import archives
+from keystrand.edge.probes import archives, contents
 from keystrand.edge.probes.archives import Budget, Member, TooMuchError, is_archive, members
 from keystrand.edge.probes.contents import Result, read_file
 from keystrand.edge.probes.readers import Readers
@@ -88,6 +88,16 @@ def test_nested_archives_are_read_to_a_depth() -> None:
     assert found["layer.tar!opt/app.jar!META-INF/X.RSA"] == b"signature"
     assert found["layer.tar!opt/app.jar!lib.jar"] == "an archive more than 3 deep, which is not opened"
     assert not any("deep.pem" in name for name in found)
+
+
+def test_an_archive_behind_a_compression_is_opened_or_told() -> None:
+    """A zip that somebody compressed once more; and compressions without end, of which the rest is told."""
+    inner = zipped({"key.pem": b"pem"})
+    assert listed(gzip.compress(inner), "a.zip.gz") == [("a.zip", inner), ("a.zip!key.pem", b"pem")]
+    content = b"pem"
+    for _ in range(9):
+        content = gzip.compress(content)
+    assert "deep" in str(listed(content, "a.gz")[-1][1])
 
 
 def test_a_large_layer_is_read_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +187,25 @@ def test_places_inside_archives(tmp_path_factory: pytest.TempPathFactory) -> Non
     result = read(tmp_path_factory, zipped({"META-INF/X.RSA": b"mark", "inner.zip": zipped({"b\n": b"mark"})}))
     assert [one.where for _, one in result.found] == ["!META-INF/X.RSA#1", "!inner.zip!b\\x0a#1"]
     assert (result.outcome, result.reason) == (Outcome.SEEN, "")
+
+
+def test_no_member_is_read_once_no_more_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members full of findings cost most: a small archive of them would hold up a scan for hours."""
+    monkeypatch.setattr(contents, "MAX_FOUND", 2)
+    asked: list[str] = []
+
+    def reading(path: str, content: bytes) -> Reading:
+        asked.append(path)
+        return _reading(path, content)
+
+    path = tmp_path_factory.mktemp("archives") / "a.zip"
+    path.write_bytes(zipped({f"{n}.pem": b"mark" for n in range(9)}))
+    reader = FileReader("x509", lambda name, _: name.endswith(".pem"), reading)
+    result = read_file(str(path), "a.zip", Readers(whole=(reader,)))
+    assert len(result.found) == len(asked) == 2
+    assert "2 facts only" in result.reason
 
 
 def test_a_bomb_ends_as_skipped(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -160,8 +160,10 @@ def _unfolded(stream: _Buffered, name: str, budget: Budget, depth: int) -> Itera
     content = stream.read(MAX_MEMBER + 1)
     if len(content) > MAX_MEMBER:
         yield Refused(name, f"larger than {MAX_MEMBER} octets")
-    else:
-        yield Member(name, content)
+        return
+    yield Member(name, content)
+    if is_archive(content[:HEAD]):
+        yield from _nested(io.BytesIO(content), name, budget, depth)
 
 
 def _tar(stream: _Buffered, budget: Budget, depth: int) -> Iterator[Member | Refused]:

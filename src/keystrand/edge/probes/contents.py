@@ -69,6 +69,10 @@ def together(readings: Iterable[_Read]) -> Result:
         outcomes.add(reading.outcome)
         if reading.reason and reading.reason not in reasons:
             reasons.append(reading.reason)
+        if (
+            len(found) == MAX_FOUND
+        ):  # nothing more is kept, so that nothing more is read: an archive may go on for hours
+            break
     if len(found) == MAX_FOUND:
         reasons.insert(0, f"the first {MAX_FOUND} facts only")
     reason = "; ".join(reasons[:_REASONS_SHOWN])
