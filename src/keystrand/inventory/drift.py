@@ -92,6 +92,8 @@ def _whole(name: str, spot: Spot, other: Sight, looked: Kind, not_looked: Kind) 
     is_flow = name.startswith("flow ")
     if looked is Kind.WENT:
         reason = reason or ("no such traffic was seen this time" if is_flow else "")
+        if on_the_network(name) and not spot.asked:
+            reason = reason or "no traffic and no report tells of it this time"
     elif not spot.targets & other.known:
         reason = ""  # its target is new too
     sides = {"before": words} if looked is Kind.WENT else {"after": words}
@@ -107,6 +109,8 @@ def _steps(name: str, old: Spot, new: Spot, then: Sight, now: Sight) -> Iterator
     gone, come = _left_over(old.things, new.things), _left_over(new.things, old.things)
     if name.startswith("flow "):
         gone = []  # traffic that is not seen is not gone
+    elif on_the_network(name) and not new.told_of:
+        gone = [thing for thing in gone if not thing.place.startswith("file:")]  # nor what it alone told of a server
     for step in (*_identities(gone, come), *_others(name, old, new, gone, come)):
         yield _observed(step, missing_now, missing_then)
 
