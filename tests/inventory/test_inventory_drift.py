@@ -293,6 +293,8 @@ def test_traffic_that_is_not_seen_is_not_gone() -> None:
     assert [change.kind for change in drift(busy, quiet)] == [Kind.NOT_OBSERVED]
     more = inventory([*in_file("etc/x", SHARED), *in_file("etc/q", replace(flow, octets_to_client=500))])
     assert drift(busy, more) == ()
+    known = inventory([*in_file("etc/x", SHARED), *in_file("etc/p", replace(flow, key_establishment="X25519"))])
+    assert not any(change.kind.is_change for change in drift(known, busy))  # it began before the capture did
 
 
 @given(st.permutations(BEFORE))

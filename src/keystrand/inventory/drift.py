@@ -17,7 +17,7 @@ from msgspec import Struct
 from keystrand.inventory.spots import CERTIFICATE, KEY, PROTOCOL, Sight, Spot, Thing, on_the_network, sight, spots
 from keystrand.inventory.verdict import fact_verdict, severity
 from keystrand.model.algorithm import Function, classify
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, PublicKey
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Flow, PublicKey
 from keystrand.model.stages import Inventory
 
 _KEX, _SIGNATURE = Function.KEY_ESTABLISHMENT.value, Function.SIGNATURE.value
@@ -109,6 +109,7 @@ def _steps(name: str, old: Spot, new: Spot, then: Sight, now: Sight) -> Iterator
     gone, come = _left_over(old.things, new.things), _left_over(new.things, old.things)
     if name.startswith("flow "):
         gone = []  # traffic that is not seen is not gone
+        come = [thing for thing in come if isinstance(thing.fact, Flow) and thing.fact.key_establishment]  # nor new
     elif on_the_network(name) and not new.told_of:
         gone = [thing for thing in gone if not thing.place.startswith("file:")]  # nor what it alone told of a server
     for step in (*_identities(gone, come), *_others(name, old, new, gone, come)):
