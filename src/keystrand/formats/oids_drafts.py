@@ -102,7 +102,6 @@ def _hashed() -> Iterator[tuple[str, str]]:
 
 DRAFTS: dict[str, str] = {
     **dict(_sphincs()),
-    **dict(_numbered("1.3.6.1.5.5.7.6", COMPOSITE_KEMS, 55, "{}")),
     **dict(_numbered(_ENTRUST + "9.1", COMPOSITE_SIGNATURES, 0, "{} (draft 07)")),
     **dict(_numbered(_ENTRUST + "8.1", _COMPOSITES_01, 1, "{} (draft 01)")),
     **dict(_numbered(_ENTRUST + "8.1", _COMPOSITES_02, 21, "{} (draft 03)")),

@@ -247,7 +247,7 @@ _PATTERNS: tuple[tuple[str, Callable[[str, re.Match[str]], Algorithm]], ...] = (
     (r"RSA(?P<use>-KEX|-PSS|-OAEP|-PKCS1-ENC|-PKCS1)?(?:-(?P<bits>[0-9]{1,6}))?", _rsa),
     (r"(FFDH|DSA|ElGamal)(?:-([0-9]{1,6}))?", _finite_field),
     (r"(ECDH|ECDSA)(?:-([^+]+))?", _curve),
-    (r"MLKEM(512|768|1024)-(RSA\d+|X25519|X448|ECDH-\w+)-(?:SHA3-256|KMAC128|KMAC256)", _composite_kem),
+    (r"MLKEM(512|768|1024)-(RSA\d+|X25519|X448|ECDH-\w+)-SHA3-256", _composite_kem),
     (rf"({'|'.join(map(re.escape, (*_SIGNATURES_TO_COME, *_TO_COME)))})(?:-[\w-]+|\d[\w-]*)?", _not_yet),
 )
 
