@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keystrand.edge.probes.base import Answer, Ending
@@ -289,6 +289,7 @@ def test_full_finds_exactly_what_a_server_accepts(server: Model) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(SERVERS, st.sampled_from([*WITHDRAWN_GROUPS, *WITHDRAWN_SCHEMES, 0xC0AE, 0x0016]))
+@example(Model(groups=(29, 23), suites=(0x1301,), schemes=(0x0403,), groups_12=(29,), schemes_12=(0x0403,)), 0x0016)
 def test_what_a_server_cannot_bear_to_be_offered_hides_little(server: Model, poison: int) -> None:
     """A server that resets at one code point shows all others where the question can be halved."""
     server = server._replace(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation
+from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, key_share
 from keystrand.formats import tls_codepoints as codes
 from keystrand.model.algorithm import Verdict, classify
 from keystrand.model.estate import ScanMode
@@ -244,7 +244,9 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
         base = replace(INQUIRIES[Question.BROWSER], versions=(codes.TLS13,))
         only = replace(base, shares=(), to_certificate=False, groups=(group,))
         yield from _of_axis("suites-1.3", only, "suites", codes.ALL_SUITES_13, asked)
-        yield from _of_axis("schemes-1.3", base, "schemes", _SCHEMES_13, asked)
+        # with what is known to be accepted, for a server that cannot bear something else
+        plain = replace(base, suites=codes.SUITES_13, groups=(group,), shares=(group,)) if key_share(group) else base
+        yield from _of_axis("schemes-1.3", plain, "schemes", _SCHEMES_13, asked)
     # asked even where no common suite was accepted: there are others
     older = _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10) or codes.TLS12
     base = replace(INQUIRIES[Question.OLDER], versions=(older,), to_certificate=True)
