@@ -59,6 +59,7 @@ class _Step(NamedTuple):
     before: list[Thing]
     after: list[Thing]
     kind: Kind
+    reason: str = ""
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -128,9 +129,9 @@ def _others(name: str, old: Spot, new: Spot, gone: list[Thing], come: list[Thing
 def _observed(step: _Step, missing_now: str, missing_then: str) -> _Step:
     """Return a step as what it is where one of the two scans got no answer to some question."""
     if step.before and not step.after and missing_now:
-        return step._replace(kind=Kind.NOT_OBSERVED)
+        return step._replace(kind=Kind.NOT_OBSERVED, reason=missing_now)
     if step.after and not step.before and missing_then:
-        return step._replace(kind=Kind.FIRST_OBSERVED)
+        return step._replace(kind=Kind.FIRST_OBSERVED, reason=missing_then)
     return step
 
 
@@ -298,6 +299,7 @@ def _folded(steps: list[tuple[str, _Step, Spot]]) -> Iterator[Change]:
             before=tuple(sorted({thing.words for thing in step.before})),
             after=tuple(sorted({thing.words for thing in step.after})),
             systems=tuple(sorted({system for _, _, spot in same for system in spot.systems})),
+            reason="; ".join(sorted({one.reason for _, one, _ in same} - {""})),
         )
 
 
