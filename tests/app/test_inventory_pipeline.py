@@ -314,7 +314,7 @@ def test_a_targets_verdict_is_that_of_what_lies_there() -> None:
     cipher = AlgorithmUse(algorithm="RSA-OAEP", function=Function.ENCRYPTION)
     records = [
         *in_file("etc/ca.pem", ROOT),
-        *in_file("etc/seal.py", cipher),
+        *in_file("etc/seal.py", cipher, AlgorithmUse(algorithm="ML-KEM-768", function=Function.KEY_ESTABLISHMENT)),
         *(replace(record, target="a") for record in server("b.example", SHARED, ("X25519MLKEM768",))),
         *server("a.example", SHARED),
     ]

@@ -173,3 +173,16 @@ def test_an_asset_is_shown_with_what_is_known_of_it_and_where_sources_differ(tmp
         row["id"]: row["conflicts"] for row in typed("inventory", "show", "--out", str(tmp_path), "-o", "json").json
     }
     assert {name: count for name, count in rows.items() if count} == {SHARED_ID: 1}
+
+
+def test_two_exports_of_one_inventory_agree_and_a_changed_one_does_not(out: Path, tmp_path: Path, typed: Typed) -> None:
+    """What differs is a row that names both files and what each says."""
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    typed("inventory", "export", "--out", str(out), "--to", str(one))
+    other.write_text(one.read_text())
+    told = typed("inventory", "compare", str(one), str(other))
+    assert (told.code, told.out) == (0, "")
+    assert re.search(r"[1-9]\d* shared", told.err)
+    other.write_text(one.read_text().replace("CN=Build signing", "CN=Somebody"))
+    rows = typed("inventory", "compare", str(one), str(other), "-o", "csv").out.splitlines()
+    assert any("CN=Somebody" in row and "CN=Build signing" in row for row in rows[1:])

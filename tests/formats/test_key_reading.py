@@ -552,3 +552,13 @@ def test_pem_in_base64_as_kubernetes_keeps_it() -> None:
     places = [(one.where, type(one.fact)) for one in found if not isinstance(one.fact, AlgorithmUse)]
     assert places == [(":3", Certificate), (":3", Certificate), (":4", PublicKey)]
     assert facts(b"data: " + base64.b64encode(b"nothing of ours in here, whatever it is, truly")) == []
+
+
+@pytest.mark.parametrize("name", ["cut.der", "CUT.P12", "cut.p7b", "cut.crt"])
+def test_a_file_that_is_cut_off_is_unparsable_and_not_empty(name: str) -> None:
+    """What its name promises is missing, and that is told; a file of nothing, or of another name, is just that."""
+    cut = bytes.fromhex("308202f9308201e1a003020102021468")
+    reading = read(name, cut)
+    assert (reading.outcome, reading.found) == (Outcome.UNPARSABLE, ())
+    assert "nothing could be read" in reading.reason
+    assert {read(name, b"# no certificates here\n").outcome, read("cut.bin", cut).outcome} == {Outcome.NONE}

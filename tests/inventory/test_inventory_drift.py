@@ -214,7 +214,8 @@ def test_a_question_without_an_answer_takes_nothing_away() -> None:
         r for r in BEFORE if not (r.target == "c" and isinstance(r, Observation) and isinstance(r.fact, Certificate))
     ]
     in_part = [r for r in after if r != ended("c.example")] + [ended("c.example", reason="1 of 5 questions timed out")]
-    assert {c.kind for c in drift(inventory(BEFORE), inventory(in_part))} == {Kind.NOT_OBSERVED}
+    unseen = {(c.kind, c.reason) for c in drift(inventory(BEFORE), inventory(in_part))}
+    assert unseen == {(Kind.NOT_OBSERVED, "1 of 5 questions timed out")}
     assert {c.kind for c in drift(inventory(BEFORE), inventory(after))} == {Kind.WENT}
 
 
@@ -293,6 +294,8 @@ def test_traffic_that_is_not_seen_is_not_gone() -> None:
     assert [change.kind for change in drift(busy, quiet)] == [Kind.NOT_OBSERVED]
     more = inventory([*in_file("etc/x", SHARED), *in_file("etc/q", replace(flow, octets_to_client=500))])
     assert drift(busy, more) == ()
+    known = inventory([*in_file("etc/x", SHARED), *in_file("etc/p", replace(flow, key_establishment="X25519"))])
+    assert not any(change.kind.is_change for change in drift(known, busy))  # it began before the capture did
 
 
 @given(st.permutations(BEFORE))
@@ -300,3 +303,32 @@ def test_the_order_of_records_changes_nothing(records: list[Record]) -> None:
     """Lines come in one order."""
     after = [r for r in BEFORE if r.target != "a"]
     assert drift(inventory(records), inventory(after)) == drift(inventory(BEFORE), inventory(after))
+
+
+def in_a_capture(port: int, group: str) -> list[Record]:
+    """Return what a capture tells of a server."""
+    at, use = f"!tls://10.0.0.9:{port}", AlgorithmUse(algorithm=group, function=Function.KEY_ESTABLISHMENT)
+    facts = (Endpoint(protocol="tls", host="10.0.0.9", port=port, versions=("1.3",)), use)
+    return [
+        Observation(target="files", probe="files", place=f"file:a.pcap{at}", strength=Strength.NEGOTIATED, fact=fact)
+        for fact in facts
+    ]
+
+
+def test_a_server_of_which_no_traffic_tells_is_not_gone() -> None:
+    """A quiet server is not observed; ports of one address are servers of their own."""
+    both = [*BEFORE, *in_a_capture(443, "X25519"), *in_a_capture(8443, "X25519MLKEM768")]
+    quiet = drift(inventory(both), inventory([*BEFORE, *in_a_capture(443, "X25519")]))
+    assert lines(quiet) == [(Kind.NOT_OBSERVED, "endpoint", ("tls://10.0.0.9:8443",))]
+    assert "no traffic" in quiet[0].reason
+    (change,) = drift(inventory(both), inventory([*BEFORE, *in_a_capture(443, "X25519MLKEM768"), *both[-2:]]))
+    assert (change.kind, change.where) == (Kind.IMPROVED, ("tls://10.0.0.9:443",))
+
+
+def test_what_traffic_alone_told_of_a_server_is_not_gone_with_it() -> None:
+    """The probe's answer stays the same, whether or not a capture has something to say of that server."""
+    told = Observation(
+        target="files", probe="files", place="file:a.pcap!tls://a.example:443", strength=Strength.NEGOTIATED,
+        fact=AlgorithmUse(algorithm="ECDH-P-256", function=Function.KEY_ESTABLISHMENT),
+    )  # fmt: skip
+    assert not any(change.kind.is_change for change in drift(inventory([*BEFORE, told]), inventory(BEFORE)))

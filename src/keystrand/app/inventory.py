@@ -220,18 +220,17 @@ def _column(function: Function) -> Function | None:
 
 
 def _verdict(uses: _Uses, endpoints: Mapping[_Where, Verdict], attempt: Attempt) -> Verdict:
-    """Return the verdict of the endpoint, else the worst of what is used with the strongest evidence.
+    """Return the verdict of the endpoint; of files the worst of all that is in them, each with its strongest evidence.
 
-    Unknown where nothing was seen. Key establishment decides, then signatures; where there is neither, all that was
-    found.
+    Unknown where nothing was seen.
     """
     if attempt.outcome is not Outcome.SEEN:
         return Verdict.UNKNOWN
     at = _where(attempt)
     if at in endpoints:
         return endpoints[at]
-    decides = uses[at, Function.KEY_ESTABLISHMENT] or uses[at, Function.SIGNATURE] or uses[at, None]
-    return worst(decides.values())
+    functions = (Function.KEY_ESTABLISHMENT, Function.SIGNATURE, None)
+    return worst(verdict for function in functions for verdict in uses[at, function].values())
 
 
 def asset_rows(out: Path) -> list[Row]:

@@ -190,6 +190,21 @@ def diff(
 
 
 @app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CBOMs, or reports of other tools.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show where several reports say different things of the same thing: the CBOMs of several generators, say."""
+    from keystrand.app.inventory_reports import compare as compared
+    from keystrand.app.inventory_reports import contradiction_rows
+
+    comparison = compared(files)
+    emit(output, contradiction_rows(comparison), value=comparison)
+    alone = ", ".join(f"{name}: {count}" for name, count in comparison.alone)
+    say(f"{comparison.shared} shared; named by one alone: {alone or 'none'}")
+
+
+@app.command()
 def query(
     question: Annotated[str, typer.Argument(help="Id of a ready question; without one they are listed.")] = "",
     out: OutOption = Path("out"),

@@ -23,6 +23,8 @@ MAX_FAILED = 10_000
 _VERSION_3 = b"\xa0\x03\x02\x01\x02\x02"
 _PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 """What programs begin with: ELF, PE and Mach-O (and Java's classes). Anything may stand inside them."""
+_NAMED = (".der", ".cer", ".crt", ".p12", ".pfx", ".p7b", ".p7c", ".jks", ".jceks", ".bcfks", ".bks")
+"""What names of files promise: where nothing is found in one, it could not be read, which is not the same as empty."""
 _WINDOW = 16 * 1024**2
 """Octets of a large file that are searched at a time."""
 _OVERLAP = 1024**2
@@ -34,7 +36,7 @@ def wants(path: str, head: bytes) -> bool:  # noqa: ARG001 - the form of every r
     return True
 
 
-def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Reading:  # noqa: ARG001 - as above
+def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Reading:
     """Return the facts of every certificate, key and keystore in `content`.
 
     The n-th object stands at `#n`, a key in a line of text at `:n`, a certificate inside a program at `@0x...`.
@@ -43,7 +45,11 @@ def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Readi
     if any(one.facts for one in objects) and not content.startswith(_PROGRAMS):
         return _reading((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
     numbered = ((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
-    return _reading(chain(numbered, _embedded(content, 0, len(content))))
+    reading = _reading(chain(numbered, _embedded(content, 0, len(content))))
+    ending = next((ending for ending in _NAMED if path.lower().endswith(ending)), "")
+    if reading.outcome is Outcome.NONE and ending and not content.isascii():  # a remark in words is none
+        return Reading((), Outcome.UNPARSABLE, f"a {ending} file in which nothing could be read")
+    return reading
 
 
 def read_large(path: str, stream: BinaryIO) -> Iterator[Found | Reading]:  # noqa: ARG001 - as above

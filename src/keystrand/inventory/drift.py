@@ -17,7 +17,7 @@ from msgspec import Struct
 from keystrand.inventory.spots import CERTIFICATE, KEY, PROTOCOL, Sight, Spot, Thing, on_the_network, sight, spots
 from keystrand.inventory.verdict import fact_verdict, severity
 from keystrand.model.algorithm import Function, classify
-from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, PublicKey
+from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Fact, Flow, PublicKey
 from keystrand.model.stages import Inventory
 
 _KEX, _SIGNATURE = Function.KEY_ESTABLISHMENT.value, Function.SIGNATURE.value
@@ -59,6 +59,7 @@ class _Step(NamedTuple):
     before: list[Thing]
     after: list[Thing]
     kind: Kind
+    reason: str = ""
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -92,6 +93,8 @@ def _whole(name: str, spot: Spot, other: Sight, looked: Kind, not_looked: Kind) 
     is_flow = name.startswith("flow ")
     if looked is Kind.WENT:
         reason = reason or ("no such traffic was seen this time" if is_flow else "")
+        if on_the_network(name) and not spot.asked:
+            reason = reason or "no traffic and no report tells of it this time"
     elif not spot.targets & other.known:
         reason = ""  # its target is new too
     sides = {"before": words} if looked is Kind.WENT else {"after": words}
@@ -107,6 +110,9 @@ def _steps(name: str, old: Spot, new: Spot, then: Sight, now: Sight) -> Iterator
     gone, come = _left_over(old.things, new.things), _left_over(new.things, old.things)
     if name.startswith("flow "):
         gone = []  # traffic that is not seen is not gone
+        come = [thing for thing in come if isinstance(thing.fact, Flow) and thing.fact.key_establishment]  # nor new
+    elif on_the_network(name) and not new.told_of:
+        gone = [thing for thing in gone if not thing.place.startswith("file:")]  # nor what it alone told of a server
     for step in (*_identities(gone, come), *_others(name, old, new, gone, come)):
         yield _observed(step, missing_now, missing_then)
 
@@ -123,9 +129,9 @@ def _others(name: str, old: Spot, new: Spot, gone: list[Thing], come: list[Thing
 def _observed(step: _Step, missing_now: str, missing_then: str) -> _Step:
     """Return a step as what it is where one of the two scans got no answer to some question."""
     if step.before and not step.after and missing_now:
-        return step._replace(kind=Kind.NOT_OBSERVED)
+        return step._replace(kind=Kind.NOT_OBSERVED, reason=missing_now)
     if step.after and not step.before and missing_then:
-        return step._replace(kind=Kind.FIRST_OBSERVED)
+        return step._replace(kind=Kind.FIRST_OBSERVED, reason=missing_then)
     return step
 
 
@@ -293,6 +299,7 @@ def _folded(steps: list[tuple[str, _Step, Spot]]) -> Iterator[Change]:
             before=tuple(sorted({thing.words for thing in step.before})),
             after=tuple(sorted({thing.words for thing in step.after})),
             systems=tuple(sorted({system for _, _, spot in same for system in spot.systems})),
+            reason="; ".join(sorted({one.reason for _, one, _ in same} - {""})),
         )
 
 

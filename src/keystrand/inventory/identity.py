@@ -80,7 +80,7 @@ def identity(fact: Fact, place: str) -> str:
         case Endpoint():
             found = f"endpoint:{_quoted(fact.protocol.lower())}://{authority(fact)}"
         case AlgorithmUse():
-            at = canonical_place(_service(place))
+            at = canonical_place(service_of(place))
             found = f"algorithm-use:{fact.function.value}:{_quoted(fact.algorithm)}:{at}"
         case Library(purl=purl) if purl:
             found = f"library:{purl}"
@@ -96,7 +96,7 @@ def identity(fact: Fact, place: str) -> str:
     return found
 
 
-def _service(place: str) -> str:
+def service_of(place: str) -> str:
     """Return the service that a place in a report or a capture names, else `place`; no path has `//` in it.
 
     The capture may lie in an archive, or be what a report is about.
@@ -110,7 +110,7 @@ def without_line(fact: Fact, place: str) -> tuple[str, int | None]:
 
     Lines move when others come before them, so a number is no identity: see `of_line`.
     """
-    line = _LINE.fullmatch(place) if _service(place) == place else None  # the number after a service is its port
+    line = _LINE.fullmatch(place) if service_of(place) == place else None  # the number after a service is its port
     if line and identity(fact, place) != (of_file := identity(fact, line[1])):
         return of_file, int(line[2])
     return identity(fact, place), None

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from keystrand.inventory.identity import authority
+from keystrand.inventory.identity import authority, service_of
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import (
     AlgorithmUse,
@@ -52,6 +52,16 @@ class Spot(NamedTuple):
         """Return the facts of all things of one aspect."""
         return [thing.fact for things in self.things.values() for thing in things if thing.aspect == aspect]
 
+    @property
+    def told_of(self) -> bool:
+        """Return whether a file tells of what is here, such as a capture or another tool's report of a service."""
+        return any(thing.place.startswith("file:") for things in self.things.values() for thing in things)
+
+    @property
+    def asked(self) -> bool:
+        """Return whether what is here was looked at by itself."""
+        return any(not thing.place.startswith("file:") for things in self.things.values() for thing in things)
+
 
 def spot_of(place: str, fact: Fact) -> str:
     """Return the name of the spot of `fact` seen at `place`."""
@@ -59,7 +69,8 @@ def spot_of(place: str, fact: Fact) -> str:
         return f"flow {fact.client} to {fact.server}:{fact.port}/{fact.transport}"
     if isinstance(fact, Endpoint):
         return f"{fact.protocol}://{authority(fact)}"
-    return _INSIDE.sub("", place) if place.startswith("file:") else place
+    told = service_of(place)
+    return _INSIDE.sub("", told) if told.startswith("file:") else told
 
 
 def on_the_network(spot: str) -> bool:
