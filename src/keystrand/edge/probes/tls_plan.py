@@ -245,7 +245,8 @@ def _all_series(asked: Sequence[Asked]) -> Iterator[_Series]:
         only = replace(base, shares=(), to_certificate=False, groups=(group,))
         yield from _of_axis("suites-1.3", only, "suites", codes.ALL_SUITES_13, asked)
         # with what is known to be accepted, for a server that cannot bear something else
-        plain = replace(base, suites=codes.SUITES_13, groups=(group,), shares=(group,)) if key_share(group) else base
+        in_13 = tuple(suite for suite in base.suites if suite in codes.ALL_SUITES_13)
+        plain = replace(base, suites=in_13, groups=(group,), shares=(group,)) if key_share(group) else base
         yield from _of_axis("schemes-1.3", plain, "schemes", _SCHEMES_13, asked)
     # asked even where no common suite was accepted: there are others
     older = _version_of(asked, codes.TLS12, codes.TLS11, codes.TLS10) or codes.TLS12
