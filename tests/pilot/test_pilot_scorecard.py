@@ -12,7 +12,7 @@ from keystrand.app.pilot import scorecard_rows
 from keystrand.formats.documents import content_hash, decode, encode
 from keystrand.formats.report_charts import scorecard_chart
 from keystrand.formats.wording import two_figures
-from keystrand.model.estate import Criteria, Pilot
+from keystrand.model.pilot import Criteria, Pilot
 from keystrand.model.stages import CriterionState, CutEvidence, PilotReport
 from keystrand.pilot.campaign import CAMPAIGN, PhaseName, Progress, is_over
 from keystrand.pilot.report import LIMITS, Campaign, fresh_key_each, pilot_report

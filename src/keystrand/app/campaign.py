@@ -14,8 +14,8 @@ from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import start_pair
 from keystrand.model.errors import NoKeyAvailable, PeerUnavailable
-from keystrand.model.estate import Pilot
 from keystrand.model.link import LinkRate
+from keystrand.model.pilot import Pilot
 from keystrand.model.stages import CutEvidence, PilotEvent
 from keystrand.pilot.campaign import CAMPAIGN, Phase, PhaseName, Progress, is_over
 from keystrand.pilot.report import Campaign

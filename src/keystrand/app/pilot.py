@@ -12,8 +12,9 @@ from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.formats.wording import plain_number
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import Estate, Pilot
+from keystrand.model.estate import Estate
 from keystrand.model.link import LinkRate
+from keystrand.model.pilot import Pilot
 from keystrand.model.stages import PilotReport, Plan
 from keystrand.pilot.report import pilot_report
 

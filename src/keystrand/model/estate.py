@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from keystrand.model.algorithm import Function
+from keystrand.model.pilot import Pilot
 from keystrand.model.units import (
     Answer,
     Decibels,
@@ -16,11 +17,9 @@ from keystrand.model.units import (
     Latitude,
     Longitude,
     Port,
-    Ratio,
+    Text,
     Years,
 )
-
-Text = Annotated[str, Meta(min_length=1, max_length=400)]
 
 
 class _Noun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -364,26 +363,6 @@ class Scan(_Noun, frozen=True, kw_only=True):
     connections_at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
     connections_per_s: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
-
-
-class Criteria(_Noun, frozen=True, kw_only=True):
-    """What a pilot must show, decided before it runs."""
-
-    secret_key_rate_min_bits_per_s: Annotated[float, Meta(gt=0)]
-    handshake_median_max_ms: Annotated[float, Meta(gt=0)]
-    key_delivery_median_max_ms: Annotated[float, Meta(gt=0)]
-    recovery_max_s: Annotated[float, Meta(gt=0)]
-    failed_handshakes_max_ratio: Ratio = 0.0
-
-
-class Pilot(_Noun, frozen=True, kw_only=True):
-    """A bounded trial on one segment, with the criteria it will be judged by."""
-
-    id: Identifier
-    name: Text
-    segment: Identifier
-    handshakes: Annotated[int, Meta(ge=20, le=100_000)] = 100
-    criteria: Criteria
 
 
 class Estate(_Noun, frozen=True, kw_only=True):

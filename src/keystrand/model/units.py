@@ -11,6 +11,7 @@ DecibelsPerKm = Annotated[float, Meta(ge=0.1, le=3.0, description="decibels of l
 Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees north, WGS 84")]
 Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees east, WGS 84")]
 Years = Annotated[float, Meta(ge=0, le=200, description="years")]
+Text = Annotated[str, Meta(min_length=1, max_length=400)]
 Ratio = Annotated[float, Meta(ge=0, le=1, description="ratio, 0 to 1")]
 Count = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]

@@ -5,9 +5,9 @@ from datetime import date, datetime
 from msgspec import Struct
 
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
-from keystrand.model.estate import Pilot
 from keystrand.model.link import LinkRate
 from keystrand.model.observation import Outcome
+from keystrand.model.pilot import Pilot
 from keystrand.model.stages import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.pilot.scorecard import Samples, estimate, score
 

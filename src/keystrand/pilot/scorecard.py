@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from keystrand.formats.wording import plain_number, value_text
-from keystrand.model.estate import Criteria
+from keystrand.model.pilot import Criteria
 from keystrand.model.stages import CriterionResult, CriterionState
 from keystrand.model.units import Estimate
 
