@@ -63,7 +63,8 @@ def _estate(
 def _asset(number: int, system: str, place: str, fact: Fact, strength: Strength) -> Asset:
     name = fact.algorithm if isinstance(fact, AlgorithmUse) else str(number)
     verdict = classify(name).verdict
-    seen = Occurrence(target="t", system=system, place=place, probe="tls", strength=strength)
+    probe = "report" if ".json!" in place else "tls"
+    seen = Occurrence(target="t", system=system, place=place, probe=probe, strength=strength)
     return Asset(id=f"a{number}", name=name, verdict=verdict, strength=strength, fact=fact, occurrences=(seen,))
 
 

@@ -214,6 +214,17 @@ def test_what_a_client_offered_decides_nothing(judge: Judge, kex: Any) -> None:
     assert judge(offered).verdict is UNKNOWN
 
 
+def test_what_only_a_report_says_is_never_safe_and_may_be_vulnerable(judge: Judge, kex: Any) -> None:
+    """Nobody looked; beside what was seen elsewhere a told safe exchange keeps the system unknown."""
+    told = kex("X25519MLKEM768", Strength.NEGOTIATED, "file:sslyze.json!tls://192.0.2.1:443")
+    seen = kex("X25519MLKEM768", Strength.NEGOTIATED, "tls://192.0.2.2:443")
+    assert judge(seen).verdict is SAFE
+    found = judge(seen, told)
+    assert (found.verdict, "nobody looked" in found.reason) == (UNKNOWN, True)
+    weak = kex("X25519", Strength.NEGOTIATED, "file:sslyze.json!tls://192.0.2.1:443")
+    assert judge(weak).verdict is VULNERABLE
+
+
 def test_facts_of_other_kinds_are_no_use(judge: Judge) -> None:
     """A digest and a bare endpoint say nothing about key establishment."""
     digest = ("x", AlgorithmUse(algorithm="SHA-256", function=Function.DIGEST), Strength.NEGOTIATED)

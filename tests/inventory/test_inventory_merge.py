@@ -387,6 +387,19 @@ def test_what_a_report_says_makes_no_endpoint_better_than_it_answered(answered: 
     assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is verdict
 
 
+@pytest.mark.parametrize(("probe", "verdict"), [("report", UNKNOWN), ("capture", SAFE)])
+def test_a_report_alone_makes_no_endpoint_safe(probe: str, verdict: Verdict) -> None:
+    """What a tool wrote into a file is no sight of ours, a capture is. That an endpoint is vulnerable is believed."""
+    place = f"file:told!{WEB}"
+    told = replace(ENDPOINT, prefers_post_quantum=True)
+    safe, weak = (
+        [replace(seen(fact, place=place), probe=probe) for fact in (told, use(name))]
+        for name in ("X25519MLKEM768", "X25519")
+    )
+    assert by_id(merged(safe))["endpoint:tls://web.example:443"].verdict is verdict
+    assert by_id(merged(weak))["endpoint:tls://web.example:443"].verdict is VULNERABLE
+
+
 def test_the_stronger_observation_is_kept_and_the_other_told() -> None:
     """Facts that differ: the stronger stays; what it does not state is filled in; the rest is put into words."""
     asset = only((

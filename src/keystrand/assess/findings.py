@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from keystrand.formats.wording import counted, joined
 from keystrand.model.algorithm import Function, Verdict, classify
-from keystrand.model.estate import Estate, System
+from keystrand.model.estate import Estate, ProbeKind, System
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, PublicKey, Strength
-from keystrand.model.stages import Asset, Finding, Inventory, SystemView
+from keystrand.model.stages import Asset, Finding, Inventory, Occurrence, SystemView
 from keystrand.model.units import Answer
 
 JUDGED = (Function.KEY_ESTABLISHMENT, Function.SIGNATURE)
@@ -28,13 +28,14 @@ _SENDS_ITS_WHOLE_OFFER = frozenset({"ssh"})
 
 
 class _Use(NamedTuple):
-    """One algorithm at one place."""
+    """One algorithm at one place. `told`: a report of another tool says so, and nobody looked."""
 
     place: str
     algorithm: str
     verdict: Verdict
     strength: Strength
     asset: str
+    told: bool
 
 
 class _PlaceView(NamedTuple):
@@ -74,25 +75,28 @@ def findings(estate: Estate, inventory: Inventory) -> tuple[Finding, ...]:
     )
 
 
-def _by_system(assets: Iterable[Asset]) -> dict[str, list[tuple[Asset, str, Strength]]]:
-    found: dict[str, list[tuple[Asset, str, Strength]]] = defaultdict(list)
+_Seen = tuple[Asset, Occurrence]
+
+
+def _by_system(assets: Iterable[Asset]) -> dict[str, list[_Seen]]:
+    found: dict[str, list[_Seen]] = defaultdict(list)
     for asset in assets:
         for occurrence in asset.occurrences:
-            found[occurrence.system].append((asset, occurrence.place, occurrence.strength))
+            found[occurrence.system].append((asset, occurrence))
     return found
 
 
-def _of_system(system: System, seen: list[tuple[Asset, str, Strength]], view: SystemView | None) -> Iterator[Finding]:
-    endpoints = {place: asset.fact for asset, place, _ in seen if isinstance(asset.fact, Endpoint)}
+def _of_system(system: System, seen: list[_Seen], view: SystemView | None) -> Iterator[Finding]:
+    endpoints = {at.place: asset.fact for asset, at in seen if isinstance(asset.fact, Endpoint)}
     for function in JUDGED:
-        uses = [use for asset, place, strength in seen if (use := _use(asset, place, strength, function))]
+        uses = [use for asset, at in seen if (use := _use(asset, at, function))]
         if uses or function in system.functions:
             yield _finding(system, function, uses, endpoints, view)
 
 
-def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _Use | None:
+def _use(asset: Asset, at: Occurrence, function: Function) -> _Use | None:
     match asset.fact:
-        case AlgorithmUse() if "!client://" in place:
+        case AlgorithmUse() if "!client://" in at.place:
             return None  # what a client offered says what it could do, not what protects its traffic
         case AlgorithmUse(in_tests=True):
             return None
@@ -106,7 +110,8 @@ def _use(asset: Asset, place: str, strength: Strength, function: Function) -> _U
             name = _sized(name, bits)
         case _:
             return None
-    return _Use(place, name, asset.verdict, strength, asset.id) if serves is function else None
+    told = at.probe == ProbeKind.REPORT
+    return _Use(at.place, name, asset.verdict, at.strength, asset.id, told) if serves is function else None
 
 
 def _served(name: str, purpose: Function) -> Function:
@@ -170,6 +175,8 @@ def _judge_place(view: _PlaceView, function: Function) -> _Judgement:
     strongest = [use for use in view.uses if use.strength is best]
     names = list(dict.fromkeys(use.algorithm for use in strongest))
     verdict, why = _weigh(strongest, view, function)
+    if verdict is Verdict.QUANTUM_SAFE and all(use.told for use in strongest):
+        verdict, why = Verdict.UNKNOWN, " as another tool reports; nobody looked here"
     # what keeps an algorithm from being judged is known to the catalogue: the reader should not have to look it up
     unknown = [use for use in strongest if verdict is use.verdict is Verdict.UNKNOWN]
     notes = dict.fromkeys(classify(use.algorithm).note for use in unknown)

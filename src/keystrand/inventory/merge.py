@@ -18,7 +18,7 @@ from keystrand.inventory.views import ownership_gaps, system_views
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import FORMAT_VERSION, InputRef
 from keystrand.model.errors import DocumentMismatch, Problem
-from keystrand.model.estate import Estate
+from keystrand.model.estate import Estate, ProbeKind
 from keystrand.model.observation import (
     AlgorithmUse,
     Certificate,
@@ -90,7 +90,9 @@ def _verdict(fact: Fact, observations: Collection[Observation], established: Est
         return worst(fact_verdict(seen.fact) for seen in observations)
     asked = [seen for seen in observations if not seen.place.startswith("file:")]
     # a file tells what somebody says or once saw: beside what the endpoint itself answered it makes nothing better
-    return worst(_of_endpoint(some, established) for some in (asked, observations) if some)
+    verdict = worst(_of_endpoint(some, established) for some in (asked, observations) if some)
+    only_told = all(seen.probe == ProbeKind.REPORT for seen in observations)
+    return Verdict.UNKNOWN if only_told and verdict is Verdict.QUANTUM_SAFE else verdict
 
 
 def _of_endpoint(observations: Collection[Observation], established: Established) -> Verdict:

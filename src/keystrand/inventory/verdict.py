@@ -51,9 +51,10 @@ def _of(name: str, *functions: Function) -> Verdict:
 def endpoint_verdict(uses: Iterable[tuple[Strength, Verdict]], *, prefers_safe: bool | None) -> Verdict:
     """Return the verdict of an endpoint from the key establishment seen there, each use with its evidence.
 
-    What was negotiated decides. A safe exchange beside another one counts only where the endpoint is known to prefer it
-    (`prefers_safe`, None where not known). Where nothing was negotiated an endpoint is never safe, because an offer may
-    not be taken; it is vulnerable where only vulnerable exchanges are on offer, and else unknown.
+    What was negotiated decides: safe where nothing else was, whatever is on offer beside it, unless the endpoint is
+    known not to prefer the safe one (`prefers_safe`, None where not known). Safe beside another that was negotiated too
+    counts only where it is known to. Where nothing was negotiated an endpoint is never safe, because an offer may not
+    be taken; it is vulnerable where only vulnerable exchanges are on offer, and else unknown.
     """
     seen = set(uses)
     negotiated = {verdict for strength, verdict in seen if strength is Strength.NEGOTIATED}
