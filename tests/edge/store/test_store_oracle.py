@@ -214,7 +214,8 @@ class StoreMachine(RuleBasedStateMachine):
                 self._taken(held[order_id], at)
             return keys, False
         until, keys = self.answers.get(key_ids, (0.0, []))
-        if now < until and all(one and one.material for one in held.values()):
+        # what was suspended since is not given again either
+        if now < until and all(one and one.material and one.state is not KeyState.SUSPENDED for one in held.values()):
             return keys, True
         return None
 
