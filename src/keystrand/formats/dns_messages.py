@@ -17,7 +17,7 @@ MAX_RECORDS = 1000
 """Records read of one answer: a key set has two to a dozen."""
 
 _HEAD_OCTETS = 12
-_RESPONSE, _TRUNCATED = 0x8000, 0x0200
+_RESPONSE, _AUTHORITATIVE, _TRUNCATED, _RECURSION_AVAILABLE = 0x8000, 0x0400, 0x0200, 0x0080
 _RECURSION_DESIRED, _CHECKING_DISABLED = 0x0100, 0x0010
 _DNSSEC_OK = 0x8000
 _INTERNET = 1
@@ -46,11 +46,15 @@ class ResourceRecord(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer: whether it is cut short, its response code, and the records of its answer section."""
+    """An answer: whether it is cut short, its response code, and the records of its answer section.
+
+    `knows`: the server holds the zone or looks names up. One that does neither only says whom to ask (RFC 1034, 4.3.1).
+    """
 
     truncated: bool
     code: int
     records: tuple[ResourceRecord, ...]
+    knows: bool
 
 
 def wire_name(name: str) -> bytes:
@@ -96,7 +100,8 @@ def reply(asked: Asked, message: bytes) -> Reply:
     while not truncated and len(found) < min(answers, MAX_RECORDS):
         record, at = _record(message, at)
         found.append(record)
-    return Reply(truncated, flags & 0xF, tuple(found))
+    knows = bool(flags & (_AUTHORITATIVE | _RECURSION_AVAILABLE))
+    return Reply(truncated, flags & 0xF, tuple(found), knows)
 
 
 def _record(message: bytes, at: int) -> tuple[ResourceRecord, int]:

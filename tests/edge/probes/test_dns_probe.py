@@ -70,8 +70,10 @@ SIGNED: dict[int, list[tuple[int, bytes]]] = {
 class Zone:
     """An authoritative server: its records by type, a response code, and whether datagrams are cut short."""
 
-    def __init__(self, records: dict[int, list[tuple[int, bytes]]], *, code: int = 0, cut: bool = False) -> None:
-        self.records, self.code, self.cut = records, code, cut
+    def __init__(
+        self, records: dict[int, list[tuple[int, bytes]]], *, code: int = 0, cut: bool = False, holds: bool = True
+    ) -> None:
+        self.records, self.code, self.cut, self.holds = records, code, cut, holds
         self.asked: list[tuple[bytes, int]] = []
 
     def __call__(self, datagram: bytes) -> list[bytes]:
@@ -84,7 +86,7 @@ class Zone:
         kind = int.from_bytes(message[end - 4 : end - 2], "big")
         self.asked.append((message[12 : end - 4], kind))
         found = [] if cut else self.records.get(kind, [])
-        flags = 0x8400 | self.code | (0x0200 if cut else 0)
+        flags = (0x8400 if self.holds else 0x8000) | self.code | (0x0200 if cut else 0)
         head = message[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0)
         body = b"".join(
             b"\xc0\x0c" + struct.pack(">HHIH", one, 1, 60, len(content)) + content for one, content in found
@@ -170,6 +172,9 @@ class TestAnswerer:
             (Zone({}, code=3), Outcome.NONE, "no such name"),
             (Zone({}, code=5), Outcome.UNREADABLE, "REFUSED (5)"),
             (Zone({}, code=2), Outcome.UNREADABLE, "SERVFAIL (2)"),
+            (Zone({}, holds=False), Outcome.UNREADABLE, "does not hold the zone"),
+            (Zone({}, code=3, holds=False), Outcome.UNREADABLE, "does not hold the zone"),
+            (Zone({DNSKEY: [(DNSKEY, b"\1")]}), Outcome.UNPARSABLE, "cannot be read: 1"),
         ):
             with responding(zone) as port:
                 seen, ended, _ = look(dns_target(port))
@@ -189,6 +194,13 @@ class TestAnswerer:
             _, ended, _ = look(dns_target(port))
         assert "no DS of the parent zone is of a key that the zone has" in ended.reason
         assert "1 records cannot be read" in ended.reason
+
+    def test_signatures_without_a_common_time_are_told(self) -> None:
+        """A window that ends before it begins would be no sentence."""
+        apart = SIGNED | {SOA: [(SOA, bytes(22)), (RRSIG, signature(SOA, ZSK, days=(29, 30)))]}
+        with responding(Zone(apart)) as port:
+            _, ended, _ = look(dns_target(port))
+        assert "signatures: at no time all valid together" in ended.reason
 
     def test_quick_mode_asks_for_the_keys_alone(self) -> None:
         """One query."""

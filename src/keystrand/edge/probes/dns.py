@@ -6,6 +6,7 @@ that is not signed ends as "none", which only a clear answer can say.
 
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import ClassVar, NamedTuple, TypeVar
 
@@ -116,7 +117,7 @@ class DnsProbe:
         for strength, fact in sorted(_facts(zone), key=lambda pair: pair[0].rank):
             strongest.setdefault(fact, strength)
         if not strongest:
-            return (_not_seen(target, answers),)
+            return (_not_seen(target, zone, answers),)
         observations = (
             Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
             for fact, strength in strongest.items()
@@ -218,8 +219,9 @@ def _published(zone: _Zone) -> Iterator[Seen]:
 def _remarks(zone: _Zone, answers: tuple[Answer, ...]) -> Iterator[str]:
     """Return times and parameters, and what a reader must know to trust the rest."""
     if zone.signatures:
-        begins, ends = (f"{at:%Y-%m-%d}" for at in _window(zone.signatures))
-        yield f"signatures: all valid from {begins} to {ends}"
+        begins, ends = _window(zone.signatures)
+        together = f"all valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}"
+        yield f"signatures: {together if begins <= ends else 'at no time all valid together'}"
     for denial in zone.of(wire.NSEC3PARAM, records.nsec3):
         # hides names, signs nothing: that SHA-1 is broken for signatures says nothing of it (RFC 5155, 12)
         name = records.NSEC3_HASHES.get(denial.hash, f"hash {denial.hash}")
@@ -239,7 +241,7 @@ def _remarks(zone: _Zone, answers: tuple[Answer, ...]) -> Iterator[str]:
             yield f"{answer.job.question}: {_code(talk.said.code)}"
 
 
-def _window(signatures: tuple[Signature, ...]) -> tuple[object, object]:
+def _window(signatures: tuple[Signature, ...]) -> tuple[datetime, datetime]:
     """Return from when to when all signatures are valid."""
     return max(one.begins for one in signatures), min(one.ends for one in signatures)
 
@@ -257,7 +259,7 @@ def _code(code: int) -> str:
     return f"{wire.RESPONSE_CODES.get(code, 'response code')} ({code})"
 
 
-def _not_seen(target: Target, answers: tuple[Answer, ...]) -> Attempt:
+def _not_seen(target: Target, zone: _Zone, answers: tuple[Answer, ...]) -> Attempt:
     """Return the attempt for a zone of which no key came: not signed, or not known."""
     said = [(answer, talk.said) for answer, talk in _talks(answers) if talk.said and not talk.said.truncated]
     first = next((one for answer, one in said if answer.job.question.startswith("dnskey")), None)
@@ -267,8 +269,15 @@ def _not_seen(target: Target, answers: tuple[Answer, ...]) -> Attempt:
             return attempt(target, Outcome.UNREADABLE, f"the answer is cut short, and over TCP there is none: {why}")
         faults = [talk.fault for _, talk in _talks(answers) if talk.fault]
         return attempt(target, Outcome.UNPARSABLE, faults[0]) if faults else unanswered(target, answers)
-    if first.code == wire.NO_SUCH_NAME:
-        return attempt(target, Outcome.NONE, "there is no such name")
-    if first.code != wire.NO_ERROR:
-        return attempt(target, Outcome.UNREADABLE, f"the server answers {_code(first.code)}")
-    return attempt(target, Outcome.NONE, "the zone is not signed")
+    return attempt(target, *_without_keys(first, zone))
+
+
+def _without_keys(said: Reply, zone: _Zone) -> tuple[Outcome, str]:
+    """Return what an answer without a key of the zone shows: none only where the server must know it."""
+    if said.code not in (wire.NO_ERROR, wire.NO_SUCH_NAME):
+        return Outcome.UNREADABLE, f"the server answers {_code(said.code)}"
+    if not said.knows:
+        return Outcome.UNREADABLE, "the server does not hold the zone and does not look it up"
+    if zone.unreadable:
+        return Outcome.UNPARSABLE, f"records of DNSSEC that cannot be read: {len(zone.unreadable)}"
+    return Outcome.NONE, "there is no such name" if said.code == wire.NO_SUCH_NAME else "the zone is not signed"
