@@ -16,7 +16,7 @@ from tests.formats.test_key_files import RSA, certificate, private
 from keystrand.formats.config_reader import CONFIG
 from keystrand.formats.ike_names import proposal_uses
 from keystrand.formats.suite_names import suite_uses
-from keystrand.model.algorithm import Verdict, classify
+from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.observation import AlgorithmUse, Library, Outcome, ProtocolSettings, PublicKey, Strength
 from keystrand.model.reading import Reading
 
@@ -268,6 +268,24 @@ def test_alternatives_of_an_additional_key_exchange_are_told_apart() -> None:
     """`ke1_none` beside `ke1_mlkem768` leaves the classical exchange alone as a choice."""
     found = [use.algorithm for use in proposal_uses("aes128-x25519-ke1_mlkem768-ke1_none") if not isinstance(use, str)]
     assert found == ["AES-128-CBC", "X25519+ML-KEM-768", "X25519"]
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "function"),
+    [
+        ("null", "NULL", Function.ENCRYPTION),
+        ("aes128ccm8", "AES-128-CCM8", Function.ENCRYPTION),
+        ("aes256ccm64", "AES-256-CCM8", Function.ENCRYPTION),
+        ("aes256ccm16", "AES-256-CCM", Function.ENCRYPTION),
+        ("aesxcbc", "CMAC-AES-128-XCBC", Function.MAC),
+        ("prfaescmac", "CMAC-AES-128", Function.KEY_DERIVATION),
+    ],
+)
+def test_a_transform_has_the_name_that_it_has_on_the_wire(word: str, name: str, function: Function) -> None:
+    """What a configuration and a probe say of one gateway is one thing; no encryption at all is told too."""
+    (use,) = proposal_uses(word)
+    assert isinstance(use, AlgorithmUse)
+    assert (use.algorithm, use.function) == (name, function)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="compares with openssl's own list of suites")

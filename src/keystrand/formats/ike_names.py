@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 
+from keystrand.formats import ike_codepoints as codes
 from keystrand.formats.symmetric_names import digest_name
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse
@@ -11,6 +12,7 @@ from keystrand.model.observation import AlgorithmUse
 _ENC, _MAC, _KEX = Function.ENCRYPTION, Function.MAC, Function.KEY_ESTABLISHMENT
 _Token = tuple[str, Callable[[re.Match[str]], tuple[str, Function]]]
 _TOKENS: tuple[_Token, ...] = (
+    (r"aes(128|192|256)?ccm(?:8|64)", lambda m: (_sized("AES", m[1] or "128", "CCM8"), _ENC)),
     (r"aes(128|192|256)?(gcm|ccm|ctr)(?:8|12|16|64|96|128)?",
      lambda m: (_sized("AES", m[1] or "128", m[2].upper()), _ENC)),
     (r"aes_(gcm|ccm|ctr|cbc)(?:_\w)?(?:_?(128|192|256))?", lambda m: (_sized("AES", m[2], m[1].upper()), _ENC)),
@@ -23,7 +25,9 @@ _TOKENS: tuple[_Token, ...] = (
     (r"cast128", lambda _: ("CAST5-CBC", _ENC)),
     (r"des", lambda _: ("DES-CBC", _ENC)),
     (r"prf_?(?:hmac_?)?(sha\d*(?:_\d+)?|md5)", lambda m: (f"HMAC-{digest_name(m[1])}", Function.KEY_DERIVATION)),
-    (r"(?:prf)?aes(?:xcbc|cmac)", lambda _: ("AES-CMAC", _MAC)),
+    (r"(prf)?aescmac", lambda m: (codes.integrity_name(8), Function.KEY_DERIVATION if m[1] else _MAC)),
+    (r"(prf)?aesxcbc", lambda m: (codes.integrity_name(5), Function.KEY_DERIVATION if m[1] else _MAC)),
+    (r"null", lambda _: (codes.cipher_name(11, None), _ENC)),
     (r"(?:hmac_)?(sha\d*(?:_\d+)?|md5)(?:_\d+)?", lambda m: (f"HMAC-{_digest(m[1])}", _MAC)),
     (r"(?:modp|dh_?modp_?)(\d{3,4})(?:s\d+)?", lambda m: (f"FFDH-{m[1]}", _KEX)),
     (r"ecp(?:_)?(192|224|256|384|521)", lambda m: (f"ECDH-P-{m[1]}", _KEX)),
@@ -36,7 +40,7 @@ _TOKENS: tuple[_Token, ...] = (
 )  # fmt: skip
 MAX_CHOICES = 64
 """Combinations of key exchanges told for one proposal at most."""
-_SILENT = re.compile(r"(?:no)?esn|none|null|dh_none|modpnone")
+_SILENT = re.compile(r"(?:no)?esn|none|dh_none|modpnone")
 _EARLY = {"bike": "BIKE", "hqc": "HQC", "frodo": "FrodoKEM", "sidh": "SIKE", "ntru": "NTRU", "newhope": "NewHope"}
 
 
