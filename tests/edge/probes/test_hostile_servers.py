@@ -136,14 +136,18 @@ SERVERS = {
     "garbage": (saying(bytes(range(128, 255)) * 9), Outcome.NONE, "answers, but not with TLS"),
     "http": (saying(b"HTTP/1.1 400 Bad Request\r\n\r\n", then="close"), Outcome.NONE, "answers, but not with TLS"),
     "endless-text": (Served(_endless_text), Outcome.NONE, "answers, but not with TLS"),
-    "closes": (saying(then="close"), Outcome.NONE, "closed the connection"),
-    "resets": (saying(then="reset"), Outcome.NONE, "connection reset"),
-    "resets-in-a-record": (saying(record(22, hello_12())[:20], then="reset", pause_s=0.05), Outcome.NONE, "reset"),
+    "closes": (saying(then="close"), Outcome.UNREADABLE, "closed the connection"),
+    "resets": (saying(then="reset"), Outcome.UNREADABLE, "connection reset"),
+    "resets-in-a-record": (
+        saying(record(22, hello_12())[:20], then="reset", pause_s=0.05),
+        Outcome.UNREADABLE,
+        "reset",
+    ),
     "too-long-a-record": (saying(b"\x16\3\3\xff\xff" + bytes(100)), Outcome.NONE, "longer than TLS allows"),
     "alert-to-all": (saying(record(21, b"\2\x28")), Outcome.UNREADABLE, "handshake_failure (40)"),
     "wants-a-client-certificate": (saying(CLIENT_AUTHENTICATION), Outcome.UNREADABLE, "certificate_required (116)"),
     "ssl-3-alert": (saying(record(21, b"\2\x28", SSL_3)), Outcome.UNREADABLE, "handshake_failure (40)"),
-    "warnings": (Served(_warnings), Outcome.NONE, f"more than {MAX_RECEIVED} octets came"),
+    "warnings": (Served(_warnings), Outcome.UNREADABLE, f"more than {MAX_RECEIVED} octets came"),
     "not-offered": (saying(record(22, hello_13(0x6A6A, random=RETRY))), Outcome.UNPARSABLE, "was not offered"),
 }
 """Servers that show nothing: each with its outcome and words of its reason."""

@@ -143,9 +143,9 @@ def _reset(connection: socket.socket) -> None:
     [
         (_friendly, Outcome.SEEN, ""),
         (_silent, Outcome.TIMED_OUT, "no answer within 1 s"),
-        (lambda c: c.recv(100), Outcome.NONE, "the other side closed the connection"),
-        (_reset, Outcome.NONE, "connection reset"),
-        (_flood, Outcome.NONE, f"more than {MAX_RECEIVED} octets came"),
+        (lambda c: c.recv(100), Outcome.UNREADABLE, "the other side closed the connection"),
+        (_reset, Outcome.UNREADABLE, "connection reset"),
+        (_flood, Outcome.UNREADABLE, f"more than {MAX_RECEIVED} octets came"),
     ],
     ids=["friendly", "silent", "closes", "resets", "floods"],
 )

@@ -249,8 +249,8 @@ def _says(octets: bytes) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("octets", "outcome", "words"),
     [
-        (b"", Outcome.NONE, "closed"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Outcome.NONE, "closed"),
+        (b"", Outcome.UNREADABLE, "closed"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Outcome.UNREADABLE, "closed"),
         (b"x" * 10_000, Outcome.NONE, "no SSH identification"),
         (b"SSH-2.0-old_1.0\r\n", Outcome.UNPARSABLE, "algorithms stayed unknown"),
         (b"SSH-2.0-old_1.0\r\n" + b"\xff" * 40, Outcome.UNPARSABLE, "no SSH packet"),

@@ -102,10 +102,13 @@ def attempt(target: Target, outcome: Outcome, reason: str = "") -> Attempt:
 
 
 def unanswered(target: Target, answers: tuple[Answer, ...]) -> Attempt:
-    """Return the attempt for a target that none of `answers` tells anything about: never `no`, always a reason."""
+    """Return the attempt for a target that none of `answers` tells anything about, always with a reason.
+
+    Never `none`, which is what is known to hold nothing: who hangs up, or floods, has not said what it speaks.
+    """
     if not answers:
         return attempt(target, Outcome.SKIPPED, "nothing was asked")
     first = answers[0]
     return attempt(
-        target, _OUTCOMES.get(first.ending, Outcome.NONE), first.reason or f"connection {first.ending.value}"
+        target, _OUTCOMES.get(first.ending, Outcome.UNREADABLE), first.reason or f"connection {first.ending.value}"
     )
