@@ -11,7 +11,7 @@ from keystrand.formats.tls_wire import message, number, numbers, vector
 CLIENT_HELLO = 1
 
 _SERVER_NAME, _GROUPS, _POINT_FORMATS, _SIGNATURES, _EXTENDED_MASTER_SECRET = 0, 10, 11, 13, 23
-_VERSIONS, _COOKIE, _PSK_MODES, _SIGNATURES_CERT, _KEY_SHARE, _RENEGOTIATION = 43, 44, 45, 50, 51, 0xFF01
+_VERSIONS, _COOKIE, _PSK_MODES, _KEY_SHARE, _RENEGOTIATION = 43, 44, 45, 51, 0xFF01
 
 
 class ClientHello(Struct, frozen=True, kw_only=True):

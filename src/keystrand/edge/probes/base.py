@@ -3,12 +3,12 @@
 A job is one connection with one question. Its conversation says what to send and takes what comes; it does no I/O.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from keystrand.model.estate import ProbeKind, Target
-from keystrand.model.observation import Attempt, Outcome, Record
+from keystrand.model.observation import Attempt, Fact, Observation, Outcome, Record, Strength
 
 MAX_RECEIVED = 256 * 1024
 """Octets read from one connection at most: a certificate chain fits several times over, a flood does not."""
@@ -94,6 +94,27 @@ def place_of(target: Target) -> str:
     host = f"[{target.host}]" if ":" in (target.host or "") else target.host
     zone = f"/{target.zone.rstrip('.').lower()}" if target.zone else ""
     return f"{target.probe.value}://{host}:{target.port}{zone}"
+
+
+Seen = tuple[Strength, Fact]
+"""A fact, and how strongly it was seen."""
+
+
+def strongest(seen: Iterable[Seen]) -> dict[Fact, Strength]:
+    """Return each fact once, at the greatest strength it was seen at, the strongest first."""
+    found: dict[Fact, Strength] = {}
+    for strength, fact in sorted(seen, key=lambda pair: pair[0].rank):
+        found.setdefault(fact, strength)
+    return found
+
+
+def observations(target: Target, facts: Mapping[Fact, Strength]) -> tuple[Observation, ...]:
+    """Return what was seen at `target` as records."""
+    place = place_of(target)
+    return tuple(
+        Observation(target=target.id, probe=target.probe.value, place=place, strength=strength, fact=fact)
+        for fact, strength in facts.items()
+    )
 
 
 def attempt(target: Target, outcome: Outcome, reason: str = "") -> Attempt:

@@ -10,16 +10,15 @@ from datetime import datetime
 from functools import partial
 from typing import ClassVar, NamedTuple, TypeVar
 
-from keystrand.edge.probes.base import Answer, Job, attempt, place_of, unanswered
+from keystrand.edge.probes.base import Answer, Job, Seen, attempt, observations, strongest, unanswered
 from keystrand.formats import dns_messages as wire
 from keystrand.formats import dns_security as records
 from keystrand.formats.dns_messages import Asked, DnsUnreadable, Reply, query, reply, wire_name
 from keystrand.formats.dns_security import Key, Signature
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind, ScanMode, Target
-from keystrand.model.observation import AlgorithmUse, Attempt, Fact, Observation, Outcome, Record, Strength
+from keystrand.model.observation import AlgorithmUse, Attempt, Outcome, Record, Strength
 
-Seen = tuple[Strength, Fact]
 Read = TypeVar("Read")
 
 
@@ -113,16 +112,10 @@ class DnsProbe:
         if not _zone(target):
             return (attempt(target, Outcome.SKIPPED, "the target names no zone, or none that DNS could hold"),)
         zone = _Zone(wire_name(_zone(target)), answers)
-        strongest: dict[Fact, Strength] = {}
-        for strength, fact in sorted(_facts(zone), key=lambda pair: pair[0].rank):
-            strongest.setdefault(fact, strength)
-        if not strongest:
+        facts = strongest(_facts(zone))
+        if not facts:
             return (_not_seen(target, zone, answers),)
-        observations = (
-            Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
-            for fact, strength in strongest.items()
-        )
-        return (*observations, attempt(target, Outcome.SEEN, "; ".join(_remarks(zone, answers))))
+        return (*observations(target, facts), attempt(target, Outcome.SEEN, "; ".join(_remarks(zone, answers))))
 
 
 def _zone(target: Target) -> str:

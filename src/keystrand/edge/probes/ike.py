@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import ClassVar
 
-from keystrand.edge.probes.base import Answer, Job, attempt, place_of, unanswered
+from keystrand.edge.probes.base import Answer, Job, Seen, attempt, observations, strongest, unanswered
 from keystrand.edge.probes.ike_questions import (
     INQUIRIES,
     IkeConversation,
@@ -27,8 +27,6 @@ from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
     Endpoint,
-    Fact,
-    Observation,
     Outcome,
     Record,
     Strength,
@@ -38,7 +36,6 @@ MAX_TALKS = 32
 """Conversations with one responder at most: five questions, 22 classical exchanges, and three additional ones."""
 IKE_PORT = 500
 """On every other port, 4500 above all, four zero octets mark IKE off from ESP (RFC 3948, 2.2; RFC 7296, 2.23)."""
-Seen = tuple[Strength, Fact]
 
 
 class IkeProbe:
@@ -60,17 +57,13 @@ class IkeProbe:
 
     def judge(self, target: Target, answers: tuple[Answer, ...]) -> tuple[Record, ...]:
         """Return what was seen and one attempt. Nothing is concluded from a question without an answer."""
-        seen = tuple(_facts(target, answers))
-        if not seen:
+        facts = strongest(_facts(target, answers))
+        if not facts:
             return (_not_seen(target, answers),)
-        strongest: dict[Fact, Strength] = {}
-        for strength, fact in sorted(seen, key=lambda pair: pair[0].rank):
-            strongest.setdefault(fact, strength)
-        observations = (
-            Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
-            for fact, strength in strongest.items()
+        return (
+            *observations(target, facts),
+            attempt(target, Outcome.SEEN, "; ".join(dict.fromkeys(_remarks(answers)))),
         )
-        return (*observations, attempt(target, Outcome.SEEN, "; ".join(dict.fromkeys(_remarks(answers)))))
 
 
 def _job(target: Target, question: str, inquiry: Inquiry | None) -> Job:

@@ -6,11 +6,11 @@ No login is tried and no session begins: the server shows its host key and signs
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
-from keystrand.edge.probes.base import Answer, Ending, Job, attempt, place_of, unanswered
+from keystrand.edge.probes.base import Answer, Ending, Job, Seen, attempt, observations, strongest, unanswered
 from keystrand.formats.ssh_exchange import Opening, Transcript, doubt_of_signature, exchange_hash, opening
 from keystrand.formats.ssh_names import (
     MODERN_HOST_KEYS,
@@ -45,8 +45,6 @@ from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
     Endpoint,
-    Fact,
-    Observation,
     Outcome,
     PublicKey,
     Record,
@@ -219,13 +217,6 @@ def _versions(server: Identification) -> tuple[str, ...]:
 _PLAIN_KEYS = (*(name for name in MODERN_HOST_KEYS if "@" not in name), "ssh-rsa", "ssh-dss", "ssh-ed448")
 
 
-class _Seen(NamedTuple):
-    """A fact and how strong it is."""
-
-    strength: Strength
-    fact: Fact
-
-
 class SshProbe:
     """Asks an SSH server for its lists and its host keys, one connection for each of these."""
 
@@ -269,14 +260,8 @@ class SshProbe:
             negotiates_post_quantum=_prefers_post_quantum(first.lists),
             prefers_post_quantum=_prefers_post_quantum(first.lists),
         )
-        seen = [_Seen(Strength.NEGOTIATED, endpoint), *_uses(first.lists, talks)]
-        records = (
-            Observation(
-                target=target.id, probe=self.kind.value, place=place_of(target), strength=one.strength, fact=one.fact
-            )
-            for one in seen
-        )
-        return (*records, _attempt(target, answers))
+        facts = strongest([(Strength.NEGOTIATED, endpoint), *_uses(first.lists, talks)])
+        return (*observations(target, facts), _attempt(target, answers))
 
 
 def _other_keys(offered: tuple[str, ...], shown: str) -> dict[str, tuple[str, ...]]:
@@ -343,7 +328,7 @@ def _prefers_post_quantum(lists: KexInit | None) -> bool | None:
     return False if verdicts == {Verdict.QUANTUM_VULNERABLE} else None
 
 
-def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
+def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[Seen]:
     if lists is None:
         return
     exchange = _first(MODERN_KEX, lists.key_exchanges)
@@ -351,7 +336,7 @@ def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
     keys = {talk.host_key.sha256: talk.host_key for talk in reversed(talks) if talk.host_key}
     shown = talks[0].host_key if not talks[0].host_key_doubt else None
     for key in keys.values():
-        yield _Seen(Strength.NEGOTIATED if key == shown else Strength.OFFERED, key)
+        yield Strength.NEGOTIATED if key == shown else Strength.OFFERED, key
     sizes = {key.algorithm.partition("-")[0]: key.algorithm for key in keys.values() if key.bits}
     yield from _named(
         lists.host_keys,
@@ -363,7 +348,7 @@ def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[_Seen]:
 
 def _named(
     names: tuple[str, ...], negotiated: str, function: Function, canonical: Callable[[str], str]
-) -> Iterator[_Seen]:
+) -> Iterator[Seen]:
     """Yield one use an algorithm in `names`. Of several names for it the negotiated, or else the first, counts."""
     uses: dict[str, str] = {}
     for name in (negotiated, *names):
@@ -371,4 +356,4 @@ def _named(
             uses.setdefault(canonical(name), name)
     for algorithm, name in uses.items():
         strength = Strength.NEGOTIATED if name == negotiated else Strength.OFFERED
-        yield _Seen(strength, AlgorithmUse(algorithm=algorithm, function=function, code_point=name))
+        yield strength, AlgorithmUse(algorithm=algorithm, function=function, code_point=name)

@@ -10,7 +10,17 @@ from typing import ClassVar, NamedTuple
 
 from msgspec.structs import replace
 
-from keystrand.edge.probes.base import Answer, Conversation, Ending, Job, attempt, place_of, unanswered
+from keystrand.edge.probes.base import (
+    Answer,
+    Conversation,
+    Ending,
+    Job,
+    Seen,
+    attempt,
+    observations,
+    strongest,
+    unanswered,
+)
 from keystrand.edge.probes.prefaced import Prefaced, prefaced
 from keystrand.edge.probes.tls_plan import MOST_OF, Asked, cut_short, next_inquiries
 from keystrand.edge.probes.tls_questions import Inquiry, Question, TlsConversation, server_name
@@ -25,7 +35,6 @@ from keystrand.model.observation import (
     Certificate,
     Endpoint,
     Fact,
-    Observation,
     Outcome,
     Record,
     Strength,
@@ -70,18 +79,11 @@ class TlsProbe:
         heard = tuple(_heard(answer, talk) for answer, talk in _talks(answers))
         if not any(one.accepted for one in heard):
             return (_not_seen(target, answers, heard),)
-        # A fact seen at two strengths is told once, at the stronger.
-        strongest: dict[Fact, Strength] = {}
-        for strength, fact in sorted(_facts(target, heard), key=lambda pair: pair[0].rank):
-            strongest.setdefault(fact, strength)
+        facts = strongest(_facts(target, heard))
         if _mode(target) is ScanMode.FULL:
-            strongest = _joined(strongest)
-        observations = (
-            Observation(target=target.id, probe=self.kind.value, place=place_of(target), strength=strength, fact=fact)
-            for fact, strength in strongest.items()
-        )
+            facts = _joined(facts)
         remarks = dict.fromkeys((*_remarks(heard), *_bound(_mode(target), answers)))
-        return (*observations, attempt(target, Outcome.SEEN, "; ".join(remarks)))
+        return (*observations(target, facts), attempt(target, Outcome.SEEN, "; ".join(remarks)))
 
 
 def _job(target: Target, question: str, inquiry: Inquiry) -> Job:
@@ -175,7 +177,7 @@ def _primary(heard: tuple[Heard, ...]) -> Heard | None:
     return next((accepted[question] for question in fallbacks if question in accepted), None)
 
 
-def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[tuple[Strength, Fact]]:
+def _facts(target: Target, heard: tuple[Heard, ...]) -> Iterator[Seen]:
     primary = _primary(heard)
     yield Strength.NEGOTIATED, _endpoint(target, heard, primary)
     for one in heard:
