@@ -30,8 +30,9 @@ MAX_FRAGMENT = 1100
 """Octets of a message that we put in one record: hellos go unfragmented over every path with an MTU of 1280."""
 
 HELLO_VERIFY_REQUEST, SERVER_HELLO = 3, 2
-_FROM_TLS = {TLS13: DTLS13, TLS12: DTLS12, TLS11: DTLS10}
-_TO_TLS = {dtls: tls for tls, dtls in _FROM_TLS.items()}
+DTLS_OF = {TLS13: DTLS13, TLS12: DTLS12, TLS11: DTLS10}
+"""Version numbers by those of the TLS that each is made from."""
+_TO_TLS = {dtls: tls for tls, dtls in DTLS_OF.items()}
 _SUPPORTED_VERSIONS = 43
 _HEAD_OCTETS = 13
 _FIRST_EPOCH = bytes(2)
@@ -152,7 +153,7 @@ def _altered_versions(content: bytes, versions: Mapping[int, int]) -> bytes:
 
 def client_hello_of(hello: bytes, cookie: bytes) -> bytes:
     """Return the ClientHello of TLS as one of DTLS; `cookie` is what a HelloVerifyRequest gave, at first empty."""
-    return _altered(hello, _FROM_TLS, cookie)
+    return _altered(hello, DTLS_OF, cookie)
 
 
 def server_hello_as_tls(said: bytes) -> bytes:

@@ -8,7 +8,9 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from keystrand.formats.tls_codepoints import TLS13
+from keystrand.formats.dtls_records import DTLS13, DTLS_OF
+from keystrand.formats.dtls_records import VERSIONS as DTLS_NAMES
+from keystrand.formats.tls_codepoints import TLS13, VERSIONS
 from keystrand.formats.tls_server_flight import HELLO_RETRY_RANDOM
 from keystrand.formats.tls_wire import TlsUnreadable
 
@@ -17,17 +19,7 @@ _DRAFT_KEY_SHARE = 40
 """The number of key_share up to draft 22 of TLS 1.3."""
 _NO_SUITES = (0x00FF, 0x5600)
 """Signals that stand in the list of suites and are none (RFC 5746, 3.3; RFC 7507)."""
-DTLS13, DTLS12, DTLS10, SSL30 = 0xFEFC, 0xFEFD, 0xFEFF, 0x0300
-_VERSION_NAMES = {
-    TLS13: "TLSv1.3",
-    0x0303: "TLSv1.2",
-    0x0302: "TLSv1.1",
-    0x0301: "TLSv1.0",
-    SSL30: "SSLv3",
-    DTLS13: "DTLSv1.3",
-    DTLS12: "DTLSv1.2",
-    DTLS10: "DTLSv1.0",
-}
+_VERSION_NAMES = VERSIONS | {dtls: DTLS_NAMES[tls] for tls, dtls in DTLS_OF.items()}
 
 
 class Offer(NamedTuple):

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from OpenSSL import SSL
 
 from keystrand.edge.probes.base import MAX_RECEIVED, Answer, Ending, Job
-from keystrand.edge.probes.tls import MAX_CONNECTIONS, TlsProbe
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.edge.probes.tls import TlsProbe
+from keystrand.edge.probes.tls_plan import MOST_OF
+from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import AlgorithmUse, Attempt, Certificate, Endpoint, Observation, Outcome, Strength
 
 pytestmark = pytest.mark.system
@@ -83,7 +84,7 @@ def probe(target: Target, timeout_s: float = 20) -> tuple[list[Observation], Att
     answers: tuple[Answer, ...] = ()
     while jobs := tls.plan(target, answers):
         answers += tuple(ask(job, timeout_s) for job in jobs)
-        assert len(answers) <= MAX_CONNECTIONS
+        assert len(answers) <= MOST_OF[ScanMode.STANDARD]
     records = tls.judge(target, answers)
     attempts = [record for record in records if isinstance(record, Attempt)]
     assert len(attempts) == 1

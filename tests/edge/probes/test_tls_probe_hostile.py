@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from keystrand.edge.probes.base import Answer, Ending, Job
-from keystrand.edge.probes.tls import MAX_CONNECTIONS, TlsProbe
+from keystrand.edge.probes.tls import TlsProbe
+from keystrand.edge.probes.tls_plan import MOST_OF
 from keystrand.edge.probes.tls_questions import INQUIRIES, Inquiry, Question, TlsConversation, server_name
 from keystrand.formats.tls_codepoints import (
     SECP256R1,
@@ -30,7 +31,7 @@ from keystrand.formats.tls_codepoints import (
 )
 from keystrand.formats.tls_server_flight import MAX_WARNINGS
 from keystrand.formats.tls_wire import handshake_record, message, number, vector
-from keystrand.model.estate import ProbeKind, Target
+from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import AlgorithmUse, Attempt, Observation, Outcome
 
 TARGET = Target(id="target", probe=ProbeKind.TLS, system="system", host="server.example", port=443)
@@ -64,7 +65,7 @@ def flight_for(talk: TlsConversation) -> bytes:
 def judged(talk: TlsConversation, question: str, ending: Ending) -> Attempt:
     """Return the attempt for this one answer; the plan that follows from it must be sound too."""
     answers = (Answer(Job(question, "server.example", 443, lambda: talk), talk, ending),)
-    assert len(TlsProbe().plan(TARGET, answers)) < MAX_CONNECTIONS
+    assert len(TlsProbe().plan(TARGET, answers)) < MOST_OF[ScanMode.STANDARD]
     attempt = TlsProbe().judge(TARGET, answers)[-1]
     assert isinstance(attempt, Attempt)
     return attempt
@@ -337,10 +338,10 @@ def test_no_target_gets_more_connections_than_the_guide_says() -> None:
     answers = asked_of(everything_accepted)
     attempt = TlsProbe().judge(TARGET, answers)[-1]
     assert isinstance(attempt, Attempt)
-    assert len(answers) == MAX_CONNECTIONS
+    assert len(answers) == MOST_OF[ScanMode.STANDARD]
     assert "not every group was asked for" in attempt.reason
     guide = (Path(__file__).parents[3] / "docs" / "howto" / "scan.md").read_text()
-    assert f"TLS: at most {MAX_CONNECTIONS} connections" in guide
+    assert f"TLS: at most {MOST_OF[ScanMode.STANDARD]} connections" in guide
 
 
 def test_without_tls_13_the_curves_of_tls_12_are_asked_one_by_one() -> None:
@@ -357,7 +358,7 @@ def test_without_tls_13_the_curves_of_tls_12_are_asked_one_by_one() -> None:
     answers = asked_of(behave)
     talks = [answer.conversation for answer in answers if answer.job.question.startswith("tls-1.2")]
     assert [talk.flight.group for talk in talks if isinstance(talk, TlsConversation)] == [*curves, None]
-    assert len(answers) < MAX_CONNECTIONS
+    assert len(answers) < MOST_OF[ScanMode.STANDARD]
 
 
 def test_at_most_two_hellos_go_out_on_one_connection() -> None:

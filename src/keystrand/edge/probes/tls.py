@@ -40,13 +40,9 @@ from keystrand.model.observation import (
     Strength,
 )
 
-MAX_CONNECTIONS = MOST_OF[ScanMode.STANDARD]
-"""Connections to one target at most, where the estate does not ask for more."""
 _NO_SUCH_GROUP = (40, 47, 70, 71, 86, 109)
 """Alerts that answer "nothing of that": handshake_failure, illegal_parameter, protocol_version, insufficient_security,
 inappropriate_fallback, and missing_extension, by which some refuse a hello without a share they know."""
-
-
 _ANONYMOUS = (codes.Exchange.DH_ANON, codes.Exchange.ECDH_ANON)
 _FINITE_FIELD = (codes.Exchange.DHE, codes.Exchange.DH, codes.Exchange.DH_ANON)
 
