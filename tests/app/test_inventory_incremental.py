@@ -19,6 +19,7 @@ from keystrand.app.inventory import merge_again, scan_estate
 from keystrand.edge.demo_endpoints import DemoEndpoints, Posture
 from keystrand.edge.probes import tree
 from keystrand.edge.probes.contents import Result, read_file
+from keystrand.edge.probes.walk import File
 from keystrand.edge.store.earlier import settled
 from keystrand.model.errors import StoreFailure
 from keystrand.model.estate import ProbeKind, ScanMode, Target
@@ -159,7 +160,38 @@ def test_settled_by_the_clock_of_the_file_system(changed_s: float, is_settled: b
     """Within a tick of the scan's begin, or two seconds where only whole seconds are kept, nothing is settled."""
     stamp = round(changed_s * 1e9)
     status: Any = SimpleNamespace(st_mtime_ns=stamp, st_ctime_ns=stamp - 1000 * 10**9)
-    assert settled(status, 100 * 10**9) is is_settled
+    old: Any = SimpleNamespace(st_mtime_ns=1, st_ctime_ns=1)
+    assert settled(File("a", "a", status), 100 * 10**9) is is_settled
+    assert settled(File("a", "a", old, (None, status)), 100 * 10**9) is is_settled
+
+
+def test_a_log_is_read_again_when_one_that_is_read_with_it_changes(tmp_path: Path, reads: list[str]) -> None:
+    """Zeek's conn.log takes its handshakes from the logs beside it: they may come, grow and go."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name in ("conn.log", "ssl.log", "x509.log"):
+        (logs / name).write_text("{}\n")
+    time.sleep(TICK_S)
+    target = Target(id="logs", probe=ProbeKind.CAPTURE, system="shop", path="logs")
+    estate = of(an_estate(target=(target,)), tmp_path)
+
+    def read_now() -> list[str]:
+        time.sleep(TICK_S)
+        reads.clear()
+        again(estate)
+        return [name.removeprefix("logs/") for name in reads]
+
+    assert read_now() == ["conn.log", "ssl.log", "x509.log"]
+    assert read_now() == []
+    (logs / "ssl.log").write_text("{}\n{}\n")
+    assert read_now() == ["conn.log", "ssl.log"]
+    (logs / "quic.log").write_text("{}\n")
+    assert read_now() == ["conn.log", "quic.log", "ssl.log"]
+    (logs / "quic.log").unlink()
+    assert read_now() == ["conn.log", "ssl.log"]
+    (logs / "conn.log").unlink()
+    assert read_now() == ["ssl.log"]
+    assert read_now() == []
 
 
 def test_another_way_of_reading_reads_all(folder: OpenEstate, reads: list[str]) -> None:

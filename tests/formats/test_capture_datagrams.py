@@ -62,6 +62,19 @@ def test_dtls_is_read_from_pieces_in_any_order(size: int, seed: int) -> None:
     assert dissector.take(first=False, octets=encrypted)
 
 
+def test_dtls_is_read_past_a_message_that_is_missing() -> None:
+    """The bystander lost the server's certificate for good; what comes after it still tells the group."""
+    dissector = DtlsDissector()
+    said = [(True, _dtls_hello(), 0), (False, SERVER_HELLO, 1), (False, KEY_EXCHANGE, 3)]
+    for first, message, order in said:
+        for one in fragments(message, order, 100):
+            dissector.take(first=first, octets=one)
+    seen = dissector.session()
+    assert seen is not None
+    assert seen.exchange is not None
+    assert seen.exchange.algorithm == "ECDH-P-256"
+
+
 def test_a_message_that_lies_about_its_length_is_not_kept() -> None:
     """Sixteen megabytes are announced; nothing of them is held."""
     lie = b"\x16\xfe\xfd" + bytes(8) + vector(2, b"\1\xff\xff\xff" + number(0) + bytes(3) + number(4, 3) + bytes(4))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.formats.capture_wire import START, block, enhanced, interface, pcap, pcapng, section
 
+from keystrand.formats import capture_file
 from keystrand.formats.capture_file import MAX_BLOCK, CaptureFile, Packet, is_capture
 
 FRAMES = [b"a" * 60, b"b" * 1500, b"c"]
@@ -70,6 +71,16 @@ def test_sections_have_their_own_order_and_interfaces() -> None:
     assert ([(link, octets) for link, _, octets, _ in found], fault) == ([(1, b"x" * 8), (101, b"y" * 8)], "")
     _, fault = packets(section() + interface() + section() + enhanced(b"x" * 8, 1))
     assert "no interface" in fault
+
+
+def test_interfaces_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture of nothing but interfaces would fill the memory; what came before stands."""
+    monkeypatch.setattr(capture_file, "MAX_INTERFACES", 3)
+    begin = section() + interface() * 3 + enhanced(b"x" * 8, 2)
+    assert packets(begin + section() + interface() * 3)[1] == ""
+    found, fault = packets(begin + interface())
+    assert len(found) == 1
+    assert "more than 3 interfaces" in fault
 
 
 def test_simple_and_old_packets_are_read() -> None:

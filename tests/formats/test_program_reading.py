@@ -153,6 +153,34 @@ def test_modules_of_go_and_crates_of_rust() -> None:
     }  # fmt: skip
 
 
+def elf_file(segments: list[tuple[int, int, int, int]], body: bytes) -> bytes:
+    """Return an ELF file of 64 bits; of each segment kind, flags, offset and size are given, `body` is at 0x10000."""
+    header = b"\x7fELF\2\1\1".ljust(16, b"\0")
+    header += struct.pack("<2HI3QI6H", 3, 62, 1, 0, 64, 0, 0, 64, 56, len(segments), 64, 0, 0)
+    for kind, flags, offset, size in segments:
+        header += struct.pack("<2I6Q", kind, flags, offset, offset, offset, size, size, 1)
+    return header.ljust(0x10000, b"\0") + body
+
+
+def test_names_without_number_in_one_long_string_are_not_copied_whole() -> None:
+    """Each of 60,000 names points to the begin of 16 MB without an end: read whole, they would take an hour."""
+    strings = b"\xff" * (elf.MAX_TABLE - 1) + b"\0"
+    entries = struct.pack("<qQ", 5, 0x10000 + 1024**2) + struct.pack("<qQ", 10, len(strings))
+    entries += b"".join(struct.pack("<qQ", 1, n) for n in range(60_000))
+    body = entries.ljust(1024**2, b"\0") + strings
+    content = elf_file([(1, 6, 0, 0x10000 + len(body)), (2, 6, 0x10000, len(entries))], body)
+    found = elf.linked(taker(content), imports=lambda _: False)
+    assert len(found.needed) == 60_000
+    assert {len(name) for name in found.needed} == {255}
+
+
+def test_segments_that_overlap_are_searched_once() -> None:
+    """Each of a thousand segments spans the file: the program would be searched a thousand times for each table."""
+    content = elf_file([(1, 4, 0, 0x10000 + n) for n in range(1000)] + [(1, 4, 0x20000, 16)], b"body")
+    found = elf.linked(taker(content), imports=lambda _: False)
+    assert found.tables == ((0, 0x10000 + 999), (0x20000, 0x20010))
+
+
 def pe_file(names: list[bytes]) -> bytes:
     """Return the least PE file of 64 bits that imports `names`, by Microsoft's layout."""
     sections, base = 0x40 + 24 + 240, 0x1000

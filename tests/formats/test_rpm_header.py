@@ -53,6 +53,14 @@ def test_a_database_that_computes_is_not_read(statements: tuple[str, ...]) -> No
     assert READER.read("rpmdb.sqlite", content).outcome is Outcome.UNPARSABLE
 
 
+def test_a_value_that_many_entries_share_is_read_once() -> None:
+    """A package of a few megabytes must not unfold to as many times them as its header has entries."""
+    shared = bytes(4 * 1024**2)
+    entries = b"".join(struct.pack(">4I", 267 + n % 2, 7, 0, len(shared)) for n in range(60_000))
+    content = LEAD.ljust(96, b"\0") + b"\x8e\xad\xe8\1" + bytes(4) + struct.pack(">2I", 60_000, len(shared))
+    assert signatures(content + entries + shared) == (shared, shared)
+
+
 def test_name_version_and_release() -> None:
     """The three texts are those of the header; a blob of something else is no package."""
     assert package_of(named("openssl-libs", "3.2.2", "6.el9")) == ("openssl-libs", "3.2.2-6.el9")

@@ -1,6 +1,5 @@
 """What of an estate a scan must look at, and what it need not: done before an interruption, or known and unchanged."""
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from keystrand.edge.chunks.task import Engine
 from keystrand.edge.partial import Partial, Signature, closing_of
 from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.tree import TreeProbe, rules_at
+from keystrand.edge.probes.walk import File
 from keystrand.edge.source_rules import ruleset_of
 from keystrand.edge.store.earlier import Earlier, definition_of, reusable, settled, signature
 from keystrand.edge.store.observations import opened
@@ -73,9 +73,9 @@ class Due:
         """Return the probe that reads the files of `target`, but those of which the result is known."""
         ruleset, earlier = self._definition(target), self._earlier
 
-        def seen(path: str, status: os.stat_result) -> None:
-            if settled(status, self._begun_ns):
-                self._files[target.id].append(signature(target.id, path, status, ruleset))
+        def seen(file: File) -> None:
+            if settled(file, self._begun_ns):
+                self._files[target.id].append(signature(target.id, file, ruleset))
 
         if earlier is None:
             return TreeProbe(target.probe, engine=self._engine, seen=seen)
@@ -83,7 +83,7 @@ class Due:
             target.probe,
             engine=self._engine,
             seen=seen,
-            earlier=lambda path, status: earlier.file(target, path, status, ruleset),
+            earlier=lambda file: earlier.file(target, file, ruleset),
         )
 
     def deliver(self, records: tuple[Record, ...]) -> None:

@@ -15,6 +15,8 @@ MAX_PACKET = 262_144
 """Octets of a packet at most: what tcpdump and Wireshark take."""
 MAX_BLOCK = 16 * 1024 * 1024
 """Octets of a block that is read at most; a longer one of another kind is passed over."""
+MAX_INTERFACES = 65_536
+"""Interfaces of a section at most: each is kept, and a capture may be of any size."""
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _BIG_ENDIAN, _LITTLE_ENDIAN = b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"
@@ -141,6 +143,8 @@ class PcapNg:
                     raise CaptureUnreadable("a section without a byte order")
                 self._interfaces = []
             elif kind == _INTERFACE:
+                if len(self._interfaces) >= MAX_INTERFACES:
+                    raise CaptureUnreadable(f"a section of more than {MAX_INTERFACES} interfaces")
                 self._interfaces.append(_Interface(body, self._order))
             elif kind == _SIMPLE:
                 (length,) = struct.unpack_from(self._order + "I", body)

@@ -93,11 +93,15 @@ class _Message(NamedTuple):
 
 
 class Fragments:
-    """Puts the server's messages together and gives each once, in order, as TLS would send it."""
+    """Puts the messages of one side together and gives each once, as TLS would send it.
 
-    def __init__(self) -> None:
-        self._next = 0
+    They come in order; without `ordered` each as soon as it is whole, for a bystander who may have missed some.
+    """
+
+    def __init__(self, *, ordered: bool = True) -> None:
+        self._ordered, self._next = ordered, 0
         self._parts: dict[int, _Message] = {}
+        self._given: set[int] = set()
 
     def take(self, body: bytes) -> Iterator[bytes]:
         """Take the content of a handshake record. Raises `TlsUnreadable` where it is none, or its parts disagree."""
@@ -107,12 +111,19 @@ class Fragments:
             offset, fragment = reader.number(3), reader.vector(3)
             if offset + len(fragment) > length:
                 raise TlsUnreadable(f"a fragment up to octet {offset + len(fragment)} of a message of {length}")
-            if self._next <= order < self._next + MAX_AHEAD:
+            if order < self._next + MAX_AHEAD and order not in self._given:
                 self._add(order, _Message(kind, length, CryptoStream(), bytearray()), offset, fragment)
-        while (part := self._parts.get(self._next)) is not None and len(part.content) == part.length:
-            del self._parts[self._next]
-            self._next += 1
+        while (due := self._due()) is not None:
+            part = self._parts.pop(due)
+            self._given.add(due)
+            self._next += self._ordered
             yield message(part.kind, bytes(part.content))
+
+    def _due(self) -> int | None:
+        """Return the number of a message that is whole and may be given."""
+        waiting = (self._next,) if self._ordered else sorted(self._parts)
+        whole = (order for order in waiting if (part := self._parts.get(order)) and len(part.content) == part.length)
+        return next(whole, None)
 
     def _add(self, order: int, new: _Message, offset: int, fragment: bytes) -> None:
         part = self._parts.setdefault(order, new)

@@ -13,7 +13,7 @@ Take = Callable[[int, int], bytes]
 
 MAX_TABLE = 16 * 1024**2
 """Octets of a table of symbols or strings that are read."""
-_MAX_HEADERS, _MAX_DYNAMIC = 4096, 1024 * 1024
+_MAX_HEADERS, _MAX_DYNAMIC, _MAX_NAME = 4096, 1024 * 1024, 255
 _LOAD, _DYNAMIC = 1, 2
 _EXECUTED, _WRITTEN = 1, 2
 _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME = 1, 5, 10, 14
@@ -80,11 +80,20 @@ def linked(take: Take, *, imports: Callable[[tuple[str, ...]], bool]) -> Linked:
 
 
 def _tables(segments: list[_Segment]) -> tuple[tuple[int, int], ...]:
-    """Return where values stand: what is loaded and not executed, unless all constants are beside the code."""
+    """Return where values stand: what is loaded and not executed, unless all constants are beside the code.
+
+    Segments that overlap are one part: no octet is searched twice.
+    """
     loaded = [segment for segment in segments if segment.kind == _LOAD and segment.size]
     apart = any(not segment.flags & (_EXECUTED | _WRITTEN) for segment in loaded)
-    found = (segment for segment in loaded if not (apart and segment.flags & _EXECUTED))
-    return tuple((segment.offset, segment.offset + segment.size) for segment in found)
+    kept = (segment for segment in loaded if not (apart and segment.flags & _EXECUTED))
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted((segment.offset, segment.offset + segment.size) for segment in kept):
+        if found and begin < found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((begin, end))
+    return tuple(found)
 
 
 def _segments(take: Take, layout: _Layout, header: tuple[int, ...]) -> Iterator[_Segment]:
@@ -119,7 +128,8 @@ def _strings(take: Take, segments: list[_Segment], table: dict[int, int]) -> byt
 
 
 def _text(strings: bytes, at: int) -> str:
-    return strings[at : max(strings.find(b"\0", at), at)].decode("utf-8", "backslashreplace")[:255]
+    # of each name no more than is kept: many may point into one long string
+    return strings[at : at + _MAX_NAME].partition(b"\0")[0].decode("utf-8", "backslashreplace")[:_MAX_NAME]
 
 
 def _imports(take: Take, layout: _Layout, header: tuple[int, ...]) -> Iterator[str]:

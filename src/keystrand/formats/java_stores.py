@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from keystrand.formats.der import OCTET_STRING, SEQUENCE, algorithm_oid, children, sequence
 from keystrand.formats.key_facts import ENCRYPTED, Found
+from keystrand.formats.pbe import PBES2, PBKDF2, SCRYPT
 from keystrand.formats.x509_facts import certificate_fact
 from keystrand.model.errors import InvalidInput
 from keystrand.model.observation import Certificate, Keystore, PublicKey
@@ -17,7 +18,6 @@ MAX_ENTRIES = 100_000
 _KEY, _CERTIFICATE, _SECRET = 1, 2, 3
 _BKS_CERTIFICATE, _BKS_KEY = 1, 2
 _BKS_MAX_SALT = 64
-_PBES2, _PBKDF2, _SCRYPT = "1.2.840.113549.1.5.13", "1.2.840.113549.1.5.12", "1.3.6.1.4.1.11591.4.11"
 
 
 class _Octets:
@@ -147,7 +147,7 @@ def is_bcfks(content: bytes) -> bool:
     except ValueError:
         return False
     tags = sealed.tag, check.tag, octets.tag
-    return tags == (SEQUENCE, SEQUENCE, OCTET_STRING) and kinds[0] == _PBES2 and kinds[1] in (_PBKDF2, _SCRYPT)
+    return tags == (SEQUENCE, SEQUENCE, OCTET_STRING) and kinds[0] == PBES2 and kinds[1] in (PBKDF2, SCRYPT)
 
 
 def bcfks_store() -> tuple[Found, ...]:

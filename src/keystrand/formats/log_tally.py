@@ -1,8 +1,9 @@
 """What the lines of a sensor's log come to: facts, flows by day, and how many lines said nothing that could be read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Literal
 
 from keystrand.formats import suricata_eve as eve
 from keystrand.formats import zeek_facts as zeek
@@ -29,10 +30,8 @@ def _transport(name: str) -> Transport:
     return {"tcp": "tcp", "udp": "udp"}.get(name.lower(), "other")  # type: ignore[return-value]  # the values are those
 
 
-class LineTally:
+class LineTally(ABC):
     """Takes lines in their order. `ready` is what can be told now; nothing raises."""
-
-    sought: ClassVar[str] = "handshake"
 
     def __init__(self, *, waiting: int = MAX_WAITING, totals: int = MAX_TOTALS) -> None:
         self._tally = Tally(limit=totals)
@@ -70,15 +69,12 @@ class LineTally:
 
     def end(self) -> list[Found | Reading]:
         """Return what is left to tell; the last of it is the reading of the whole file."""
-        self._end()
         self._tally.end()
         return [*self.ready(), self._reading()]
 
+    @abstractmethod
     def _line(self, line: bytes) -> None:
-        raise NotImplementedError
-
-    def _end(self) -> None:
-        return
+        """Take what a line says. Raises `BadLine`."""
 
     def _wait(self, connection: int, known: Joined) -> None:
         if len(self._waiting) >= self._most:

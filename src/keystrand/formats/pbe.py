@@ -5,7 +5,7 @@ from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse
 
 PBES2 = "1.2.840.113549.1.5.13"
-_PBKDF2, _SCRYPT = "1.2.840.113549.1.5.12", "1.3.6.1.4.1.11591.4.11"
+PBKDF2, SCRYPT = "1.2.840.113549.1.5.12", "1.3.6.1.4.1.11591.4.11"
 _AES = "2.16.840.1.101.3.4.1."
 _CIPHERS = {
     **{f"{_AES}{20 * n + at}": f"AES-{size}-{mode}" for n, size in enumerate((128, 192, 256))
@@ -60,9 +60,9 @@ def _cipher(name: str) -> AlgorithmUse:
 
 def _derivation(derivation: Element) -> tuple[AlgorithmUse, ...]:
     oid = algorithm_oid(derivation)
-    if oid == _SCRYPT:
+    if oid == SCRYPT:
         return (AlgorithmUse(algorithm="scrypt", function=Function.KEY_DERIVATION),)
-    if oid != _PBKDF2:
+    if oid != PBKDF2:
         return ()
     parameters = list(children(list(children(derivation.content))[1].content))
     chosen = algorithm_oid(parameters[-1]) if parameters[-1].tag == SEQUENCE else "1.2.840.113549.2.7"

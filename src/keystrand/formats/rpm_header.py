@@ -13,8 +13,8 @@ _SIGNATURES = (267, 268, 1002, 1005)
 _BINARY = 7
 
 
-def _values(content: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yield tag, type and the octets from its value on, of each entry. Raises `ValueError`."""
+def _values(content: bytes, at: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield tag and type of each entry, and where its value begins and ends at the latest. Raises `ValueError`."""
     try:
         entries, size = struct.unpack_from(">2I", content, at)
         begin = at + 8 + entries * _ENTRY.size
@@ -22,8 +22,8 @@ def _values(content: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
             raise ValueError("the header ends early")
         for number in range(entries):
             tag, kind, offset, count = _ENTRY.unpack_from(content, at + 8 + number * _ENTRY.size)
-            end = begin + min(offset + count, size) if kind == _BINARY else begin + size
-            yield tag, kind, content[begin + min(offset, size) : min(end, begin + offset + _MAX_OCTETS)]
+            end = min(offset + count, size) if kind == _BINARY else size
+            yield tag, kind, begin + min(offset, size), begin + end
     except struct.error as error:
         raise ValueError("the header ends early") from error
 
@@ -32,9 +32,10 @@ def package_of(blob: bytes) -> tuple[str, str]:
     """Return name and version of the package that a header from RPM's database describes; empty where it is none."""
     found: dict[int, str] = {}
     try:
-        for tag, kind, value in _values(blob, 0):
+        for tag, kind, begin, end in _values(blob, 0):
             if tag in (_NAME, _VERSION, _RELEASE) and kind != _BINARY:
-                found[tag] = value[:256].partition(b"\0")[0].decode("utf-8", "backslashreplace")
+                value = blob[begin : min(end, begin + 256)]
+                found[tag] = value.partition(b"\0")[0].decode("utf-8", "backslashreplace")
     except ValueError:
         return "", ""
     version = found.get(_VERSION, "")
@@ -45,5 +46,9 @@ def signatures(content: bytes) -> tuple[bytes, ...]:
     """Return the OpenPGP packets in a package file's signature header. Raises `ValueError` where it is damaged."""
     if content[_LEAD_SIZE : _LEAD_SIZE + 3] != _MAGIC:
         raise ValueError("no header where the signature belongs")
-    found = _values(content, _LEAD_SIZE + 8)
-    return tuple(value for tag, kind, value in found if tag in _SIGNATURES and kind == _BINARY)
+    found = {  # a tag stands once: entries without number might share one large value
+        tag: (begin, end)
+        for tag, kind, begin, end in _values(content, _LEAD_SIZE + 8)
+        if tag in _SIGNATURES and kind == _BINARY
+    }
+    return tuple(content[begin:end] for begin, end in found.values())

@@ -47,6 +47,9 @@ _READ = frozenset(
 """Fields that are used; the others are counted and passed over."""
 _UNSET, _EMPTY = "-", "(empty)"
 
+_READ_TOGETHER = {"conn": ("ssl", "ssh", "quic"), "ssl": ("conn", "quic"), "ssh": ("conn",), "quic": ("conn",)}
+"""Logs whose lines, or whether they are there, decide what is told of each."""
+
 Row = Mapping[str, str]
 
 
@@ -60,6 +63,11 @@ def renamed(name: str, path: str) -> str:
     """Return the name that the log `path` of the same time has, beside the one called `name`."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + _NAME.sub(path, last, count=1)
+
+
+def read_together(name: str) -> tuple[str, ...]:
+    """Return the names of the logs that are read with the one called `name`, whether there are such or not."""
+    return tuple(renamed(name, other) for other in _READ_TOGETHER.get(path_in(name), ()))
 
 
 class ZeekLines:

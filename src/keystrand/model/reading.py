@@ -26,12 +26,13 @@ class FileReader(NamedTuple):
     """Reads whole files of one kind. Neither function raises, whatever the octets.
 
     `wants(path, head)` decides from the path and the first 4096 octets, and must be cheap. `read(path, content)` gets
-    at most 64 MiB.
+    at most 64 MiB. A `slow` one, of a few MB a second, gets a bounded share of an archive.
     """
 
     kind: str
     wants: Callable[[str, bytes], bool]
     read: Callable[[str, bytes], Reading]
+    slow: bool = False
 
 
 class StreamReader(NamedTuple):

@@ -208,6 +208,24 @@ def test_no_member_is_read_once_no_more_is_kept(
     assert "2 facts only" in result.reason
 
 
+def test_slow_readers_get_a_bounded_share_of_an_archive(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Source code that unfolds from a small archive must not hold up a scan; other readers read on, nested or not."""
+    monkeypatch.setattr(archives, "MAX_SLOW", 10)
+    path = tmp_path_factory.mktemp("archives") / "a.zip"
+    path.write_bytes(zipped({"a.py": b"mark", "in.zip": zipped({"b.py": b"mark"}), "c.py": b"mark", "d": b"mark"}))
+    slow = FileReader("source", lambda name, _: name.endswith(".py"), _reading, slow=True)
+    fast = FileReader("x509", lambda name, _: not name.endswith("zip"), _reading)
+    result = read_file(str(path), "a.zip", Readers(whole=(slow, fast)))
+    told = [(kind, one.where) for kind, one in result.found]
+    assert [where for kind, where in told if kind == "source"] == ["!a.py#1", "!in.zip!b.py#1"]
+    assert [where for kind, where in told if kind == "x509"] == ["!a.py#1", "!in.zip!b.py#1", "!c.py#1", "!d#1"]
+    assert result.reason == "c.py: the archive holds more than 10 octets of source to read; this was left out"
+    alone = read_file(str(path), "a.zip", Readers(whole=(slow._replace(read=lambda *_: Reading()),)))
+    assert alone.outcome is Outcome.SKIPPED
+
+
 def test_a_bomb_ends_as_skipped(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The file's outcome says that it is our policy, and its reason why."""
     result = read(tmp_path_factory, zipped({f"{n}": bytes(30 * MIB) for n in range(5)}))

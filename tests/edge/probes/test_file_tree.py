@@ -116,8 +116,8 @@ def test_a_folder_that_became_a_link_is_not_followed(tmp_path: Path, marks: Mark
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "key").write_text("mark")
 
-    def swapped(path: str, _: os.stat_result) -> None:
-        if path.endswith("first"):
+    def swapped(file: walk.File) -> None:
+        if file.shown.endswith("first"):
             (tmp_path / "named" / "sub").rename(tmp_path / "away")
             (tmp_path / "named" / "sub").symlink_to(tmp_path / "elsewhere")
 
@@ -230,19 +230,19 @@ def test_made_up_file_systems_are_left_out() -> None:
     assert found.reason == "a file system of the kernel's (proc)"
 
 
-def test_unchanged_files_are_not_read_and_read_ones_are_told(tmp_path: Path, marks: Marks) -> None:
-    """A store may say what did not change since, and learns of each file that was read to its end."""
+def test_known_files_are_not_read_and_all_are_told(tmp_path: Path, marks: Marks) -> None:
+    """A store may give what it knows of a file, which then counts as read, and learns of each."""
     for name in ("a", "b"):
         (tmp_path / name).write_text("mark")
     told: list[tuple[str, int]] = []
     probe = TreeProbe(
         ProbeKind.X509,
-        unchanged=lambda path, status: path == "a" and status.st_size == 4,
-        seen=lambda path, status: told.append((path, status.st_size)),
+        earlier=lambda file: contents.Result(Outcome.NONE) if file.shown == "a" and file.status.st_size == 4 else None,
+        seen=lambda file: told.append((file.shown, file.status.st_size)),
     )
     records, whole = scan(tmp_path, ".", probe)
-    assert (marks.paths, places(records), told) == (["b"], ["file:b#1"], [("b", 4)])
-    assert whole.counts == ((Outcome.SEEN, 1),)
+    assert (marks.paths, places(records), told) == (["b"], ["file:b#1"], [("a", 4), ("b", 4)])
+    assert whole.counts == ((Outcome.SEEN, 1), (Outcome.NONE, 1))
 
 
 @pytest.mark.parametrize("engine", [Inline(), ProcessPool(2)])

@@ -182,6 +182,14 @@ def test_volumes_come_from_the_conn_log_beside_by_uid(tmp_path: Path) -> None:
     assert f"!quic://{SERVER}:443" in {one.where for one in found}
 
 
+def test_a_log_by_another_name_is_not_its_own_conn_log(tmp_path: Path) -> None:
+    """Nothing lies beside a log whose name tells none: its ends are told, and that the volumes are not known."""
+    (tmp_path / "handshakes.txt").write_bytes(zeek("ssl", SSL, ssl_row("x25519")))
+    found, reading = told_of(tmp_path / "handshakes.txt")
+    assert reading == Reading(outcome=Outcome.SEEN, reason="no conn log beside it: volumes stay unknown")
+    assert len(facts(found, Flow)) == 1
+
+
 def test_connections_of_one_kind_and_day_are_one_flow() -> None:
     """Volumes add up, and times span them all."""
     rows = [conn_row(f"C{n}", ts=1790000000.0 + n) for n in range(50)]

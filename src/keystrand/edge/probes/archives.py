@@ -25,6 +25,8 @@ MAX_DEPTH = 3
 """Archives inside archives that are opened: a container image, its layer, a jar in it."""
 MAX_MEMBER = 64 * 1024**2
 """Octets of a member that is read, unless it is an archive that can be read in one pass."""
+MAX_SLOW = 512 * 1024**2
+"""Octets of one archive that slow readers get: source code alone, all of it about cryptography, takes some minutes."""
 MAX_DIRECTORY = 16 * 1024**2
 """Octets of a zip's table of contents that are read: some 200,000 members."""
 HEAD = 512
@@ -69,6 +71,7 @@ class Budget:
     def __init__(self, octets: int) -> None:
         self._octets = min(MAX_OCTETS, max(RATIO_FREE_OCTETS, MAX_RATIO * octets))
         self._members = MAX_MEMBERS
+        self._slow = MAX_SLOW
 
     def take(self, octets: int) -> None:
         """Count octets that came out. Raises `TooMuchError`."""
@@ -81,6 +84,11 @@ class Budget:
         self._members -= 1
         if self._members < 0:
             raise TooMuchError(f"it has more than {MAX_MEMBERS} members")
+
+    def allows_slow(self, octets: int) -> bool:
+        """Count octets that a slow reader asks for; return whether it may have them."""
+        self._slow -= octets
+        return self._slow >= 0
 
 
 class _Counted(io.RawIOBase):

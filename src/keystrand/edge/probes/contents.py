@@ -156,6 +156,7 @@ def _streamed(reader: StreamReader, path: str, stream: BinaryIO) -> Iterator[_Re
 def _archive(stream: BinaryIO, shown: str, octets: int, readers: tuple[FileReader, ...]) -> Iterator[_Read]:
     """Yield what is in the members of an archive, their names in front of each place, and why some were not read."""
     budget = archives.Budget(octets)
+    readers = tuple(_within(reader, budget) for reader in readers)
     try:
         for one in archives.members(stream, shown, budget):
             if isinstance(one, archives.Refused):
@@ -167,6 +168,18 @@ def _archive(stream: BinaryIO, shown: str, octets: int, readers: tuple[FileReade
     except Exception as error:  # the readers of archives raise errors of many kinds on damaged ones
         reason = f"an archive that cannot be read to its end ({type(error).__name__})"
         yield "", Reading(outcome=Outcome.UNPARSABLE, reason=reason)
+
+
+def _within(reader: FileReader, budget: archives.Budget) -> FileReader:
+    """Return a slow reader as one that reads no more than an archive's budget allows; another as it is."""
+
+    def read(path: str, content: bytes) -> Reading:
+        if budget.allows_slow(len(content)):
+            return reader.read(path, content)
+        reason = f"the archive holds more than {archives.MAX_SLOW} octets of {reader.kind} to read; this was left out"
+        return Reading(outcome=Outcome.SKIPPED, reason=reason)
+
+    return reader._replace(read=read) if reader.slow else reader
 
 
 def _in_member(member: archives.Member, shown: str, readers: tuple[FileReader, ...]) -> Iterator[_Read]:

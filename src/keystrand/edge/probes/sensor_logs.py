@@ -68,7 +68,7 @@ def _tally(path: str, stream: BinaryIO, lines: list[bytes | None], opened: ExitS
     if path_in(path) == "conn" or any(line.startswith(b"#path") and line.endswith(b"conn") for line in begin):
         beside = {name: _lines_beside(place, name, opened) for name in _HANDSHAKES}
         return JoinedLog(rows, {name: lines for name, lines in beside.items() if lines is not None})
-    volumes = place is not None and _open(Path(renamed(str(place), "conn")), opened) is not None
+    volumes = _beside(place, "conn", opened) is not None
     quic = _lines_beside(place, "quic", opened) if path_in(path) == "ssl" else None
     return HandshakeLog(rows, volumes=volumes, quic=quic)
 
@@ -83,8 +83,13 @@ def _place(stream: BinaryIO) -> Path | None:
 
 
 def _lines_beside(place: Path | None, name: str, opened: ExitStack) -> Iterator[bytes] | None:
-    stream = _open(Path(renamed(str(place), name)), opened) if place else None
+    stream = _beside(place, name, opened)
     return _plain_lines(stream) if stream else None
+
+
+def _beside(place: Path | None, name: str, opened: ExitStack) -> BinaryIO | None:
+    """Return the log `name` of the same time, opened; None where there is none, or this one has no log's name."""
+    return _open(Path(renamed(str(place), name)), opened) if place and path_in(place.name) else None
 
 
 def _open(path: Path, opened: ExitStack) -> BinaryIO | None:

@@ -27,13 +27,9 @@ _WORST_FIRST = (Outcome.TIMED_OUT, Outcome.UNREADABLE, Outcome.UNPARSABLE, Outco
 _SOUGHT = {ProbeKind.X509: "certificate or key", ProbeKind.CONFIG: "configuration", ProbeKind.SOURCE: "call",
            ProbeKind.BINARY: "library", ProbeKind.CAPTURE: "handshake", ProbeKind.REPORT: "report"}  # fmt: skip
 
-Unchanged = Callable[[str, os.stat_result], bool]
-"""Told a file's path as it is shown, and its status: whether an earlier scan's result still holds, so it is not read.
-
-Such a file is in no count: its outcome is the earlier one."""
-Earlier = Callable[[str, os.stat_result], Result | None]
-"""Told the same: the result of an earlier scan, where it still holds. It is taken as if the file had been read."""
-Seen = Callable[[str, os.stat_result], None]
+Earlier = Callable[[File], Result | None]
+"""Asked before a file is read: the result of an earlier scan, where it still holds. It is taken as if it were read."""
+Seen = Callable[[File], None]
 """Told each file that was read to its end, whatever the outcome."""
 
 
@@ -54,12 +50,10 @@ class TreeProbe:
         kind: ProbeKind,
         *,
         engine: Engine | None = None,
-        unchanged: Unchanged = lambda _path, _status: False,
-        earlier: Earlier = lambda _path, _status: None,
-        seen: Seen = lambda _path, _status: None,
+        earlier: Earlier = lambda _file: None,
+        seen: Seen = lambda _file: None,
     ) -> None:
-        self.kind, self._engine, self._unchanged, self._seen = kind, engine, unchanged, seen
-        self._earlier = earlier
+        self.kind, self._engine, self._earlier, self._seen = kind, engine, earlier, seen
 
     def read(self, target: Target, folder: Path) -> tuple[Record, ...]:
         """Return the facts of every file at the target's path; an attempt for each with facts or trouble; and theirs.
@@ -74,10 +68,9 @@ class TreeProbe:
         return tally.records()
 
     def _results(
-        self, target: Target, found: Iterator[File | Missed], rules: tuple[Path, ...]
+        self, target: Target, due: Iterator[File | Missed], rules: tuple[Path, ...]
     ) -> Iterator[tuple[File | Missed, Result]]:
         """Yield what became of each file. One with several names is read once and told at each of them."""
-        due = (one for one in found if isinstance(one, Missed) or not self._unchanged(one.shown, one.status))
         kept: dict[int, Result] = {}
         if self._engine:
             everything = list(due)
@@ -90,14 +83,13 @@ class TreeProbe:
                 yield one, Result(one.outcome, reason=one.reason)
                 continue
             if one.identity not in kept:
-                known = self._earlier(one.shown, one.status)
-                kept[one.identity] = known or read_file(one.path, one.shown, readers)
+                kept[one.identity] = self._earlier(one) or read_file(one.path, one.shown, readers)
             yield one, kept[one.identity]
-            self._seen(one.shown, one.status)
+            self._seen(one)
 
     def _known(self, found: list[File | Missed]) -> dict[int, Result]:
         """Return the earlier results that still hold, by the identity of the file."""
-        asked = ((one.identity, self._earlier(one.shown, one.status)) for one in found if isinstance(one, File))
+        asked = ((one.identity, self._earlier(one)) for one in found if isinstance(one, File))
         return {identity: result for identity, result in asked if result is not None}
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from keystrand.formats.zeek_log import read_together
 from keystrand.model.observation import Outcome
 
 MAX_FILES = 1_000_000
@@ -30,11 +31,15 @@ class Root(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file to read: its path, how it is shown, and what the system says of it, links followed."""
+    """A file to read: its path, how it is shown, and what the system says of it, links followed.
+
+    `beside`: what it says of the files that are read together with this one; None for one that is not there.
+    """
 
     path: str
     shown: str
     status: os.stat_result
+    beside: tuple[os.stat_result | None, ...] = ()
 
     @property
     def identity(self) -> int:
@@ -159,7 +164,14 @@ def _one(path: str, start: Root) -> File | Missed:
 def _regular(path: str, name: str, status: os.stat_result) -> File | Missed:
     if not stat.S_ISREG(status.st_mode):
         return Missed(name, Outcome.UNREADABLE, "not a regular file")
-    return File(path, name, status)
+    return File(path, name, status, tuple(map(_status, read_together(path))))
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (OSError, ValueError):
+        return None
 
 
 def _made_up() -> dict[str, str]:

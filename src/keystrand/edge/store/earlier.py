@@ -1,12 +1,12 @@
 """What an earlier scan found that still holds, so that a scan touches only what is due.
 
-A file is the same while device, inode, size and both times are, and it is read in the same way; an endpoint is asked
+A file is the same while device, inode, size and both times are, its own and those of the files that are read together
+with it, and it is read in the same way; an endpoint is asked
 again once its answer is older than `max_age`. An endpoint that did not answer in full, and a file with something
 locked in it, are always due.
 """
 
 import hashlib
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -20,6 +20,7 @@ from keystrand import __version__
 from keystrand.edge.partial import Done, Line, Signature
 from keystrand.edge.probes.base import place_of
 from keystrand.edge.probes.contents import Result
+from keystrand.edge.probes.walk import File
 from keystrand.edge.store.observation_reads import attempts_of, observations_of
 from keystrand.edge.store.observations import ObservationStore, Said
 from keystrand.formats.key_facts import ENCRYPTED
@@ -62,21 +63,27 @@ def definition_of(target: Target, mode: ScanMode, answered_by: tuple[str, int] |
     return hashlib.blake2b(said, digest_size=16).hexdigest()
 
 
-def signature(target: str, path: str, status: os.stat_result, ruleset: str) -> Signature:
-    """Return what is kept of a file that was read."""
+def signature(target: str, file: File, ruleset: str) -> Signature:
+    """Return what is kept of a file that was read; how the files beside it stood is part of how it was read."""
+    status = file.status
+    if file.beside:
+        beside = [
+            one and (one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in file.beside
+        ]
+        ruleset = hashlib.blake2b(msgspec.json.encode((ruleset, beside)), digest_size=16).hexdigest()
     return Signature(
-        target=target, path=path, device=status.st_dev & _SIGNED, inode=status.st_ino & _SIGNED, size=status.st_size,
-        mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, ruleset=ruleset,
+        target=target, path=file.shown, device=status.st_dev & _SIGNED, inode=status.st_ino & _SIGNED,
+        size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, ruleset=ruleset,
     )  # fmt: skip
 
 
-def settled(status: os.stat_result, begun_ns: int) -> bool:
-    """Return whether a file that is changed after a scan's begin would show another time than this one.
+def settled(file: File, begun_ns: int) -> bool:
+    """Return whether a file that is changed after a scan's begin, or one beside it, would show another time than now.
 
     Two changes within one tick have one time: a file changed so short a time before is read again.
     """
-    latest = max(status.st_mtime_ns, status.st_ctime_ns)
-    return latest + (_TICK_NS if latest % 1_000_000_000 else _COARSE_NS) < begun_ns
+    latest = [max(one.st_mtime_ns, one.st_ctime_ns) for one in (file.status, *file.beside) if one]
+    return all(at + (_TICK_NS if at % 1_000_000_000 else _COARSE_NS) < begun_ns for at in latest)
 
 
 def remember(store: ObservationStore, lines: Iterable[Line]) -> None:
@@ -116,14 +123,14 @@ class Earlier:
             ended = tuple(attempts_of(self._store, self._run, where, values))
         return ((*seen, *ended), rows[0][0]) if len(ended) == 1 else None
 
-    def file(self, target: Target, path: str, status: os.stat_result, ruleset: str) -> Result | None:
+    def file(self, target: Target, file: File, ruleset: str) -> Result | None:
         """Return the result of a file that has not changed since; else None."""
-        now = signature(target.id, path, status, ruleset)
+        now = signature(target.id, file, ruleset)
         if self._run is None:
             return None
         with self._lock:
             known = self._rows(_KNOWN, (self._run, *msgspec.structs.astuple(now)))
-            return self._result(target, path, known) if known else None
+            return self._result(target, file.shown, known) if known else None
 
     def _rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = self._store.db.execute(sql, values).fetchall()

@@ -71,7 +71,7 @@ class SourceReader:
 
     def reader(self) -> FileReader:
         """Return the reader for the walker of files."""
-        return FileReader("source", self.wants, self.read)
+        return FileReader("source", self.wants, self.read, slow=True)
 
 
 def _read(path: str, content: bytes, dialect: Dialect, language: _Language) -> Reading:
