@@ -20,10 +20,13 @@ from tests.inventory.test_inventory_drift import BEFORE, ROOT, SHARED, TARGETS, 
 from tests.inventory.test_inventory_drift import inventory as inventory_of
 from tests.inventory.test_inventory_merge import an_estate, by_name, record_lists, seen
 
+from keystrand.app import inventory as app_inventory
+from keystrand.app import inventory_store
 from keystrand.app.documents import load
 from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory import merge_again, scan_estate, target_rows
 from keystrand.app.inventory_store import AssetsOf, kept_run, merge_run
+from keystrand.app.query import answer
 from keystrand.edge.chunks.pool import ProcessPool
 from keystrand.edge.chunks.task import Inline
 from keystrand.edge.store import merge_chunks
@@ -233,6 +236,48 @@ def test_a_killed_scan_goes_on(keys: OpenEstate) -> None:
     again = scan_estate(keys, keys.folder / "never-killed", as_of=DAY)
     assert resumed.observations.records == again.observations.records
     assert resumed.inventory.assets == again.inventory.assets
+
+
+class _Killed(BaseException):
+    """In place of a kill: nothing in the product catches it."""
+
+
+@pytest.mark.parametrize("at", ["records_of", "check_targets", "assets_in", "write_cbom"])
+def test_a_scan_killed_while_it_is_merged_goes_on(keys: OpenEstate, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Whatever was written by then: the store says all of the run before, and what was seen is not looked at again."""
+    out = keys.folder / "out"
+    scan_estate(keys, out, as_of=DAY)
+    before = answer(out, "unknown-share", as_of=DAY)
+    fewer = of(replace(keys.estate, target=keys.estate.target[:1]), keys.folder, content="e" * 64)
+
+    def killed(*_: object, **__: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app_inventory if at == "write_cbom" else inventory_store, at, killed)
+        with pytest.raises(_Killed):
+            scan_estate(fewer, out, as_of=DAY)
+    assert answer(out, "unknown-share", as_of=DAY) == before
+    (keys.folder / "a.pem").unlink()
+    resumed = scan_estate(fewer, out, as_of=DAY, resume=True)
+    assert (len(resumed.inventory.assets), resumed.partial) == (1, False)
+    assert [row["looked_at"] for row in answer(out, "unknown-share", as_of=DAY)] == [1]
+    assert not (out / PARTIAL).exists()
+
+
+def test_a_merge_after_a_killed_scan_is_of_what_was_observed(keys: OpenEstate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has taken in the newer scan, of which no document was written: the older one's is merged, whole."""
+    out = keys.folder / "out"
+    first = scan_estate(keys, out, as_of=DAY).inventory
+
+    def killed(*_: object, **__: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inventory_store, "records_of", killed)
+        with pytest.raises(_Killed):
+            scan_estate(keys, out, as_of=DAY)
+    assert merge_again(keys, out).assets == first.assets
 
 
 def test_what_belongs_to_another_estate_is_not_gone_on_with(keys: OpenEstate) -> None:

@@ -37,6 +37,21 @@ def test_a_place_is_covered_where_everything_answered() -> None:
     assert (found.state, found.missing) == (PlaceState.COVERED, ())
 
 
+def test_one_answer_of_a_range_does_not_cover_the_place() -> None:
+    """An address that stayed silent, or a file that could not be read, is named beside those that answered."""
+    estate = replace(ESTATE, system=ESTATE.system[:1])
+    silent = replace(attempt("b", Outcome.TIMED_OUT), place="tls://192.0.2.2:443")
+    counts = ((Outcome.SEEN, 2), (Outcome.NONE, 4), (Outcome.UNREADABLE, 3))
+    folder = replace(attempt("c", Outcome.SEEN), counts=counts)
+    records = [attempt("a", Outcome.SEEN), attempt("b", Outcome.SEEN), silent, folder]
+    found = next(one for one in place_lines(estate, iter(records)) if one.place is Place.API)
+    assert (found.state, found.answered) == (PlaceState.PARTLY, 3)
+    assert found.missing == (
+        "shop: 1 of 2 endpoints and files of b are unknown",
+        "shop: 3 of 9 endpoints and files of c are unknown",
+    )
+
+
 def test_a_forgotten_place_is_a_gap_unless_the_organisation_says_it_has_none() -> None:
     """Firmware that nobody declared is not silently absent."""
     forgotten = line(Place.FIRMWARE, "a")

@@ -105,10 +105,10 @@ def scan_estate(
         )  # fmt: skip
         runner()(work)
         stand_ins = _stand_ins(opened.estate, connect_to or {})
-        with store_at(out / STORE) as store:
+        with store_at(out / STORE) as store, store.transaction():
             seen = keep_run(store, out, partial, made_from=opened.ref, as_of=as_of, stand_ins=stand_ins)
-            (out / PARTIAL).unlink()
             _merge(opened, out, store, seen, engine)
+        (out / PARTIAL).unlink()  # last: until all is made of it, a scan can go on with it, and no other one begins
     return Scanned(out, partial=not seen.head.coverage.complete)
 
 
@@ -130,7 +130,7 @@ def merge_again(opened: OpenEstate, out: Path) -> Inventory:
 
     Raises `DocumentMismatch` where an observation is of a target that the estate no longer names.
     """
-    with store_at(out / STORE) as store:
+    with store_at(out / STORE) as store, store.transaction():
         _merge(opened, out, store, kept_run(store, out))
     return load(out, Inventory)[0]
 

@@ -5,11 +5,10 @@ from typing import Any
 
 from keystrand.app.documents import load
 from keystrand.formats.wording import counted
-from keystrand.model.observation import Outcome
+from keystrand.inventory.coverage import KNOWN
 from keystrand.model.stages import Inventory
 
 Row = dict[str, Any]
-_KNOWN = (Outcome.SEEN, Outcome.NONE)
 
 
 def read_inventory(out: Path) -> Inventory:
@@ -22,7 +21,7 @@ def unknown_share(inventory: Inventory) -> str:
     """Return in words how much of what was to be looked at is unknown, and how all of it ended."""
     counts = {one.outcome: one.count for one in inventory.coverage.outcomes}
     total = sum(counts.values())
-    unknown = total - sum(counts.get(outcome, 0) for outcome in _KNOWN)
+    unknown = total - sum(counts.get(outcome, 0) for outcome in KNOWN)
     share = f"unknown: {unknown} of {counted(total, 'endpoint or file', 'endpoints and files')}"
     ended = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
     return f"{share} ({unknown / total:.0%}): {ended}" if total else "unknown: everything; nothing was looked at"

@@ -1,6 +1,6 @@
 """What was looked at and what was not. Every gap has a reason; nothing drops out of the denominator."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from keystrand.model.document import Coverage, Gap, OutcomeCount
@@ -8,6 +8,8 @@ from keystrand.model.estate import Estate
 from keystrand.model.observation import Attempt, Outcome, Record
 
 _UNIT = "targets"
+KNOWN = (Outcome.SEEN, Outcome.NONE)
+"""Outcomes of an endpoint or file after which it is known what is there; after every other one it is not."""
 
 
 def _attempts(records: Iterable[Record]) -> set[Attempt]:
@@ -17,6 +19,18 @@ def _attempts(records: Iterable[Record]) -> set[Attempt]:
 def answered_targets(records: Iterable[Record]) -> set[str]:
     """Return the ids of the targets whose cryptography was seen."""
     return {attempt.target for attempt in _attempts(records) if attempt.outcome is Outcome.SEEN}
+
+
+def unknown_of_each(records: Iterable[Record]) -> dict[str, tuple[int, int]]:
+    """Return for each target how many of its endpoints and files are unknown, and how many it has."""
+    by_target: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in _attempts(records):
+        by_target[attempt.target].append(attempt)
+    counts = {target: _outcomes(attempts) for target, attempts in by_target.items()}
+    return {
+        target: (sum(one.count for one in ended if one.outcome not in KNOWN), sum(one.count for one in ended))
+        for target, ended in counts.items()
+    }
 
 
 def _incomplete(attempts: Iterable[Attempt]) -> Iterator[Gap]:

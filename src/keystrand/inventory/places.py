@@ -1,9 +1,9 @@
 """Every kind of place where cryptography lives, each covered or a named gap: what is forgotten is not left out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from keystrand.formats.wording import counted
-from keystrand.inventory.coverage import answered_targets
+from keystrand.inventory.coverage import answered_targets, unknown_of_each
 from keystrand.model.estate import Estate, Place, System
 from keystrand.model.observation import Record
 from keystrand.model.stages.seen import PlaceLine, PlaceState
@@ -11,14 +11,15 @@ from keystrand.model.stages.seen import PlaceLine, PlaceState
 
 def place_lines(estate: Estate, records: Iterable[Record]) -> tuple[PlaceLine, ...]:
     """Return one line for each `Place`, in their order, with what was not looked at there."""
-    answered = answered_targets(records)
-    return tuple(_line(estate, place, answered) for place in Place)
+    records = list(records)
+    answered, unknown = answered_targets(records), unknown_of_each(records)
+    return tuple(_line(estate, place, answered, unknown) for place in Place)
 
 
-def _line(estate: Estate, place: Place, answered: set[str]) -> PlaceLine:
+def _line(estate: Estate, place: Place, answered: set[str], unknown: Mapping[str, tuple[int, int]]) -> PlaceLine:
     systems = [system for system in estate.system if system.place is place]
     targets = [target.id for system in systems for target in estate.target if target.system == system.id]
-    missing = tuple(_missing(estate, systems, answered))
+    missing = tuple(_missing(estate, systems, answered, unknown))
     seen = sum(name in answered for name in targets)
     if not systems:
         declared_none = place in estate.organisation.has_none
@@ -34,7 +35,9 @@ def _line(estate: Estate, place: Place, answered: set[str]) -> PlaceLine:
     )
 
 
-def _missing(estate: Estate, systems: Iterable[System], answered: set[str]) -> Iterator[str]:
+def _missing(
+    estate: Estate, systems: Iterable[System], answered: set[str], unknown: Mapping[str, tuple[int, int]]
+) -> Iterator[str]:
     for system in systems:
         targets = [target.id for target in estate.target if target.system == system.id]
         silent = [name for name in targets if name not in answered]
@@ -42,3 +45,7 @@ def _missing(estate: Estate, systems: Iterable[System], answered: set[str]) -> I
             yield f"{system.id}: no target"
         elif silent:
             yield f"{system.id}: no answer from {counted(len(silent), 'target')} ({', '.join(silent[:3])})"
+        for name in targets:
+            of_it, everything = unknown.get(name, (0, 0))
+            if name in answered and of_it:
+                yield f"{system.id}: {of_it} of {everything} endpoints and files of {name} are unknown"

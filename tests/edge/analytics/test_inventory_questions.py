@@ -25,6 +25,7 @@ from tests.inventory.test_inventory_merge import an_estate, record_lists, system
 
 from keystrand.app.estate import OpenEstate
 from keystrand.app.inventory import merge_again
+from keystrand.app.inventory_coverage import read_inventory, unknown_share
 from keystrand.app.query import answer, export_parquet, question_rows
 from keystrand.edge.analytics.questions import host_of, questions
 from keystrand.formats.documents import encode
@@ -125,9 +126,26 @@ def test_the_unknown_share_counts_what_was_not_seen(tmp_path: Path) -> None:
     records = [*server("a.example", SHARED), ended("b.example", Outcome.UNREACHABLE, "no route")]
     merged_into(tmp_path, records, an_estate(target=TARGETS))
     ((name, attempts, without, share),) = picked(
-        ask(tmp_path, "unknown-share"), "system", "attempts", "without_answer", "unanswered_share"
+        ask(tmp_path, "unknown-share"), "system", "looked_at", "not_known", "not_known_share"
     )
     assert (name, attempts, without, share) == ("shop", 2, 1, 0.5)
+
+
+def test_the_unknown_share_is_that_of_the_scans_first_line(tmp_path: Path) -> None:
+    """Files are counted by their folder's tally, not again by what is told of single ones; nothing found is known."""
+    tally = ((Outcome.SEEN, 1), (Outcome.NONE, 6), (Outcome.UNREADABLE, 2), (Outcome.UNPARSABLE, 1))
+    folder = replace(ended("b.example", Outcome.SEEN, ""), target="files", place="file:etc", counts=tally)
+    locked = replace(folder, place="file:etc/locked", outcome=Outcome.UNREADABLE, reason="locked", counts=())
+    records = [
+        *server("a.example", SHARED), ended("b.example", Outcome.UNREACHABLE, "no route"),
+        ended("c.example", Outcome.NONE, ""), folder, locked,
+    ]  # fmt: skip
+    merged_into(tmp_path, records, an_estate(target=TARGETS))
+    counted = [(row["looked_at"], row["not_known"]) for row in ask(tmp_path, "unknown-share")]
+    told = unknown_share(read_inventory(tmp_path))
+    looked_at, unknown = (sum(column) for column in zip(*counted, strict=True))
+    assert told.startswith(f"unknown: {unknown} of {looked_at} endpoints and files")
+    assert (looked_at, unknown) == (13, 4)
 
 
 def test_weak_hashes(out: Path) -> None:

@@ -6,6 +6,8 @@ Days are text (ISO 8601), yes and no are 1 and 0, what is not known is NULL.
 
 from typing import NamedTuple
 
+from keystrand.inventory.coverage import KNOWN
+
 TEXT, NUMBER = "VARCHAR", "BIGINT"
 
 
@@ -42,6 +44,24 @@ _FLOWS = _facts(
 )  # fmt: skip
 _OCTETS = "coalesce(octets_to_server, 0) + coalesce(octets_to_client, 0)"
 _DAYS = "CAST(julianday(not_after) - julianday(not_before) AS INTEGER)"
+_NAMES = "', '".join(KNOWN)
+_NOT_KNOWN = f"NOT IN ('{_NAMES}')"
+_ENDED = "json_extract(a.said, '$.outcome')"
+_TALLIED = (
+    "SELECT DISTINCT w.target FROM attempt c JOIN spot w ON w.id = c.spot"
+    " WHERE c.last_run = (SELECT run FROM current) AND json_extract(c.said, '$.counts') IS NOT NULL"
+)
+
+
+def _counted(alone: str, each: str) -> str:
+    """Return how many an attempt counts: of its tally those where `each` is 1, without a tally `alone`."""
+    number, listed = "json_extract(n.value, '$[1]')", "json_each(a.said, '$.counts')"
+    tally = f"SELECT sum({number} * {each}) FROM {listed} n"  # noqa: S608 - texts from this file
+    return f"coalesce(({tally}), CASE WHEN y.target IS NULL THEN {alone} ELSE 0 END)"
+
+
+_LOOKED_AT = _counted("1", "1")
+_UNKNOWN = _counted(f"({_ENDED} {_NOT_KNOWN})", f"(json_extract(n.value, '$[0]') {_NOT_KNOWN})")
 
 VIEWS: dict[str, View] = {
     "assets": View(
@@ -77,11 +97,15 @@ VIEWS: dict[str, View] = {
         " LEFT JOIN placed p ON p.identity = o.identity AND p.spot = o.spot WHERE f.kind = 'public-key'"
         " AND json_extract(f.said, '$.private_part_present') = 1 AND o.last_run = (SELECT run FROM current)",
     ),
+    # `looked_at`: endpoints and files that the attempt speaks for, `unknown` of them; an attempt below one that counts
+    # its target's files is among those: 0
     "attempts": View(
-        {"target": TEXT, "system": TEXT, "place": TEXT, "probe": TEXT, "outcome": TEXT, "reason": TEXT},
-        "SELECT s.target, t.system, s.place, s.probe, json_extract(a.said, '$.outcome') AS outcome,"
-        " coalesce(json_extract(a.said, '$.reason'), '') AS reason FROM attempt a JOIN spot s ON s.id = a.spot"
-        " JOIN target t ON t.id = s.target WHERE a.last_run = (SELECT run FROM current)",
+        {"target": TEXT, "system": TEXT, "place": TEXT, "probe": TEXT, "outcome": TEXT, "reason": TEXT,
+         "looked_at": NUMBER, "unknown": NUMBER},
+        f"SELECT s.target, t.system, s.place, s.probe, {_ENDED} AS outcome,"  # noqa: S608 - texts from this file
+        f" coalesce(json_extract(a.said, '$.reason'), '') AS reason, {_LOOKED_AT} AS looked_at, {_UNKNOWN} AS unknown"
+        f" FROM attempt a JOIN spot s ON s.id = a.spot JOIN target t ON t.id = s.target LEFT JOIN ({_TALLIED}) y"
+        " ON y.target = s.target WHERE a.last_run = (SELECT run FROM current)",
     ),
     "owners": View({"system": TEXT, "layer": TEXT, "owner": TEXT}, "SELECT system, layer, owner FROM owner"),
 }  # fmt: skip

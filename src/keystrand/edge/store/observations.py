@@ -56,7 +56,10 @@ class ObservationStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Do all that is written inside, or nothing of it. Raises `StoreFailure`."""
+        """Do all that is written inside, or nothing of it; inside another as a part of that. Raises `StoreFailure`."""
+        if self.db.in_transaction:
+            yield
+            return
         with told(self.path):
             self.db.execute("BEGIN IMMEDIATE")
             try:
