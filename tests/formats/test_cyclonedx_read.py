@@ -312,6 +312,15 @@ def test_a_changed_fact_of_ours_is_told() -> None:
     assert any("asset:certificate" in reason for reason in read_back.reasons)
 
 
+def test_a_property_of_ours_that_is_gone_costs_one_component() -> None:
+    """A document whose editor took the verdicts away is still read."""
+    content = cbom(RICH, name="estate").replace(b"keystrand:asset:verdict", b"keystrand:asset:x")
+    read_back = read_cbom(content)
+    assert read_back.assets == ()
+    assert len(read_back.reasons) >= len(RICH.assets)
+    assert read("cbom.json", content).outcome is Outcome.SEEN
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

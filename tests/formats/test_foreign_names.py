@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystrand.formats.foreign_names import canonical, curve_name, hash_name, oid_names
+from keystrand.formats import capture_ssh
+from keystrand.formats.foreign_names import canonical, curve_name, oid_names, ssh_algorithm
+from keystrand.formats.symmetric_names import cipher_name, hash_name, mac_name
 from keystrand.model.algorithm import Function, Verdict, classify
 
 KEX, SIG, ENC, MAC = Function.KEY_ESTABLISHMENT, Function.SIGNATURE, Function.ENCRYPTION, Function.MAC
@@ -112,3 +114,25 @@ def test_curves_hashes_and_identifiers() -> None:
     assert (hash_name("sha-384"), hash_name("BLAKE2b-512"), hash_name("rsa")) == ("SHA-384", "BLAKE2b-512", "")
     assert oid_names("2.16.840.1.101.3.4.3.18") == (("ML-DSA-65", SIG),)
     assert oid_names("1.2.3") == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "expected"),
+    [
+        ("arcfour256", ENC, "RC4"),
+        ("cast128-cbc", ENC, "CAST5-CBC"),
+        ("blowfish-cbc", ENC, "Blowfish-CBC"),
+        ("aes256-gcm@openssh.com", ENC, "AES-256-GCM"),
+        ("umac-128-etm@openssh.com", MAC, "UMAC-128"),
+        ("hmac-ripemd160@openssh.com", MAC, "HMAC-RIPEMD-160"),
+        ("x@example.org", MAC, "x"),
+    ],
+)
+def test_ssh_names_are_the_same_from_a_report_a_capture_and_a_configuration(
+    name: str, function: Function, expected: str
+) -> None:
+    """One algorithm of one service is one asset, whoever tells of it; what is not known stays as it is."""
+    told = ssh_algorithm(name, function)
+    assert told == (expected, function)
+    kinds = {ENC: (cipher_name, capture_ssh.cipher_name), MAC: (mac_name, capture_ssh.mac_name)}[function]
+    assert expected == "x" or {of(name) for of in kinds} == {expected}

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from keystrand.formats.certificate_names import name_hash
+from keystrand.formats.cyclonedx import cbom
+from keystrand.formats.cyclonedx_algorithm import Spec
+from keystrand.formats.cyclonedx_read import read as read_cbom
 from keystrand.inventory.identity import canonical, identity
 from keystrand.inventory.merge import merge
 from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
@@ -38,8 +41,10 @@ from keystrand.model.observation import (
     Endpoint,
     Fact,
     Flow,
+    Keystore,
     Observation,
     Outcome,
+    ProtocolSettings,
     PublicKey,
     Record,
     Strength,
@@ -398,6 +403,65 @@ def test_a_report_alone_makes_no_endpoint_safe(probe: str, verdict: Verdict) -> 
     )
     assert by_id(merged(safe))["endpoint:tls://web.example:443"].verdict is verdict
     assert by_id(merged(weak))["endpoint:tls://web.example:443"].verdict is VULNERABLE
+
+
+def reported(fact: Fact, place: str = WEB) -> Observation:
+    """Return what a report says of a place, with the strongest evidence there is."""
+    return replace(seen(fact, place=f"file:cbom.json!{place}"), probe="report")
+
+
+def test_a_report_makes_nothing_better_that_a_capture_saw() -> None:
+    """A capture is our own sight as an answer is: a preference and a safe exchange that are told hide nothing."""
+    captured = [replace(seen(fact, place=f"file:a.pcap!{WEB}"), probe="capture") for fact in (ENDPOINT, use("X25519"))]
+    records = [*captured, reported(replace(ENDPOINT, prefers_post_quantum=True)), reported(use("X25519MLKEM768"))]
+    assert by_id(merged(records))["endpoint:tls://web.example:443"].verdict is VULNERABLE
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "place"),
+    [
+        (use("X25519"), replace(use("X25519"), in_tests=True), WEB),
+        (use("X25519"), replace(use("X25519"), in_tests=True), "file:src/a.py:7"),
+        (Keystore(format="PKCS#12", encrypted=False), Keystore(format="PKCS#12", encrypted=True), "file:a.p12"),
+    ],
+)
+def test_what_a_report_says_is_kept_after_what_was_seen(ours: Fact, theirs: Fact, place: str) -> None:
+    """It is the same thing, whose facts stay what we saw however strong the report says its evidence is."""
+    asset = only((seen(ours, Strength.REFERENCED, place=place), reported(theirs, place)))
+    assert (asset.fact, len(asset.occurrences), len(asset.conflicts)) == (ours, 2, 1)
+    assert only((reported(theirs, place),)).id == asset.id
+
+
+def test_an_old_report_makes_no_line_another() -> None:
+    """Lines that only a report tells of come after all others, so what was seen keeps its identity."""
+    own = [seen(use("RSA"), place=f"file:a.py:{n}") for n in (10, 20)]
+    before = {seen.id: seen.occurrences for seen in merged(own).assets}
+    after = by_id(merged([*own, reported(use("RSA"), "file:a.py:9"), reported(use("RSA"), "file:a.py:20")]))
+    assert len(after) == 3
+    assert all(set(occurrences) <= set(after[name].occurrences) for name, occurrences in before.items())
+
+
+def test_a_place_that_only_looks_told_is_its_own() -> None:
+    """A member of an archive may have any name: it is never taken for the file of that name outside."""
+    member, file = (seen(Keystore(format="JKS"), place=place) for place in ("file:a.zip!file:a.jks", "file:a.jks"))
+    assert len(merged([member, file]).assets) == 2
+
+
+@pytest.mark.parametrize("spec", Spec)
+def test_an_export_read_as_a_report_is_the_same_assets(spec: Spec) -> None:
+    """In files and members, at lines, objects and offsets, of services: also once more through an export of that."""
+    places = ["a.py:3", "a.py:9", "a.zip!in/a.py:4", "a.p12#2", "a.bin@0x40", f"a.pcap!{WEB}"]
+    records = [seen(use("RSA"), place=place) for place in (*(f"file:{place}" for place in places), WEB)]
+    records += [seen(Keystore(format="JKS"), place="file:a.jks"), seen(ENDPOINT)]
+    records += [seen(ProtocolSettings(software="nginx", protocol="tls"), place="file:nginx.conf:7")]
+    first = merged(records)
+    again = first
+    for name in ("one.json", "two.json"):
+        found = read_cbom(name, cbom(again, name="estate", spec=spec)).found
+        records = [replace(seen(one.fact, one.strength, place=f"file:{name}{one.where}"), probe="report")
+                   for one in found]  # fmt: skip
+        again = merged(records)
+        assert {asset.id: asset.fact for asset in again.assets} == {asset.id: asset.fact for asset in first.assets}
 
 
 def test_the_stronger_observation_is_kept_and_the_other_told() -> None:

@@ -4,9 +4,9 @@ Sources: RFC 4253, section 7.1 (negotiation), RFC 4419, section 3 (group exchang
 PROTOCOL (ciphers that authenticate for themselves).
 """
 
-import re
 from typing import NamedTuple
 
+from keystrand.formats import symmetric_names
 from keystrand.formats.capture_session import Session, Use
 from keystrand.formats.ssh_names import host_key_fact, host_key_name, is_pseudo, key_exchange_name
 from keystrand.formats.ssh_wire import (
@@ -27,17 +27,6 @@ from keystrand.model.observation import PublicKey
 
 _GROUP_REPLY = 33
 _LISTS_AT, _LISTS = 17, 10
-_CIPHERS = {
-    "chacha20-poly1305@openssh.com": "ChaCha20-Poly1305",
-    "3des-cbc": "3DES-168-CBC",
-    "arcfour": "RC4",
-    "arcfour128": "RC4",
-    "arcfour256": "RC4",
-    "none": "NULL",
-}
-_AES = re.compile(r"(?:aes|rijndael)-?(\d+)-?(cbc|ctr|gcm)(?:@.+)?", re.IGNORECASE)
-_HMAC = re.compile(r"hmac-(md5|sha1|sha2-256|sha2-512)(?:-96)?(?:-etm)?(?:@.+)?")
-_MACS = {"md5": "HMAC-MD5", "sha1": "HMAC-SHA-1", "sha2-256": "HMAC-SHA-256", "sha2-512": "HMAC-SHA-512"}
 
 
 class Agreed(NamedTuple):
@@ -51,14 +40,12 @@ class Agreed(NamedTuple):
 
 def cipher_name(name: str) -> str:
     """Return the canonical name of a cipher, or `name` where it is not known."""
-    match = _AES.fullmatch(name)
-    return f"AES-{match[1]}-{match[2].upper()}" if match else _CIPHERS.get(name, name)
+    return symmetric_names.cipher_name(name) or ("NULL" if name == "none" else name)
 
 
 def mac_name(name: str) -> str:
     """Return the canonical name of an authentication code, or `name` where it is not known."""
-    match = _HMAC.fullmatch(name)
-    return _MACS[match[1]] if match else name
+    return symmetric_names.mac_name(name) or name
 
 
 def agreed(client: bytes, server: bytes) -> Agreed:

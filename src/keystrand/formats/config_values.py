@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from keystrand.formats.ike_names import proposal_uses
 from keystrand.formats.ssh_names import host_key_name, is_pseudo, key_exchange_name
 from keystrand.formats.suite_names import group_name, scheme_name, suite_uses, use_of
-from keystrand.formats.symmetric_names import cipher_name, digest_name, mac_name
+from keystrand.formats.symmetric_names import cipher_name, hash_name, mac_name
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import Fact, Library, ProtocolSettings, PublicKey
 
@@ -134,7 +134,7 @@ def ike(_: str, value: str) -> Iterator[Said]:
 
 def digest(_: str, value: str) -> Iterator[Said]:
     """Yield a hash by its usual name."""
-    if name := digest_name(value.strip().strip("\"'")):
+    if name := hash_name(value.strip().strip("\"'")):
         yield use_of(name)
 
 
@@ -147,7 +147,7 @@ def one_cipher(_: str, value: str) -> Iterator[Said]:
 
 def one_mac(_: str, value: str) -> Iterator[Said]:
     """Yield the code that a hash makes of a message."""
-    if name := digest_name(value.strip().strip("\"'")):
+    if name := hash_name(value.strip().strip("\"'")):
         yield use_of(f"HMAC-{name}")
 
 

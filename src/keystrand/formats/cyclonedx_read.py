@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from keystrand.formats.cyclonedx_asset import FACT, OccurrenceEntry, place_of
+from keystrand.formats.cyclonedx_asset import FACT, place_of
 from keystrand.formats.cyclonedx_foreign import ForeignReader
 from keystrand.formats.cyclonedx_parts import Component, Document, MetadataPart, Seen
 from keystrand.formats.report_parts import REPORT, at, decoded, guarded, reading
@@ -51,10 +51,9 @@ def read_cbom(content: bytes) -> Cbom:
     components = list(_components(document.components or (), faults, "components"))
     services = list(_components(document.services or (), faults, "services"))
     assets, foreign = _own(components, services, faults)
-    provided = {ref for link in document.dependencies or () for ref in link.provides or ()}
     providers = {link.ref for link in document.dependencies or () if link.provides}
     generator = _generator(document)
-    reader = ForeignReader(foreign, providers if provided else set())
+    reader = ForeignReader(foreign, providers)
     found = [] if assets and not foreign else list(reader.found())
     return Cbom(generator, document.version, assets, tuple(found), (*faults, *reader.reasons()))
 
@@ -87,20 +86,19 @@ def _own(
             continue
         try:
             assets.append(_asset(component, msgspec.json.decode(fact, type=Fact)))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
             faults.append(f"{shown(component.ref, 80)}: {shown(str(error), 80)}")
             foreign.append(component)
     return tuple(assets), foreign
 
 
 def _asset(component: Component, fact: Fact) -> Asset:
-    """Return one asset as it was before it was written. Raises `ValueError` where a word is not ours."""
+    """Return one asset as it was before it was written. Raises `ValueError` or `KeyError` where a word is not ours."""
     said = [(p.name.removeprefix(_OWN), p.value or "") for p in component.properties or ()]
     first = dict(reversed(said))
     seen = component.evidence.occurrences if component.evidence else []
     if not component.evidence:
-        entries = [msgspec.json.decode(value, type=OccurrenceEntry) for name, value in said if name == "occurrence"]
-        seen = [Seen(e.location, e.line or None, e.offset or None, e.additionalContext) for e in entries]
+        seen = [msgspec.json.decode(value, type=Seen) for name, value in said if name == "occurrence"]
     return Asset(
         id=component.ref,
         name=component.name,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keystrand.formats import oids
 from keystrand.formats.ssh_names import host_key_name, key_exchange_name
+from keystrand.formats.symmetric_names import cipher_name, hash_name, mac_name, plain_key
 from keystrand.formats.tls_codepoints import POST_QUANTUM_GROUPS
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.words import shown
@@ -62,12 +63,6 @@ _TRIPLE_CIPHER = re.compile(rf"(?:{_TRIPLE})-?(?P<bits>112|168|192)?-?(?P<mode>{
 _OLD_CIPHER = re.compile(rf"(?P<name>{'|'.join(_OLD_CIPHERS)})-?(?P<bits>\d+)?-?(?P<mode>{_MODE})?(?:-.*)?")
 _PADDINGS = {"PKCS5": "PKCS5", "PKCS7": "PKCS7", "NOPADDING": "NoPadding", "ISO10126": "ISO10126", "X923": "X923"}
 _HASH = r"SHA-?(?:1|224|256|384|512(?:[-/](?:224|256))?|3-?(?:224|256|384|512)|2-?(?:224|256|384|512))|SHA|MD[245]"
-_SHA = re.compile(r"SHA(?:-?2(?=-\d{3}))?-?(?P<size>1|224|256|384|512)(?:[-/](?P<out>224|256))?")
-_SHA3 = re.compile(r"SHA-?3-?(?P<size>224|256|384|512)")
-_OTHER_HASHES = {"MD2": "MD2", "MD4": "MD4", "MD5": "MD5", "SHA": "SHA-1", "SM3": "SM3", "WHIRLPOOL": "Whirlpool",
-                 "RIPEMD160": "RIPEMD-160", "RIPEMD-160": "RIPEMD-160", "RMD160": "RIPEMD-160", "BLAKE3": "BLAKE3",
-                 "SHAKE128": "SHAKE128", "SHAKE256": "SHAKE256", "SHAKE-128": "SHAKE128", "SHAKE-256": "SHAKE256",
-                 "SHA-1": "SHA-1"}  # fmt: skip
 _RANDOM = {"SHA1PRNG": "Hash_DRBG-SHA-1", "CTR-DRBG": "CTR_DRBG", "HASH-DRBG": "Hash_DRBG", "HMAC-DRBG": "HMAC_DRBG",
            "NATIVEPRNG": "system-random", "MERSENNE-TWISTER": "Mersenne-Twister"}  # fmt: skip
 _PASSWORDS = {"SCRYPT": "scrypt", "BCRYPT": "bcrypt", "ARGON2": "Argon2", "ARGON2ID": "Argon2id", "ARGON2I": "Argon2i",
@@ -83,23 +78,6 @@ _JOSE = {
 }  # fmt: skip
 """RFC 7518, section 3.1; the Fernet specification."""
 _AWS = {"SYMMETRIC-DEFAULT": "AES-256-GCM", "GOOGLE-SYMMETRIC-ENCRYPTION": "AES-256-GCM"}
-
-
-def hash_name(text: str) -> str:
-    """Return the canonical name of a hash, or an empty string where `text` names none."""
-    key = _key(text)
-    if match := _SHA3.fullmatch(key):
-        return f"SHA3-{match['size']}"
-    if match := _SHA.fullmatch(key):
-        return f"SHA-{match['size']}{'/' + match['out'] if match['out'] else ''}"
-    if match := re.fullmatch(r"BLAKE-?2([BS])(?:-?(\d+))?", key):
-        return f"BLAKE2{match[1].lower()}{'-' + match[2] if match[2] else ''}"
-    return _OTHER_HASHES.get(key, "")
-
-
-def _key(text: str) -> str:
-    """Return `text` in the one spelling that is compared: upper case, one hyphen for what parts words."""
-    return re.sub(r"[\s_./:+()-]+", "-", text.strip().upper()).strip("-")
 
 
 def curve_name(text: str) -> str:
@@ -269,8 +247,8 @@ def _known(text: str, bits: int | None, curve: str, function: Function | None) -
     known = classify(text, function or _KEX)
     if (known.family and known.bits is not None) or known.components:
         return (Named(text, known.function),)
-    key = _key(text[:MAX_NAME].partition("@")[0])
-    montgomery = _MONTGOMERY.get(_key(curve.rpartition("/")[2]))
+    key = plain_key(text[:MAX_NAME].partition("@")[0])
+    montgomery = _MONTGOMERY.get(plain_key(curve.rpartition("/")[2]))
     if montgomery and key in ("ECDH", "ECDHE", "EC", "XDH"):
         return (Named(montgomery, _KEX),)
     if found := _FIXED.get(key) or _FIXED.get(key.replace("-", "")):
@@ -303,5 +281,9 @@ def ssh_algorithm(name: str, function: Function) -> Named | None:
         return Named(key_exchange_name(name), _KEX)
     if function is _SIG:
         return Named(host_key_name(name), _SIG)
+    if name == "none":
+        return None
+    if known := cipher_name(name) if function is _ENC else mac_name(name):
+        return Named(known, function)
     found = canonical(name.partition("@")[0], function=function)
-    return found[0] if found and name != "none" else None
+    return found[0] if found else None

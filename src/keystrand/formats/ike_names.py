@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice, product
 
 from keystrand.formats import ike_codepoints as codes
-from keystrand.formats.symmetric_names import digest_name
+from keystrand.formats.symmetric_names import hash_name
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse
 
@@ -24,7 +24,7 @@ _TOKENS: tuple[_Token, ...] = (
     (r"blowfish\d*", lambda _: ("Blowfish-CBC", _ENC)),
     (r"cast128", lambda _: ("CAST5-CBC", _ENC)),
     (r"des", lambda _: ("DES-CBC", _ENC)),
-    (r"prf_?(?:hmac_?)?(sha\d*(?:_\d+)?|md5)", lambda m: (f"HMAC-{digest_name(m[1])}", Function.KEY_DERIVATION)),
+    (r"prf_?(?:hmac_?)?(sha\d*(?:_\d+)?|md5)", lambda m: (f"HMAC-{hash_name(m[1])}", Function.KEY_DERIVATION)),
     (r"(prf)?aescmac", lambda m: (codes.integrity_name(8), Function.KEY_DERIVATION if m[1] else _MAC)),
     (r"(prf)?aesxcbc", lambda m: (codes.integrity_name(5), Function.KEY_DERIVATION if m[1] else _MAC)),
     (r"null", lambda _: (codes.cipher_name(11, None), _ENC)),
@@ -50,7 +50,7 @@ def _sized(family: str, bits: str | None, mode: str) -> str:
 
 def _digest(word: str) -> str:
     """Return the hash of an integrity algorithm: `sha256_128` has a truncation after its name, `sha2_256` has none."""
-    return digest_name(word) or digest_name(word.partition("_")[0]) or word
+    return hash_name(word) or hash_name(word.partition("_")[0]) or word
 
 
 def _early(word: str) -> str:

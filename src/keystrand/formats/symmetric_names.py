@@ -2,13 +2,12 @@
 
 import re
 
-_DIGESTS = {"md2": "MD2", "md4": "MD4", "md5": "MD5", "sha": "SHA-1", "sha1": "SHA-1", "sha224": "SHA-224",
-            "sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512", "sha512224": "SHA-512/224",
-            "sha512256": "SHA-512/256", "sha3224": "SHA3-224", "sha3256": "SHA3-256", "sha3384": "SHA3-384",
-            "sha3512": "SHA3-512", "shake128": "SHAKE128", "shake256": "SHAKE256", "ripemd160": "RIPEMD-160",
-            "rmd160": "RIPEMD-160", "blake2b": "BLAKE2b", "blake2b512": "BLAKE2b-512", "blake2s": "BLAKE2s",
-            "blake2s256": "BLAKE2s-256", "blake3": "BLAKE3", "sm3": "SM3", "whirlpool": "Whirlpool",
-            "sha2224": "SHA-224", "sha2256": "SHA-256", "sha2384": "SHA-384", "sha2512": "SHA-512"}  # fmt: skip
+_SHA = re.compile(r"SHA(?:-?2(?=-\d{3}))?-?(?P<size>1|224|256|384|512)(?:[-/](?P<out>224|256))?")
+_SHA3 = re.compile(r"SHA-?3-?(?P<size>224|256|384|512)")
+_OTHER_HASHES = {"MD2": "MD2", "MD4": "MD4", "MD5": "MD5", "SHA": "SHA-1", "SM3": "SM3", "WHIRLPOOL": "Whirlpool",
+                 "RIPEMD160": "RIPEMD-160", "RIPEMD-160": "RIPEMD-160", "RMD160": "RIPEMD-160", "BLAKE3": "BLAKE3",
+                 "SHAKE128": "SHAKE128", "SHAKE256": "SHAKE256", "SHAKE-128": "SHAKE128", "SHAKE-256": "SHAKE256",
+                 "SHA-1": "SHA-1"}  # fmt: skip
 _OLD = {"3des": "3DES-168", "des3": "3DES-168", "desede": "3DES-168", "desede3": "3DES-168", "des": "DES",
         "bf": "Blowfish", "blowfish": "Blowfish", "cast": "CAST5", "cast5": "CAST5", "cast128": "CAST5",
         "idea": "IDEA", "rc2": "RC2", "seed": "SEED-128", "sm4": "SM4-128"}  # fmt: skip
@@ -17,9 +16,21 @@ _BLOCKS = {"aes": "AES", "rijndael": "AES", "camellia": "Camellia", "aria": "ARI
 _MODE = r"(gcm-siv|gcm|ccm|ocb|eax|siv|cbc|ctr|ecb|cfb|cfb8|ofb|xts|kw|wrap)"
 
 
-def digest_name(name: str) -> str:
-    """Return the canonical name of a hash, however its parts are joined; empty where it is not known."""
-    return _DIGESTS.get(re.sub(r"[-_/\s]", "", name.lower()), "")
+def hash_name(text: str) -> str:
+    """Return the canonical name of a hash, or an empty string where `text` names none."""
+    key = plain_key(text)
+    if match := _SHA3.fullmatch(key):
+        return f"SHA3-{match['size']}"
+    if match := _SHA.fullmatch(key):
+        return f"SHA-{match['size']}{'/' + match['out'] if match['out'] else ''}"
+    if match := re.fullmatch(r"BLAKE-?2([BS])(?:-?(\d+))?", key):
+        return f"BLAKE2{match[1].lower()}{'-' + match[2] if match[2] else ''}"
+    return _OTHER_HASHES.get(key, "")
+
+
+def plain_key(text: str) -> str:
+    """Return `text` in the one spelling that is compared: upper case, one hyphen for what parts words."""
+    return re.sub(r"[\s_./:+()-]+", "-", text.strip().upper()).strip("-")
 
 
 def cipher_name(name: str) -> str:
@@ -47,7 +58,7 @@ def mac_name(name: str) -> str:
     """Return the canonical name of a message authentication code as SSH names it; empty where it is not known."""
     plain = name.strip().lower().partition("@")[0].removesuffix("-etm")
     if match := re.fullmatch(r"hmac-(.+?)(?:-96)?", plain):
-        return f"HMAC-{found}" if (found := digest_name(match[1])) else ""
+        return f"HMAC-{found}" if (found := hash_name(match[1])) else ""
     if re.fullmatch(r"umac-(64|128)", plain):
         return plain.upper()
     return ""

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from msgspec.structs import replace
 
 from keystrand.formats.certificate_names import name_hash
+from keystrand.model.estate import ProbeKind
 from keystrand.model.observation import (
     AlgorithmUse,
     Certificate,
@@ -28,6 +29,7 @@ from keystrand.model.observation import (
 
 _LINE = re.compile(r"(file:.*):([0-9]{1,9})", re.DOTALL)
 _TOLD = re.compile(r"file:.*!([a-z][a-z0-9+.-]*://[^!]+)", re.DOTALL)
+_TOLD_FILE = re.compile(r"file:.*!(file:.+)", re.DOTALL)
 _AUTHORITY = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -105,6 +107,17 @@ def service_of(place: str) -> str:
     return told[1] if told else place
 
 
+def about(seen: Observation) -> str:
+    """Return the place that `seen` is about: of what a report tells of a file, that file, as if it had been read."""
+    told = _TOLD_FILE.fullmatch(seen.place) if is_told(seen) else None
+    return told[1] if told else seen.place
+
+
+def is_told(seen: Observation) -> bool:
+    """Return whether a report of another tool, or an inventory that was exported, says so, and nobody looked."""
+    return seen.probe == ProbeKind.REPORT
+
+
 def without_line(fact: Fact, place: str) -> tuple[str, int | None]:
     """Return the identity of `fact` at `place` without a line's number, and that number, None where it has no part.
 
@@ -150,16 +163,17 @@ def seen_as(name: str, observation: Observation) -> Observation:
 def identified(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
     """Return `observations` by identity.
 
-    Of the same thing on several lines of a file, the n-th stays the n-th. A certificate of which only the name is told
+    Of the same thing on several lines of a file, the n-th stays the n-th, those that only reports tell of after all
+    others: an old report makes no line another one. A certificate of which only the name is told
     is the one of that name whose hash is known, where there is exactly one.
     """
     found: dict[str, list[Observation]] = defaultdict(list)
     on_lines: dict[str, dict[int, list[Observation]]] = defaultdict(lambda: defaultdict(list))
     for seen in observations:
-        name, line = without_line(seen.fact, seen.place)
+        name, line = without_line(seen.fact, about(seen))
         (found[name] if line is None else on_lines[name][line]).append(seen)
     for name, lines in on_lines.items():
-        for ordinal, line in enumerate(sorted(lines), start=1):
+        for ordinal, line in enumerate(sorted(lines, key=lambda n: (all(map(is_told, lines[n])), n)), start=1):
             found[of_line(name, ordinal)] += lines[line]
     facts = {seen.fact for group in found.values() for seen in group if isinstance(seen.fact, Certificate)}
     for name, whole in joined(facts, {fact.sha256 for fact in facts if is_by_name(fact)}).items():

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from keystrand.formats.wording import counted
 from keystrand.inventory.assignment import Assignment
 from keystrand.inventory.coverage import estate_coverage
-from keystrand.inventory.identity import authority, canonical, identified
+from keystrand.inventory.identity import authority, canonical, identified, is_told
 from keystrand.inventory.places import place_lines
 from keystrand.inventory.reconcile import reconcile
 from keystrand.inventory.verdict import endpoint_verdict, fact_verdict, worst
@@ -18,7 +18,7 @@ from keystrand.inventory.views import ownership_gaps, system_views
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import FORMAT_VERSION, InputRef
 from keystrand.model.errors import DocumentMismatch, Problem
-from keystrand.model.estate import Estate, ProbeKind
+from keystrand.model.estate import Estate
 from keystrand.model.observation import (
     AlgorithmUse,
     Certificate,
@@ -90,13 +90,20 @@ def _verdict(fact: Fact, observations: Collection[Observation], established: Est
         return worst(fact_verdict(seen.fact) for seen in observations)
     asked = [seen for seen in observations if not seen.place.startswith("file:")]
     # a file tells what somebody says or once saw: beside what the endpoint itself answered it makes nothing better
-    verdict = worst(_of_endpoint(some, established) for some in (asked, observations) if some)
-    only_told = all(seen.probe == ProbeKind.REPORT for seen in observations)
-    return Verdict.UNKNOWN if only_told and verdict is Verdict.QUANTUM_SAFE else verdict
+    looked = [seen for seen in observations if not is_told(seen)]
+    verdict = worst(_of_endpoint(some, established) for some in (asked, looked, observations) if some)
+    return Verdict.UNKNOWN if not looked and verdict is Verdict.QUANTUM_SAFE else verdict
+
+
+def _reconciled(observations: Collection[Observation]) -> tuple[Fact, tuple[str, ...]]:
+    looked, told = (
+        [(seen.strength, seen.fact) for seen in observations if is_told(seen) is so] for so in (False, True)
+    )
+    return reconcile(looked, told)
 
 
 def _of_endpoint(observations: Collection[Observation], established: Established) -> Verdict:
-    fact, _ = reconcile([(seen.strength, seen.fact) for seen in observations])
+    fact, _ = _reconciled(observations)
     uses = (use for place in {seen.place for seen in observations} for use in established(place))
     return endpoint_verdict(uses, prefers_safe=fact.prefers_post_quantum if isinstance(fact, Endpoint) else None)
 
@@ -120,7 +127,7 @@ def merged_asset(
     name: str, observations: Collection[Observation], assignment: Assignment, established: Established
 ) -> Asset:
     """Return the asset of the identity `name`, of which `observations` (canonical) are all there are."""
-    fact, conflicts = reconcile([(seen.strength, seen.fact) for seen in observations])
+    fact, conflicts = _reconciled(observations)
     occurrences = _occurrences(observations, assignment)
     return Asset(
         id=name,

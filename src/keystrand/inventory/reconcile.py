@@ -53,17 +53,17 @@ def _conflicts(field: str, spoken: dict[Any, Strength]) -> Iterator[str]:
         yield f"{field}: kept {_words(kept)} ({kept_strength}); {_words(value)} was also seen ({strength})"
 
 
-def reconcile(seen: Collection[Seen]) -> tuple[Fact, tuple[str, ...]]:
-    """Return the fact to keep of those `seen` (at least one, all of one identity), and their conflicts in words.
+def reconcile(seen: Collection[Seen], told: Collection[Seen] = ()) -> tuple[Fact, tuple[str, ...]]:
+    """Return the fact to keep of those `seen` or `told` (at least one, all of one identity), and their conflicts.
 
     The strongest observation is kept; among equals, the one that promises less. A field on which it is silent is filled
-    from the next one that speaks: silence is no conflict. Sightings of a flow add up instead. The result does not
-    depend on the order of `seen`.
+    from the next one that speaks: silence is no conflict. Sightings of a flow add up instead. What
+    reports have `told` comes after all that was seen, however strong they say it is. Order does not matter.
     """
-    ordered = sorted(set(seen), key=_order)
+    ordered = [*sorted(set(seen), key=_order), *sorted(set(told) - set(seen), key=_order)]
     fact = ordered[0][1]
     kept: dict[str, Any] = (
-        together(one for _, one in ordered if isinstance(one, Flow)) if isinstance(fact, Flow) else {}
+        together(one for _, one in seen or told if isinstance(one, Flow)) if isinstance(fact, Flow) else {}
     )
     conflicts: list[str] = []
     for field in fact.__struct_fields__ if len(ordered) > 1 else ():

@@ -40,15 +40,19 @@ def certificate(number: int) -> Certificate:
 
 
 def seen(fact: Any, place: str, *, target: str = "web", strength: Strength = Strength.OFFERED) -> Observation:
-    """Return one observation."""
-    return Observation(target=target, probe="tls", place=place, strength=strength, fact=fact)
+    """Return one observation, of a report where the place is in one."""
+    probe = "report" if ".json!" in place else "tls"
+    return Observation(target=target, probe=probe, place=place, strength=strength, fact=fact)
 
 
 facts = st.one_of(
     st.builds(certificate, st.integers(0, 3)),
     st.builds(AlgorithmUse, algorithm=st.sampled_from(("MD5", "SHA-1")), function=st.just(Function.DIGEST)),
 )
-places = st.sampled_from(("tls://a:443", "tls://A:443", "file:a.py:1", "file:a.py:2", "file:a.py:30", "file:a.pem#1"))
+told = ("file:r.json!file:a.py:1", "file:r.json!file:a.py:2", "file:r.json!tls://a:443")
+places = st.sampled_from(
+    ("tls://a:443", "tls://A:443", "file:a.py:1", "file:a.py:2", "file:a.py:30", "file:a.pem#1", *told)
+)
 record_lists = st.lists(
     st.one_of(
         st.builds(seen, facts, places, target=st.sampled_from(("web", "shell")), strength=st.sampled_from(Strength)),

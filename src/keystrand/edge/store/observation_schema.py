@@ -50,13 +50,15 @@ TABLES = (
     " PRIMARY KEY(system, layer)) STRICT, WITHOUT ROWID",
 )
 
-# Of all records of a run: the same thing on several lines of a file is told apart by the order of the lines.
+# Of all records of a run: the same thing on several lines of a file is told apart by the order of the lines, those
+# that only reports tell of last.
 INCOMING = (
     "CREATE TEMP TABLE incoming(name TEXT, line INTEGER, fact BLOB, target TEXT, place TEXT, probe TEXT,"
     " strength INTEGER)",
     "CREATE TEMP VIEW named AS SELECT name, fact, target, place, probe, strength FROM incoming WHERE line IS NULL"
-    " UNION ALL SELECT of_line(name, dense_rank() OVER (PARTITION BY name ORDER BY line)), fact, target, place, probe,"
-    " strength FROM incoming WHERE line IS NOT NULL",
+    " UNION ALL SELECT of_line(name, dense_rank() OVER (PARTITION BY name ORDER BY told, line)), fact, target, place,"
+    " probe, strength FROM (SELECT *, min(probe = 'report') OVER (PARTITION BY name, line) AS told FROM incoming"
+    " WHERE line IS NOT NULL)",
 )
 
 TAKE_IN = (

@@ -16,7 +16,7 @@ import msgspec
 
 from keystrand.edge.store.observation_schema import APPLICATION_ID, INCOMING, TABLES, TAKE_IN, VERSION
 from keystrand.formats.documents import canonical
-from keystrand.inventory.identity import canonical_place, is_by_name, joined, of_line, without_line
+from keystrand.inventory.identity import about, canonical_place, is_by_name, joined, of_line, without_line
 from keystrand.model.document import InputRef
 from keystrand.model.errors import StoreFailure, UnsupportedFormat
 from keystrand.model.observation import Attempt, Certificate, Observation, Record
@@ -135,7 +135,7 @@ class ObservationStore:
                 facts.append((digest, str(seen.fact.__struct_config__.tag), said.decode()))
                 if isinstance(seen.fact, Certificate) and is_by_name(seen.fact):
                     by_name.add(seen.fact.sha256)
-            name, line = without_line(seen.fact, seen.place)
+            name, line = without_line(seen.fact, about(seen))
             rows.append((name, line, digest, seen.target, seen.place, seen.probe, seen.strength.rank))
         self.db.executemany("INSERT OR IGNORE INTO fact(digest, kind, said) VALUES(?, ?, ?)", facts)
         self.db.executemany("INSERT INTO incoming VALUES(?, ?, ?, ?, ?, ?, ?)", rows)
