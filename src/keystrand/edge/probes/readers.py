@@ -4,6 +4,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from keystrand.edge.probes import capture, programs, rpm_database, sensor_logs
 from keystrand.edge.source_rules import source_reader
 from keystrand.formats import (
@@ -71,3 +73,19 @@ def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = (), rules: tuple[Pa
         tuple(one for one in STREAM_READERS if asked(one.kind)),
         tuple(one for one in LARGE_READERS if asked(one.kind)),
     )
+
+
+def _look_at_types() -> None:
+    """Let msgspec look at every type that readers decode, before threads do.
+
+    Where two threads are the first to decode a type at the same time, msgspec ends the process (SIGSEGV, seen with 0.22
+    the one sees what the other has only half looked at.
+    """
+    kinds = msgspec.Struct.__subclasses__()
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith("keystrand.") and not getattr(kind, "__parameters__", ()):
+            msgspec.json.Decoder(kind)
+
+
+_look_at_types()
