@@ -44,11 +44,11 @@ import sys
 from pathlib import Path
 from keystrand.edge.probes.tree import TreeProbe
 from keystrand.model.estate import ProbeKind, Target
-import resource
+from bench.measure import peak_mb
 target = Target(id="t", probe=ProbeKind.FILES, system="s", path=sys.argv[1])
 records = TreeProbe(ProbeKind.FILES).read(target, Path(sys.argv[1]).parent)
 assert len(records) > 1, "the certificate at the end was not found"
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_mb())
 """
 
 

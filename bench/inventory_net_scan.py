@@ -7,13 +7,13 @@ memory held, in MB. With `hung` for a mode it opens AT_ONCE connections to serve
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from bench.measure import peak_mb
 from keystrand.edge.estate_folder import load_estate
 from keystrand.edge.probes.scheduler import survey
 from keystrand.model.estate import Estate, ProbeKind, Scan, ScanMode, Target
@@ -79,8 +79,7 @@ def main(words: list[str]) -> None:
         begin = time.process_time()
         seen = runner.run(_seen(estate))
         cpu_ms = 1000 * (time.process_time() - begin) / count
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(json.dumps({"cpu_ms": cpu_ms, "seen": seen, "memory_mb": memory}) + "\n")
+    sys.stdout.write(json.dumps({"cpu_ms": cpu_ms, "seen": seen, "memory_mb": peak_mb()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -47,12 +47,13 @@ _TSHARK_S = 600.0
 _FILTER = "tls.handshake.type == 2"
 _HELLOS = ("tls", "dtls", "quic")
 _MEMORY = """
-import collections, pathlib, resource, sys
+import collections, pathlib, sys
 from bench.inventory_passive import Stream
+from bench.measure import peak_mb
 from keystrand.edge.probes.capture import read
 stream = Stream(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
 (reading,) = collections.deque(read("stream", stream), maxlen=1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, reading.outcome.value)
+print(int(peak_mb()), reading.outcome.value)
 """
 
 

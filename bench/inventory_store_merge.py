@@ -4,7 +4,6 @@ Runs as a process of its own, so that its peak of memory is its own; prints one 
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from bench.measure import peak_mb
 from keystrand.app.inventory_store import keep_run, merge_run
 from keystrand.edge.partial import partial_at
 from keystrand.edge.store.observations import opened
@@ -79,11 +79,6 @@ def certificate(number: int) -> Certificate:
         not_after=date(2027, 1, 1), signature_algorithm="RSA-2048", key_algorithm="RSA-2048",
         names=(f"host{number}.fleet.example",),
     )  # fmt: skip
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(endpoints: int, certificates: int) -> Iterator[tuple[str, float]]:

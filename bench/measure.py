@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
@@ -44,6 +45,15 @@ def seconds_of(command: Sequence[str]) -> float:
     begin = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own commands
     return time.perf_counter() - begin
+
+
+def peak_mb() -> float:
+    """Return the most memory that this program has held since it began, in MB (proc(5), VmHWM).
+
+    Not `getrusage`: its figure is inherited from whoever started the program.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def interleaved(runs: int, *jobs: Callable[[], Sample]) -> tuple[list[Sample], ...]:
