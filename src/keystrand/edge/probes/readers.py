@@ -78,7 +78,7 @@ def readers_of(kind: ProbeKind, passwords: tuple[str, ...] = (), rules: tuple[Pa
 def _look_at_types() -> None:
     """Let msgspec look at every type that readers decode, before threads do.
 
-    Where two threads are the first to decode a type at the same time, msgspec ends the process (SIGSEGV, seen with 0.22
+    Where two threads are the first to decode a type at once, msgspec ends the process (SIGSEGV, seen with 0.22.0):
     the one sees what the other has only half looked at.
     """
     kinds = msgspec.Struct.__subclasses__()
