@@ -64,6 +64,14 @@ def test_an_unknown_block_of_any_size_is_not_held() -> None:
     assert ([octets for _, _, octets, _ in found], fault) == ([b"x" * 8], "")
 
 
+def test_a_capture_cut_off_within_a_block_that_is_passed_over_is_told() -> None:
+    """What stood behind it is missing, so that the capture is not whole."""
+    large = block(0x0BAD, bytes(MAX_BLOCK + 40))
+    found, fault = packets(section() + interface() + enhanced(b"x" * 8, 1) + large[:-60], piece=1 << 18)
+    assert len(found) == 1
+    assert "cut off" in fault
+
+
 def test_sections_have_their_own_order_and_interfaces() -> None:
     """A second section in the other byte order begins with no interface."""
     second = section(">") + interface(101, ">") + enhanced(b"y" * 8, 2, order=">")

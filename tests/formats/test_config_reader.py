@@ -181,6 +181,25 @@ def test_what_each_program_is_told(path: str) -> None:
     assert said(path, text) == expected
 
 
+CLOUD_KEYS = {
+    "RSA_DECRYPT_OAEP_3072_SHA256": ("RSA-OAEP-3072", "encryption"),
+    "RSA_SIGN_PSS_2048_SHA256": ("RSA-PSS-2048", "signature"),
+    "EC_SIGN_ED25519": ("Ed25519", "signature"),
+    "EC_prime256v1": ("ECDSA-P-256", "signature"),
+    "PQ_SIGN_SLH_DSA_SHA2_128S": ("SLH-DSA-SHA2-128s", "signature"),
+    "HMAC_256": ("HMAC-SHA-256", "mac"),
+}
+
+
+@pytest.mark.parametrize("name", CLOUD_KEYS)
+def test_kinds_of_keys_have_the_names_that_clouds_give_them(name: str) -> None:
+    """AWS, Google and ACM: what a key is for is part of its name."""
+    text = f'resource "google_kms_crypto_key" "k" {{\n  algorithm = "{name}"\n}}\n'
+    (one,) = read("main.tf", text).found
+    assert isinstance(one.fact, AlgorithmUse)
+    assert (one.fact.algorithm, one.fact.function.value) == CLOUD_KEYS[name]
+
+
 def test_a_secret_of_kubernetes_gives_its_certificate_and_never_its_key() -> None:
     """The certificate and the private key's public half are facts; the key's octets are nowhere in the result."""
     key_pem = private(RSA, PrivateFormat.PKCS8)

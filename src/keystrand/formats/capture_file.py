@@ -102,18 +102,18 @@ class PcapNg:
     def __init__(self) -> None:
         self._order = "<"
         self._interfaces: list[_Interface] = []
-        self._skip = 0
+        self.passing = 0  # octets of a large unknown block that are still to come
         self.used = 0
 
     def packets(self, octets: bytes, found: list[Packet]) -> None:
         """Add the whole packets to `found`; `used` is how many octets they took. Raises `CaptureUnreadable`."""
-        at = self.used = min(self._skip, len(octets))
-        self._skip -= at
+        at = self.used = min(self.passing, len(octets))
+        self.passing -= at
         while at + 12 <= len(octets):
             kind, length = self._head(octets, at)
             if length > MAX_BLOCK and kind not in (_SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED):
                 self.used = min(at + length, len(octets))
-                self._skip = at + length - self.used
+                self.passing = at + length - self.used
                 return
             if length < 12 or length % 4 or length > MAX_BLOCK:
                 raise CaptureUnreadable(f"a block of {length} octets")
@@ -204,3 +204,5 @@ class CaptureFile:
             self.fault = "too short for a packet capture"
         elif self._rest and not self.fault:
             self.fault = f"cut off at octet {self._read} within a packet; what came before was kept"
+        elif isinstance(self._format, PcapNg) and self._format.passing and not self.fault:
+            self.fault = f"cut off at octet {self._read} within a block; what came before was kept"

@@ -7,6 +7,7 @@ from typing import Any
 
 from keystrand.formats.config_lines import shown
 from keystrand.formats.config_values import VALUES, Said
+from keystrand.formats.foreign_names import canonical
 from keystrand.formats.suite_names import use_of
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import Outcome, ProtocolSettings, Strength
@@ -18,21 +19,6 @@ _ASSIGNMENT = re.compile(r'^\s*"?([\w-]+)"?\s*=\s*(?:"([^"$]*)"|(\d+)|(\[[^\]]*\
 _POLICY = re.compile(r"TLS(13)?[-_]?v?1[-._]([0-3])")
 
 _KEY_SETTINGS = frozenset({"key_spec", "customer_master_key_spec", "algorithm", "key_algorithm", "signing_algorithm"})
-_SPEC = (
-    (r"RSA[_-]?(?:SIGN_\w+?_|DECRYPT_\w+?_)?(\d{4})\w*", lambda m: (f"RSA-{m[1]}", None)),
-    (r"ECC_NIST_P(\d{3})|EC_SIGN_P(\d{3})_\w+|EC_prime256v1|EC_secp(\d{3})r1", lambda m: (f"ECDSA-P-{_one(m)}", None)),
-    (r"ECC_SECG_P256K1|EC_SIGN_SECP256K1_SHA256", lambda _: ("ECDSA-secp256k1", None)),
-    (r"ML_DSA_(44|65|87)|PQ_SIGN_ML_DSA_(44|65|87)", lambda m: (f"ML-DSA-{_one(m)}", None)),
-    (r"PQ_SIGN_SLH_DSA_SHA2_128S", lambda _: ("SLH-DSA-SHA2-128s", None)),
-    (r"ML_KEM_(512|768|1024)", lambda m: (f"ML-KEM-{m[1]}", None)),
-    (r"SYMMETRIC_DEFAULT|GOOGLE_SYMMETRIC_ENCRYPTION", lambda _: ("AES-256-GCM", Function.ENCRYPTION)),
-    (r"HMAC_(?:SHA_?)?(\d{3})", lambda m: (f"HMAC-SHA-{m[1]}", Function.MAC)),
-    (r"ED25519", lambda _: ("Ed25519", None)),
-)  # fmt: skip
-
-
-def _one(match: re.Match[str]) -> str:
-    return next((group for group in match.groups() if group), "256")
 
 
 def may_be_terraform(path: str) -> bool:
@@ -114,10 +100,9 @@ def _resource(kind: str, settings: dict[str, str]) -> Iterator[Said]:
 
 
 def _spec(value: str) -> Iterator[Said]:
-    for pattern, make in _SPEC:
-        if match := re.fullmatch(pattern, value):
-            yield use_of(*make(match))
-            return
+    """Yield what a cloud's name of a kind of key says; the curves that ACM names are those of its certificates."""
+    for named in canonical(re.sub(r"^EC_(?=prime|secp)", "ECDSA-", value)):
+        yield use_of(named.algorithm, named.function)
 
 
 def _made_key(settings: dict[str, str]) -> Iterator[Said]:

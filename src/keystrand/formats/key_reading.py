@@ -10,6 +10,7 @@ from keystrand.formats.key_facts import Found as Object
 from keystrand.formats.key_files import objects_in, pem_objects
 from keystrand.formats.key_objects import certificate
 from keystrand.formats.pem import blocks
+from keystrand.formats.program_reading import MAGICS
 from keystrand.formats.windows import windows
 from keystrand.model.algorithm import Function, classify
 from keystrand.model.observation import AlgorithmUse, Certificate, Fact, Outcome, Strength
@@ -21,8 +22,6 @@ MAX_EMBEDDED = 256 * 1024
 MAX_FAILED = 10_000
 """Places in one file, or window of a large one, that begin like a certificate and are none, before it is left."""
 _VERSION_3 = b"\xa0\x03\x02\x01\x02\x02"
-_PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-"""What programs begin with: ELF, PE and Mach-O (and Java's classes). Anything may stand inside them."""
 _NAMED = (".der", ".cer", ".crt", ".p12", ".pfx", ".p7b", ".p7c", ".jks", ".jceks", ".bcfks", ".bks")
 """What names of files promise: where nothing is found in one, it could not be read, which is not the same as empty."""
 _WINDOW = 16 * 1024**2
@@ -42,7 +41,7 @@ def read(path: str, content: bytes, *, passwords: tuple[str, ...] = ()) -> Readi
     The n-th object stands at `#n`, a key in a line of text at `:n`, a certificate inside a program at `@0x...`.
     """
     objects = objects_in(content, passwords)
-    if any(one.facts for one in objects) and not content.startswith(_PROGRAMS):
+    if any(one.facts for one in objects) and not content.startswith(MAGICS):
         return _reading((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
     numbered = ((one.where or f"#{number}", one) for number, one in enumerate(objects, start=1))
     reading = _reading(chain(numbered, _embedded(content, 0, len(content))))
