@@ -22,7 +22,7 @@ from keystrand.formats import (
     report_zgrab,
 )
 from keystrand.formats.key_files import objects_in
-from keystrand.formats.report_parts import UNFORESEEN
+from keystrand.formats.report_parts import UNFORESEEN, at
 from keystrand.inventory.identity import identity
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import ProbeKind
@@ -275,3 +275,10 @@ def test_one_certificate_in_every_report_is_one_asset() -> None:
     assert len(seen) == 8
     assert {identity(fact, "anywhere") for fact in seen} == {f"certificate:{samples.certificate().sha256}"}
     assert len(set(seen)) == 1
+
+
+def test_a_long_place_is_kept_whole() -> None:
+    """What is cut is another place: two files deep below one folder would become one."""
+    place = f"file:{'folder/' * 580}seal.py!member/{'x' * 3000}:12"
+    assert at(place) == f"!{place}"
+    assert len(at("y" * 10**6)) < 20_000

@@ -25,6 +25,13 @@ def test_traps_are_refused(content: bytes) -> None:
     assert (reading.found, reading.outcome) == ((), Outcome.UNPARSABLE)
 
 
+@pytest.mark.parametrize("name", ["utf-9", "rot13", "base64", "big5", "utf-16"])
+def test_an_encoding_that_is_not_read_is_told(name: str) -> None:
+    """Unknown to Python, none of text, of several octets, or not the one that is there."""
+    with pytest.raises(InvalidInput, match="encoding"):
+        parsed_xml(f'<?xml version="1.0" encoding="{name}"?><a/>'.encode())
+
+
 def test_depth_is_bounded() -> None:
     """Nested more deeply than any report: told, not run out of stack."""
     with pytest.raises(InvalidInput, match="nested"):

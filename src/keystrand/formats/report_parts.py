@@ -77,9 +77,13 @@ def reading(found: Iterable[Found], reasons: Iterable[str] = (), *, looked_at: b
     return Reading(facts, outcome, "; ".join([*told[:_MAX_REASONS], *more]))
 
 
+MAX_PLACE = 16 * 1024
+"""Letters of a place: a path of 4096, a member of an archive in it, and one in that. What is cut is another place."""
+
+
 def at(place: str) -> str:
     """Return the `where` of a fact that a report tells of another place."""
-    return f"!{shown(place, 500)}"
+    return f"!{shown(place, MAX_PLACE)}"
 
 
 def service_place(protocol: str, host: str, port: int) -> str:

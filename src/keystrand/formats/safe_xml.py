@@ -90,6 +90,8 @@ def parsed_xml(content: bytes) -> XmlElement:
         parser.Parse(content, True)  # noqa: FBT003 - expat takes it by position only
     except expat.ExpatError as error:
         raise InvalidInput(f"not XML: {expat.ErrorString(error.code)}, line {error.lineno}") from error
+    except (LookupError, ValueError) as error:
+        raise InvalidInput("XML in an encoding that is not known, or not read", hint="write it in UTF-8") from error
     if builder.root is None:
         raise InvalidInput("XML without an element")
     return builder.root
