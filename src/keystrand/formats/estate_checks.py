@@ -16,7 +16,8 @@ from msgspec import Struct
 from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.model.algorithm import Function
-from keystrand.model.estate import ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
+from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
+from keystrand.model.planning import Demand, Price, Waiver
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
@@ -70,6 +71,10 @@ def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
         ("segment", Segment, lambda segment: _segment_faults(segment, spots)),
         ("target", Target, _target_faults),
         ("rule", Rule, _rule_faults),
+        ("data_class", DataClass, _data_class_faults),
+        ("waiver", Waiver, _waiver_faults),
+        ("demand", Demand, _demand_faults),
+        ("price", Price, _price_faults),
     )
     for noun, kind, judge in judges:
         for n, row in rows(raw, noun):
@@ -99,6 +104,36 @@ def _system_faults(system: Fields) -> Iterator[Fault]:
         case {"migration_years": (shortest, longest)} if shortest > longest:
             yield Fault(("migration_years",), f"the shortest time {shortest:g} is above the longest {longest:g}",
                         f"write [{longest:g}, {shortest:g}]")  # fmt: skip
+
+
+def _data_class_faults(data_class: Fields) -> Iterator[Fault]:
+    match data_class:
+        case {"retention_years": years, "retention_range_years": (low, high)} if not low <= years <= high:
+            yield Fault(("retention_range_years",), f"{years:g} years do not lie between {low:g} and {high:g}",
+                        "write the shortest and the longest time, around retention_years")  # fmt: skip
+
+
+def _waiver_faults(waiver: Fields) -> Iterator[Fault]:
+    match waiver:
+        case {"granted": granted, "expires": expires} if expires <= granted:
+            yield Fault(("expires",), f"it ends on {expires}, not after it was granted on {granted}",
+                        "give the day on which it ends")  # fmt: skip
+
+
+def _demand_faults(demand: Fields) -> Iterator[Fault]:
+    match demand:
+        case {"a": one, "b": other} if one == other:
+            yield Fault(("b",), f"both ends are {one!r}", "a demand joins two different sites")
+    match demand:
+        case {"bits_per_s": mean, "peak_bits_per_s": float() as peak} if peak < mean:
+            yield Fault(("peak_bits_per_s",), f"the peak {peak:g} is below the mean {mean:g}", "leave the peak out")
+
+
+def _price_faults(price: Fields) -> Iterator[Fault]:
+    match price:
+        case {"low": low, "likely": likely, "high": high} if not low <= likely <= high:
+            yield Fault(("likely",), f"{likely:g} does not lie between {low:g} and {high:g}",
+                        "write low, likely and high in this order")  # fmt: skip
 
 
 def _segment_faults(segment: Fields, spots: dict[str, _Spot]) -> Iterator[Fault]:

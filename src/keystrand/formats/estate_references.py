@@ -37,16 +37,25 @@ REFERENCES: tuple[Reference, ...] = (
     Reference("target", ("system",), "system"),
     Reference("rule", ("system",), "system"),
     Reference("pilot", ("segment",), "segment"),
+    Reference("freeze", ("owners",), "owner"),
+    Reference("waiver", ("systems",), "system"),
+    Reference("waiver", ("regions",), "region"),
+    Reference("waiver", ("owner",), "owner"),
+    Reference("demand", ("a",), "site"),
+    Reference("demand", ("b",), "site"),
+    Reference("demand", ("zones",), "trust_zone"),
+    Reference("demand", ("regions",), "region"),
     *_OWNERS,
 )
 
 _REQUIRED = tuple(spec.name for spec in msgspec.structs.fields(Estate) if spec.required)
-_NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "rule", "pilot")
+_NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segment", "target", "rule", "pilot",
+          "freeze", "waiver", "demand")  # fmt: skip
 
 
 def reference_faults(raw: dict[str, Any], policies: Collection[str]) -> list[Fault]:
     """Return what is wrong between the nouns of `raw` (an estate as builtins), and the `policies` (ids) it names."""
-    return [*_duplicates(raw), *_dangling(raw), *_unknown_obligations(raw, policies), *_cycles(raw)]
+    return [*_duplicates(raw), *_dangling(raw), *_unknown_policies(raw, policies), *_cycles(raw)]
 
 
 def rows(raw: dict[str, Any], noun: str) -> list[tuple[int, dict[str, Any]]]:
@@ -107,8 +116,11 @@ def _all_named(raw: dict[str, Any], noun: str) -> bool:
     return all(isinstance(row, dict) and "id" in row and not faults_of(row["id"], Identifier) for row in tables)
 
 
-def _unknown_obligations(raw: dict[str, Any], policies: Collection[str]) -> Iterator[Fault]:
-    for path, name in _names_at(raw, ("organisation", "obligations")):
+def _unknown_policies(raw: dict[str, Any], policies: Collection[str]) -> Iterator[Fault]:
+    waived = [
+        (("waiver", n, *path), name) for n, row in rows(raw, "waiver") for path, name in _names_at(row, ("policy",))
+    ]
+    for path, name in [*_names_at(raw, ("organisation", "obligations")), *waived]:
         if name not in policies:
             near = near_name(name, policies)
             hint = f"did you mean {near!r}?" if near else f"known policies: {', '.join(sorted(policies))}"

@@ -4,10 +4,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from keystrand.model.algorithm import Function
+from keystrand.model.noun import Noun
 from keystrand.model.pilot import Pilot
+from keystrand.model.planning import Demand, Freeze, Planning, Price, Waiver
 from keystrand.model.units import (
     Answer,
     Decibels,
@@ -20,10 +22,6 @@ from keystrand.model.units import (
     Text,
     Years,
 )
-
-
-class _Noun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every noun of the estate refuses keys it does not know."""
 
 
 class Layer(StrEnum):
@@ -116,7 +114,7 @@ class Purpose(StrEnum):
     RESEARCH = "research"
 
 
-class Organisation(_Noun, frozen=True, kw_only=True):
+class Organisation(Noun, frozen=True, kw_only=True):
     """Whose estate it is. `obligations` names the policies that bind it; the others are judged as outlook.
 
     `has_none` lists the places where the organisation states that it has no cryptography at all.
@@ -128,7 +126,7 @@ class Organisation(_Noun, frozen=True, kw_only=True):
     has_none: tuple[Place, ...] = ()
 
 
-class Region(_Noun, frozen=True, kw_only=True):
+class Region(Noun, frozen=True, kw_only=True):
     """A legal area; `jurisdiction` is an ISO 3166 code or `EU`."""
 
     id: Identifier
@@ -136,21 +134,22 @@ class Region(_Noun, frozen=True, kw_only=True):
     jurisdiction: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", description="two capital letters: ISO 3166, or EU")]
 
 
-class TrustZone(_Noun, frozen=True, kw_only=True):
+class TrustZone(Noun, frozen=True, kw_only=True):
     """A set of sites that trust each other with keys."""
 
     id: Identifier
     name: Text
 
 
-class Owner(_Noun, frozen=True, kw_only=True):
-    """A team or a role that owns layers; never a person."""
+class Owner(Noun, frozen=True, kw_only=True):
+    """A team or a role that owns layers; never a person. `engineers`: how many can work on changes at the same time."""
 
     id: Identifier
     name: Text
+    engineers: Annotated[int, Meta(ge=1, le=10_000)] | None = None
 
 
-class Owners(_Noun, frozen=True, kw_only=True):
+class Owners(Noun, frozen=True, kw_only=True):
     """Who owns each layer. A layer left out has no owner and is listed as work."""
 
     link: Identifier | None = None
@@ -164,8 +163,9 @@ class Owners(_Noun, frozen=True, kw_only=True):
         return owner
 
 
-class Site(_Noun, frozen=True, kw_only=True):
-    """A place with equipment. `controlled`: the organisation decides who enters."""
+class Site(Noun, frozen=True, kw_only=True):
+    """A place with equipment. `controlled`: the organisation decides who enters; `staffed`: people are there all day;
+    `may_host_node`: a trusted node may stand there."""
 
     id: Identifier
     name: Text
@@ -175,22 +175,29 @@ class Site(_Noun, frozen=True, kw_only=True):
     region: Identifier
     trust_zone: Identifier
     controlled: Answer = Answer.UNKNOWN
+    staffed: Answer = Answer.UNKNOWN
+    may_host_node: Answer = Answer.UNKNOWN
 
 
-class DataClass(_Noun, frozen=True, kw_only=True):
-    """A kind of data by how long it must stay secret."""
+class DataClass(Noun, frozen=True, kw_only=True):
+    """A kind of data by how long it must stay secret; `retention_range_years` where that is not one number."""
 
     id: Identifier
     name: Text
     retention_years: Years
+    retention_range_years: tuple[Years, Years] | None = None
     sensitivity: Sensitivity
     regulations: tuple[Text, ...] = ()
 
 
-class System(_Noun, frozen=True, kw_only=True):
+class System(Noun, frozen=True, kw_only=True):
     """Something that uses cryptography, where it stands, what it carries, and when it may change.
 
-    `migration_years` is the shortest and longest time its owner expects the change to take.
+    `migration_years` is the shortest and longest time its owner expects the change to take. `engineers` are bound by it
+    meanwhile. `volume_per_year` is what it carries in a year, in one unit for the whole estate (such as terabytes).
+    `vendor_ready`: from when its supplier delivers post-quantum algorithms, and `vendor_evidence` says who said so.
+    `post_quantum_path` is no where there is none before it retires: `compensating` then says what protects it until
+    then. `verifiers_until`: until when devices in the field go on trusting the old signature, and cannot be changed.
     """
 
     id: Identifier
@@ -207,9 +214,16 @@ class System(_Noun, frozen=True, kw_only=True):
     refresh: date | None = None
     contract_ends: date | None = None
     retires: date | None = None
+    engineers: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    volume_per_year: Annotated[float, Meta(gt=0)] | None = None
+    vendor_ready: date | None = None
+    vendor_evidence: Text | None = None
+    post_quantum_path: Answer = Answer.UNKNOWN
+    compensating: Text | None = None
+    verifiers_until: date | None = None
 
 
-class QuantumCase(_Noun, frozen=True, kw_only=True):
+class QuantumCase(Noun, frozen=True, kw_only=True):
     """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question."""
 
     dedicated_optics: Answer = Answer.UNKNOWN
@@ -218,7 +232,7 @@ class QuantumCase(_Noun, frozen=True, kw_only=True):
     accepted_by: Identifier | None = None
 
 
-class Segment(_Noun, frozen=True, kw_only=True):
+class Segment(Noun, frozen=True, kw_only=True):
     """The fibre between two sites. Give `loss_db` (end to end) or `loss_db_per_km`, and say where it comes from.
 
     `via` lists the sites on the way, where a trusted node could stand; each hop between them is one span.
@@ -247,9 +261,7 @@ class Segment(_Noun, frozen=True, kw_only=True):
     @property
     def total_loss_db(self) -> float:
         """Return the end-to-end loss in dB, from whichever form was given."""
-        if self.loss_db is not None:
-            return self.loss_db
-        return (self.loss_db_per_km or 0.0) * self.length_km
+        return self.loss_db if self.loss_db is not None else (self.loss_db_per_km or 0.0) * self.length_km
 
     @property
     def spans(self) -> int:
@@ -310,7 +322,7 @@ class ScanMode(StrEnum):
     FULL = "full"
 
 
-class Target(_Noun, frozen=True, kw_only=True):
+class Target(Noun, frozen=True, kw_only=True):
     """What a scan may contact or read, and nothing else.
 
     `host` is a name, an address, or a range of addresses such as `10.1.0.0/24`, which `allow` under `[scan]` must hold.
@@ -334,7 +346,7 @@ class Target(_Noun, frozen=True, kw_only=True):
     rules: tuple[Text, ...] = ()
 
 
-class Rule(_Noun, frozen=True, kw_only=True):
+class Rule(Noun, frozen=True, kw_only=True):
     """Says which system a thing belongs to, whatever target it was found by. The first rule that holds counts.
 
     Every condition given must hold. `place` is a pattern with `*` over the whole place, such as `file:backup/*`.
@@ -349,7 +361,7 @@ class Rule(_Noun, frozen=True, kw_only=True):
     name: Text | None = None
 
 
-class Scan(_Noun, frozen=True, kw_only=True):
+class Scan(Noun, frozen=True, kw_only=True):
     """How gently a scan works.
 
     `allow` lists all that may be contacted: names, `*.` with a domain, addresses and ranges; empty: exactly the hosts
@@ -365,7 +377,7 @@ class Scan(_Noun, frozen=True, kw_only=True):
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
 
 
-class Estate(_Noun, frozen=True, kw_only=True):
+class Estate(Noun, frozen=True, kw_only=True):
     """Everything in `estate.toml`."""
 
     format_version: Annotated[str, Meta(pattern=r"^1(\.\d+)?\Z", description='"1", or "1." and a number')]
@@ -381,3 +393,8 @@ class Estate(_Noun, frozen=True, kw_only=True):
     rule: tuple[Rule, ...] = ()
     scan: Scan = field(default_factory=Scan)
     pilot: tuple[Pilot, ...] = ()
+    freeze: tuple[Freeze, ...] = ()
+    waiver: tuple[Waiver, ...] = ()
+    demand: tuple[Demand, ...] = ()
+    price: tuple[Price, ...] = ()
+    planning: Planning = field(default_factory=Planning)

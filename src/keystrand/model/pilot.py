@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from keystrand.model.noun import Noun
 from keystrand.model.units import Identifier, Ratio, Text
 
 
-class Criteria(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Criteria(Noun, frozen=True, kw_only=True):
     """What a pilot must show, decided before it runs."""
 
     secret_key_rate_min_bits_per_s: Annotated[float, Meta(gt=0)]
@@ -17,7 +18,7 @@ class Criteria(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failed_handshakes_max_ratio: Ratio = 0.0
 
 
-class Pilot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pilot(Noun, frozen=True, kw_only=True):
     """A bounded trial on one segment, with the criteria it will be judged by."""
 
     id: Identifier
