@@ -233,6 +233,21 @@ BAD = [
     ("[[pilot]]", f'[[rule]] {HERE}\nid = "r"\nsystem = "ledger"\n[[pilot]]', "rule[0].place", "a rule needs a condition", "add place"),
     ("[[pilot]]", f'[[rule]]\nid = "r"\nsystem = "leger" {HERE}\nplace = "*"\n[[pilot]]', "rule[0].system", "leger", "ledger"),
     ("[[pilot]]", f'[[rule]]\nid = "r"\nsystem = "ledger"\naddress = "10.0.0" {HERE}\n[[pilot]]', "rule[0].address", "no IP address or range", "range such as"),
+    # what an estate says for its plan
+    ('retention_years = 10', f'retention_years = 10\nretention_range_years = [12, 15] {HERE}', "data_class[0].retention_range_years", "10 years do not lie between 12 and 15", "around retention_years"),
+    ('retention_years = 10', f'retention_years = -1 {HERE}', "data_class[0].retention_years", "-1 is too small", "from 0 to 200 (years)"),
+    ('retention_years = 10', f'retention_years = "forever" {HERE}', "data_class[0].retention_years", "expected a number, found the text 'forever'", "from 0 to 200 (years)"),
+    ("[[pilot]]", f'[[freeze]]\nid = "f"\nwhy = "year end"\nfirst = "15-12" {HERE}\nlast = "01-10"\n[[pilot]]', "freeze[0].first", "'15-12' is not in the form", "month-day"),
+    ("[[pilot]]", f'[[freeze]]\nid = "f"\nwhy = "year end"\nfirst = "12-15"\nlast = "01-10"\nowners = ["netwrk"] {HERE}\n[[pilot]]', "freeze[0].owners[0]", "no owner is called 'netwrk'", "'network'"),
+    ("[[pilot]]", f'[[waiver]]\nid = "w"\npolicy = "dore" {HERE}\nowner = "network"\nreason = "x"\ngranted = 2026-01-01\nexpires = 2027-01-01\n[[pilot]]', "waiver[0].policy", "no policy is called 'dore'", "'dora'"),
+    ("[[pilot]]", f'[[waiver]]\nid = "w"\npolicy = "dora"\nowner = "network"\nreason = "x"\ngranted = 2027-01-01\nexpires = 2027-01-01 {HERE}\n[[pilot]]', "waiver[0].expires", "not after it was granted", "the day on which it ends"),
+    ("[[pilot]]", f'[[waiver]]\nid = "w"\npolicy = "dora"\nsystems = ["leger"] {HERE}\nowner = "network"\nreason = "x"\ngranted = 2026-01-01\nexpires = 2027-01-01\n[[pilot]]', "waiver[0].systems[0]", "no system is called 'leger'", "'ledger'"),
+    ("[[pilot]]", f'[[demand]]\nid = "d"\na = "north"\nb = "north" {HERE}\nbits_per_s = 256\n[[pilot]]', "demand[0].b", "both ends are 'north'", "two different sites"),
+    ("[[pilot]]", f'[[demand]]\nid = "d"\na = "north"\nb = "south"\nbits_per_s = 256\npeak_bits_per_s = 100 {HERE}\n[[pilot]]', "demand[0].peak_bits_per_s", "the peak 100 is below the mean 256", "leave the peak out"),
+    ("[[pilot]]", f'[[demand]]\nid = "d"\na = "north"\nb = "soth" {HERE}\nbits_per_s = 256\n[[pilot]]', "demand[0].b", "no site is called 'soth'", "'south'"),
+    ("[[pilot]]", f'[[price]]\nitem = "qkd-pair"\nlow = 5\nlikely = 3 {HERE}\nhigh = 9\ncurrency = "EUR"\nsource = "offer"\nas_of = 2026-01-01\n[[pilot]]', "price[0].likely", "3 does not lie between 5 and 9", "in this order"),
+    ("[[pilot]]", f'[planning]\ncurrency = "Euro" {HERE}\n[[pilot]]', "planning.currency", "'Euro' is not in the form", "ISO 4217"),
+    ("[[pilot]]", f'[planning]\nbudget = 0 {HERE}\n[[pilot]]', "planning.budget", "0 is too small", "a number above 0"),
     *(
         ('host = "ledger.bank.example"', f'host = "{host}" {HERE}', "target[0].host", f"{host!r} is neither a host name", "all four decimal numbers")
         for host in ("10.0.0.300", "0x7f.1", "1.2.3", "127.1", "127.0.0.1.", "010.0.0.1", "2130706433", "0X7F000001", "a.example.0x")
