@@ -11,6 +11,17 @@ from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
+class PolicyState(StrEnum):
+    """What a rule can say of an asset."""
+
+    VIOLATION = "violation"
+    DUE = "due"
+    NOTICE = "notice"
+    MET = "met"
+    UNDETERMINED = "undetermined"
+    NOT_APPLICABLE = "not-applicable"
+
+
 class Gate(StrEnum):
     """What can trip the gate."""
 
@@ -55,3 +66,36 @@ def explain(
         typer.echo("\n".join(sentences))
     else:
         emit(output, [{"sentence": sentence} for sentence in sentences], value=list(sentences))
+
+
+@app.command()
+def assets(  # noqa: PLR0913 - every option of the command is one
+    folder: EstateArgument = Path(),
+    out: OutOption = Path("out"),
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
+    *,
+    state: Annotated[
+        PolicyState | None, typer.Option("--state", help="List the assets that a rule leaves in it.")
+    ] = None,
+    policy: Annotated[str, typer.Option("--policy", help="Only the rules of this policy, with --state.")] = "",
+    most: Annotated[int, typer.Option("--most", min=1, help="Number of assets listed at most.")] = 1000,
+    asset: Annotated[str, typer.Option("--asset", metavar="ID", help="Say why, for one asset.")] = "",
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="DIR", help="Ask what was exported into DIR, by DuckDB.")
+    ] = None,
+) -> None:
+    """Count the assets in OUT by what each rule says of them; list those in one state; say why of one."""
+    from keystrand.app.assess_assets import asset_rows, state_rows, tally_rows
+    from keystrand.app.estate import open_estate
+
+    opened, when = open_estate(folder), day(as_of)
+    if asset:
+        emit(output, asset_rows(opened, out, asset, as_of=when, parquet=parquet))
+    elif state:
+        rows = state_rows(opened, out, state.value, as_of=when, policy=policy, most=most, parquet=parquet)
+        emit(output, rows)
+        if len(rows) == most:
+            say(f"the first {most} are listed; see more with --most")
+    else:
+        emit(output, tally_rows(opened, out, as_of=when, parquet=parquet))
