@@ -9,7 +9,7 @@ from keystrand.app.documents import load, now, require_estate, require_made_from
 from keystrand.app.estate import OpenEstate
 from keystrand.assess.explain import explain
 from keystrand.assess.run import assess
-from keystrand.edge.catalogue import curves, policies
+from keystrand.edge.catalogue import beside, curves, policies
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.stages import Assessment, Inventory, PolicyState
 
@@ -21,7 +21,7 @@ def assess_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Assessment:
     assessment = assess(
         opened.estate,
         inventory,
-        policies(),
+        policies(beside(opened.folder, "policies")),
         curves(),
         as_of=as_of,
         made_from=(opened.ref, ref),
