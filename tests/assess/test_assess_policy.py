@@ -67,7 +67,7 @@ def test_a_violation_needs_every_condition(
     facts: Callable[..., Facts], as_of: date, *, status: Status, verification: Verification,
     of_rule: Verification | None, effect: Effect, days: int, binding: bool, finding: Finding,
 ) -> None:  # fmt: skip
-    """Final, checked, binding, past its date and vulnerable: all of them or no violation. Drafts, one page and memory never."""
+    """Final, checked, binding, past its date and vulnerable: all of them or no violation. Drafts and hearsay never."""
     rule = replace(RULE, effect=effect, deadline=as_of + timedelta(days=days), verification=of_rule)
     source = replace(SOURCE, verification=verification)
     found = _one(rule, finding, facts(("p",) if binding else ()), status=status, source=source)

@@ -5,11 +5,17 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from keystrand.assess.policy_disputes import Contradiction, contradictions, disputed, settles
 from keystrand.edge.files import read_bytes
-from keystrand.formats.catalogue import curve_from_toml, policy_from_toml, position_from_toml
+from keystrand.formats.catalogue import (
+    CatalogueRecord,
+    curve_from_toml,
+    policy_from_toml,
+    position_from_toml,
+    record_from_toml,
+)
 from keystrand.formats.decode import dotted
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.formats.wording import counted
@@ -97,6 +103,29 @@ def _own(folder: Path) -> Iterator[tuple[str, bytes]]:
         raise MissingInput(f"{folder} is not a folder", hint="name the folder that holds your own *.toml records")
     for path in sorted(folder.glob("*.toml")):
         yield str(path), read_bytes(path)
+
+
+class Opened(NamedTuple):
+    """A record in a file of its own, with the file's text. None where it is no record of the catalogue."""
+
+    record: CatalogueRecord | None
+    text: str
+
+
+def open_record(path: Path) -> Opened:
+    """Return what `path` holds, as it stands: nothing is compared with the catalogue here.
+
+    Raises `MissingInput` where it is not there and `InvalidInput` with every problem, also where it is no text.
+    """
+    hint = "keystrand policy list shows the records that need no file; examples/key-policy.toml is a key policy"
+    content = read_bytes(path, hint=hint)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        problem = Problem(message="not UTF-8", file=str(path), line=line, hint="save the file as UTF-8")
+        raise InvalidInput(f"{path} is no text", problems=(problem,)) from None
+    return Opened(record_from_toml(text, str(path)), text)
 
 
 def beside(home: Path, kind: str) -> Path | None:

@@ -1,17 +1,18 @@
 """Policies, positions and threat curves from TOML, one record a file, every problem at once with its line."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TypeVar
 
 from keystrand.formats.decode import Fault, near_name
 from keystrand.formats.estate_references import rows
-from keystrand.formats.toml_input import read_toml
+from keystrand.formats.toml_input import parse_toml, read_toml
 from keystrand.model.policy import DatePrecision, Policy, Position, Status, ThreatCurve
 
 T = TypeVar("T")
 Raw = dict[str, Any]
+CatalogueRecord = Policy | Position | ThreatCurve
 
 
 def policy_from_toml(text: str, file: str) -> Policy:
@@ -29,8 +30,28 @@ def curve_from_toml(text: str, file: str) -> ThreatCurve:
     return _decode(text, file, ThreatCurve, "threat curve")
 
 
+def record_from_toml(text: str, file: str) -> CatalogueRecord | None:
+    """Return the record in `text`, whichever kind it is by what it says; None where it is none of them.
+
+    Raises `InvalidInput` as above, also where it is not TOML.
+    """
+    raw = parse_toml(text, file=file, what=file)
+    for marks, read in _MARKS:
+        if marks & raw.keys():
+            return read(text, file)
+    return None
+
+
 def _decode(text: str, file: str, kind: type[T], what: str) -> T:
     return read_toml(text, kind, file=file, what=f"{what} {file}", further=_meaning)
+
+
+_MARKS: tuple[tuple[frozenset[str], Callable[[str, str], CatalogueRecord]], ...] = (
+    (frozenset({"anchors", "origin"}), curve_from_toml),
+    (frozenset({"stance", "authority", "applies_to"}), position_from_toml),
+    (frozenset({"rules", "undated", "addressees", "force", "jurisdictions"}), policy_from_toml),
+)
+"""Keys that only one kind of record has. A key policy has none of them."""
 
 
 def _meaning(raw: Raw) -> Iterator[Fault]:
