@@ -45,7 +45,7 @@ class World(NamedTuple):
     crashes: int = 0
 
 
-def _initiated(world: World, event: IE) -> World:
+def _initiated(world: World, event: InitiatorEvent) -> World:
     """Let the initiator take a step; what it sends is under way."""
     began = world.initiator if event is IE.DUE else world.began_i
     state, steps = initiator_step(world.initiator, event, began)
@@ -71,7 +71,7 @@ def _initiated(world: World, event: IE) -> World:
     return world
 
 
-def _responded(world: World, event: RE, key: int) -> World:
+def _responded(world: World, event: ResponderEvent, key: int) -> World:
     began = responder_restarted(world.responder, world.began_r) if event is RE.OFFERED else world.began_r
     state, steps = responder_step(world.responder, event, began)
     world = world._replace(responder=state, began_r=began)
