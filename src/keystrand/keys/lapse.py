@@ -1,9 +1,10 @@
 """What a consumer does when no fresh key comes: by a policy that has a name, never in silence.
 
 A key is fresh until `max_age_s`. Then: `fail-secure` invalidates it at once; `hold-until-ttl` uses it on, with an
-alarm, until `ttl_s`, and invalidates it then; `fail-open` uses it on, with an alarm, under a signed exception that has
-an end. Under `fallback-pqc` the agents may put a key in its place that they agree on by ML-KEM: it carries its label and
-an alarm, and all such keys together serve for `fallback_most_s` at most. What is invalid stays so until a key is proven.
+alarm, until `ttl_s`, and invalidates it then; `fail-open` uses it on, with an alarm, under a signed exception that
+has an end. Under `fallback-pqc` the agents may put a key in its place that they agree on by ML-KEM: it carries its
+label and an alarm, and all such keys together serve for `fallback_most_s` at most. What is invalid stays so until a
+key is proven.
 
 Sans-I/O: `renewed` and `poll` take the time; a clock set back lengthens nothing.
 """
