@@ -10,19 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from keystrand.assess.curve import Horizon, horizons
-from keystrand.assess.exposure import (
-    Horizons,
-    avoidable,
-    delay_cost,
-    exposures,
-    shelf_life_exceeds_horizon,
-    stops_within,
-    sunk,
-)
+from keystrand.assess.exposure import Horizons, exposures, stops_within
 from keystrand.assess.findings import findings
 from keystrand.edge.catalogue import curves
 from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.horizon import (
+    Horizon,
+    avoidable,
+    delay_cost,
+    horizons,
+    shelf_life_exceeds_horizon,
+    sunk,
+)
 from keystrand.model.stages import Exposure
 
 DRAWS = 40_000

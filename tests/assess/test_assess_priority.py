@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from keystrand.assess.curve import horizons
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of, judge
@@ -17,6 +16,7 @@ from keystrand.assess.priority import Standing, has_open_work, prioritise
 from keystrand.edge.catalogue import curves, policies
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import Exposure, Sensitivity
+from keystrand.model.horizon import horizons
 from keystrand.model.observation import Strength
 from keystrand.model.stages import Priority
 

@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from keystrand.assess.exposure import RECORDED_YEARS
 from keystrand.formats.wording import day_text
+from keystrand.model.horizon import RECORDED_YEARS
 from keystrand.model.policy import ThreatCurve
 from keystrand.model.stages import Assumption
 

@@ -1,57 +1,30 @@
-"""Harvest-now-decrypt-later exposure, in closed form over a threat curve.
+"""Harvest-now-decrypt-later exposure of every data class of every system that establishes keys.
 
-An item produced at time u and secret for X years is readable from the day a quantum computer comes (Q) until u + X.
-With F(t) = P(Q <= t), G = integral of F, H = integral of G, production of one unit a year, and all of it recorded:
-
-    avoidable  E(M) = H(M + X) - H(X) - H(M)       produced from today until the migration at M
-    sunk       S(A) = H(X) - H(max(X - A, 0))      produced in the A years before today; no migration removes it
-    delay      dE/dM = G(M + X) - G(M)             what each further year costs
-    Mosca      P(X + Y > Z) = F(X + Y)             M. Mosca, IEEE Security & Privacy 16(5), 2018
-
-E and S follow by integrating E[(u + X - max(Q, u))+] = G(u + X) - G(u) over u. Units: data-years, that is years of
-readability of one year's production. Signatures and certificates cannot be harvested: they have no part in this.
+The closed forms are those of `model.horizon`. Signatures and certificates cannot be harvested: they have no part here.
 """
 
 from collections.abc import Callable
 from datetime import date
 from typing import NamedTuple
 
-from keystrand.assess.curve import Horizon, years_between
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import DataClass, Estate, System
+from keystrand.model.horizon import (
+    Horizon,
+    Values,
+    avoidable,
+    delay_cost,
+    shelf_life_exceeds_horizon,
+    sunk,
+    years_between,
+)
 from keystrand.model.stages import Exposure, Finding
 from keystrand.model.units import Answer, Interval
-
-RECORDED_YEARS = 10.0
-"""How far back traffic may have been recorded. Nobody knows; every assessment states it as an assumption."""
 
 _DIGITS = 6
 """Exposures are rounded far below their meaning, so that two machines write the same document."""
 
 Horizons = tuple[Horizon, Horizon]
-
-
-def avoidable(horizon: Horizon, migration_years: float, shelf_life_years: float) -> float:
-    """Return E(M) in data-years: readable data produced from today until `migration_years` from now."""
-    h, m, x = horizon.double_integral, migration_years, shelf_life_years
-    return max(0.0, float(h(m + x) - h(x) - h(m)))
-
-
-def sunk(horizon: Horizon, shelf_life_years: float, recorded_years: float = RECORDED_YEARS) -> float:
-    """Return S(A) in data-years: readable data recorded in the `recorded_years` before today."""
-    h = horizon.double_integral
-    return max(0.0, float(h(shelf_life_years) - h(max(shelf_life_years - recorded_years, 0.0))))
-
-
-def delay_cost(horizon: Horizon, migration_years: float, shelf_life_years: float) -> float:
-    """Return dE/dM in data-years per year of further delay; it grows with M."""
-    g, m = horizon.integral, migration_years
-    return max(0.0, float(g(m + shelf_life_years) - g(m)))
-
-
-def shelf_life_exceeds_horizon(horizon: Horizon, migration_years: float, shelf_life_years: float) -> float:
-    """Return P(X + Y > Z), Mosca's inequality as a probability."""
-    return float(horizon.probability(migration_years + shelf_life_years))
 
 
 def exposures(estate: Estate, findings: tuple[Finding, ...], horizons: Horizons, as_of: date) -> tuple[Exposure, ...]:
@@ -97,9 +70,9 @@ def _exposure(system: System, data_class: DataClass, finding: Finding, horizons:
     x, stop, scope = data_class.retention_years, stops_within(system, as_of), _scope(finding)
     left = stop if scope.to_come else Interval(low=0.0, high=0.0)
 
-    def between(at: Callable[[Horizon, float], float]) -> Interval:
-        low = min(at(horizon, left.low) for horizon in horizons) if scope.certain else 0.0
-        high = max(at(horizon, left.high) for horizon in horizons)
+    def between(at: Callable[[Horizon, float], Values]) -> Interval:
+        low = min(float(at(horizon, left.low)) for horizon in horizons) if scope.certain else 0.0
+        high = max(float(at(horizon, left.high)) for horizon in horizons)
         return Interval(low=round(low, _DIGITS), high=round(high, _DIGITS))
 
     return Exposure(
@@ -110,6 +83,6 @@ def _exposure(system: System, data_class: DataClass, finding: Finding, horizons:
         shelf_life_exceeds_horizon=between(lambda horizon, m: shelf_life_exceeds_horizon(horizon, m, x)),
         avoidable_data_years=between(lambda horizon, m: avoidable(horizon, m, x)),
         sunk_data_years=between(lambda horizon, _: sunk(horizon, x)),
-        delay_cost_data_years_per_year=between(lambda horizon, m: delay_cost(horizon, m, x) if scope.to_come else 0.0),
+        delay_cost_data_years_per_year=between(lambda horizon, m: delay_cost(horizon, m, x) * scope.to_come),
         verdict=finding.verdict,
     )

@@ -6,7 +6,6 @@ from datetime import date, datetime
 from msgspec.structs import replace
 
 from keystrand.assess.assumptions import assumptions
-from keystrand.assess.curve import horizons
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of, judge, remarks
@@ -16,6 +15,7 @@ from keystrand.model.algorithm import Verdict
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.estate import Estate
+from keystrand.model.horizon import horizons
 from keystrand.model.observation import Outcome
 from keystrand.model.policy import Policy, ThreatCurve
 from keystrand.model.stages import Assessment, Exposure, Finding, Inventory, PolicyRef, Priority

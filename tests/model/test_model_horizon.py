@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from keystrand.assess.curve import DAYS_PER_YEAR, Horizon, horizons, years_between
 from keystrand.edge.catalogue import curves
 from keystrand.model.errors import InvalidInput
+from keystrand.model.horizon import (
+    DAYS_PER_YEAR,
+    Horizon,
+    avoidable,
+    avoided,
+    delay_cost,
+    forgeable,
+    horizons,
+    shelf_life_exceeds_horizon,
+    sunk,
+    years_between,
+)
 
 Points = list[tuple[float, float]]
 
@@ -88,3 +99,32 @@ def test_years_between_counts_both_ways() -> None:
     """A day before is as far as a day after."""
     assert years_between(date(2026, 1, 1), date(2036, 1, 1)) == pytest.approx(10, abs=0.01)
     assert years_between(date(2036, 1, 1), date(2026, 1, 1)) == pytest.approx(-10, abs=0.01)
+
+
+@given(anchor_points(), st.floats(0, 30), st.floats(0, 30), st.floats(0, 60))
+def test_what_a_plan_avoids_is_never_more_than_what_was_avoidable(
+    points: Points, without: float, planned: float, x: float
+) -> None:
+    """Avoided and what is left add up to the avoidable; an earlier end never avoids less; a later one adds."""
+    horizon = Horizon(points)
+    saved = avoided(horizon, without, planned, x)
+    assert saved + avoidable(horizon, planned, x) == pytest.approx(avoidable(horizon, without, x), abs=1e-6)
+    assert (saved >= -1e-9) if planned <= without else (saved <= 1e-9)
+
+
+@given(anchor_points(), st.floats(0, 40), st.floats(0, 20))
+def test_a_signature_trusted_for_longer_can_be_forged_for_longer(points: Points, m: float, longer: float) -> None:
+    """A(M) never falls with M and is never more than M: it counts years up to then."""
+    horizon = Horizon(points)
+    assert 0 <= forgeable(horizon, m) <= forgeable(horizon, m + longer) + 1e-9
+    assert forgeable(horizon, m) <= m + 1e-9
+
+
+def test_the_closed_forms_take_arrays() -> None:
+    """A thousand systems at once give what they give one by one."""
+    horizon = Horizon([(5.0, 0.1), (10.0, 0.4)], 1.0)
+    m, x = np.linspace(0, 12, 50), np.linspace(0, 40, 50)
+    for figure in (avoidable, delay_cost, shelf_life_exceeds_horizon):
+        together = figure(horizon, m, x)
+        assert together == pytest.approx([float(figure(horizon, a, b)) for a, b in zip(m, x, strict=True)])
+    assert sunk(horizon, x) == pytest.approx([float(sunk(horizon, one)) for one in x])
