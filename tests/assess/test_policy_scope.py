@@ -196,14 +196,26 @@ def test_a_prohibition_has_a_first_or_a_last_day() -> None:
     assert [qkd.holds(date(2025, 11, d)) for d in (17, 18)] == [False, True]
     assert [psk.holds(day) for day in (date(2030, 12, 31), date(2031, 1, 1))] == [False, True]
     assert next(p for p in positions() if p.id == "sg-mas").prohibition(Technique.QKD) is None
-    for both in ({}, {"since": DAY, "until": DAY}):
+    for day in (None, DAY):
         with pytest.raises(ValueError, match="a prohibition has"):
-            Prohibition(of=Technique.QKD, **both)
+            Prohibition(of=Technique.QKD, since=day, until=day)
+
+
+def test_a_prohibition_that_was_not_checked_is_a_question() -> None:
+    """Certain where the source was read and the reading is good; else unknown, and never a no."""
+    dow = next(p for p in positions() if p.id == "us-dow-cio")
+    assert dow.forbids(Technique.QKD, DAY) is Answer.YES
+    assert dow.forbids(Technique.PSK, DAY) is Answer.NO
+    assert dow.forbids(Technique.PSK, date(2031, 1, 1)) is Answer.UNKNOWN  # the reading is old by then
+    hearsay = replace(dow, source=replace(dow.source, verification=Verification.ONE_PAGE))
+    assert hearsay.forbids(Technique.QKD, DAY) is Answer.UNKNOWN
+    dispute = Dispute(source="a list", says="it was withdrawn", resolved=False)
+    assert replace(dow, disputes=(dispute,)).forbids(Technique.QKD, DAY) is Answer.UNKNOWN
 
 
 def test_every_shipped_reading_ends_and_no_link_of_texts_is_loose() -> None:
     """Each record of the catalogue has to be read again some day; successors are records."""
-    assert all(r.source.expires for r in (*policies(), *positions()))
+    assert all(source.expires for source in (*(p.source for p in policies()), *(p.source for p in positions())))
     named = {n for p in policies() for n in (*p.supersedes, *([p.superseded_by] if p.superseded_by else []))}
     assert named <= shipped_policies().keys()
 

@@ -193,6 +193,7 @@ def test_a_date_that_has_passed_is_a_question_and_no_refusal(typed: Any) -> None
     (row,) = told.json
     assert (row["kind"], row["field"], row["line"]) == ("question", "rules[0].deadline", 18)
     assert "30 June 2026 has passed" in row["says"]
+    assert "1 question on your own policies: keystrand policy check ./policies" in _judged(typed).err
     assert "nothing is to be asked" in typed("policy", "check", "policies", "--as-of", "2026-06-30").err
 
 

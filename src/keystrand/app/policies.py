@@ -113,7 +113,7 @@ _Entry = tuple[str, str, str]
 def _source(record: CatalogueRecord, as_of: date) -> Iterator[_Entry]:
     source = record.source
     good = f", good until {day_text(source.expires)}" if source.expires else ""
-    old = " and old now" if source.expires and source.expires < as_of else ""
+    old = " and old now" if source.old(as_of) else ""
     yield (
         "source",
         source.clause,
@@ -238,6 +238,14 @@ def check_records(paths: Sequence[Path], as_of: date) -> Checked:
     if problems:
         raise InvalidInput(problems[0].message, problems=tuple(problems))
     return Checked(rows, sum(row["kind"] == "disputed" for row in rows))
+
+
+def own_questions(home: Path, as_of: date) -> int:
+    """Return how many questions the policies beside the estate in `home` raise, contradictions not settled included."""
+    own = beside(home, "policies")
+    if own is None or not any(own.glob("*.toml")):
+        return 0
+    return sum(row["kind"] != "settled" for row in check_records([own], as_of).rows)
 
 
 def _files(path: Path) -> list[Path]:

@@ -189,9 +189,8 @@ def _doubts(policy: Policy, as_of: date, rule: Rule | None = None) -> Iterator[s
     if not _proven(policy, rule):
         yield "what it says was not checked in two places"
     yield from (_open(one) for one in (*policy.disputes, *(rule.disputes if rule else ())) if not one.resolved)
-    expires = policy.source.expires
-    if expires and as_of > expires:
-        yield f"our reading of it is old: it was good until {day_text(expires)}"
+    if policy.source.expires and policy.source.old(as_of):
+        yield f"our reading of it is old: it was good until {day_text(policy.source.expires)}"
 
 
 def _proven(policy: Policy, rule: Rule | None) -> bool:

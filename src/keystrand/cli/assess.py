@@ -44,12 +44,16 @@ def run(
     """Judge the inventory in OUT: verdicts, policies, exposure, order of work."""
     from keystrand.app.assess import assess_estate, gate_count, priority_rows, waived_count
     from keystrand.app.estate import open_estate
+    from keystrand.app.policies import own_questions
     from keystrand.formats.wording import counted
     from keystrand.model.errors import GateTripped
 
-    assessment = assess_estate(open_estate(folder), out, as_of=day(as_of))
+    opened = open_estate(folder)
+    assessment = assess_estate(opened, out, as_of=day(as_of))
     emit(output, priority_rows(assessment), value=assessment)
     say(f"wrote {out}/assessment.json; ask why with: keystrand assess explain SYSTEM --out {out}")
+    if questions := own_questions(opened.folder, assessment.as_of):
+        say(f"{counted(questions, 'question')} on your own policies: keystrand policy check {opened.folder}/policies")
     if fail_on is Gate.VIOLATION and (left_out := waived_count(assessment)):
         say(f"{counted(left_out, 'finding')} in violation left out: a waiver in force covers them")
     if fail_on and (count := gate_count(assessment, fail_on.value)):

@@ -17,7 +17,7 @@ def record_doubts(record: Policy | Position | ThreatCurve, known: Collection[str
 
 
 def _reading(source: Source, as_of: date) -> Iterator[Fault]:
-    if source.expires and source.expires < as_of:
+    if source.expires and source.old(as_of):
         yield Fault(
             ("source", "expires"),
             f"the reading was good until {day_text(source.expires)}: until it is read again it gives notices only",

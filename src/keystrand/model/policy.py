@@ -120,6 +120,10 @@ class Source(_Datum, frozen=True, kw_only=True):
     verification: Verification
     url: str = ""
 
+    def old(self, day: date) -> bool:
+        """Return whether our reading of it has ended by `day`: it must be read again before it counts."""
+        return self.expires is not None and day > self.expires
+
 
 class Dispute(_Datum, frozen=True, kw_only=True):
     """Something that says otherwise. Until it is resolved the record gives a notice at most.
@@ -281,6 +285,18 @@ class Position(_Datum, frozen=True, kw_only=True):
     def prohibition(self, technique: Technique) -> Prohibition | None:
         """Return what it says of `technique`, None where it does not forbid it at any time."""
         return next((one for one in self.prohibits if one.of is technique), None)
+
+    def forbids(self, technique: Technique, day: date) -> Answer:
+        """Return whether whom it speaks to may not rely on `technique` on `day`.
+
+        Unknown where it says so, but on one page or from memory, by a reading grown old, or disputed.
+        """
+        found = self.prohibition(technique)
+        if found is None or not found.holds(day):
+            return Answer.NO
+        open_disputes = any(not one.resolved for one in self.disputes)
+        sure = self.source.verification.proves and not self.source.old(day) and not open_disputes
+        return Answer.YES if sure else Answer.UNKNOWN
 
 
 class Anchor(_Datum, frozen=True, kw_only=True):
