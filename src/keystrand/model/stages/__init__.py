@@ -2,7 +2,6 @@
 
 from keystrand.model.policy import PolicyState
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
     Fit,
     Measure,
@@ -33,6 +32,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -40,6 +52,10 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Bucket",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
     "CriterionResult",
     "CriterionState",
@@ -48,7 +64,10 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -66,6 +85,9 @@ __all__ = [
     "Priority",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
