@@ -4,9 +4,12 @@ from pathlib import Path
 
 import typer
 
+from keystrand.cli import plan_approach
 from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.command()(plan_approach.compare)
+app.command()(plan_approach.explain)
 
 
 @app.command()
