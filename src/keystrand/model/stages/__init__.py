@@ -1,5 +1,6 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.policy import PolicyState
 from keystrand.model.stages.decided import (
     Approach,
     ApproachOption,
@@ -18,8 +19,8 @@ from keystrand.model.stages.judged import (
     Finding,
     PolicyFinding,
     PolicyRef,
-    PolicyState,
     Priority,
+    WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -69,4 +70,5 @@ __all__ = [
     "StandingAnswer",
     "SystemView",
     "VerdictCount",
+    "WaiverUse",
 ]
