@@ -72,8 +72,10 @@ class Exchange:
     def _close(self) -> None:
         if self._resend:
             self._resend.cancel()
-        self._loop.remove_reader(self._number)
-        self._loop.remove_writer(self._number)
+        if self._connected:
+            self._loop.remove_reader(self._number)
+        if self._blocked or not self._connected:
+            self._loop.remove_writer(self._number)
         self._socket.close()
 
     def _guarded(self, step: Callable[[], None]) -> None:
