@@ -10,6 +10,7 @@ import pytest
 
 from keystrand.edge.probes.base import MAX_RECEIVED, Answer, Ending, Job
 from keystrand.edge.probes.exchange import Address, Exchange
+from keystrand.edge.probes.watch import Watch
 
 Serve = Callable[[socket.socket, bytes, tuple[str, int]], None]
 
@@ -57,7 +58,8 @@ def ask(talk: Talk, port: int, timeout_s: float = 5.0) -> Answer:
 
     async def run() -> Answer:
         job = Job("?", "127.0.0.1", port, lambda: talk, "udp")
-        return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s).answer()
+        with Watch() as watch:
+            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s, watch).answer()
 
     return asyncio.run(run())
 
