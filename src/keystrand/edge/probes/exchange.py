@@ -143,9 +143,12 @@ class Exchange:
         elif not octets and not self._datagrams:
             self._end(Answer(self._job, self._talk, Ending.CLOSED, "the other side closed the connection"))
         else:
-            self._say(self._talk.receive(octets))
-            if self._talk.done:
-                self._end(Answer(self._job, self._talk, Ending.DONE))
+            reply = self._talk.receive(octets)
+            try:
+                self._say(reply)
+            finally:  # the question is answered, whatever becomes of our last word
+                if self._talk.done:
+                    self._end(Answer(self._job, self._talk, Ending.DONE))
 
     def _say(self, octets: bytes) -> None:
         if self._datagrams:
