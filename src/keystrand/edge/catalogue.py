@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from keystrand.assess.policy_disputes import Contradiction, contradictions, disputed, settles
+from keystrand.assess.policy_disputes import Contradiction, contradictions, disputed, position_contradictions, settles
 from keystrand.edge.files import read_bytes
 from keystrand.formats.catalogue import (
     CatalogueRecord,
@@ -29,6 +29,7 @@ class _Record(Protocol):
 
 
 R = TypeVar("R", bound=_Record)
+D = TypeVar("D", Policy, Position)
 
 
 def policies(folder: Path | None = None) -> tuple[Policy, ...]:
@@ -41,7 +42,7 @@ def policies(folder: Path | None = None) -> tuple[Policy, ...]:
     shipped = shipped_policies()
     if folder is None:
         return tuple(shipped.values())
-    own = _decode_all(_own(folder), policy_from_toml, lambda text, file, one: _unsettled(text, file, one, shipped))
+    own = _decode_all(_own(folder), policy_from_toml, lambda *read: _unsettled(*read, shipped, contradictions))
     merged = shipped | {name: disputed(one, _against(one, shipped)) for name, one in own.items()}
     return tuple(merged[name] for name in sorted(merged))
 
@@ -56,27 +57,37 @@ def _against(policy: Policy, shipped: dict[str, Policy]) -> tuple[Contradiction,
     return contradictions(policy, shipped.values())
 
 
-def _unsettled(text: str, file: str, policy: Policy, shipped: dict[str, Policy]) -> list[Problem]:
-    """Return what keeps `policy` from taking the place of the shipped record with its id: it says otherwise, unsaid."""
-    if policy.id not in shipped or settles(policy, policy.id):
+def _unsettled(
+    text: str, file: str, own: D, shipped: dict[str, D], compare: Callable[[D, list[D]], tuple[Contradiction, ...]]
+) -> list[Problem]:
+    """Return what keeps `own` from taking the place of the shipped record with its id: it says otherwise, unsaid."""
+    if own.id not in shipped or settles(own, own.id):
         return []
     index = line_index(text)
     return [
         Problem(
-            message=f"the shipped record {policy.id} says otherwise: {one.but}, and here {one.says}",
-            hint=f'if yours is right, add [[disputes]] with record = "{policy.id}", resolved = true and a note on '
+            message=f"the shipped record {own.id} says otherwise: {one.but}, and here {one.says}",
+            hint=f'if yours is right, add [[disputes]] with record = "{own.id}", resolved = true and a note on '
             "who settled it; or give yours an id of its own",
             file=file,
             line=line_of(index, one.path),
             field=dotted(one.path),
         )
-        for one in _against(policy, {policy.id: shipped[policy.id]})
+        for one in compare(own, [shipped[own.id]])
     ]
 
 
 def positions(folder: Path | None = None) -> tuple[Position, ...]:
-    """Return the positions on quantum key distribution, as `policies` does."""
-    return _load("positions", folder, position_from_toml)
+    """Return the positions on quantum key distribution, as `policies` does: none lifts a prohibition in silence."""
+    shipped = _decode_all(_shipped("positions"), position_from_toml)
+    compare = position_contradictions
+    own = (
+        _decode_all(_own(folder), position_from_toml, lambda *read: _unsettled(*read, shipped, compare))
+        if folder
+        else {}
+    )
+    merged = shipped | own
+    return tuple(merged[name] for name in sorted(merged))
 
 
 def curves(folder: Path | None = None) -> tuple[ThreatCurve, ...]:
