@@ -1,5 +1,6 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
     Approach,
     ApproachOption,
@@ -40,6 +41,7 @@ __all__ = [
     "Asset",
     "Assumption",
     "ControlScope",
+    "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
