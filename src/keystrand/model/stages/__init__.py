@@ -3,7 +3,6 @@
 from keystrand.model.policy import PolicyState
 from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
     Fit,
     Measure,
@@ -34,6 +33,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -41,6 +53,10 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Bucket",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
     "CostReport",
     "CriterionResult",
@@ -50,7 +66,10 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -68,6 +87,9 @@ __all__ = [
     "Priority",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
