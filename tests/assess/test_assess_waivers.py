@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from keystrand.app.assess import gate_count, waived_count
+from keystrand.assess.assets import Alike, Judge
+from keystrand.assess.policy import facts_of
 from keystrand.assess.run import assess
 from keystrand.assess.waivers import covered, in_force
 from keystrand.edge.catalogue import curves
@@ -106,6 +108,18 @@ def test_a_waiver_holds_exactly_from_its_first_to_its_last_day(begin: int, lengt
     day = DAY + timedelta(days=offset)
     assert in_force(waiver, day) is (begin <= offset <= begin + length)
     assert bool(covered((waiver,), "house", "one", day).waiver) is in_force(waiver, day)
+
+
+def test_assets_alike_are_told_apart_where_a_waiver_names_one_system(
+    estate_of: Callable[..., Estate], system_of: Any
+) -> None:
+    """What is judged once for all assets that are alike does not carry the waiver of one system to another."""
+    systems = (system_of("a"), system_of("b"))
+    estate = replace(estate_of(*systems, obligations=("house",)), waiver=(replace(WAIVER, systems=("a",)),))
+    judge = Judge((POLICY,), {system.id: facts_of(estate, system, DAY) for system in systems})
+    alike = Alike("a", "X25519", None, "key-establishment", "quantum-vulnerable")
+    assert {said.waiver for said in judge.of(alike)} == {"w"}
+    assert {said.waiver for said in judge.of(alike._replace(system="b"))} == {""}
 
 
 def test_where_two_overlap_the_one_in_force_counts() -> None:

@@ -84,6 +84,7 @@ def asset_rows(opened: OpenEstate, out: Path, name: str, *, as_of: date, parquet
             "clause": said.clause,
             "state": said.state.value,
             "deadline": said.deadline.isoformat(),
+            "waiver": said.waiver,
             "why": said.reason,
         }
         for _, alike in found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from keystrand.assess.policy_facts import Facts, facts_of
-from keystrand.assess.policy_scope import Held, applies
+from keystrand.assess.policy_scope import Held, applies, in_jurisdiction
 from keystrand.assess.waivers import WAIVABLE, Covered, covered
 from keystrand.assess.words import deadline_text
 from keystrand.formats.wording import day_text, joined
@@ -32,6 +32,8 @@ def judge(policies: tuple[Policy, ...], finding: Finding, facts: Facts) -> tuple
     judged = (
         _judge(rule, policy, finding, facts)
         for policy in policies
+        if policy.id in facts.obligations
+        or in_jurisdiction(policy.jurisdictions, facts.jurisdiction).answer is not Answer.NO
         for rule in policy.rules
         if finding.function in rule.functions and (not rule.places or facts.system.place in rule.places)
     )

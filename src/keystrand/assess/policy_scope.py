@@ -22,15 +22,17 @@ class Held(NamedTuple):
 
 def applies(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> Held:
     """Return whether the rule speaks of this system: the first `no` decides, then the first `unknown`."""
-    checks = tuple(_checks(rule, policy, finding, facts))
-    return next(
-        (held for answer in (Answer.NO, Answer.UNKNOWN) for held in checks if held.answer is answer),
-        Held(Answer.YES),
-    )
+    open_question = None
+    for held in _checks(rule, policy, finding, facts):
+        if held.answer is Answer.NO:
+            return held
+        if held.answer is Answer.UNKNOWN:
+            open_question = open_question or held
+    return open_question or Held(Answer.YES)
 
 
 def _checks(rule: Rule, policy: Policy, finding: Finding, facts: Facts) -> Iterator[Held]:
-    yield _in_jurisdiction(policy.jurisdictions, facts.jurisdiction)
+    yield in_jurisdiction(policy.jurisdictions, facts.jurisdiction)
     yield _of_sensitivity(rule.sensitivities, facts.sensitivity)
     yield _of_strength(rule.strength_at_most, finding)
     yield _of_national_security(policy, facts)
@@ -60,7 +62,8 @@ def _of_high_impact(said: Answer) -> Held:
     return Held(said, "" if said is Answer.YES else f"{reason}; this is none")
 
 
-def _in_jurisdiction(named: tuple[str, ...], where: str) -> Held:
+def in_jurisdiction(named: tuple[str, ...], where: str) -> Held:
+    """Return whether a policy for `named` holds `where` a system stands; nothing named means everywhere."""
     if not named or where in named or ("EU" in named and where in EU_MEMBERS):
         return Held(Answer.YES)
     if where == "EU" and EU_MEMBERS.intersection(named):

@@ -44,7 +44,7 @@ def run(
     """Judge the inventory in OUT: verdicts, policies, exposure, order of work."""
     from keystrand.app.assess import assess_estate, gate_count, priority_rows, waived_count
     from keystrand.app.estate import open_estate
-    from keystrand.app.policies import own_questions
+    from keystrand.app.policies_compared import own_questions
     from keystrand.formats.wording import counted
     from keystrand.model.errors import GateTripped
 

@@ -120,7 +120,8 @@ def diff(
 ) -> None:
     """Say what NEW says otherwise than OLD and, with OUT, which systems of the estate stand otherwise."""
     from keystrand.app.estate import open_estate
-    from keystrand.app.policies import change_rows, find_policy, moved_rows
+    from keystrand.app.policies import find_policy
+    from keystrand.app.policies_compared import change_rows, moved_rows
 
     before, after = find_policy(old, estate), find_policy(new, estate)
     rows = change_rows(before, after)
@@ -138,7 +139,7 @@ def check(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare records of your own with the shipped ones. Exit 1 where one contradicts them and does not say why."""
-    from keystrand.app.policies import check_records
+    from keystrand.app.policies_compared import check_records
     from keystrand.formats.wording import counted
     from keystrand.model.errors import KeystrandError
 

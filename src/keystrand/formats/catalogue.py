@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, TypeVar
 
-from keystrand.formats.decode import Fault, near_name
+from keystrand.formats.decode import Fault, near_name, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.formats.toml_input import parse_toml, read_toml
-from keystrand.model.policy import DatePrecision, Policy, Position, Status, ThreatCurve
+from keystrand.model.policy import Policy, Position, Source, Status, ThreatCurve
 
 T = TypeVar("T")
 Raw = dict[str, Any]
@@ -73,19 +73,19 @@ def _repeated_rules(raw: Raw) -> Iterator[Fault]:
 
 
 def _source_dates(source: Any) -> Iterator[Fault]:
-    match source:
-        case {"published": date() as published, "as_of": date() as as_of} if as_of < published:
+    given = sound_fields(source, Source) if isinstance(source, dict) else {}
+    match given:
+        case {"published": published, "as_of": as_of} if as_of < published:
             yield Fault(("source", "as_of"), f"read on {as_of}, before it was published on {published}",
                         "as_of is the day on which you read it")  # fmt: skip
-    match source:
-        case {"as_of": date() as as_of, "expires": date() as expires} if expires < as_of:
+    match given:
+        case {"as_of": as_of, "expires": date() as expires} if expires < as_of:
             yield Fault(("source", "expires"), f"the reading of {as_of} ends on {expires}, before it began",
                         "expires is the last day on which it counts without being read again")  # fmt: skip
-    match source:
-        case {"published": date() as day, "precision": str() as given} if given in set(DatePrecision):
-            if not DatePrecision(given).ends(day):
-                yield Fault(("source", "published"), f"{day} is not the last day of its {given}",
-                            f"where only the {given} is known, write its last day")  # fmt: skip
+    match given:
+        case {"published": day, "precision": precision} if not precision.ends(day):
+            yield Fault(("source", "published"), f"{day} is not the last day of its {precision}",
+                        f"where only the {precision} is known, write its last day")  # fmt: skip
 
 
 def _dated_or_not(raw: Raw) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
 from keystrand.model.policy import PolicyState
+from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
     ApproachOption,
     Fit,
@@ -57,6 +58,7 @@ __all__ = [
     "Classical",
     "Consequence",
     "ControlScope",
+    "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
