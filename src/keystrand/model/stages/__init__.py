@@ -16,10 +16,13 @@ from keystrand.model.stages.judged import (
     Assumption,
     Exposure,
     Finding,
+    Forgeable,
     PolicyFinding,
     PolicyRef,
     PolicyState,
     Priority,
+    RankRange,
+    Trusted,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -47,6 +50,7 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "Forgeable",
     "Inventory",
     "Measure",
     "MeasureKind",
@@ -63,10 +67,12 @@ __all__ = [
     "PolicyState",
     "PositionRef",
     "Priority",
+    "RankRange",
     "ReportMeasure",
     "ReportObligation",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
+    "Trusted",
     "VerdictCount",
 ]
