@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench import inventory, kme, qkd, startup
+from bench import inventory, kme, plan, qkd, startup
 from bench.measure import Failed, Missing, Row
 
-BENCHMARKS = {"inventory": inventory.rows, "kme": kme.rows, "qkd": qkd.rows, "startup": startup.rows}
+BENCHMARKS = {"inventory": inventory.rows, "kme": kme.rows, "plan": plan.rows, "qkd": qkd.rows, "startup": startup.rows}
 
 
 def show(rows: list[Row]) -> None:

@@ -26,19 +26,20 @@ def answer(out: Path, name: str, *, as_of: date, days: int | None = None, parque
     values = values_of(asked, as_of=as_of, days=days)
     if parquet is not None:
         return ask_parquet(parquet, asked.sql, values)
-    with opened(_store(out)) as store:
+    with opened(store_of(out)) as store:
         return ask_store(store, asked.sql, values)
 
 
 def export_parquet(out: Path, folder: Path) -> dict[str, int]:
     """Write the tables of the store in `out` into `folder` as Parquet; return the rows of each."""
-    with opened(_store(out)) as store:
+    with opened(store_of(out)) as store:
         prepare(store)
         return export(store, folder)
 
 
-def _store(out: Path) -> Path:
+def store_of(out: Path, parquet: Path | None = None) -> Path:
+    """Return the store in `out`. Raises `MissingInput` where it is not there and `parquet` is not asked instead."""
     path = out / STORE
-    if not path.is_file():
+    if parquet is None and not path.is_file():
         raise MissingInput(f"{path} does not exist", hint=f"make it first: {MADE_BY[Inventory]}")
     return path

@@ -101,26 +101,27 @@ def _use(asset: Asset, at: Occurrence, function: Function) -> _Use | None:
         case AlgorithmUse(in_tests=True):
             return None
         case AlgorithmUse(algorithm=name, function=purpose):
-            serves = _served(name, purpose)
+            serves = served(name, purpose)
         case Certificate(key_algorithm=name, key_bits=bits):
             serves = classify(name, Function.SIGNATURE).function
-            name = _sized(name, bits)
+            name = sized(name, bits)
         case PublicKey(algorithm=name, bits=bits):
             serves = classify(name, Function.SIGNATURE).function
-            name = _sized(name, bits)
+            name = sized(name, bits)
         case _:
             return None
     told = at.probe == ProbeKind.REPORT
     return _Use(at.place, name, asset.verdict, at.strength, asset.id, told) if serves is function else None
 
 
-def _served(name: str, purpose: Function) -> Function:
+def served(name: str, purpose: Function) -> Function:
     """Return the function that a use is judged by: what public keys encrypt is a key for something longer."""
     wraps = purpose is Function.ENCRYPTION and classify(name, purpose).family in ("RSA", "ElGamal")
     return Function.KEY_ESTABLISHMENT if wraps else purpose
 
 
-def _sized(name: str, bits: int | None) -> str:
+def sized(name: str, bits: int | None) -> str:
+    """Return the name of an algorithm with the size of its key where the name does not say it."""
     return f"{name}-{bits}" if bits and not any(char.isdigit() for char in name) else name
 
 

@@ -28,7 +28,8 @@ def check(folder: EstateArgument = Path(), output: OutputOption = Output.TABLE) 
     estate = open_estate(folder).estate
     for doubt in estate_doubts(folder):
         say(f"question: {doubt}" + (f"\n  hint: {doubt.hint}" if doubt.hint else ""))
-    nouns = ("site", "system", "segment", "data_class", "owner", "region", "trust_zone", "target", "pilot")
+    nouns = ("site", "system", "segment", "data_class", "owner", "region", "trust_zone", "target", "pilot", "freeze",
+             "waiver", "demand", "price")  # fmt: skip
     emit(output, [{"noun": noun, "count": len(getattr(estate, noun))} for noun in nouns])
     say(f"ok: the estate of {estate.organisation.name} is sound")
 

@@ -1,5 +1,6 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.policy import PolicyState
 from keystrand.model.stages.decided import (
     Approach,
     ApproachOption,
@@ -19,10 +20,10 @@ from keystrand.model.stages.judged import (
     Forgeable,
     PolicyFinding,
     PolicyRef,
-    PolicyState,
     Priority,
     RankRange,
     Trusted,
+    WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -75,4 +76,5 @@ __all__ = [
     "SystemView",
     "Trusted",
     "VerdictCount",
+    "WaiverUse",
 ]
