@@ -39,9 +39,13 @@ def exposure_rows(opened: OpenEstate, out: Path, by: str, *, harvest: str = "", 
     ranks = {one.system: one for one in assessment.exposure_ranks}
     facts = _facts(opened, By(by))
     rows = []
-    for one in exposure_sums(opened.estate, assessment.exposures, By(by)):
+    sums = exposure_sums(opened.estate, assessment.exposures, By(by))
+    volumes = any(one.amounts.volume for one in sums)
+    for one in sums:
         row: Row = {by.replace("-", "_"): one.name, **facts(one.name), **_amounts(one, likelihoods, opened)}
         shown = row if figures else {key: _words(value) for key, value in row.items()}
+        if not volumes:
+            del shown["avoidable_volume_years"]
         if by == By.SYSTEM:
             shown["ranks"] = rank_text(ranks[one.name])
         rows.append(shown)
@@ -137,15 +141,15 @@ def _curve(assessment: Assessment) -> tuple[ThreatCurve, date]:
 
 
 def swing_rows(found: tuple[Swing, ...]) -> list[Row]:
-    """Return one row an input, with what it does to the order in words."""
+    """Return one row an input, with what it does to the order."""
     return [
         {
             "input": one.input,
             "from": one.one_end,
             "to": one.other_end,
             "systems_moved": one.moved,
-            "places_at_most": one.most,
-            "what_it_does": one.words,
+            "moved_most": one.system if one.moved else "",
+            "its_rank": f"{one.rank_from} to {one.rank_to}" if one.moved else "",
         }
         for one in found
     ]

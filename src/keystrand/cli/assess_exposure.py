@@ -71,4 +71,6 @@ def sensitivity(
     found = swings(open_estate(folder), out)
     shown = tuple(one for one in found if every or one.moved)
     emit(output, swing_rows(shown), value=list(shown))
+    if found and found[0].moved:
+        say(f"most of all: {found[0].words}")
     say(f"{len(found)} inputs have a range; {sum(one.moved > 0 for one in found)} of them change the order")
