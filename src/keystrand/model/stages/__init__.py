@@ -17,9 +17,12 @@ from keystrand.model.stages.judged import (
     Assumption,
     Exposure,
     Finding,
+    Forgeable,
     PolicyFinding,
     PolicyRef,
     Priority,
+    RankRange,
+    Trusted,
     WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
@@ -66,6 +69,7 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "Forgeable",
     "FunctionChoice",
     "Gate",
     "Inventory",
@@ -85,6 +89,7 @@ __all__ = [
     "PolicyState",
     "PositionRef",
     "Priority",
+    "RankRange",
     "ReportMeasure",
     "ReportObligation",
     "Residual",
@@ -93,6 +98,7 @@ __all__ = [
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
+    "Trusted",
     "VerdictCount",
     "WaiverUse",
 ]
