@@ -140,16 +140,16 @@ def draw(inputs: Inputs, *, scenarios: int, seed: int, held: Mapping[Factor, flo
     """Return `scenarios` draws of every input: equal arguments give equal draws.
 
     `held` fixes what is common to the inputs of a factor at a normal score, such as 1.28 for its 90th percentile;
-    the rest of each draw stays the same. Scores are stratified (Latin hypercube; McKay et al., Technometrics 21, 1979).
+    the rest of each draw stays the same. Chances of `Factor.SECURITY` are drawn independently: a flaw in an algorithm
+    says nothing of one in a device. Scores are stratified (Latin hypercube; McKay et al., Technometrics 21, 1979).
     """
     known = spreads(inputs)
     rng = np.random.default_rng(seed)
     own = _stratified(rng, len(known), scenarios)
-    common = dict(zip(Factor, _stratified(rng, len(Factor), scenarios), strict=True))
-    for factor, score in (held or {}).items():
-        common[factor] = np.full(scenarios, score)
+    common: dict[Factor, Values] = dict(zip(Factor, _stratified(rng, len(Factor), scenarios), strict=True))
+    common |= {factor: np.full(scenarios, score) for factor, score in (held or {}).items()}
     for n, (_, factor) in enumerate(known.values()):
-        if factor is not None:
+        if factor is not None and factor is not Factor.SECURITY:
             own[n] = np.sqrt(1.0 - CORRELATION) * own[n] + np.sqrt(CORRELATION) * common[factor]
     return Draws({name: n for n, name in enumerate(known)}, values_at(list(known.values()), own), own)
 

@@ -192,22 +192,16 @@ class Build(NamedTuple):
     deploy: Window
 
 
-def builds(scope: Scope, plan: Plan) -> dict[str, Build]:
-    """Return, for each segment, when its link is piloted and built: as planned, or after the last of its systems."""
+def builds(scope: Scope, plan: Plan, users: Mapping[str, Iterable[System]]) -> dict[str, Build]:
+    """Return, for each segment, when its link is piloted and built: as planned, or after the last of its `users`."""
     by_id = {measure.id: measure for measure in plan.measures}
-    return {segment.id: _build(scope, segment, by_id) for segment in scope.estate.segment}
+    return {segment.id: _build(scope, segment, by_id, users[segment.id]) for segment in scope.estate.segment}
 
 
-def _build(scope: Scope, segment: Segment, by_id: Mapping[str, Measure]) -> Build:
+def _build(scope: Scope, segment: Segment, by_id: Mapping[str, Measure], users: Iterable[System]) -> Build:
     trial, service = by_id.get(f"pilot.{segment.id}"), by_id.get(f"deploy-quantum-link.{segment.id}")
     if trial and service:
         return Build(scope.window(trial), scope.window(service))
-    ready = max((scope.window(m).end for m in _first(scope.estate.system, segment, by_id)), default=0.0)
+    first = (by_id[f"{MeasureKind.MIGRATE_KEY_ESTABLISHMENT}.{system.id}"] for system in users)
+    ready = max((scope.window(measure).end for measure in first), default=0.0)
     return Build(Window(ready, ready + PILOT_YEARS), Window(ready + PILOT_YEARS, ready + PILOT_YEARS + DEPLOY_YEARS))
-
-
-def _first(systems: Iterable[System], segment: Segment, by_id: Mapping[str, Measure]) -> Iterator[Measure]:
-    for system in systems:
-        measure = by_id.get(f"{MeasureKind.MIGRATE_KEY_ESTABLISHMENT}.{system.id}")
-        if measure and segment.id in system.segments:
-            yield measure
