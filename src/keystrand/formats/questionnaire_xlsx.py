@@ -32,8 +32,8 @@ _HOW = (
 def questionnaire_xlsx(sheet: VendorSheet, requirements: Sequence[Requirement]) -> bytes:
     """Return the workbook with the questions to a vendor, and what it has said so far."""
     book = Workbook()
-    page = book.active
-    page.title = SHEET
+    del book["Sheet"]
+    page = book.create_sheet(SHEET)
     lists = book.create_sheet(_LISTS)
     lists.sheet_state = "hidden"
     _head(page, sheet)
@@ -70,7 +70,7 @@ def _head(page: Worksheet, sheet: VendorSheet) -> None:
     for column, (name, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True), start=1):
         _write(page, FIRST, column, name, bold=True)
         page.column_dimensions[column_name(column)].width = width
-    page.freeze_panes = page.cell(FIRST + 1, 3)
+    page.freeze_panes = f"C{FIRST + 1}"
 
 
 def _rows(page: Worksheet, lists: Worksheet, sheet: VendorSheet, requirements: Sequence[Requirement]) -> None:
