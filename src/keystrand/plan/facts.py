@@ -20,6 +20,7 @@ from keystrand.model.policy import Technique
 from keystrand.model.stages import Gate
 from keystrand.model.units import Answer
 from keystrand.plan.physics import COEXISTENCE_MARGIN, MOST_LOSS_DB, RATE_MARGIN, Span
+from keystrand.plan.positions import FORBIDDEN
 from keystrand.plan.rules import NO, UNKNOWN, YES, Fact, SegmentFacts
 
 LONG_SHELF_LIFE_YEARS = 10.0
@@ -49,7 +50,7 @@ def permitted(found: Sequence[Gate], technique: Technique) -> Fact:
     """Return whether the organisation may rely on `technique`, by the prohibitions `found`."""
     said = [gate for gate in found if gate.technique is technique]
     if not said:
-        return Fact(YES, "no prohibition known here applies to the organisation")
+        return Fact(YES, f"no prohibition of {FORBIDDEN[technique]} is known to apply to the organisation")
     answer = NO if any(gate.applies is YES for gate in said) else UNKNOWN
     return Fact(answer, joined([gate.reason for gate in said if answer is UNKNOWN or gate.applies is YES]))
 

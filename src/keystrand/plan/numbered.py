@@ -96,7 +96,7 @@ def _result(one: _Numbered, facts: SegmentFacts, segment: Segment) -> RuleResult
         fired=fired,
         reason=joined([item.because for _, item in deciding], most=len(deciding)),
         source=one.source if one.id == "G1" else f"estate.toml, segment {segment.id}: {one.source}",
-        would_change=joined(list(_otherwise(one, fired, deciding)), most=len(deciding)),
+        would_change=(" and " if fired is YES else " or ").join(_otherwise(one, fired, deciding)),
     )
 
 
