@@ -32,7 +32,8 @@ SEED = 20261126
 @st.composite
 def odds_sets(draw: st.DrawFn) -> ScenarioSet:
     """Any ranges."""
-    return _odds(**{one.name.lower(): tuple(sorted((draw(ratios), draw(ratios)))) for one in Odds})
+    pairs = {one.name.lower(): sorted((draw(ratios), draw(ratios))) for one in Odds}
+    return _odds(**{name: (low, high) for name, (low, high) in pairs.items()})
 
 
 def _odds(**ranges: tuple[float, float]) -> ScenarioSet:

@@ -48,7 +48,7 @@ def stability(draws: int = 5000, seed: int = 1) -> Stability:
 
     def same(approach: Approach, sums: Callable[[Profile], list[tuple[float, Draws]]]) -> NDArray[np.bool_]:
         kept = [_level(total, cuts) == sum(now >= cut for cut in CUTS) for now, total in sums(PROFILES[approach])]
-        return np.logical_and.reduce(kept)
+        return np.all(kept, axis=0)
 
     complexity = {a: same(a, lambda p: [_burdens(p, set_, changes, draws) for set_ in _loads(p)]) for a in Approach}
     readiness = {a: same(a, lambda p: [_criteria(set_, changes, draws) for set_ in _met(p)]) for a in Approach}
