@@ -7,7 +7,7 @@ from typing import Any
 from keystrand import __version__
 from keystrand.app.documents import load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
-from keystrand.edge.catalogue import positions
+from keystrand.edge.catalogue import beside, positions
 from keystrand.model.stages import Assessment, Fit, Inventory, Plan
 from keystrand.plan.run import make_plan
 
@@ -22,7 +22,7 @@ def plan_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Plan:
         opened.estate,
         inventory,
         assessment,
-        positions(),
+        positions(beside(opened.folder, "positions")),
         as_of=as_of,
         made_from=(opened.ref, inventory_ref, assessment_ref),
         created_at=now(),

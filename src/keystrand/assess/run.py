@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from keystrand.assess.assumptions import assumptions
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
-from keystrand.assess.policy import facts_of, judge
+from keystrand.assess.policy import facts_of, judge, remarks
 from keystrand.assess.priority import Standing, prioritise
+from keystrand.assess.waivers import waiver_uses
 from keystrand.model.algorithm import Verdict
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
 from keystrand.model.errors import InvalidInput, Problem
@@ -56,7 +57,8 @@ def assess(  # noqa: PLR0913 - what every stage takes, and the curve to use
         findings=judged,
         exposures=exposed,
         priorities=_priorities(estate, judged, exposed, as_of),
-        policies=tuple(_ref(policy, estate) for policy in policies),
+        policies=tuple(_ref(policy, estate, as_of) for policy in policies),
+        waivers=waiver_uses(estate, judged, as_of),
         assumptions=assumptions(chosen, as_of),
     )
 
@@ -112,7 +114,7 @@ def _coverage(judged: tuple[Finding, ...]) -> Coverage:
     )
 
 
-def _ref(policy: Policy, estate: Estate) -> PolicyRef:
+def _ref(policy: Policy, estate: Estate, as_of: date) -> PolicyRef:
     return PolicyRef(
         id=policy.id,
         name=policy.name,
@@ -120,6 +122,8 @@ def _ref(policy: Policy, estate: Estate) -> PolicyRef:
         force=policy.force,
         verification=policy.source.verification,
         as_of=policy.source.as_of,
+        expires=policy.source.expires,
         source=f"{policy.source.publisher}: {policy.source.title}, {policy.source.clause}",
         binding=policy.id in estate.organisation.obligations,
+        remarks=remarks(policy, as_of),
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from keystrand.edge.probes.base import Answer, Ending, Job
 from keystrand.edge.probes.exchange import Address, Exchange, why
+from keystrand.edge.probes.watch import Watch
 from keystrand.inventory.scope import Allowed, a_label_name, address_of, refuse, window_of
 from keystrand.model.errors import Problem
 from keystrand.model.estate import Scan, Target
@@ -125,8 +126,10 @@ class _Gate:
 class Access:
     """Has conversations within the limits of `scan`, and only where it may."""
 
-    def __init__(self, scan: Scan, allowed: Allowed, connect_to: Mapping[HostPort, HostPort], clock: Clock) -> None:
-        self._scan, self._allowed, self._connect_to = scan, allowed, connect_to
+    def __init__(
+        self, scan: Scan, allowed: Allowed, connect_to: Mapping[HostPort, HostPort], clock: Clock, watch: Watch
+    ) -> None:
+        self._scan, self._allowed, self._connect_to, self._watch = scan, allowed, connect_to, watch
         self._all = asyncio.Semaphore(sockets_for(scan.connections_at_once))
         self._hosts = _Hosts(scan.connections_per_host)
         self._pace, self._gate = _Pace(scan.connections_per_s), _Gate(scan, clock)
@@ -143,7 +146,7 @@ class Access:
                         await self._gate.wait()
                     if delay_s := self._pace.delay_s():
                         await asyncio.sleep(delay_s)
-                    answer = await Exchange(job, address, self._scan.timeout_s).answer()
+                    answer = await Exchange(job, address, self._scan.timeout_s, self._watch).answer()
             finally:
                 self._hosts.leave(address.ip)
             if answer.connected:

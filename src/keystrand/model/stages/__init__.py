@@ -1,7 +1,8 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.policy import PolicyState
+from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
     Fit,
     Measure,
@@ -18,8 +19,8 @@ from keystrand.model.stages.judged import (
     Finding,
     PolicyFinding,
     PolicyRef,
-    PolicyState,
     Priority,
+    WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -32,6 +33,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -39,7 +53,12 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Bucket",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
+    "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
@@ -47,7 +66,10 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -65,8 +87,12 @@ __all__ = [
     "Priority",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
     "VerdictCount",
+    "WaiverUse",
 ]

@@ -1,32 +1,19 @@
 """Document 3: the inventory, judged."""
 
 from datetime import date
-from enum import StrEnum
 
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import Document, Part
 from keystrand.model.observation import Strength
-from keystrand.model.policy import Effect, Force, Status, Verification
+from keystrand.model.policy import DatePrecision, Effect, Force, PolicyState, Status, Verification
 from keystrand.model.units import Answer, Count, Interval
 
 
-class PolicyState(StrEnum):
-    """What a rule says of a system on the day of the judgement.
-
-    A violation needs a final text that we read at its source or in two independent places, addressed to this
-    organisation, and a date that has passed. Everything weaker is a notice.
-    """
-
-    VIOLATION = "violation"
-    DUE = "due"
-    NOTICE = "notice"
-    MET = "met"
-    UNDETERMINED = "undetermined"
-    NOT_APPLICABLE = "not-applicable"
-
-
 class PolicyFinding(Part, frozen=True, kw_only=True):
-    """One rule against one finding."""
+    """One rule against one finding.
+
+    `state` is what holds without any waiver; `waiver` is the one in force that covers it, if there is one.
+    """
 
     policy: str
     rule: str
@@ -34,6 +21,8 @@ class PolicyFinding(Part, frozen=True, kw_only=True):
     effect: Effect
     state: PolicyState
     deadline: date
+    precision: DatePrecision = DatePrecision.DAY
+    waiver: str = ""
     reason: str
 
 
@@ -83,7 +72,7 @@ class Priority(Part, frozen=True, kw_only=True):
 
 
 class PolicyRef(Part, frozen=True, kw_only=True):
-    """A policy that took part, with what a reader needs to judge it."""
+    """A policy that took part, with what a reader needs to judge it. `remarks`: why it can give a notice at most."""
 
     id: str
     name: str
@@ -91,8 +80,27 @@ class PolicyRef(Part, frozen=True, kw_only=True):
     force: Force
     verification: Verification
     as_of: date
+    expires: date | None = None
     source: str
     binding: bool
+    remarks: tuple[str, ...] = ()
+
+
+class WaiverUse(Part, frozen=True, kw_only=True):
+    """A waiver of the estate on the day of the judgement, and how many rules against findings it covers.
+
+    `violations` are those that count as violations without it. One that is not `in_force` covers none.
+    """
+
+    id: str
+    policy: str
+    owner: str
+    reason: str
+    granted: date
+    expires: date
+    in_force: bool
+    violations: Count
+    others: Count
 
 
 class Assumption(Part, frozen=True, kw_only=True):
@@ -110,4 +118,5 @@ class Assessment(Document, frozen=True, kw_only=True, tag="assessment"):
     exposures: tuple[Exposure, ...]
     priorities: tuple[Priority, ...]
     policies: tuple[PolicyRef, ...]
+    waivers: tuple[WaiverUse, ...] = ()
     assumptions: tuple[Assumption, ...]
