@@ -47,6 +47,9 @@ class Swing(Struct, frozen=True, kw_only=True):
         """Return the swing as one sentence without its full stop."""
         if not self.moved:
             return f"{self.input}, from {self.one_end} to {self.other_end}: the order stays as it is"
+        if not self.most:
+            level = "draws level with it or leaves it" if self.moved == 1 else "draw level with it or leave it"
+            return f"{self.input}, from {self.one_end} to {self.other_end}: {counted(self.moved, 'system')} {level}"
         verb = "changes its place" if self.moved == 1 else "change their places"
         return (
             f"{self.input}, from {self.one_end} to {self.other_end}: {counted(self.moved, 'system')} {verb}, "
