@@ -1,6 +1,7 @@
 """What public trackers claim wrongly is told as soon as it is imported: all nine claims that we found, and no other."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from keystrand.assess.policy import remarks
-from keystrand.assess.policy_disputes import contradictions, curve_contradictions, disputed
-from keystrand.edge.catalogue import curves, policies, shipped_policies
+from keystrand.assess.policy_disputes import contradictions, curve_contradictions, disputed, position_contradictions
+from keystrand.edge.catalogue import curves, policies, positions, shipped_policies
 from keystrand.formats.catalogue import curve_from_toml, policy_from_toml
-from keystrand.model.policy import DatePrecision, Dispute, Policy, Status
+from keystrand.model.estate import Place
+from keystrand.model.policy import DatePrecision, Dispute, Effect, Policy, Rule, Stance, Status, Verification
 
 SHIPPED = policies()
 
@@ -118,20 +120,65 @@ def test_the_catalogue_does_not_contradict_itself(policy: Policy) -> None:
     assert contradictions(policy, SHIPPED) == ()
 
 
-@given(shipped=st.sampled_from([p for p in SHIPPED if p.rules]), days=st.integers(-2000, 2000), at=st.integers(0, 9))
-def test_a_moved_date_is_found_and_nothing_else(shipped: Policy, days: int, at: int) -> None:
-    """Any date that no rule on the matter has is told at its field; a date that one of them has is not."""
-    rule = shipped.rules[at % len(shipped.rules)]
+DATED = [(policy, rule) for policy in SHIPPED for rule in policy.rules]
+
+
+@given(st.sampled_from(DATED), st.integers(-2000, 2000))
+def test_a_date_moved_in_the_place_of_a_shipped_record_is_told(of: tuple[Policy, Rule], days: int) -> None:
+    """Whatever the rule and the day, even the day of another rule: at its field, and nothing else."""
+    shipped, rule = of
     moved_to = date.fromordinal(rule.deadline.toordinal() + days)
-    record = replace(
-        shipped, rules=(replace(rule, deadline=moved_to, precision=DatePrecision.DAY),)
-    )  # fmt: skip
-    same = [
-        r for r in shipped.rules if set(r.functions) & set(rule.functions) and r.effect is rule.effect
-    ]  # fmt: skip
-    known = any(r.precision.same(r.deadline, moved_to) for r in same)
-    found = contradictions(record, [shipped])
-    assert [one.path for one in found] == ([] if known else [("rules", 0, "deadline")])
+    moved = replace(rule, deadline=moved_to, precision=DatePrecision.DAY)
+    record = replace(shipped, rules=tuple(moved if one is rule else one for one in shipped.rules))
+    told = [] if rule.precision.same(moved_to, rule.deadline) else [("rules", shipped.rules.index(rule), "deadline")]
+    assert [one.path for one in contradictions(record, [shipped])] == told
+
+
+@given(st.sampled_from([(p, r) for p, r in DATED if p.names]), st.integers(-2000, 2000))
+def test_a_date_that_no_rule_has_is_told_under_any_id(of: tuple[Policy, Rule], days: int) -> None:
+    """An imported record is found by what it cites; a date that a rule of the same effect has is no contradiction."""
+    shipped, rule = of
+    moved_to = date.fromordinal(rule.deadline.toordinal() + days)
+    claim = replace(
+        shipped,
+        id="imported",
+        source=replace(shipped.source, title=f"about {shipped.names[0]}"),
+        rules=(replace(rule, deadline=moved_to, precision=DatePrecision.DAY),),
+    )
+    alike = [r for r in shipped.rules if set(r.functions) & set(rule.functions) and r.effect is rule.effect]
+    known = any(r.precision.same(r.deadline, moved_to) for r in alike)
+    assert [one.path for one in contradictions(claim, [shipped])] == ([] if known else [("rules", 0, "deadline")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"rules": SHIPPED[6].rules[:1]}, ("rules",)),
+        ({"rules": (), "undated": "nothing"}, ("undated",)),
+        ({"jurisdictions": ("DE",)}, ("jurisdictions",)),
+        ({"national_security": True}, ("national_security",)),
+        ({"status": Status.DRAFT}, ("status",)),
+        ({"source": replace(SHIPPED[6].source, verification=Verification.MEMORY)}, ("source", "verification")),
+        ({"rules": tuple(replace(r, places=(Place.MAIL,)) for r in SHIPPED[6].rules)}, ("rules", 0, "places")),
+        ({"rules": tuple(replace(r, effect=Effect.DEPRECATE) for r in SHIPPED[6].rules)}, ("rules", 0, "effect")),
+        ({"rules": tuple(replace(r, verification=Verification.MEMORY) for r in SHIPPED[6].rules)},
+         ("rules", 0, "verification")),
+    ],
+)  # fmt: skip
+def test_no_duty_is_taken_away_in_silence(changes: dict[str, Any], path: tuple[str | int, ...]) -> None:
+    """A record in the place of a shipped one that asks less, of fewer, or with less weight, is told where it does."""
+    roadmap = SHIPPED[6]
+    assert roadmap.id == "eu-roadmap"
+    assert path in [one.path for one in contradictions(replace(roadmap, **changes), [roadmap])]
+
+
+def test_no_prohibition_is_lifted_in_silence() -> None:
+    """A position in the place of the memorandum that forbids nothing, or only later, is told; a copy is not."""
+    dow = next(p for p in positions() if p.id == "us-dow-cio")
+    assert position_contradictions(dow, positions()) == ()
+    (lifted,) = position_contradictions(replace(dow, prohibits=()), positions())
+    assert (lifted.path, lifted.but) == (("prohibits",), "prohibits is qkd since 2025-11-18 and psk until 2030-12-31")
+    assert position_contradictions(replace(dow, stance=Stance.ENCOURAGES), positions())
 
 
 def test_a_dispute_that_is_settled_stays_settled() -> None:

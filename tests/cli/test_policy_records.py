@@ -264,6 +264,21 @@ def test_what_is_no_record_is_told(home: Path, typed: Any) -> None:
     assert "broken.toml:1" in typed("policy", "check", "broken.toml").err
 
 
+def test_a_shipped_prohibition_is_not_lifted_in_silence(home: Path, typed: Any) -> None:
+    """A file in positions/ with the memorandum's id that forbids nothing is refused, whatever reads it."""
+    source = HOUSE[HOUSE.index("[source]") : HOUSE.index("[[rules]]")]
+    (home / "positions").mkdir()
+    (home / "positions" / "dow.toml").write_text(
+        'id = "us-dow-cio"\nauthority = "Department of War"\nstance = "encourages"\njurisdictions = ["US"]\n'
+        f'applies_to = "components of the US Department of War"\ntext = "Allowed."\n{source}'
+    )
+    assert _judged(typed).code == 0
+    told = typed("plan", "make", ".", "--out", "out", "--as-of", "2026-11-24")
+    assert told.code == 2
+    assert "dow.toml:3: stance: the shipped record us-dow-cio says otherwise" in told.err
+    assert typed("policy", "check", "positions").code == 1
+
+
 def test_a_position_of_ones_own_is_shown_by_the_plan(home: Path, typed: Any) -> None:
     """Beside the estate, in `positions/`."""
     source = HOUSE[HOUSE.index("[source]") : HOUSE.index("[[rules]]")]

@@ -10,14 +10,20 @@ from keystrand.app.estate import OpenEstate
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of
 from keystrand.assess.policy_changes import moved, policy_changes
-from keystrand.assess.policy_disputes import Contradiction, contradictions, curve_contradictions, settles
-from keystrand.edge.catalogue import beside, curves, open_record, shipped_policies
+from keystrand.assess.policy_disputes import (
+    Contradiction,
+    contradictions,
+    curve_contradictions,
+    position_contradictions,
+    settles,
+)
+from keystrand.edge.catalogue import beside, curves, open_record, positions, shipped_policies
 from keystrand.formats.catalogue import CatalogueRecord
 from keystrand.formats.catalogue_doubts import record_doubts
 from keystrand.formats.decode import dotted
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.model.errors import InvalidInput, MissingInput, Problem
-from keystrand.model.policy import Policy, ThreatCurve
+from keystrand.model.policy import Policy, Position, ThreatCurve
 from keystrand.model.stages import Inventory
 
 Row = dict[str, Any]
@@ -93,7 +99,7 @@ def _files(path: Path) -> list[Path]:
 def _checked(record: CatalogueRecord, text: str, path: Path, as_of: date) -> Iterator[Row]:
     index, shipped = line_index(text), shipped_policies()
     for found in _contradictions(record):
-        settled = isinstance(record, Policy) and settles(record, found.record)
+        settled = not isinstance(record, ThreatCurve) and settles(record, found.record)
         yield {
             "kind": "settled" if settled else "disputed",
             "file": str(path),
@@ -119,7 +125,7 @@ def _contradictions(record: CatalogueRecord) -> tuple[Contradiction, ...]:
     match record:
         case Policy():
             return contradictions(record, shipped_policies().values())
+        case Position():
+            return position_contradictions(record, positions())
         case ThreatCurve():
             return curve_contradictions(record, curves())
-        case _:
-            return ()

@@ -9,16 +9,19 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from keystrand.assess.words import deadline_text
 from keystrand.formats.decode import Path
-from keystrand.formats.wording import joined
+from keystrand.formats.wording import counted, joined
 from keystrand.model.policy import (
     DatePrecision,
     Dispute,
     Effect,
     Policy,
+    Position,
+    Prohibition,
     Rule,
     Source,
     Status,
@@ -42,6 +45,14 @@ def contradictions(policy: Policy, known: Iterable[Policy]) -> tuple[Contradicti
     return tuple(found for other in known if _same(policy, other) for found in _between(policy, other))
 
 
+def position_contradictions(position: Position, known: Iterable[Position]) -> tuple[Contradiction, ...]:
+    """Return where `position`, in the place of a record of `known`, says otherwise whom it binds or what it forbids."""
+    names = ("stance", "jurisdictions", "applies_to", "national_security", "prohibits")
+    return tuple(
+        found for other in known if other.id == position.id for found in _fields(other.id, (), position, other, names)
+    )
+
+
 def disputed(policy: Policy, found: Iterable[Contradiction]) -> Policy:
     """Return `policy` with an open dispute for each contradiction that it does not settle itself."""
     open_ones = [one for one in found if not settles(policy, one.record)]
@@ -52,9 +63,9 @@ def disputed(policy: Policy, found: Iterable[Contradiction]) -> Policy:
     return replace(policy, disputes=(*policy.disputes, *added))
 
 
-def settles(policy: Policy, record: str) -> bool:
-    """Return whether `policy` says itself that it differs from `record`, and why it is right."""
-    return any(one.resolved and one.record == record for one in policy.disputes)
+def settles(own: Policy | Position, record: str) -> bool:
+    """Return whether `own` says itself that it differs from `record`, and why it is right."""
+    return any(one.resolved and one.record == record for one in own.disputes)
 
 
 def curve_contradictions(curve: ThreatCurve, known: Iterable[ThreatCurve]) -> tuple[Contradiction, ...]:
@@ -108,6 +119,54 @@ def _between(one: Policy, other: Policy) -> Iterator[Contradiction]:
         if but := _otherwise(rule, other):
             day = deadline_text(rule.deadline, rule.precision)
             yield found(("rules", n, "deadline"), f"{rule.effect.value} {_functions(rule)} by {day}", but)
+    if one.undated and other.rules:
+        yield found(("undated",), "it has no date", f"it has {counted(len(other.rules), 'dated duty', 'dated duties')}")
+    elif one.id == other.id:
+        yield from _weakened(one, other)
+
+
+_SCOPE = ("functions", "effect", "places", "sensitivities", "high_impact", "new_only", "minimum_level", "hybrid",
+          "strength_at_most")  # fmt: skip
+"""What decides of whom a rule asks what: a record that takes another's place changes none of it in silence."""
+
+
+def _weakened(one: Policy, other: Policy) -> Iterator[Contradiction]:
+    """Yield what `one`, which takes the place of `other`, leaves out or asks of others than it."""
+    yield from _fields(other.id, (), one, other, ("jurisdictions", "national_security"))
+    if other.source.verification.proves and not one.source.verification.proves:
+        yield from _fields(other.id, ("source",), one.source, other.source, ("verification",))
+    here = {rule.id: n for n, rule in enumerate(one.rules)}
+    for rule in other.rules:
+        if rule.id not in here:
+            yield Contradiction(other.id, ("rules",), f"there is no rule {rule.id!r}", f"there is: {rule.text}")
+            continue
+        n = here[rule.id]
+        dated = _coarser(rule.precision, one.rules[n].precision).same(rule.deadline, one.rules[n].deadline)
+        known = dated or _otherwise(one.rules[n], other)  # a date that no rule has is told already
+        weaker = (rule.verification or other.source.verification).proves and one.rules[n].verification is not None
+        names = (*_SCOPE, *(() if known else ("deadline",)), *(("verification",) if weaker else ()))
+        yield from _fields(other.id, ("rules", n), one.rules[n], rule, names)
+
+
+def _fields(record: str, path: Path, one: Struct, other: Struct, names: Iterable[str]) -> Iterator[Contradiction]:
+    for name in names:
+        ours, theirs = getattr(one, name), getattr(other, name)
+        if ours != theirs:
+            yield Contradiction(record, (*path, name), f"{name} is {_said(ours)}", f"{name} is {_said(theirs)}")
+
+
+def _said(value: object) -> str:
+    match value:
+        case None | ():
+            return "not given"
+        case bool():
+            return "true" if value else "false"
+        case Prohibition():
+            return f"{value.of.value} {f'since {value.since}' if value.since else f'until {value.until}'}"
+        case tuple():
+            return joined([_said(one) for one in value], most=30)
+        case _:
+            return str(value)
 
 
 def _status_text(policy: Policy) -> str:

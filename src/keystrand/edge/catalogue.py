@@ -1,13 +1,13 @@
 """The catalogue on disk: the records that come with the package, and a folder of the user's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from keystrand.assess.policy_disputes import Contradiction, contradictions, disputed, settles
+from keystrand.assess.policy_disputes import Contradiction, contradictions, disputed, position_contradictions, settles
 from keystrand.edge.files import read_bytes
 from keystrand.formats.catalogue import (
     CatalogueRecord,
@@ -31,6 +31,8 @@ class _Record(Protocol):
 
 
 R = TypeVar("R", bound=_Record)
+D = TypeVar("D", Policy, Position)
+_Compare = Callable[[D, Iterable[D]], tuple[Contradiction, ...]]
 
 
 def policies(folder: Path | None = None) -> tuple[Policy, ...]:
@@ -43,8 +45,8 @@ def policies(folder: Path | None = None) -> tuple[Policy, ...]:
     shipped = shipped_policies()
     if folder is None:
         return tuple(shipped.values())
-    own = _decode_all(_own(folder), policy_from_toml, lambda text, file, one: _unsettled(text, file, one, shipped))
-    merged = shipped | {name: disputed(one, _against(one, shipped)) for name, one in own.items()}
+    own = _beside_shipped(folder, policy_from_toml, shipped, contradictions)
+    merged = shipped | {name: disputed(one, contradictions(one, shipped.values())) for name, one in own.items()}
     return tuple(merged[name] for name in sorted(merged))
 
 
@@ -54,31 +56,40 @@ def shipped_policies() -> dict[str, Policy]:
     return _decode_all(_shipped("policies"), policy_from_toml)
 
 
-def _against(policy: Policy, shipped: dict[str, Policy]) -> tuple[Contradiction, ...]:
-    return contradictions(policy, shipped.values())
+def _beside_shipped(
+    folder: Path, decode: Callable[[str, str], D], shipped: dict[str, D], compare: _Compare[D]
+) -> dict[str, D]:
+    """Return the records in `folder`. Raises `InvalidInput` also where one replaces a shipped record unsaid."""
+
+    def further(text: str, file: str, own: D) -> list[Problem]:
+        if own.id not in shipped or settles(own, own.id):
+            return []
+        return _unsettled(text, file, own.id, compare(own, [shipped[own.id]]))
+
+    return _decode_all(_own(folder), decode, further)
 
 
-def _unsettled(text: str, file: str, policy: Policy, shipped: dict[str, Policy]) -> list[Problem]:
-    """Return what keeps `policy` from taking the place of the shipped record with its id: it says otherwise, unsaid."""
-    if policy.id not in shipped or settles(policy, policy.id):
-        return []
+def _unsettled(text: str, file: str, name: str, found: Iterable[Contradiction]) -> list[Problem]:
     index = line_index(text)
     return [
         Problem(
-            message=f"the shipped record {policy.id} says otherwise: {one.but}, and here {one.says}",
-            hint=f'if yours is right, add [[disputes]] with record = "{policy.id}", resolved = true and a note on '
+            message=f"the shipped record {name} says otherwise: {one.but}, and here {one.says}",
+            hint=f'if yours is right, add [[disputes]] with record = "{name}", resolved = true and a note on '
             "who settled it; or give yours an id of its own",
             file=file,
             line=line_of(index, one.path),
             field=dotted(one.path),
         )
-        for one in _against(policy, {policy.id: shipped[policy.id]})
+        for one in found
     ]
 
 
 def positions(folder: Path | None = None) -> tuple[Position, ...]:
-    """Return the positions on quantum key distribution, as `policies` does."""
-    return _load("positions", folder, position_from_toml)
+    """Return the positions on quantum key distribution, as `policies` does: none lifts a prohibition in silence."""
+    shipped = _decode_all(_shipped("positions"), position_from_toml)
+    own = _beside_shipped(folder, position_from_toml, shipped, position_contradictions) if folder else {}
+    merged = shipped | own
+    return tuple(merged[name] for name in sorted(merged))
 
 
 def curves(folder: Path | None = None) -> tuple[ThreatCurve, ...]:

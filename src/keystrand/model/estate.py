@@ -229,12 +229,18 @@ class System(Noun, frozen=True, kw_only=True):
 
 
 class QuantumCase(Noun, frozen=True, kw_only=True):
-    """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question."""
+    """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question.
+
+    `accepted_sensitivity`: the most sensitive data whose keys the nodes may see; left out: all.
+    `controlled_wavelength`: on a lit fibre the organisation has one of its own and knows what its neighbours carry.
+    """
 
     dedicated_optics: Answer = Answer.UNKNOWN
     trusted_nodes: Answer = Answer.UNKNOWN
     specialised_operation: Answer = Answer.UNKNOWN
     accepted_by: Identifier | None = None
+    accepted_sensitivity: Sensitivity | None = None
+    controlled_wavelength: Answer = Answer.UNKNOWN
 
 
 class Segment(Noun, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
 from keystrand.model.policy import PolicyState
+from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
     Fit,
     Measure,
@@ -36,6 +36,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -43,7 +56,12 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Bucket",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
+    "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
@@ -52,7 +70,10 @@ __all__ = [
     "Finding",
     "Fit",
     "Forgeable",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -71,6 +92,9 @@ __all__ = [
     "RankRange",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
