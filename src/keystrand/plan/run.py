@@ -56,7 +56,7 @@ def make_plan(
     `InvalidInput` where the work cannot be dated.
     """
     _require_same_estate(estate, inventory, assessment)
-    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
+    decisions = decide(estate, positions, as_of)
     placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
     dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
     return Plan(
