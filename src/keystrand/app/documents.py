@@ -13,6 +13,7 @@ from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
 from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.stages.designed import TopologyDesign
 
 D = TypeVar("D", bound=Document)
 
@@ -21,6 +22,7 @@ FILES: dict[type[Document], str] = {
     Inventory: "inventory.json",
     Assessment: "assessment.json",
     Plan: "plan.json",
+    TopologyDesign: "topology.json",
     CostReport: "cost.json",
     VendorComparison: "vendors.json",
     PilotReport: "pilot.json",
@@ -33,6 +35,7 @@ MADE_BY = {
     Inventory: "keystrand inventory scan",
     Assessment: "keystrand assess run",
     Plan: "keystrand plan make",
+    TopologyDesign: "keystrand plan topology",
     CostReport: "keystrand plan cost",
     VendorComparison: "keystrand plan vendors evaluate",
     PilotReport: "keystrand pilot run",
