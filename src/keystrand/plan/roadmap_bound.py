@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.plan.roadmap_problem import (
-
     Problem,
     Reals,
     Whole,
