@@ -24,7 +24,8 @@ from keystrand.plan import measures, work
 from keystrand.plan.approach import ASSUMPTIONS, decide
 from keystrand.plan.comparison import CALIBRATION
 from keystrand.plan.positions import position_refs
-from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed, schedule
+from keystrand.plan.roadmap import Setting, make_roadmap
+from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed
 from keystrand.qkd.decoy import MODEL, SOURCE
 from keystrand.qkd.parameter_sets import PLANNING_1GHZ
 
@@ -57,8 +58,9 @@ def make_plan(
     """
     _require_same_estate(estate, inventory, assessment)
     decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
-    placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
-    dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
+    drafts = measures.drafts(estate, inventory, assessment, decisions, as_of=as_of)
+    roadmap = make_roadmap(drafts, Setting(estate, assessment, as_of))
+    dated = tuple(_measure(rank, one) for rank, one in enumerate(roadmap.placed, start=1))
     return Plan(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
