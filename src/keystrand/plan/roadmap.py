@@ -11,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.model.estate import Estate
-from keystrand.model.stages import Assessment
+from keystrand.model.stages import Assessment, DateReason, RoadmapFigures
 from keystrand.plan.roadmap_check import broken
 from keystrand.plan.roadmap_conflict import beyond_calendar, require_possible, require_within_calendar
-from keystrand.plan.roadmap_exposure import Curves, curves_of, exposure_table
+from keystrand.plan.roadmap_exposure import KNOTS, PITCH_DAYS, Curves, curves_of, ordering, tables
 from keystrand.plan.roadmap_freeze import frozen_spans
-from keystrand.plan.roadmap_problem import NEVER, Problem, Span, Whole
+from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, cost
 from keystrand.plan.roadmap_search import EFFORT, Found, Progress, never, search
-from keystrand.plan.roadmap_serial import best_serial
+from keystrand.plan.roadmap_serial import best_serial, by_deadline, serial
+from keystrand.plan.roadmap_why import date_reasons
 from keystrand.plan.schedule import (
     AT_ONCE,
     ENQUIRIES,
@@ -41,24 +42,30 @@ _LIST_MOST = 5_000
 """Measures up to which the list schedule is tried too."""
 
 
-class Setting(NamedTuple):
-    """What dates rest on beside the drafts. `announced`: the finish of each measure as it was told before, by id."""
+class Run(NamedTuple):
+    """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id."""
 
-    estate: Estate
-    assessment: Assessment
-    as_of: date
     announced: Mapping[str, date] = {}
     effort: float = EFFORT
     stop: Callable[[], bool] = never
     progress: Progress | None = None
 
 
+class Setting(NamedTuple):
+    """What dates rest on beside the drafts."""
+
+    estate: Estate
+    assessment: Assessment
+    as_of: date
+    run: Run = Run()
+
+
 class Roadmap(NamedTuple):
-    """Dated drafts in the order of work, the problem they solve, and how."""
+    """Dated drafts in the order of work, why each stands where it does, and how good the whole is."""
 
     placed: tuple[Placed, ...]
-    problem: Problem
-    found: Found
+    reasons: tuple[DateReason, ...]
+    figures: RoadmapFigures
     curves: Curves | None
 
 
@@ -73,23 +80,41 @@ def make_roadmap(drafts: Sequence[Draft], setting: Setting) -> Roadmap:
     frozen = {owner: frozen_spans(setting.estate.freeze, owner, setting.as_of) for owner in owners}
     require_possible(order, setting.estate, frozen)
     curves = curves_of(setting.estate, setting.assessment, setting.as_of)
-    problem = to_problem(order, setting, frozen, curves)
+    ends = tables(order, curves) if curves else None
+    high = ends[1] if ends else np.zeros((len(order), KNOTS))
+    problem = to_problem(order, setting, frozen, high)
     require_within_calendar(problem, setting.as_of)
     problem = _near_windows(problem)
     start = _listed(order, problem, setting.as_of)
-    found = search(problem, effort=setting.effort, stop=setting.stop, progress=setting.progress, start=start)
-    return Roadmap(_placed(order, problem, found.starts, setting.as_of), problem, found, curves)
+    run = setting.run
+    found = search(problem, effort=run.effort, stop=run.stop, progress=run.progress, start=start)
+    placed = _placed(order, problem, found.starts, setting.as_of)
+    reasons = date_reasons(order, problem, found.starts, setting.as_of, ends)
+    return Roadmap(placed, reasons, _figures(problem, found), curves)
+
+
+def _figures(problem: Problem, found: Found) -> RoadmapFigures:
+    """Return how good the roadmap is, rounded far below its meaning."""
+    made = cost(problem, found.starts)
+    peer = cost(problem, serial(problem, by_deadline(problem)))
+    moved = (problem.announced >= 0) & (found.starts + problem.length != problem.announced)
+    gap = max(made.total - found.bound, 0.0) / made.total if made.total else 0.0
+    return RoadmapFigures(
+        method=found.method, exposure=round(made.exposure, 3), lateness=round(made.lateness, 3),
+        surcharge=round(made.surcharge, 3), moves=round(made.moves, 3), bound=round(found.bound, 3),
+        gap=0.0 if found.proven else round(min(gap, 1.0), 3), proven=found.proven, late=made.late,
+        moved=int(moved.sum()), first_deadline_first=round(peer.exposure, 3),
+    )  # fmt: skip
 
 
 def to_problem(
-    order: Sequence[Draft], setting: Setting, frozen: Mapping[str | None, tuple[Span, ...]], curves: Curves | None
+    order: Sequence[Draft], setting: Setting, frozen: Mapping[str | None, tuple[Span, ...]], high: Reals
 ) -> Problem:
     """Return the drafts, in their order, as jobs in days from the day after `as_of`."""
     lanes = {lane: n for n, lane in enumerate(dict.fromkeys(draft.lane for draft in order))}
     number = {draft.id: n for n, draft in enumerate(order)}
     hands = {owner.id: owner.engineers for owner in setting.estate.owner}
     owners = {owner: n for n, owner in enumerate(frozen)}
-    table, pitch = exposure_table(order, curves)
     windows = tuple(_spans(draft, setting.as_of) for draft in order)
     return Problem(
         ids=tuple(number),
@@ -104,14 +129,14 @@ def to_problem(
         frozen=tuple(frozen.values()),
         windows=windows,
         surcharge=np.array([OFF_WINDOW_DATA_YEARS if spans else 0.0 for spans in windows]),
-        pitch=pitch,
-        exposure=table,
+        pitch=PITCH_DAYS,
+        exposure=ordering(len(order)) + high,
         late_cost=LATE_DATA_YEARS_PER_DAY,
         announced=_whole(
-            max(_day(setting.announced[draft.id], setting.as_of), 0) if draft.id in setting.announced else -1
+            max(_day(setting.run.announced[draft.id], setting.as_of), 0) if draft.id in setting.run.announced else -1
             for draft in order
         ),
-        move_cost=MOVE_DATA_YEARS_PER_DAY if setting.announced else 0.0,
+        move_cost=MOVE_DATA_YEARS_PER_DAY if setting.run.announced else 0.0,
     )
 
 

@@ -78,10 +78,9 @@ def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: flo
 
 
 def _horizon(problem: Problem, starts: Whole) -> int:
-    """Return an end that no job of a cheapest schedule needs to pass: after it all hands are free, one job at a time."""
-    known = int((starts + problem.length).max())
+    """Return the latest end that is looked at. A proof says nothing of schedules that go on longer."""
     windows = [high for spans in problem.windows for _, high in spans]
-    return max([known, *windows]) + int(problem.length.max()) + 1
+    return 2 * max([int((starts + problem.length).max()), *windows])
 
 
 def _ends(model: "CpModel", frame: _Frame) -> dict[int, Any]:

@@ -76,20 +76,27 @@ def recorded(draft: Draft, curves: Curves) -> Interval:
     return Interval(low=low, high=high)
 
 
-def exposure_table(order: Sequence[Draft], curves: Curves | None) -> tuple[Reals, int]:
-    """Return the exposure of each draft at each knot by the high end of the curve (N x K), and the days between."""
+def tables(order: Sequence[Draft], curves: Curves) -> tuple[Reals, Reals]:
+    """Return the exposure of each draft at each knot (N x K), by the low and by the high end of the curve."""
     years = np.arange(KNOTS) * PITCH_DAYS / DAYS_PER_YEAR
-    share = 2.0 - np.arange(len(order)) / max(len(order), 1)
-    table: Reals = share[:, None] / 2 * ORDER_DATA_YEARS_PER_YEAR * years[None, :]
-    if curves is not None:
-        known: dict[tuple[bool, bool, tuple[float, ...], float], Reals] = {}
-        for n, draft in enumerate(order):
-            harvest = harvested(draft.id, draft.kind)
-            signs = draft.kind is MeasureKind.MIGRATE_SIGNATURE
-            if not (harvest or signs):
-                continue
-            key = (harvest, signs, curves.lives.get(draft.subject, ()), curves.trusted.get(draft.subject, 0.0))
+    known: dict[tuple[object, ...], tuple[Reals, Reals]] = {}
+    low, high = np.zeros((len(order), KNOTS)), np.zeros((len(order), KNOTS))
+    for n, draft in enumerate(order):
+        harvest, signs = harvested(draft.id, draft.kind), draft.kind is MeasureKind.MIGRATE_SIGNATURE
+        if harvest or signs:
+            key = (signs, curves.lives.get(draft.subject, ()), curves.trusted.get(draft.subject, 0.0))
             if key not in known:
-                known[key] = exposed(draft, years, curves, curves.ends[1])
-            table[n] += known[key]
-    return table, PITCH_DAYS
+                known[key] = (
+                    exposed(draft, years, curves, curves.ends[0]),
+                    exposed(draft, years, curves, curves.ends[1]),
+                )
+            low[n], high[n] = known[key]
+    return low, high
+
+
+def ordering(size: int) -> Reals:
+    """Return what every measure has besides (N x K): it falls over the list, the first weighing twice the last."""
+    share = 1.0 - np.arange(size) / (2 * max(size, 1))
+    years = np.arange(KNOTS) * PITCH_DAYS / DAYS_PER_YEAR
+    weights: Reals = share[:, None] * ORDER_DATA_YEARS_PER_YEAR * years[None, :]
+    return weights
