@@ -129,5 +129,3 @@ def _priced(
         np.add.at(change[team], np.maximum(pick - length, 0), engineers)
         np.subtract.at(change[team], pick, engineers)
     return value, np.cumsum(change, axis=1)[:, :width]
-
-
