@@ -68,7 +68,8 @@ def judged(setting: Setting, segment: str, planned: Approach, ways: Sequence[Way
     effort, saved = [float(w.hours.mean()) for w in ways], [float(w.saved.mean()) for w in ways]
     stand, previous = standings(effort, saved), before(effort, saved)
     share = stays(np.array([w.hours for w in ways]), np.array([w.saved for w in ways]))
-    for n, way in enumerate(ways):
+    for n in sorted(range(len(ways)), key=lambda way: (effort[way], saved[way], way)):
+        way = ways[n]
         ratio = None
         if n in previous:
             other = ways[previous[n]]
