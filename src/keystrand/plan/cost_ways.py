@@ -35,7 +35,7 @@ class Way(NamedTuple):
 def link_lines(setting: Setting, segment: Segment, approach: Approach) -> list[Line]:
     """Return the lines of piloting and running a link on `segment`, over the fallback that its systems already have."""
     build, name = setting.builds[segment.id], f"link.{segment.id}"
-    made = [*pilot(name, segment, build.pilot)]
+    made = [*pilot(name, segment, approach, build.pilot)]
     if approach is not Approach.QUANTUM_INTERNET_TESTBED:
         made += link(setting.scope, name, segment, approach, build.deploy)
     return made
