@@ -3,7 +3,7 @@
 import csv
 import io
 import shutil
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 
 import openpyxl
@@ -25,7 +25,7 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("bank")
 
 
-def _fill(file: Path, requirement: str, *values: object) -> None:
+def _fill(file: Path, requirement: str, *values: str | float | date | None) -> None:
     """Fill in the first row of a question as a person with a spreadsheet does."""
     book = openpyxl.load_workbook(file)
     page = book["Questions"]
@@ -53,7 +53,7 @@ def test_from_an_empty_folder_to_a_comparison(typed: Typed, bank: Path) -> None:
         "km",
         None,
         "documented",
-        datetime(2026, 10, 1, tzinfo=UTC).date(),
+        date(2026, 10, 1),
         "page 2",
     )
     _fill(Path("acme.xlsx"), "v11", "Yes", None, None, None, "claimed", "2026-10-01", "=cmd|' /C calc'!A0")

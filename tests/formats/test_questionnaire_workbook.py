@@ -11,6 +11,7 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from tests.formats.vendor_strategies import ASKED
 
 from keystrand.formats.questionnaire import sheet_of
@@ -103,7 +104,7 @@ def test_days_counted_from_1904_are_read() -> None:
     """As some spreadsheets of old keep them."""
 
     def change(book: Any) -> None:
-        book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+        book.epoch = CALENDAR_MAC_1904
         _fill("v02", "yes", None, None, None, "claimed", datetime(2026, 10, 1), "mail")(book)  # noqa: DTZ001 - as above
 
     assert _taken(_edited(change))[0].day == date(2026, 10, 1)
