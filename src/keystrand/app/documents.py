@@ -11,7 +11,7 @@ from keystrand.formats.documents import content_hash, decode, encode
 from keystrand.formats.streamed import ContentHash, Piece
 from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
-from keystrand.model.stages import Assessment, Inventory, Observations, OperationsReport, PilotReport, Plan
+from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
 from keystrand.model.stages.compared import VendorComparison
 
 D = TypeVar("D", bound=Document)
@@ -21,6 +21,7 @@ FILES: dict[type[Document], str] = {
     Inventory: "inventory.json",
     Assessment: "assessment.json",
     Plan: "plan.json",
+    CostReport: "cost.json",
     VendorComparison: "vendors.json",
     PilotReport: "pilot.json",
     OperationsReport: "report.json",
@@ -32,6 +33,7 @@ MADE_BY = {
     Inventory: "keystrand inventory scan",
     Assessment: "keystrand assess run",
     Plan: "keystrand plan make",
+    CostReport: "keystrand plan cost",
     VendorComparison: "keystrand plan vendors evaluate",
     PilotReport: "keystrand pilot run",
     OperationsReport: "keystrand report make",

@@ -2,8 +2,8 @@
 
 import difflib
 
-from keystrand.assess.words import span_text, years_text
-from keystrand.formats.wording import counted, day_text, interval_text, ratio_text, sentences
+from keystrand.assess.words import deadline_text, span_text, years_text
+from keystrand.formats.wording import counted, interval_text, ratio_text, sentences
 from keystrand.model.algorithm import Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.stages import Assessment, Exposure, Finding, PolicyFinding, PolicyState, Priority
@@ -60,7 +60,7 @@ def _rule(rule: PolicyFinding) -> str:
         PolicyState.UNDETERMINED: "undetermined",
         PolicyState.NOT_APPLICABLE: "not applicable",
     }[rule.state]
-    date = day_text(rule.deadline)
+    date = deadline_text(rule.deadline, rule.precision)
     return f"policy {rule.policy}, {rule.clause} ({rule.effect.value}, {date}): {state}, because {rule.reason}"
 
 

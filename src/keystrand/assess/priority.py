@@ -70,15 +70,22 @@ def _by_tier(tiers: list[int], standings: list[Standing]) -> list[tuple[int, Sta
 def _tiers(criteria: list[_Criteria]) -> list[int]:
     """Return the tier of each: one more than the highest tier among those that are at least as urgent in everything.
 
-    `criteria` are in falling order, so whoever beats another stands before it.
+    `criteria` are in falling order, so whoever beats another stands before it, and equals stand together. All but the
+    exposure take few values: a table over those holds the highest tier so far of whoever is at least as urgent in them.
     """
-    table = np.array(criteria, dtype=float).reshape(-1, len(_Criteria._fields))
-    tiers = np.zeros(len(criteria), dtype=int)
-    for n in range(len(criteria)):
-        before, own = table[:n], table[n]
-        beaten_by = (before >= own).all(axis=1) & (before > own).any(axis=1)
-        tiers[n] = 1 + tiers[:n][beaten_by].max(initial=0)
-    return [int(tier) for tier in tiers]
+    levels = [sorted(set(column), reverse=True) for column in zip(*(c[1:] for c in criteria), strict=True)]
+    places = [{value: n for n, value in enumerate(values)} for values in levels]
+    highest = np.zeros([len(values) for values in levels] or [1], dtype=int)
+    tiers: list[int] = []
+    for n, own in enumerate(criteria):
+        if n and own == criteria[n - 1]:
+            tiers.append(tiers[-1])
+            continue
+        at = tuple(place[value] for place, value in zip(places, own[1:], strict=True))
+        tiers.append(1 + int(highest[at]))
+        behind = highest[tuple(slice(place, None) for place in at)]
+        np.maximum(behind, tiers[-1], out=behind)
+    return tiers
 
 
 def _order(standing: Standing) -> tuple[float | int | str, ...]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
+from keystrand.formats.host_names import a_labels
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
 from keystrand.model.planning import Demand, Price, Waiver
@@ -279,7 +280,7 @@ def _is_host(host: str) -> bool:
     if _is_address(host):
         return True
     try:
-        spelt = host if host.isascii() else host.encode("idna").decode("ascii")
+        spelt = a_labels(host)
     except UnicodeError:
         return False
     return bool(_HOST_NAME.fullmatch(spelt)) and not _ends_in_number(spelt)

@@ -79,11 +79,25 @@ class Price(Noun, frozen=True, kw_only=True):
     as_of: date
 
 
+class Exchange(Noun, frozen=True, kw_only=True):
+    """What one unit of `currency` is worth in the plan's currency, for prices given in another one."""
+
+    currency: Currency
+    rate: Annotated[float, Meta(gt=0)]
+    source: Text
+    as_of: date
+
+
 class Planning(Noun, frozen=True, kw_only=True):
-    """What holds for the whole plan. `budget` and amounts are in `currency`; rates are a year, 0 to 1."""
+    """What holds for the whole plan. `budget` and amounts are in `currency`; rates are a year, 0 to 1.
+
+    `discount_rate` is real: it applies to money of today. `inflation_rate` only turns that into the money of a year.
+    """
 
     currency: Currency = "EUR"
     budget: Annotated[float, Meta(gt=0)] | None = None
     operating_hours_per_year: Annotated[float, Meta(gt=0)] | None = None
     discount_rate: Ratio = 0.03
     horizon_years: Annotated[int, Meta(ge=1, le=30)] = 10
+    inflation_rate: Ratio = 0.02
+    exchange: tuple[Exchange, ...] = ()

@@ -21,7 +21,7 @@ from keystrand.model.stages import (
     SegmentDecision,
 )
 from keystrand.plan import measures, work
-from keystrand.plan.approach import decide
+from keystrand.plan.approach import ASSUMPTIONS, decide
 from keystrand.plan.comparison import CALIBRATION
 from keystrand.plan.positions import position_refs
 from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed, schedule
@@ -56,7 +56,7 @@ def make_plan(
     `InvalidInput` where the work cannot be dated.
     """
     _require_same_estate(estate, inventory, assessment)
-    decisions = tuple(decide(segment, estate, positions) for segment in estate.segment)
+    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
     placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
     dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
     return Plan(
@@ -146,6 +146,7 @@ def _assumptions() -> tuple[Assumption, ...]:
         Assumption(name="link model", value=MODEL, source=SOURCE),
         Assumption(name="quantum hardware", value=PLANNING_1GHZ.name, source=PLANNING_1GHZ.source),
         Assumption(name="ratings of the approaches", value=CALIBRATION, source="counted by keystrand"),
+        *ASSUMPTIONS,
         Assumption(name="which change waits for which", value=order, source="keystrand, method of the plan"),
         Assumption(name="duration of a migration", value="the longer end of migration_years", source="estate"),
         Assumption(name="duration of other measures, in days", value=days, source=ours),

@@ -1,7 +1,8 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.policy import PolicyState
+from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
     Fit,
     Measure,
@@ -16,10 +17,13 @@ from keystrand.model.stages.judged import (
     Assumption,
     Exposure,
     Finding,
+    Forgeable,
     PolicyFinding,
     PolicyRef,
-    PolicyState,
     Priority,
+    RankRange,
+    Trusted,
+    WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -32,6 +36,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -39,7 +56,12 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Bucket",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
+    "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
@@ -47,7 +69,11 @@ __all__ = [
     "Figure",
     "Finding",
     "Fit",
+    "Forgeable",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -63,10 +89,16 @@ __all__ = [
     "PolicyState",
     "PositionRef",
     "Priority",
+    "RankRange",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
+    "Trusted",
     "VerdictCount",
+    "WaiverUse",
 ]

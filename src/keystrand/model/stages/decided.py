@@ -7,17 +7,18 @@ from keystrand.model.document import Document, Part
 from keystrand.model.link import LinkRate
 from keystrand.model.policy import Stance
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+)
 from keystrand.model.units import Count
-
-
-class Approach(StrEnum):
-    """The five approaches."""
-
-    QKD_FIBRE = "qkd-fibre"
-    QKD_TRUSTED_NODE = "qkd-trusted-node"
-    HYBRID = "hybrid"
-    PQC_ONLY = "pqc-only"
-    QUANTUM_INTERNET_TESTBED = "quantum-internet-testbed"
 
 
 class Fit(StrEnum):
@@ -48,10 +49,15 @@ class PositionRef(Part, frozen=True, kw_only=True):
     source: str
     as_of: date
     applies: bool
+    limitations: tuple[Limitation, ...] = ()
 
 
 class SegmentDecision(Part, frozen=True, kw_only=True):
-    """The approach for one segment. `questions` are the facts that are missing; `would_change` what would flip it."""
+    """The approach for one segment. `questions` are the facts that are missing; `would_change` what would flip it.
+
+    `rules` are the rules one by one; `gates` the prohibitions that come before them; `functions` what each function
+    gets; `changes` the fewest answers that lead to another approach; `residuals` what each approach leaves open.
+    """
 
     segment: str
     chosen: Approach
@@ -60,6 +66,13 @@ class SegmentDecision(Part, frozen=True, kw_only=True):
     would_change: tuple[str, ...]
     rate: LinkRate | None
     positions: tuple[str, ...]
+    bucket: Bucket = Bucket.CAN_BECOME_QUANTUM_SAFE
+    rules: tuple[RuleResult, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    functions: tuple[FunctionChoice, ...] = ()
+    classical: tuple[Classical, ...] = ()
+    changes: tuple[Change, ...] = ()
+    residuals: tuple[Residual, ...] = ()
 
 
 class MeasureKind(StrEnum):

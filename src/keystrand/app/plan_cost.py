@@ -1,0 +1,214 @@
+"""Cost the plan, and show where effort brings most."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from keystrand import __version__
+from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
+from keystrand.app.estate import OpenEstate
+from keystrand.assess.run import DEFAULT_CURVE
+from keystrand.edge.catalogue import curves
+from keystrand.edge.estate_folder import estate_file
+from keystrand.edge.files import read_bytes
+from keystrand.edge.price_lists import price_lists, rate_lists
+from keystrand.formats.toml_lines import line_index, line_of
+from keystrand.formats.wording import interval_text, joined, ratio_text, two_figures
+from keystrand.model.document import InputRef
+from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.horizon import horizons
+from keystrand.model.prices import Spread
+from keystrand.model.stages import Assessment, PilotReport, Plan
+from keystrand.model.stages.costed import CostReport
+from keystrand.model.units import Estimate, Interval
+from keystrand.plan.cost import Options, make_cost
+from keystrand.plan.cost_inputs import Inputs, inputs_of
+from keystrand.plan.cost_measured import measured_rates
+from keystrand.plan.cost_ways import name_of
+
+Row = dict[str, Any]
+
+
+def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
+    """Cost the plan in `out`, and write the cost beside it. A pilot's measured effort is used where there is one.
+
+    Raises `InvalidInput` with file, line and field of every price that cannot be used.
+    """
+    assessment, assessment_ref = load(out, Assessment)
+    plan, plan_ref = load(out, Plan)
+    require_estate(plan, opened.ref)
+    require_made_from(plan, assessment_ref)
+    chosen = next(curve for curve in curves() if curve.id == DEFAULT_CURVE)
+    inputs, pilots = _inputs(opened, out)
+    report = make_cost(
+        opened.estate,
+        assessment,
+        plan,
+        inputs,
+        horizons(chosen, plan.as_of),
+        options=options,
+        made_from=(opened.ref, assessment_ref, plan_ref, *pilots),
+        created_at=now(),
+        tool_version=__version__,
+    )
+    save(out, report)
+    return report
+
+
+def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[InputRef, ...]]:
+    rates = rate_lists(opened.folder)
+    measured: dict[str, Spread] = {}
+    refs: tuple[InputRef, ...] = ()
+    if (out / FILES[PilotReport]).exists():
+        pilot, ref = load(out, PilotReport)
+        measured = measured_rates(pilot, rates)
+        refs = (ref,) if measured else ()
+    try:
+        return inputs_of(opened.estate, price_lists(opened.folder), rates, measured), refs
+    except InvalidInput as error:
+        raise InvalidInput(error.message, hint=error.hint, problems=_placed(error.problems, opened.folder)) from error
+
+
+def _placed(problems: tuple[Problem, ...], folder: Path) -> tuple[Problem, ...]:
+    """Return the problems with the file and line of their field in the estate."""
+    file = estate_file(folder)
+    index = line_index(read_bytes(file).decode("utf-8-sig"))
+    return tuple(msgspec.structs.replace(p, file=str(file), line=line_of(index, _path(p.field))) for p in problems)
+
+
+def _path(field: str) -> tuple[str | int, ...]:
+    parts = field.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(part) if part.isdigit() else part for part in parts)
+
+
+def cost_of(out: Path) -> CostReport:
+    """Return the cost in `out`."""
+    report, _ = load(out, CostReport)
+    return report
+
+
+def money(value: Estimate) -> str:
+    """Return an amount as a range of two figures with its currency."""
+    return interval_text(Interval(low=value.low, high=value.high), value.unit)
+
+
+def _range(value: Estimate) -> str:
+    return interval_text(Interval(low=value.low, high=value.high))
+
+
+def option_rows(report: CostReport) -> list[Row]:
+    """Return one row an option."""
+    return [
+        {
+            "option": one.option.value,
+            "present_value": money(one.cost),
+            "data_years_saved": _range(one.saved),
+            "operating_hours_a_year": _range(one.operation),
+            "on_unverified_defaults": ratio_text(Interval(low=one.unverified_share, high=one.unverified_share)),
+            "for_a_decision": "yes" if one.usable else "NOT TO BE USED",
+        }
+        for one in report.options
+    ]
+
+
+def category_rows(report: CostReport) -> list[Row]:
+    """Return one row an option and category."""
+    return [
+        {"option": one.option.value, "category": part.category.value, "present_value": money(part.cost)}
+        for one in report.options
+        for part in one.by_category
+    ]
+
+
+def scenario_rows(report: CostReport) -> list[Row]:
+    """Return one row a named scenario and option."""
+    return [
+        {"scenario": one.scenario, "option": one.option.value, "present_value": money(one.cost), "what": one.what}
+        for one in report.named_scenarios
+        if one.cost.high
+    ]
+
+
+def swing_rows(report: CostReport) -> list[Row]:
+    """Return one row an input, the one that moves the cost of the plan most first."""
+    return [
+        {
+            "input": one.name,
+            "from": f"{two_figures(one.low_at)} {one.unit}",
+            "to": f"{two_figures(one.high_at)} {one.unit}",
+            "alone": f"{two_figures(one.alone[0])} to {two_figures(one.alone[1])} {report.currency}",
+            "with_what_moves_with_it": f"{two_figures(one.together[0])} to {two_figures(one.together[1])}",
+        }
+        for one in report.swings
+    ]
+
+
+def information_rows(report: CostReport) -> list[Row]:
+    """Return one row an input that is worth finding out."""
+    return [
+        {
+            "subject": told.subject,
+            "question": told.question,
+            "find_out": one.name,
+            "worth_at_most": f"{two_figures(one.worth)} {report.currency}",
+            "at_a_price_of_a_data_year": f"{two_figures(told.price_per_data_year)} {report.currency}",
+        }
+        for told in report.information
+        for one in told.inputs
+    ]
+
+
+def way_rows(report: CostReport) -> list[Row]:
+    """Return one row a segment and way."""
+    return [
+        {
+            "segment": one.segment,
+            "way": name_of(one.approach),
+            "planned": one.planned,
+            "data_years_saved": _range(one.saved),
+            "hours_a_year": _range(one.operation),
+            "cost": money(one.cost),
+            "standing": one.standing.value,
+            "saved_for_each_hour": _range(one.saved_per_hour) if one.saved_per_hour else "",
+            "stays_on_the_frontier": ratio_text(Interval(low=one.stays, high=one.stays)),
+        }
+        for one in report.ways
+    ]
+
+
+def step_rows(report: CostReport) -> list[Row]:
+    """Return one row a step."""
+    return [
+        {
+            "step": one.step,
+            "subject": one.subject,
+            "what": one.what,
+            "saved_for_each_hour": _range(one.saved_per_hour),
+            "data_years_saved_so_far": two_figures(one.saved),
+            "hours_a_year_so_far": two_figures(one.operation),
+            "cost_so_far": f"{two_figures(one.cost)} {report.currency}",
+        }
+        for one in report.steps
+    ]
+
+
+def portfolio_words(report: CostReport) -> tuple[str, ...]:
+    """Return the best set within the estate's limits in sentences."""
+    best = report.portfolio
+    if best is None:
+        return ("no limits are given: set budget or operating_hours_per_year under [planning] for the best choice",)
+    if not best.within:
+        return ("signatures, owners and enquiries alone need more than the limits under [planning] allow",)
+    chosen = [*best.systems, *(f"{segment} ({name_of(approach)})" for segment, approach in best.links)]
+    said = [
+        f"within the limits: {joined(chosen, most=12) or 'nothing'}; saves {two_figures(best.saved)} data-years",
+        f"for {two_figures(best.operation)} hours a year and {two_figures(best.cost)} {report.currency}, beside "
+        f"{two_figures(best.committed_operation)} hours and {two_figures(best.committed_cost)} {report.currency} for "
+        "signatures, owners and enquiries",
+    ]
+    if best.per_hour is not None:
+        said.append(f"one more hour a year would save {two_figures(best.per_hour)} data-years")
+    if best.per_money is not None:
+        said.append(f"a million {report.currency} more would save {two_figures(best.per_money * 1e6)} data-years")
+    return tuple(said)

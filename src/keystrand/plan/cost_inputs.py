@@ -1,0 +1,170 @@
+"""What a cost is drawn from: the estate's prices in place of the lists', and random draws that all options share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, ndtr, ndtri
+
+from keystrand.model.errors import InvalidInput, Problem
+from keystrand.model.estate import Estate
+from keystrand.model.planning import Planning
+from keystrand.model.prices import Factor, PriceItem, PriceLevel, PriceList, RateList, Spread
+
+Values = NDArray[np.float64]
+
+CURVE = "threat-curve"
+"""The input that says where between the low and the high threat curve the truth lies: every place is as likely."""
+LIFE = "life of "
+"""Before the id of an item: the input that says after how many years it is bought again."""
+CORRELATION = 0.5
+"""Between the normal scores of two inputs of one factor. Assumed: nobody has measured it for such purchases."""
+PERT_WEIGHT = 4.0
+"""Weight of the likely value in a PERT distribution: mean = (low + 4 likely + high) / 6 (Malcolm et al., Operations
+Research 7(5), 1959)."""
+_SCORES = np.linspace(-5.0, 5.0, 401)
+"""Where the quantile function is tabulated, in normal scores; between them it is linear (error below 1e-4 of the
+range); 3e-7 of a normal distribution lies beyond each end, and is put there."""
+
+
+class Inputs(NamedTuple):
+    """Prices by item in the plan's currency, and rates by id."""
+
+    prices: dict[str, PriceItem]
+    rates: dict[str, Spread]
+    currency: str
+
+
+def inputs_of(
+    estate: Estate,
+    price_lists: Iterable[PriceList],
+    rate_lists: Iterable[RateList],
+    measured: Mapping[str, Spread] | None = None,
+) -> Inputs:
+    """Return the inputs of `estate`; later lists replace earlier ones, its own prices all lists, `measured` all rates.
+
+    Raises `InvalidInput` with every price of an unknown item, and every currency without an exchange rate.
+    """
+    listed = {item.id: (item, prices.currency) for prices in price_lists for item in prices.item}
+    if problems := [*_unknown(estate, listed), *_foreign(estate, {currency for _, currency in listed.values()})]:
+        raise InvalidInput("the prices of the estate cannot be used", problems=tuple(problems))
+    found = {name: _exchanged(item, currency, estate.planning) for name, (item, currency) in listed.items()}
+    for own in estate.price:
+        changed = msgspec.structs.replace(
+            found[own.item], low=own.low, likely=own.likely, high=own.high, level=PriceLevel.ONE_SOURCE,
+            source=own.source, as_of=own.as_of,
+        )  # fmt: skip
+        found[own.item] = _exchanged(changed, own.currency, estate.planning)
+    rates = {rate.id: rate for one in rate_lists for rate in one.rate} | dict(measured or {})
+    return Inputs(found, rates, estate.planning.currency)
+
+
+def _unknown(estate: Estate, listed: Mapping[str, object]) -> Iterable[Problem]:
+    for n, own in enumerate(estate.price):
+        if own.item not in listed:
+            yield Problem(
+                message=f"no price list has an item {own.item!r}",
+                hint=f"known: {', '.join(sorted(listed))}",
+                field=f"price[{n}].item",
+            )
+
+
+def _rate_of(currency: str, planning: Planning) -> float | None:
+    rates = {one.currency: one.rate for one in planning.exchange} | {planning.currency: 1.0}
+    return rates.get(currency)
+
+
+def _foreign(estate: Estate, of_lists: Iterable[str]) -> Iterable[Problem]:
+    planning = estate.planning
+    hint = f"add [[planning.exchange]] with its worth in {planning.currency}, or give the price in {planning.currency}"
+    for n, own in enumerate(estate.price):
+        if _rate_of(own.currency, planning) is None:
+            message = f"it is in {own.currency}, the plan in {planning.currency}, and no exchange rate is given"
+            yield Problem(message=message, hint=hint, field=f"price[{n}].currency")
+    for currency in sorted(of_lists):
+        if _rate_of(currency, planning) is None:
+            message = f"a price list is in {currency}, the plan in {planning.currency}, and no exchange rate is given"
+            hint = f"add [[planning.exchange]] with the worth of 1 {currency} in {planning.currency}"
+            yield Problem(message=message, hint=hint, field="planning.exchange")
+
+
+def _exchanged(item: PriceItem, currency: str, planning: Planning) -> PriceItem:
+    rate = _rate_of(currency, planning)
+    if rate is None or item.ends is None:
+        return item
+    low, likely, high = (value * rate for value in item.ends)
+    return msgspec.structs.replace(item, low=low, likely=likely, high=high)
+
+
+def pert_quantiles(ends: tuple[float, float, float], scores: Values) -> Values:
+    """Return the PERT quantiles at normal `scores`: a beta distribution between the ends, its peak at the likely value.
+
+    With l, m, h: a = 1 + 4 (m - l)/(h - l), b = 1 + 4 (h - m)/(h - l); the mean is (l + 4 m + h)/6.
+    """
+    low, likely, high = ends
+    if high <= low:
+        return np.full(scores.shape, low)
+    a = 1.0 + PERT_WEIGHT * (likely - low) / (high - low)
+    b = 1.0 + PERT_WEIGHT * (high - likely) / (high - low)
+    return np.asarray(low + (high - low) * betaincinv(a, b, ndtr(scores)), dtype=float)
+
+
+class Draws(NamedTuple):
+    """The scenarios: a row an input (`names`), a column a scenario. `scores`: the normal scores behind the values."""
+
+    names: dict[str, int]
+    values: Values
+    scores: Values
+
+    def of(self, name: str) -> Values:
+        """Return the draws of one input."""
+        return np.asarray(self.values[self.names[name]])
+
+
+def spreads(inputs: Inputs) -> dict[str, tuple[tuple[float, float, float] | None, Factor | None]]:
+    """Return every input that is known, by name: its ends (None: evenly from 0 to 1), and what moves it with others."""
+    found: dict[str, tuple[tuple[float, float, float] | None, Factor | None]] = {}
+    for item in (*inputs.prices.values(), *inputs.rates.values()):
+        if item.ends is not None:
+            found[item.id] = item.ends, item.factor
+        if isinstance(item, PriceItem) and item.life_years:
+            short, long = item.life_years
+            found[LIFE + item.id] = (short, (short + long) / 2, long), None
+    found[CURVE] = None, None
+    return found
+
+
+def draw(inputs: Inputs, *, scenarios: int, seed: int, held: Mapping[Factor, float] | None = None) -> Draws:
+    """Return `scenarios` draws of every input: equal arguments give equal draws.
+
+    `held` fixes what is common to the inputs of a factor at a normal score, such as 1.28 for its 90th percentile;
+    the rest of each draw stays the same. Chances of `Factor.SECURITY` are drawn independently: a flaw in an algorithm
+    says nothing of one in a device. Scores are stratified (Latin hypercube; McKay et al., Technometrics 21, 1979).
+    """
+    known = spreads(inputs)
+    rng = np.random.default_rng(seed)
+    own = _stratified(rng, len(known), scenarios)
+    common: dict[Factor, Values] = dict(zip(Factor, _stratified(rng, len(Factor), scenarios), strict=True))
+    common |= {factor: np.full(scenarios, score) for factor, score in (held or {}).items()}
+    for n, (_, factor) in enumerate(known.values()):
+        if factor is not None and factor is not Factor.SECURITY:
+            own[n] = np.sqrt(1.0 - CORRELATION) * own[n] + np.sqrt(CORRELATION) * common[factor]
+    return Draws({name: n for n, name in enumerate(known)}, values_at(list(known.values()), own), own)
+
+
+def _stratified(rng: np.random.Generator, rows: int, columns: int) -> Values:
+    cells = rng.permuted(np.broadcast_to(np.arange(columns, dtype=float), (rows, columns)), axis=1)
+    return np.asarray(ndtri((cells + rng.random((rows, columns))) / columns), dtype=float)
+
+
+def values_at(known: Sequence[tuple[tuple[float, float, float] | None, Factor | None]], scores: Values) -> Values:
+    """Return the values of inputs at normal `scores`, a row an input."""
+    values = np.empty_like(scores)
+    for row, (ends, _) in enumerate(known):
+        if ends is None:
+            values[row] = ndtr(scores[row])
+        else:
+            values[row] = np.interp(scores[row], _SCORES, pert_quantiles(ends, _SCORES))
+    return values

@@ -1,0 +1,137 @@
+"""What a migration and a quantum link save, in data-years of readable data (model/horizon.py), and what is left.
+
+For a system whose key exchange moves at M and would otherwise stay as it is until its end T, E(T) - E(M) is what is
+produced in between and readable. Post-quantum cryptography removes it but for the chance p that it is broken itself. A
+link that is combined with it from D on removes what is left from then on, but for the chance q that the link or a node
+on it leaks: both must fail. Without the combination only the link counts from D on.
+
+    post-quantum only    (1 - p) A                     A = E(T) - E(M)
+    combined from D      (1 - p) A + p (1 - q) B       B = E(T) - E(max(M, D)), the part of A after D
+    link alone from D    (1 - p) (A - B) + (1 - q) B
+    q = 1 - (1 - link) (1 - node)^nodes                nodes that fail one by one; see the page on its limits
+
+What was recorded before today is sunk, has no part in A, and is never counted as saved.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keystrand.model.algorithm import Verdict
+from keystrand.model.estate import System
+from keystrand.model.horizon import Horizon, avoided, years_between
+from keystrand.model.stages import Approach, Assessment, Exposure, MeasureKind, Plan
+from keystrand.plan.cost_inputs import CURVE, Draws
+from keystrand.plan.cost_lines import QUANTUM, Scope
+
+Values = NDArray[np.float64]
+ROUNDED = 6
+"""Decimals of data-years: far below their meaning, so that two machines write the same document."""
+
+
+class Saving(NamedTuple):
+    """Data-years at the low and at the high threat curve."""
+
+    low: float = 0.0
+    high: float = 0.0
+
+    def plus(self, other: "Saving", share: float = 1.0) -> "Saving":
+        """Return the sum with `share` of `other`."""
+        return Saving(self.low + share * other.low, self.high + share * other.high)
+
+    def drawn(self, draws: Draws) -> Values:
+        """Return the saving in each scenario: all savings stand at the same place between the two curves."""
+        return np.asarray(self.low + draws.of(CURVE) * (self.high - self.low), dtype=float)
+
+
+class Exposed(NamedTuple):
+    """The exposures of one system, and when it stops (`moves`) or would stop (`ends`), in years from today."""
+
+    exposures: tuple[Exposure, ...]
+    moves: float
+    ends: float
+    weight: float
+
+
+def exposed_systems(scope: Scope, assessment: Assessment, plan: Plan) -> dict[str, Exposed]:
+    """Return the systems whose key exchange the plan moves, with their exposures.
+
+    Where every such system states its yearly volume, each weighs by it; else all weigh alike.
+    """
+    moves = {
+        measure.subject: years_between(scope.as_of, measure.finish)
+        for measure in plan.measures
+        if measure.kind is MeasureKind.MIGRATE_KEY_ESTABLISHMENT
+    }
+    of: dict[str, list[Exposure]] = {name: [] for name in moves}
+    for exposure in assessment.exposures:
+        if exposure.system in of:
+            of[exposure.system].append(exposure)
+    concerned = [system for system in scope.estate.system if of.get(system.id)]
+    by_volume = weighs_by_volume(concerned)
+    return {
+        system.id: Exposed(
+            tuple(of[system.id]),
+            moves[system.id],
+            scope.end_of(system),
+            system.volume_per_year if by_volume and system.volume_per_year else 1.0,
+        )
+        for system in concerned
+    }
+
+
+def weighs_by_volume(systems: Iterable[System]) -> bool:
+    """Return whether every one of `systems` states its volume: then data-years are multiplied by it."""
+    stated = [system.volume_per_year for system in systems]
+    return bool(stated) and None not in stated
+
+
+def savings(
+    exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], *, after: float = 0.0
+) -> dict[str, Saving]:
+    """Return what the move of each system saves, or only that part which is produced from `after` on.
+
+    A verdict that is not known counts at the high end and never at the low one.
+    """
+    rows = [(n, system, one) for n, system in enumerate(exposed.values()) for one in system.exposures]
+    at = np.array([n for n, _, _ in rows], dtype=int)
+    ends = np.array([system.ends for _, system, _ in rows])
+    start = np.minimum(np.maximum([system.moves for _, system, _ in rows], after), ends)
+    weight = np.array([system.weight for _, system, _ in rows])
+    shelf_life = np.array([one.shelf_life_years for _, _, one in rows])
+    sure = np.array([one.verdict is Verdict.QUANTUM_VULNERABLE for _, _, one in rows], dtype=bool)
+    of_curves = [avoided(horizon, ends, start, shelf_life) * weight for horizon in horizons]
+    low, high = np.zeros(len(exposed)), np.zeros(len(exposed))
+    np.add.at(low, at, np.where(sure, np.minimum(*of_curves), 0.0))
+    np.add.at(high, at, np.maximum(*of_curves))
+    return {
+        name: Saving(round(float(low[n]), ROUNDED), round(float(high[n]), ROUNDED)) for n, name in enumerate(exposed)
+    }
+
+
+def reduction(approach: Approach, whole: Saving, late: Saving, nodes: int, draws: Draws) -> Values:
+    """Return the data-years that `approach` saves in each scenario; `whole` and `late` are A and B above."""
+    broken, a = draws.of("pqc-broken"), whole.drawn(draws)
+    if approach not in QUANTUM or approach is Approach.QUANTUM_INTERNET_TESTBED:
+        return np.asarray((1.0 - broken) * a, dtype=float)  # a testbed carries no production traffic
+    b = late.drawn(draws)
+    leaks = 1.0 - (1.0 - draws.of("quantum-link-leaks")) * (1.0 - draws.of("trusted-node-read")) ** nodes
+    if approach is Approach.HYBRID:
+        return np.asarray((1.0 - broken) * a + broken * (1.0 - leaks) * b, dtype=float)
+    return np.asarray((1.0 - broken) * (a - b) + (1.0 - leaks) * b, dtype=float)
+
+
+def of_segment(
+    systems: Iterable[System], exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], built: float
+) -> tuple[Saving, Saving]:
+    """Return A and B of the `systems` of a segment: a system's data counts to each of its segments in equal shares."""
+    shares = {system.id: 1.0 / len(system.segments) for system in systems if system.id in exposed}
+    parts = {name: exposed[name] for name in shares}
+    whole, late = Saving(), Saving()
+    for name, part in savings(parts, horizons).items():
+        whole = whole.plus(part, shares[name])
+    for name, part in savings(parts, horizons, after=built).items():
+        late = late.plus(part, shares[name])
+    return whole, late
