@@ -80,6 +80,7 @@ def test_from_an_empty_folder_to_a_comparison(typed: Typed, bank: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(made.out)))
     assert [(row["vendor"], row["standing"]) for row in rows] == [("acme", "in"), ("toshiba", "ask")]
     assert "on what is proven today acme is first of 2" in made.err
+    assert "no plan was there" in made.err
     document, _ = load(Path("out"), VendorComparison)
     assert [ref.kind for ref in document.made_from] == ["estate", "vendor-requirements", "vendor-weights",
                                                         "vendor-sheet", "vendor-sheet"]  # fmt: skip
@@ -195,7 +196,8 @@ def test_a_plan_of_another_estate_is_refused(typed: Typed, bank: Path) -> None:
     typed("plan", "vendors", "sheet", "idq", "bank")
     for words, code in ((("inventory", "scan"), 3), (("assess", "run"), 0), (("plan", "make"), 0)):
         assert typed(*words, "bank").code == code
-    assert typed("plan", "vendors", "evaluate", "bank").code == 0
+    sound = typed("plan", "vendors", "evaluate", "bank")
+    assert (sound.code, "no plan was there" in sound.err) == (0, False)
     estate = bank / "estate.toml"
     estate.write_text(estate.read_text().replace("length_km = 58", "length_km = 57", 1))
     made = typed("plan", "vendors", "evaluate", "bank")

@@ -318,6 +318,7 @@ def test_only_segments_with_a_quantum_link_in_the_plan_count(
     for chosen, judged in ((Approach.PQC_ONLY, 0), (Approach.HYBRID, 2)):
         decided = replace(made, decisions=tuple(replace(d, chosen=chosen) for d in made.decisions))
         assert len(_fits(of, reach, plan=decided)) == judged
+        assert _compare([_sheet("acme")], estate=of, plan=decided).segments_judged == judged // 2
     assert len(_fits(of, reach)) == 2
 
 
