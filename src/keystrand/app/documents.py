@@ -13,6 +13,7 @@ from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
 from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.stages.designed import TopologyDesign
 from keystrand.model.stages.targeted import TargetDocument
 
 D = TypeVar("D", bound=Document)
@@ -23,6 +24,7 @@ FILES: dict[type[Document], str] = {
     Assessment: "assessment.json",
     Plan: "plan.json",
     TargetDocument: "target.json",
+    TopologyDesign: "topology.json",
     CostReport: "cost.json",
     VendorComparison: "vendors.json",
     PilotReport: "pilot.json",
@@ -36,6 +38,7 @@ MADE_BY = {
     Assessment: "keystrand assess run",
     Plan: "keystrand plan make",
     TargetDocument: "keystrand plan target",
+    TopologyDesign: "keystrand plan topology",
     CostReport: "keystrand plan cost",
     VendorComparison: "keystrand plan vendors evaluate",
     PilotReport: "keystrand pilot run",

@@ -13,14 +13,14 @@ on it leaks: both must fail. Without the combination only the link counts from D
 What was recorded before today is sunk, has no part in A, and is never counted as saved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keystrand.model.algorithm import Verdict
-from keystrand.model.estate import Estate, Segment, System
+from keystrand.model.estate import System
 from keystrand.model.horizon import Horizon, avoided, years_between
 from keystrand.model.stages import Approach, Assessment, Exposure, MeasureKind, Plan
 from keystrand.plan.cost_inputs import CURVE, Draws
@@ -88,18 +88,27 @@ def weighs_by_volume(systems: Iterable[System]) -> bool:
     return bool(stated) and None not in stated
 
 
-def saving(exposed: Exposed, horizons: tuple[Horizon, Horizon], *, after: float = 0.0) -> Saving:
-    """Return what the move of one system saves, or only that part which is produced from `after` on.
+def savings(
+    exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], *, after: float = 0.0
+) -> dict[str, Saving]:
+    """Return what the move of each system saves, or only that part which is produced from `after` on.
 
     A verdict that is not known counts at the high end and never at the low one.
     """
-    start = min(max(exposed.moves, after), exposed.ends)
-    total = Saving()
-    for one in exposed.exposures:
-        low, high = (float(avoided(h, exposed.ends, start, one.shelf_life_years)) for h in horizons)
-        sure = one.verdict is Verdict.QUANTUM_VULNERABLE
-        total = total.plus(Saving(min(low, high) if sure else 0.0, max(low, high)), exposed.weight)
-    return Saving(round(total.low, ROUNDED), round(total.high, ROUNDED))
+    rows = [(n, system, one) for n, system in enumerate(exposed.values()) for one in system.exposures]
+    at = np.array([n for n, _, _ in rows], dtype=int)
+    ends = np.array([system.ends for _, system, _ in rows])
+    start = np.minimum(np.maximum([system.moves for _, system, _ in rows], after), ends)
+    weight = np.array([system.weight for _, system, _ in rows])
+    shelf_life = np.array([one.shelf_life_years for _, _, one in rows])
+    sure = np.array([one.verdict is Verdict.QUANTUM_VULNERABLE for _, _, one in rows], dtype=bool)
+    of_curves = [avoided(horizon, ends, start, shelf_life) * weight for horizon in horizons]
+    low, high = np.zeros(len(exposed)), np.zeros(len(exposed))
+    np.add.at(low, at, np.where(sure, np.minimum(*of_curves), 0.0))
+    np.add.at(high, at, np.maximum(*of_curves))
+    return {
+        name: Saving(round(float(low[n]), ROUNDED), round(float(high[n]), ROUNDED)) for n, name in enumerate(exposed)
+    }
 
 
 def reduction(approach: Approach, whole: Saving, late: Saving, nodes: int, draws: Draws) -> Values:
@@ -114,19 +123,15 @@ def reduction(approach: Approach, whole: Saving, late: Saving, nodes: int, draws
     return np.asarray((1.0 - broken) * (a - b) + (1.0 - leaks) * b, dtype=float)
 
 
-def users(estate: Estate, segment: Segment) -> tuple[System, ...]:
-    """Return the systems that use `segment`."""
-    return tuple(system for system in estate.system if segment.id in system.segments)
-
-
 def of_segment(
-    segment: Segment, estate: Estate, exposed: dict[str, Exposed], horizons: tuple[Horizon, Horizon], built: float
+    systems: Iterable[System], exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], built: float
 ) -> tuple[Saving, Saving]:
-    """Return A and B of a segment: a system's data counts to each of its segments in equal shares."""
+    """Return A and B of the `systems` of a segment: a system's data counts to each of its segments in equal shares."""
+    shares = {system.id: 1.0 / len(system.segments) for system in systems if system.id in exposed}
+    parts = {name: exposed[name] for name in shares}
     whole, late = Saving(), Saving()
-    for system in users(estate, segment):
-        if system.id in exposed:
-            share = 1.0 / len(system.segments)
-            whole = whole.plus(saving(exposed[system.id], horizons), share)
-            late = late.plus(saving(exposed[system.id], horizons, after=built), share)
+    for name, part in savings(parts, horizons).items():
+        whole = whole.plus(part, shares[name])
+    for name, part in savings(parts, horizons, after=built).items():
+        late = late.plus(part, shares[name])
     return whole, late

@@ -70,8 +70,9 @@ def reach(stretch: Stretch, answer: VendorAnswer | None, asked: Requirement) -> 
 def key_rate(stretch: Stretch, points: Sequence[VendorAnswer], asked: Requirement) -> Fits:
     """Return whether the rates said, each at its loss, give what the segment needs at its own loss.
 
-    A rate never grows with loss: what is said at more loss is a lower bound, at less loss an upper one. Between them our
-    model carries the rates over. It models other hardware, so it answers yes only with `DOUBT_RATIO` to spare, never no.
+    A rate never grows with loss: what is said at more loss is a lower bound, at less loss an upper one. Between them
+    our model carries the rates over. It models other hardware, so it says yes only with `DOUBT_RATIO` to spare, never
+    no.
     """
     loss, needed = stretch.span.loss_db, stretch.demand_bits_per_s
     if missing := _missing(stretch, points):

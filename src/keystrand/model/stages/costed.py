@@ -88,14 +88,14 @@ class InformationWorth(Part, frozen=True, kw_only=True):
 
 
 class Information(Part, frozen=True, kw_only=True):
-    """What to find out first. The question is `option` against `other`.
+    """What to find out before a decision: a link on a segment beyond post-quantum cryptography, or the whole migration.
 
     `price_per_data_year`: where both are worth the same on average; there, knowing more is worth most. `perfect`: the
     worth of knowing everything.
     """
 
-    option: OptionKind
-    other: OptionKind
+    subject: str
+    question: str
     price_per_data_year: float
     perfect: float
     inputs: tuple[InformationWorth, ...]
@@ -145,14 +145,16 @@ class Portfolio(Part, frozen=True, kw_only=True):
     """The best choice within the limits, proven: nothing else that fits saves more on average.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
-    data-years, and come first. `per_hour` and `per_money` are the shadow prices: what one more hour a year, or one more
-    unit of money, would save (of the relaxed problem, in which things may be done by halves).
+    data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
+    what one more hour a year, or one more unit of money, would save (of the relaxed problem, in which things may be
+    done by halves).
     """
 
     budget: float | None
     operating_hours_per_year: float | None
     committed_cost: float
     committed_operation: float
+    within: bool
     systems: tuple[str, ...]
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
@@ -177,8 +179,9 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     comparisons: tuple[CostComparison, ...]
     named_scenarios: tuple[ScenarioCost, ...]
     swings: tuple[Swing, ...]
-    information: Information | None
+    information: tuple[Information, ...]
     ways: tuple[SegmentWay, ...]
     steps: tuple[FrontierStep, ...]
+    steps_not_listed: Count
     portfolio: Portfolio | None
     assumptions: tuple[Assumption, ...]
