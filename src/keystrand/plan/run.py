@@ -61,9 +61,6 @@ def make_plan(
     """
     _require_same_estate(estate, inventory, assessment)
     decisions = decide(estate, positions, as_of)
-    placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
-    dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
-    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
     drafts = measures.drafts(estate, inventory, assessment, decisions, as_of=as_of)
     roadmap = make_roadmap(drafts, Setting(estate, assessment, as_of, run))
     pairs = zip(roadmap.placed, roadmap.reasons, strict=True)
