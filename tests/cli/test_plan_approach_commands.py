@@ -1,5 +1,6 @@
 """`keystrand plan compare` and `plan explain`: the comparison, and the whole case of one segment."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -98,9 +99,11 @@ def test_stages_are_checked_with_the_money(typed: Typed, run_folder: Path, tmp_p
     """Without amounts it says what was not judged; amounts that come too early, and bad rows, are told by line."""
     out, spend = str(run_folder / "out"), tmp_path / "spend.csv"
     assert "was not judged" in typed("plan", "check", "--out", out).err
-    spend.write_text("measure,amount\npilot.dc-metro,1\ndeploy-quantum-link.dc-metro,10\n")
+    measures = json.loads((run_folder / "out" / "plan.json").read_text())["measures"]
+    first = min((m for m in measures if m["kind"] == "pilot"), key=lambda m: m["finish"])["subject"]
+    spend.write_text(f"measure,amount\npilot.{first},1\ndeploy-quantum-link.dc-metro,10\n")
     assert typed("plan", "check", "--out", out, "--spend", str(spend)).code == 0
-    spend.write_text("measure,amount\npilot.dc-metro,10\ndeploy-quantum-link.dc-metro,1\n")
+    spend.write_text(f"measure,amount\npilot.{first},10\ndeploy-quantum-link.dc-metro,1\n")
     told = typed("plan", "check", "--out", out, "--spend", str(spend))
     assert told.code == 2
     assert "91 percent of the spend" in told.err

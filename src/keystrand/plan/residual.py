@@ -96,8 +96,8 @@ def legs_of(odds: ScenarioSet, nodes: int) -> Legs:
 def at_stake(segment: Segment, ground: Ground, ends: Sequence[Horizon]) -> Interval | None:
     """Return the data-years that would be readable were `segment` to stay classical; None where its data is unknown.
 
-    Over both ends of the threat curve and of how long the data must stay secret, one unit a year for each class of data of each system, produced over the years
-    of the plan.
+    Over both ends of the threat curve and of how long data must stay secret; one unit a year for each class of data of
+    each system, produced over the years of the plan.
     """
     spans = [
         item.retention_range_years or (item.retention_years, item.retention_years)
