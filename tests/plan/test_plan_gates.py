@@ -279,7 +279,7 @@ def test_numbered_rules_and_the_choice_say_the_same(facts: SegmentFacts) -> None
 def test_nothing_gets_past_a_prohibition(data: st.DataObject) -> None:
     """Whatever the segment has in its favour, an authority that forbids it to this organisation decides."""
     case = {name: data.draw(st.sampled_from(["yes", "no", "unknown"])) for name in CASE}
-    changes = {
+    changes: Row = {
         "loss_db": data.draw(st.floats(min_value=0.1, max_value=30)),
         "continuity": data.draw(st.sampled_from(["may-wait", "must-continue"])),
         "dark_fibre": data.draw(st.sampled_from(["yes", "no", "unknown"])),
