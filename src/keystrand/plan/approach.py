@@ -157,7 +157,9 @@ def _wish(approach: Approach, name: str) -> str:
 
 def _changes(facts: SegmentFacts) -> tuple[Change, ...]:
     chosen = rules.choose(facts)
-    found = [(to, rules.smallest_change(facts, to)) for to in Approach if to is not chosen]
+    found = [
+        (to, rules.smallest_change(facts, to)) for to in rules.CONDITIONS if to is not chosen and rules.CONDITIONS[to]
+    ]
     made = [Change(approach=to, needs=tuple(map(_words, needs))) for to, needs in found if needs]
     return tuple(sorted(made, key=lambda change: len(change.needs)))
 

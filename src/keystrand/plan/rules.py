@@ -181,9 +181,10 @@ SETTLED = frozenset({"single_span", "research"})
 
 
 def smallest_change(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
-    """Return the fewest answers that would have to be others for `to` to be chosen; none where no change leads there.
+    """Return the fewest answers that would have to be others for a quantum approach `to`; none where none leads there.
 
     Searched by number: every condition that is open must change, and then what else decides between two that are met.
+    What leads back to the default is any one condition of the choice: `flips` names them all.
     """
     answers = [(name, wanted) for name, wanted in CONDITIONS[to] if fact(facts, name).answer is not wanted]
     if SETTLED.intersection(name for name, _ in answers):
@@ -193,13 +194,7 @@ def smallest_change(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answe
         changed = {name: Fact(answer, "") for name, answer in (*answers, *more)}
         if choose(msgspec.structs.replace(facts, **changed)) is to:
             return (*answers, *more)
-    return _undone(facts, to)
-
-
-def _undone(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
-    """Return the one answer that takes away the approach that stands before the default, if `to` is the default."""
-    found = [(name, answer) for name, answer, then in flips(facts) if then is to]
-    return tuple(found[:1])
+    return ()
 
 
 STEERING = ("may_wait",)
