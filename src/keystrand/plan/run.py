@@ -42,7 +42,11 @@ _MILESTONES: dict[MeasureKind, str] = {
 }
 
 
-def make_plan(
+_ALL = Run()
+"""A run that nobody stops or limits."""
+
+
+def make_plan(  # noqa: PLR0913 - what every stage takes, and how to run
     estate: Estate,
     inventory: Inventory,
     assessment: Assessment,
@@ -52,7 +56,7 @@ def make_plan(
     made_from: tuple[InputRef, ...],
     created_at: datetime,
     tool_version: str,
-    run: Run = Run(),
+    run: Run = _ALL,
 ) -> Plan:
     """Return the approach of every segment and the ordered, dated measures, none starting before `as_of`.
 
@@ -61,9 +65,6 @@ def make_plan(
     """
     _require_same_estate(estate, inventory, assessment)
     decisions = decide(estate, positions, as_of)
-    placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
-    dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
-    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
     drafts = measures.drafts(estate, inventory, assessment, decisions, as_of=as_of)
     roadmap = make_roadmap(drafts, Setting(estate, assessment, as_of, run))
     pairs = zip(roadmap.placed, roadmap.reasons, strict=True)
