@@ -1,5 +1,6 @@
 """The workbook as openpyxl and a hostile sender see it."""
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
+from tests.formats.vendor_strategies import ASKED
 
 from keystrand.formats.questionnaire import sheet_of
 from keystrand.formats.questionnaire_workbook import FIRST, SHEET, read_xlsx
@@ -17,13 +20,13 @@ from keystrand.formats.questionnaire_xlsx import questionnaire_xlsx
 from keystrand.formats.xlsx_cells import MAX_BYTES, column_name, sheet_cells
 from keystrand.model.errors import InvalidInput
 from keystrand.model.vendor import EvidenceLevel, VendorAnswer, VendorSheet
-from tests.formats.vendor_strategies import ASKED
 
 DAY = date(2026, 11, 1)
 FORMULA = '=HYPERLINK("http://example.com")'
 EVIL = VendorAnswer(requirement="v08", value=FORMULA, level=EvidenceLevel.CLAIMED, day=DAY, source="@SUM(1)")
 SHEET_OF = VendorSheet(id="acme", name="=1+1", offer="-x", as_of=DAY, answer=(EVIL,))
 EMPTY = VendorSheet(id="acme", name="Acme", offer="X1", as_of=DAY)
+TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp")), min_size=1, max_size=9)
 WRITTEN = questionnaire_xlsx(EMPTY, list(ASKED.values()))
 
 
@@ -101,7 +104,7 @@ def test_days_counted_from_1904_are_read() -> None:
     """As some spreadsheets of old keep them."""
 
     def change(book: Any) -> None:
-        book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+        book.epoch = CALENDAR_MAC_1904
         _fill("v02", "yes", None, None, None, "claimed", datetime(2026, 10, 1), "mail")(book)  # noqa: DTZ001 - as above
 
     assert _taken(_edited(change))[0].day == date(2026, 10, 1)
@@ -194,15 +197,12 @@ def test_a_damaged_workbook_is_read_or_refused(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(WRITTEN) - 1))
     cut = data.draw(st.booleans())
     damaged = WRITTEN[:at] if cut else WRITTEN[:at] + bytes([data.draw(st.integers(0, 255))]) + WRITTEN[at + 1 :]
-    try:
+    with contextlib.suppress(InvalidInput):
         _taken(damaged)
-    except InvalidInput as error:
-        assert error.message
 
 
 @settings(max_examples=30)
-@given(st.lists(st.lists(st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp")), min_size=1, max_size=9)
-                         | st.integers(-9, 10**9) | st.floats(-1e9, 1e9) | st.none(), max_size=4), max_size=4))  # fmt: skip
+@given(st.lists(st.lists(TEXTS | st.integers(-9, 10**9) | st.floats(-1e9, 1e9) | st.none(), max_size=4), max_size=4))
 def test_cells_read_are_those_that_openpyxl_reads(table: list[list[str | float | None]]) -> None:
     """An independent reader sees the same texts and numbers in the same places."""
     book = openpyxl.Workbook()

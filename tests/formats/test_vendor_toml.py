@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given
+from tests.formats.vendor_strategies import ASKED, sheets
 
 from keystrand.edge.vendor_files import public_sheets
 from keystrand.formats.vendor_toml import (
@@ -15,7 +16,6 @@ from keystrand.formats.vendor_toml import (
 )
 from keystrand.model.errors import InvalidInput
 from keystrand.model.vendor import AnswerKind, EvidenceLevel, VendorSheet
-from tests.formats.vendor_strategies import ASKED, sheets
 
 HEAD = 'id = "acme"\nname = "Acme"\noffer = "X1"\nas_of = 2026-11-01\n'
 PROOF = 'level = "claimed"\ndate = 2026-01-01\nsource = "mail"\n'
@@ -59,13 +59,18 @@ def test_public_facts_are_claims_or_documents_with_a_source() -> None:
         ('requirement = "v99"\nvalue = "yes"', "acme.toml:9: answer[0].requirement: no requirement has the id 'v99'"),
         ('requirement = "v02"\nvalue = 3', "acme.toml:10: answer[0].value: v02 asks for words, this is a number"),
         ('requirement = "v02"\nvalue = "yess"', "acme.toml:10: answer[0].value: 'yess' is no answer to v02"),
-        ('requirement = "v01"\nvalue = "far"\nunit = "km"', "acme.toml:10: answer[0].value: v01 asks for a number, this is 'far'"),
-        ('requirement = "v01"\nvalue = 9\nup_to = 3\nunit = "km"', "acme.toml:11: answer[0].up_to: the range ends at 3, below 9"),
+        ('requirement = "v01"\nvalue = "far"\nunit = "km"',
+         "acme.toml:10: answer[0].value: v01 asks for a number, this is 'far'"),
+        ('requirement = "v01"\nvalue = 9\nup_to = 3\nunit = "km"',
+         "acme.toml:11: answer[0].up_to: the range ends at 3, below 9"),
         ('requirement = "v01"\nvalue = -1\nunit = "km"', "acme.toml:10: answer[0].value: a quantity below 0"),
-        ('requirement = "v03"\nvalue = 9\nunit = "bit/s"', "acme.toml:5: answer[0].at: a figure without the condition it holds under"),
-        ('requirement = "v01"\nvalue = 9\nunit = "km"\nat = 3', "acme.toml:12: answer[0].at: v01 holds under no condition"),
+        ('requirement = "v03"\nvalue = 9\nunit = "bit/s"',
+         "acme.toml:5: answer[0].at: a figure without the condition it holds under"),
+        ('requirement = "v01"\nvalue = 9\nunit = "km"\nat = 3',
+         "acme.toml:12: answer[0].at: v01 holds under no condition"),
         ('requirement = "v02"\nvalue = "yes"\nunit = "km"', "acme.toml:11: answer[0].unit: v02 asks for no number"),
-        ('requirement = "v02"\nvalue = "yes"\njudged = "meets"', "acme.toml:11: answer[0].judged: v02 is judged by its value"),
+        ('requirement = "v02"\nvalue = "yes"\njudged = "meets"',
+         "acme.toml:11: answer[0].judged: v02 is judged by its value"),
     ],
 )  # fmt: skip
 def test_an_answer_that_is_none_is_told_with_its_line(answer: str, said: str) -> None:
@@ -94,10 +99,13 @@ def test_the_same_answer_twice_is_told_and_another_level_is_not() -> None:
         ("[weights]\n" + "".join(f"v{n:02} = 0\n" for n in range(1, 35)), "w.toml:1: weights: the weights sum to zero"),
         ("[weights]\nv01 = -1\n", "w.toml:2: weights.v01: -1 is too small"),
         ("[weights]\nv77 = 1\n", "w.toml:2: weights.v77: no requirement has the id 'v77'"),
-        ('[[gate]]\nrequirement = "v02"\nwhy = "x"\n', "w.toml:1: gate[0]: a must-have is one thing, and this says nothing"),
+        ('[[gate]]\nrequirement = "v02"\nwhy = "x"\n',
+         "w.toml:1: gate[0]: a must-have is one thing, and this says nothing"),
         ('[[gate]]\nrequirement = "v02"\nwhy = "x"\nword = "no"\n', "w.toml:4: gate[0].word: 'no' is no answer to v02"),
-        ('[[gate]]\nrequirement = "v01"\nwhy = "x"\nat_least = 5\n', "w.toml:1: gate[0].unit: a quantity without its unit"),
-        ('[[gate]]\nrequirement = "v01"\nwhy = "x"\nword = "yes"\n', "w.toml:4: gate[0].word: v01 cannot be judged by word"),
+        ('[[gate]]\nrequirement = "v01"\nwhy = "x"\nat_least = 5\n',
+         "w.toml:1: gate[0].unit: a quantity without its unit"),
+        ('[[gate]]\nrequirement = "v01"\nwhy = "x"\nword = "yes"\n',
+         "w.toml:4: gate[0].word: v01 cannot be judged by word"),
         ('[[gate]]\nrequirement = "v03"\nwhy = "x"\nat_least = 5\nunit = "bit/s"\n',
          "w.toml:4: gate[0].at_least: v03 cannot be judged by at_least"),
         ('[[gate]]\nrequirement = "v02"\nwhy = "x"\nevery_segment = true\n',
@@ -124,7 +132,8 @@ def test_a_weight_left_out_is_the_catalogues() -> None:
         ('kind = "choice"\nchoices = ["a"]', "requirement[0].choices: a choice needs two answers or more"),
         ('kind = "yes-no"\nworthless = 3.0', "requirement[0].worthless: only a quantity has it"),
         ('kind = "quantity"\nunits = { km = 1.0 }', "requirement[0]: nothing says what a value is worth"),
-        ('kind = "quantity"\nunits = { km = 1.0 }\nfull = 2\nworthless = 2', "requirement[0]: nothing says what a value is worth"),
+        ('kind = "quantity"\nunits = { km = 1.0 }\nfull = 2\nworthless = 2',
+         "requirement[0]: nothing says what a value is worth"),
     ],
 )  # fmt: skip
 def test_a_requirement_that_cannot_be_judged_is_refused(text: str, said: str) -> None:

@@ -22,6 +22,7 @@ from keystrand.model.policy import Position, Stance
 from keystrand.model.scenario import Assumed, Level, Odds, ScenarioSet
 from keystrand.model.stages import Approach, Consequence, Plan, Residual
 from keystrand.model.units import Interval
+from keystrand.plan.ground import ground_of
 from keystrand.plan.residual import Legs, at_stake, both, leg, legs_of, path, residuals
 from keystrand.plan.weigh import weigh
 
@@ -134,13 +135,15 @@ def test_what_lies_exposed_is_that_of_the_data_on_the_segment(estate: Callable[.
     """Longer secrets lie exposed longer; where no data is named it is unknown, not zero."""
     curve = next(one for one in curves() if one.id == DEFAULT_CURVE)
     ends = horizons(curve, date(2026, 11, 24))
-    short, long = (at_stake(of.segment[0], of, ends) for of in (estate(retention_years=5), estate(retention_years=30)))
+    short, long = (
+        at_stake(of.segment[0], ground_of(of), ends) for of in (estate(retention_years=5), estate(retention_years=30))
+    )
     assert short
     assert long
     assert short.low < long.low
     assert short.high < long.high
     nothing = estate(systems=[])
-    assert at_stake(nothing.segment[0], nothing, ends) is None
+    assert at_stake(nothing.segment[0], ground_of(nothing), ends) is None
 
 
 def test_weighing_changes_no_choice_and_names_its_assumptions(

@@ -125,7 +125,7 @@ def test_better_evidence_never_lowers_a_score(
 def test_scores_are_ranges_and_evidence_discounts_them() -> None:
     """One question of thirty-four answered with yes, by a document: the rest is open, and spans what it could be."""
     result = _result(_compare([_sheet("acme", _answer("v02", "yes", "documented"))]))
-    assert (result.raw.low, result.raw.high) == (pytest.approx(1 / 34, abs=1e-6), 1.0)
+    assert (result.raw.low, result.raw.high) == pytest.approx((1 / 34, 1.0), abs=1e-6)
     assert result.supported.low == pytest.approx(0.5 / 34, abs=1e-6)
     assert result.supported.high == pytest.approx((0.5 + 33 * DISCOUNT[EvidenceLevel.CLAIMED]) / 34, abs=1e-6)
     assert len(result.questions) == 33
@@ -318,6 +318,7 @@ def test_only_segments_with_a_quantum_link_in_the_plan_count(
     for chosen, judged in ((Approach.PQC_ONLY, 0), (Approach.HYBRID, 2)):
         decided = replace(made, decisions=tuple(replace(d, chosen=chosen) for d in made.decisions))
         assert len(_fits(of, reach, plan=decided)) == judged
+        assert _compare([_sheet("acme")], estate=of, plan=decided).segments_judged == judged // 2
     assert len(_fits(of, reach)) == 2
 
 

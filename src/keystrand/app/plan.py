@@ -12,6 +12,7 @@ from keystrand.edge.catalogue import beside, curves, positions
 from keystrand.edge.scenarios import limitations, scenario_set
 from keystrand.model.stages import Assessment, Fit, Inventory, Plan
 from keystrand.plan.run import make_plan
+from keystrand.plan.staged import require_staged
 from keystrand.plan.weigh import weigh
 
 
@@ -34,6 +35,7 @@ def plan_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Plan:
         tool_version=__version__,
     )
     plan = weigh(made, opened.estate, scenario_set(opened.folder), curve, limitations(known))
+    require_staged(plan)
     save(out, plan)
     return plan
 

@@ -64,8 +64,9 @@ def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[InputRef, ...]
         pilot, ref = load(out, PilotReport)
         measured = measured_rates(pilot, rates)
         refs = (ref,) if measured else ()
+    prices = price_lists(opened.folder)
     try:
-        return inputs_of(opened.estate, price_lists(opened.folder), rates, measured), refs
+        return inputs_of(opened.estate, prices, rates, measured), refs
     except InvalidInput as error:
         raise InvalidInput(error.message, hint=error.hint, problems=_placed(error.problems, opened.folder)) from error
 

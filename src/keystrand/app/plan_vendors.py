@@ -289,6 +289,13 @@ def weight_rows(comparison: VendorComparison) -> list[Row]:
     ]
 
 
+def warning(comparison: VendorComparison) -> str:
+    """Return what stands before any comparison: whether quantum links are permitted and wanted."""
+    if comparison.segments_judged is None:
+        return "no plan was there: whether quantum links are permitted and wanted was not looked at. Make one first"
+    return "" if comparison.segments_judged else "the plan has no quantum link on any segment: there is nothing to buy"
+
+
 def summary(comparison: VendorComparison) -> str:
     """Return what the comparison says, in sentences."""
     count = sum(one.best_rank is not None for one in comparison.vendors)

@@ -65,10 +65,12 @@ def evaluate(
 ) -> None:
     """Compare the vendors in DIR/vendors on your segments, with the weights and must-haves of DIR/vendors.toml."""
     from keystrand.app.estate import open_estate
-    from keystrand.app.plan_vendors import comparison_rows, evaluate_vendors, summary
+    from keystrand.app.plan_vendors import comparison_rows, evaluate_vendors, summary, warning
 
     comparison = evaluate_vendors(open_estate(folder), out, as_of=day(as_of))
     emit(output, comparison_rows(comparison), value=comparison)
+    if before := warning(comparison):
+        say(before)
     say(f"{summary(comparison)}; wrote {out}/vendors.json")
     say(f"see why with: keystrand plan vendors show VENDOR --out {out}, and plan vendors weights --out {out}")
 

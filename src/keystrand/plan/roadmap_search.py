@@ -120,7 +120,9 @@ class _Hunt:
         members = np.flatnonzero(np.isin(self.problem.team, teams))
         ends = self.starts + self.problem.length
         middle = self.random.uniform(0, float(ends.max()))
-        return sorted(members[np.argsort(np.abs(self.starts[members] - middle), kind="stable")][: int(self.part)].tolist())
+        return sorted(
+            members[np.argsort(np.abs(self.starts[members] - middle), kind="stable")][: int(self.part)].tolist()
+        )
 
     def _costly(self) -> list[int]:
         weights = _each(self.problem, self.starts) * self.random.random(self.problem.size)
