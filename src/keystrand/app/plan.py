@@ -23,7 +23,7 @@ def plan_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Plan:
     require_estate(assessment, opened.ref)
     require_made_from(assessment, inventory_ref)
     known = positions(beside(opened.folder, "positions"))
-    curve = next(one for one in curves(beside(opened.folder, "curves")) if one.id == DEFAULT_CURVE)
+    curve = assessment.curve or next(c for c in curves() if c.id == DEFAULT_CURVE)
     made = make_plan(
         opened.estate,
         inventory,

@@ -26,9 +26,9 @@ from keystrand.model.network import FibreNetwork
 from keystrand.model.planning import Protection
 from keystrand.model.policy import Technique
 from keystrand.model.stages import Plan
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Answer
 from keystrand.plan.positions import gates
 from keystrand.plan.topology import Head, design_topology
