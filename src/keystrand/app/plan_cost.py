@@ -208,6 +208,8 @@ def portfolio_words(report: CostReport) -> tuple[str, ...]:
         f"{two_figures(best.committed_operation)} hours and {two_figures(best.committed_cost)} {report.currency} for "
         "signatures, owners and enquiries",
     ]
+    if best.gap:
+        said.append(f"the search was cut off: something else may save {two_figures(100 * best.gap)} percent more")
     if best.per_hour is not None:
         said.append(f"one more hour a year would save {two_figures(best.per_hour)} data-years")
     if best.per_money is not None:
