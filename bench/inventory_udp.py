@@ -34,6 +34,7 @@ from keystrand.edge.probes.dns import DnsProbe
 from keystrand.edge.probes.exchange import Address, Exchange
 from keystrand.edge.probes.ike import IkeProbe
 from keystrand.edge.probes.quic import QuicProbe
+from keystrand.edge.probes.watch import Watch
 from keystrand.formats.quic_frames import crypto_frame, frames
 from keystrand.formats.quic_packets import V1, InitialKeys, LongPacket, PacketKind, long_packets
 from keystrand.model.estate import ProbeKind, ScanMode, Target
@@ -152,7 +153,8 @@ def _cpu_ms(probe: NetworkProbe, target: Target) -> float:
     """Return CPU milliseconds of one look at `target`, of many in a row."""
 
     async def ask(job: Job) -> Answer:
-        return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), 5.0).answer()
+        with Watch() as watch:
+            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), 5.0, watch).answer()
 
     async def run() -> None:
         for _ in range(_PROBES):

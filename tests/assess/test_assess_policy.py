@@ -67,13 +67,13 @@ def test_a_violation_needs_every_condition(
     facts: Callable[..., Facts], as_of: date, *, status: Status, verification: Verification,
     of_rule: Verification | None, effect: Effect, days: int, binding: bool, finding: Finding,
 ) -> None:  # fmt: skip
-    """Final, checked, binding, past its date and vulnerable: all of them or no violation. Drafts and memory never."""
+    """Final, checked, binding, past its date and vulnerable: all of them or no violation. Drafts and hearsay never."""
     rule = replace(RULE, effect=effect, deadline=as_of + timedelta(days=days), verification=of_rule)
     source = replace(SOURCE, verification=verification)
     found = _one(rule, finding, facts(("p",) if binding else ()), status=status, source=source)
     expected = (
         status is Status.FINAL
-        and Verification.MEMORY not in (verification, of_rule)
+        and not {Verification.MEMORY, Verification.ONE_PAGE} & {verification, of_rule}
         and binding
         and days < 0
         and finding.verdict is Verdict.QUANTUM_VULNERABLE

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keystrand.formats.starttls import preface
 from keystrand.formats.starttls_script import MAX_LINE, MAX_PLAIN, Preface, Refusal
-from keystrand.model.estate import StartTls
+from keystrand.model.starttls import StartTls
 
 NAMES = st.sampled_from(list(StartTls))
 

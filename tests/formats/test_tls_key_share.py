@@ -3,10 +3,11 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey, MLKEM1024PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystrand.formats.tls_codepoints import SECP384R1_MLKEM1024
-from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare
+from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare, X25519BasePart, joint_secret
 from keystrand.formats.tls_wire import TlsUnreadable
 
 
@@ -31,3 +32,12 @@ def test_what_cannot_be_an_answer(answer: bytes) -> None:
     """A wrong length and a point that is not on the curve are refused."""
     with pytest.raises(TlsUnreadable):
         share().secret(answer)
+
+
+def test_against_the_base_point_the_answer_is_the_secret() -> None:
+    """What the server computes from the base point is its own public value; the point at infinity is refused."""
+    ours, server = X25519BasePart(), X25519PrivateKey.generate()
+    answer = server.public_key().public_bytes_raw()
+    assert joint_secret((ours,), answer) == server.exchange(X25519PublicKey.from_public_bytes(ours.public))
+    with pytest.raises(TlsUnreadable):
+        joint_secret((ours,), bytes(32))

@@ -11,7 +11,7 @@ from keystrand.app.query import store_of
 from keystrand.assess.assets import Judge, in_state, tallies
 from keystrand.assess.policy import facts_of
 from keystrand.edge.analytics.assets import asking, asset, assets, groups
-from keystrand.edge.catalogue import policies
+from keystrand.edge.catalogue import beside, policies
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.policy import Policy
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 def tally_rows(opened: OpenEstate, out: Path, *, as_of: date, parquet: Path | None = None) -> list[Row]:
     """Return one row for each rule and state with the number of assets, violations first."""
-    known = policies()
+    known = policies(beside(opened.folder, "policies"))
     rules = {(policy.id, rule.id): rule for policy in known for rule in policy.rules}
     with asking(store_of(out, parquet), parquet) as ask:
         counted = tallies(_judge(opened.estate, known, as_of), groups(ask))
@@ -46,7 +46,7 @@ def state_rows(
 
     Raises `InvalidInput` for a policy that there is not.
     """
-    known = policies()
+    known = policies(beside(opened.folder, "policies"))
     if policy and policy not in (names := [p.id for p in known]):
         raise InvalidInput(f"no policy is called {policy!r}", hint=f"known policies: {', '.join(names)}")
     judge = _judge(opened.estate, known, as_of)
@@ -69,7 +69,7 @@ def asset_rows(opened: OpenEstate, out: Path, name: str, *, as_of: date, parquet
 
     Raises `InvalidInput` where no system has an asset of that name.
     """
-    judge = _judge(opened.estate, policies(), as_of)
+    judge = _judge(opened.estate, policies(beside(opened.folder, "policies")), as_of)
     with asking(store_of(out, parquet), parquet) as ask:
         found = list(asset(ask, name))
     if not found:
@@ -84,6 +84,7 @@ def asset_rows(opened: OpenEstate, out: Path, name: str, *, as_of: date, parquet
             "clause": said.clause,
             "state": said.state.value,
             "deadline": said.deadline.isoformat(),
+            "waiver": said.waiver,
             "why": said.reason,
         }
         for _, alike in found

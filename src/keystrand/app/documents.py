@@ -12,6 +12,9 @@ from keystrand.formats.streamed import ContentHash, Piece
 from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
+from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.stages.designed import TopologyDesign
+from keystrand.model.stages.targeted import TargetDocument
 
 D = TypeVar("D", bound=Document)
 
@@ -20,7 +23,10 @@ FILES: dict[type[Document], str] = {
     Inventory: "inventory.json",
     Assessment: "assessment.json",
     Plan: "plan.json",
+    TargetDocument: "target.json",
+    TopologyDesign: "topology.json",
     CostReport: "cost.json",
+    VendorComparison: "vendors.json",
     PilotReport: "pilot.json",
     OperationsReport: "report.json",
 }
@@ -31,7 +37,10 @@ MADE_BY = {
     Inventory: "keystrand inventory scan",
     Assessment: "keystrand assess run",
     Plan: "keystrand plan make",
+    TargetDocument: "keystrand plan target",
+    TopologyDesign: "keystrand plan topology",
     CostReport: "keystrand plan cost",
+    VendorComparison: "keystrand plan vendors evaluate",
     PilotReport: "keystrand pilot run",
     OperationsReport: "keystrand report make",
 }

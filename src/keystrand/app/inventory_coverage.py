@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keystrand.app.documents import load
-from keystrand.formats.wording import counted
+from keystrand.formats.wording import OUTCOME_WORDS, counted
 from keystrand.inventory.coverage import KNOWN
 from keystrand.model.stages import Inventory
 
@@ -23,7 +23,7 @@ def unknown_share(inventory: Inventory) -> str:
     total = sum(counts.values())
     unknown = total - sum(counts.get(outcome, 0) for outcome in KNOWN)
     share = f"unknown: {unknown} of {counted(total, 'endpoint or file', 'endpoints and files')}"
-    ended = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items())
+    ended = ", ".join(f"{count} {OUTCOME_WORDS[outcome]}" for outcome, count in counts.items())
     return f"{share} ({unknown / total:.0%}): {ended}" if total else "unknown: everything; nothing was looked at"
 
 

@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from keystrand.assess.findings import JUDGED, served, sized
 from keystrand.assess.policy import Facts, judge
 from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.estate import System
 from keystrand.model.policy import Policy
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
 from keystrand.model.units import Answer
@@ -115,6 +114,10 @@ def _function(name: str, purpose: str) -> Function:
 
 
 def _standing(facts: Facts) -> Facts:
-    """Return `facts` without what names the system: no rule looks at it."""
-    kept = replace(facts.system, id="-", name="-", site="-", data_classes=(), segments=(), depends_on=())
-    return facts._replace(system=replace(kept, migration_years=(0.0, 0.0), refresh=None, contract_ends=None), asked="")
+    """Return `facts` with nothing of the system but what rules look at: where it stands, what it is, its waivers."""
+    system = facts.system
+    kept = System(
+        id="-", name="-", site="-", functions=(), place=system.place, exposure=system.exposure, retires=system.retires,
+        high_impact=system.high_impact,
+    )  # fmt: skip
+    return facts._replace(system=kept, asked="")

@@ -6,9 +6,15 @@ from typing import Annotated
 
 import typer
 
+from keystrand.cli import assess_exposure, assess_policies
 from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.command()(assess_policies.policies)
+app.command()(assess_policies.waivers)
+app.command()(assess_exposure.exposure)
+app.command()(assess_exposure.authenticity)
+app.command()(assess_exposure.sensitivity)
 
 
 class PolicyState(StrEnum):
@@ -37,16 +43,26 @@ def run(
     as_of: AsOfOption = "",
     output: OutputOption = Output.TABLE,
     fail_on: Annotated[Gate | None, typer.Option("--fail-on", help="Exit 10 where this is found.")] = None,
+    *,
+    curve: Annotated[
+        str, typer.Option("--curve", metavar="ID", help="Threat curve: a shipped one, or yours in DIR/curves.")
+    ] = "gri-2025",
 ) -> None:
     """Judge the inventory in OUT: verdicts, policies, exposure, order of work."""
-    from keystrand.app.assess import assess_estate, gate_count, priority_rows
+    from keystrand.app.assess import assess_estate, gate_count, priority_rows, waived_count
     from keystrand.app.estate import open_estate
+    from keystrand.app.policies_compared import own_questions
     from keystrand.formats.wording import counted
     from keystrand.model.errors import GateTripped
 
-    assessment = assess_estate(open_estate(folder), out, as_of=day(as_of))
+    opened = open_estate(folder)
+    assessment = assess_estate(opened, out, as_of=day(as_of), curve=curve)
     emit(output, priority_rows(assessment), value=assessment)
     say(f"wrote {out}/assessment.json; ask why with: keystrand assess explain SYSTEM --out {out}")
+    if questions := own_questions(opened.folder, assessment.as_of):
+        say(f"{counted(questions, 'question')} on your own policies: keystrand policy check {opened.folder}/policies")
+    if fail_on is Gate.VIOLATION and (left_out := waived_count(assessment)):
+        say(f"{counted(left_out, 'finding')} in violation left out: a waiver in force covers them")
     if fail_on and (count := gate_count(assessment, fail_on.value)):
         found = f"{counted(count, 'finding')} tripped the gate: {fail_on.value}"
         raise GateTripped(found, hint="keystrand assess explain SYSTEM says why")

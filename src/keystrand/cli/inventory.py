@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from keystrand.cli.output import (
+    CHANGES,
     AsOfOption,
     EstateArgument,
     OutOption,
@@ -20,7 +21,6 @@ from keystrand.cli.output import (
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 PARTIAL = 3
-CHANGES = 11
 
 
 @app.command()

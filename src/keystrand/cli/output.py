@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 Row = Mapping[str, Any]
+CHANGES = 11
+"""Exit code where things differ and `--detailed-exitcode` asks for it."""
 
 
 class Output(StrEnum):

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import typer
 
-from keystrand.cli import plan_cost
+from keystrand.cli import plan_approach, plan_cost, plan_target, plan_topology, plan_vendors
 from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(plan_vendors.app, name="vendors", help="Ask vendors, and compare what they answer.")
+app.command()(plan_approach.compare)
+app.command()(plan_approach.explain)
+app.command()(plan_target.target)
+app.command()(plan_target.check)
 
 
 @app.command()
@@ -38,3 +43,4 @@ def show(out: OutOption = Path("out"), output: OutputOption = Output.TABLE) -> N
 
 app.command()(plan_cost.cost)
 app.command()(plan_cost.frontier)
+app.command()(plan_topology.topology)

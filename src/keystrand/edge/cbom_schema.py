@@ -40,14 +40,26 @@ def official_schema(version: str) -> "Validator":
     return validator_for(schema, retriever=_resource, validate_formats=True)
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the cycle collector still while there is a document of millions of values: it would walk it, for nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_collector()  # until the document is gone with the frame
 def faults(content: bytes, *, file: str = "") -> tuple[Problem, ...]:
     """Return what the official schema of its own version says against a CycloneDX document, at most `MAX_PROBLEMS`.
 
     Raises `InvalidInput` where it is not JSON, or says no version that there is a schema for.
     """
     try:
-        with _no_collector():
-            document = msgspec.json.decode(content)
+        document = msgspec.json.decode(content)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInput(f"{file or 'input'} is not JSON: {error}") from error
     version = document.get("specVersion") if isinstance(document, dict) else None
@@ -57,18 +69,6 @@ def faults(content: bytes, *, file: str = "") -> tuple[Problem, ...]:
             hint=f"specVersion must be one of {', '.join(VERSIONS)}; older forms can be imported, not checked",
         )
     return tuple(islice(_problems(document, official_schema(str(version)), file), MAX_PROBLEMS))
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep the cycle collector still: it would walk a growing document of millions of values again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _problems(document: Any, schema: "Validator", file: str) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import NamedTuple
 
-from keystrand.edge.catalogue import policies
+from keystrand.edge.catalogue import beside, policies
 from keystrand.edge.files import read_bytes, sha256_hex
 from keystrand.formats.documents import canonical_hash
 from keystrand.formats.estate_toml import question_estate, read_estate
@@ -45,8 +45,10 @@ def _read(folder: Path) -> tuple[bytes, str]:
         raise InvalidInput("the estate is not valid TOML", problems=(problem,)) from error
 
 
-def _policy_ids() -> frozenset[str]:
-    return frozenset(policy.id for policy in policies())
+def _rules_by_policy(folder: Path) -> dict[str, frozenset[str]]:
+    """Return the rules of each policy that an estate may name: the shipped ones, and its own in `policies/`."""
+    home = estate_file(folder).parent
+    return {policy.id: frozenset(rule.id for rule in policy.rules) for policy in policies(beside(home, "policies"))}
 
 
 def load_estate(folder: Path) -> LoadedEstate:
@@ -56,7 +58,7 @@ def load_estate(folder: Path) -> LoadedEstate:
     `MissingInput` where there is no estate, and `InvalidInput` with every problem of one that is not sound.
     """
     content, text = _read(folder)
-    estate = read_estate(text, str(estate_file(folder)), _policy_ids())
+    estate = read_estate(text, str(estate_file(folder)), _rules_by_policy(folder))
     return LoadedEstate(estate, canonical_hash(estate), sha256_hex(content))
 
 
@@ -64,7 +66,7 @@ def estate_doubts(folder: Path) -> tuple[Problem, ...]:
     """Return what is possible but unlikely in the estate in `folder`. Raises as `load_estate` does."""
     _, text = _read(folder)
     file = str(estate_file(folder))
-    return question_estate(read_estate(text, file, _policy_ids()), line_index(text), file)
+    return question_estate(read_estate(text, file, _rules_by_policy(folder)), line_index(text), file)
 
 
 @contextmanager

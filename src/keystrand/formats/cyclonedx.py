@@ -45,6 +45,8 @@ from keystrand.model.stages import Asset, Inventory, OwnershipGap
 
 _ROOT = "estate"
 _IDS_AT_ONCE = 1000
+_AT_ONCE = 64 * 1024
+"""Octets that are hashed and written together: a component is short."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,7 +76,8 @@ def head_of(inventory: Inventory, name: str) -> Head:
 
 
 def _properties(group: str, properties: Properties) -> list[Property]:
-    return [Property(f"keystrand:{group}:{n}", value) for n, value in properties if value or n == "conflict"]
+    prefix = f"keystrand:{group}:"
+    return [Property(prefix + n, value) for n, value in properties if value or n == "conflict"]
 
 
 def _component(ref: str, name: str, crypto: Json, **more: Any) -> Json:
@@ -87,7 +90,7 @@ class _Writer:
     def __init__(self, stream: BinaryIO, head: Head, assets: Iterable[Asset], spec: Spec) -> None:
         self._stream, self._head, self._assets, self._spec = stream, head, assets, spec
         self._refs: References = references(assets, head.ownership_gaps, head.as_of)
-        self._hash = hashlib.sha256()
+        self._hash, self._waiting = hashlib.sha256(), bytearray()
         self._algorithms: dict[str, Algorithm] = {}
 
     def write(self) -> None:
@@ -98,12 +101,19 @@ class _Writer:
         self._array("components", self._components())
         self._array("services", self._services(), optional=True)
         self._dependencies()
+        self._flush()
         serial = uuid.uuid5(uuid.NAMESPACE_URL, f"keystrand:cbom:{self._hash.hexdigest()}")
-        self._put(b',"serialNumber":"urn:uuid:%s"}\n' % str(serial).encode())
+        self._stream.write(b',"serialNumber":"urn:uuid:%s"}\n' % str(serial).encode())
 
     def _put(self, content: bytes) -> None:
-        self._hash.update(content)
-        self._stream.write(content)
+        self._waiting += content
+        if len(self._waiting) > _AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._hash.update(self._waiting)
+        self._stream.write(self._waiting)
+        self._waiting = bytearray()
 
     def _array(self, name: str, entries: Iterator[Json], *, optional: bool = False) -> None:
         """Write a member with one entry a line; an `optional` one is left out where it is empty."""
@@ -124,8 +134,10 @@ class _Writer:
                 self._algorithms.setdefault(algorithm.name, algorithm)
             if not isinstance(asset.fact, Flow):
                 yield self._asset(asset)
-        for _, component in self._keys():
-            yield component
+        for fact, algorithm in self._keys():
+            crypto = public_key_crypto(fact.spki_sha256, algorithm, fact.key_bits, self._refs, self._spec)
+            name = f"{algorithm.name} key {fact.spki_sha256[:16]}".strip()
+            yield _component(key_ref(fact.spki_sha256, self._refs), name, crypto)
         parts = [algorithm_of(part) for algorithm in self._algorithms.values() for part in algorithm.components]
         self._algorithms |= {part.name: part for part in parts}
         for name, algorithm in sorted(self._algorithms.items()):
@@ -145,18 +157,15 @@ class _Writer:
         crypto = asset_crypto(asset, self._refs, self._spec, self._head.as_of)
         return _component(asset.id, asset.name, crypto or {}, **self._described(asset))
 
-    def _keys(self) -> Iterator[tuple[Algorithm, Json]]:
-        """Yield the public keys that are no assets of their own, once each, with their algorithm."""
+    def _keys(self) -> Iterator[tuple[Certificate, Algorithm]]:
+        """Yield each public key that is no asset of its own once: a certificate with it, and its algorithm."""
         done: set[bytes] = set()
         for asset in self._assets:
             if not isinstance(fact := asset.fact, Certificate) or fact.spki_sha256 in self._refs.keys:
                 continue
             if (key := bytes.fromhex(fact.spki_sha256)) not in done:
                 done.add(key)
-                algorithm, _ = referred_algorithms(fact)
-                crypto = public_key_crypto(fact.spki_sha256, algorithm, fact.key_bits, self._refs, self._spec)
-                name = f"{algorithm.name} key {fact.spki_sha256[:16]}".strip()
-                yield algorithm, _component(key_ref(fact.spki_sha256, self._refs), name, crypto)
+                yield fact, referred_algorithms(fact)[0]
 
     def _services(self) -> Iterator[Json]:
         """Yield the flows. A service has no evidence in CycloneDX: where it was seen is a property."""
@@ -187,8 +196,8 @@ class _Writer:
         for asset in self._assets:
             if found := depends_on(asset, self._refs):
                 yield {"ref": asset.id, "dependsOn": found}
-        for algorithm, component in self._keys():
-            yield {"ref": component["bom-ref"], "dependsOn": [algorithm_ref(algorithm)]}
+        for fact, algorithm in self._keys():
+            yield {"ref": key_ref(fact.spki_sha256, self._refs), "dependsOn": [algorithm_ref(algorithm)]}
         for _, algorithm in sorted(self._algorithms.items()):
             if parts := sorted(algorithm_ref(algorithm_of(part)) for part in algorithm.components):
                 yield {"ref": algorithm_ref(algorithm), "dependsOn": parts}

@@ -204,8 +204,12 @@ def asset_properties(asset: Asset, refs: References) -> Properties:
     yield "strength", asset.strength.value
     yield "verdict", asset.verdict.value
     systems = sorted({occurrence.system for occurrence in asset.occurrences})
-    yield from (("system", system) for system in systems)
-    yield from (("no-owner", f"{s}: {', '.join(refs.unowned[s])}") for s in systems if s in refs.unowned)
-    yield from (("conflict", conflict) for conflict in asset.conflicts)
+    for system in systems:
+        yield "system", system
+    for system in systems:
+        if system in refs.unowned:
+            yield "no-owner", f"{system}: {', '.join(refs.unowned[system])}"
+    for conflict in asset.conflicts:
+        yield "conflict", conflict
     yield from _fact_properties(asset.fact)
     yield FACT, msgspec.json.encode(asset.fact).decode()

@@ -3,7 +3,7 @@
 Read from builtins, so that one faulty field does not hide the rest.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
@@ -54,8 +54,12 @@ _NOUNS = ("region", "trust_zone", "owner", "site", "data_class", "system", "segm
 
 
 def reference_faults(raw: dict[str, Any], policies: Collection[str]) -> list[Fault]:
-    """Return what is wrong between the nouns of `raw` (an estate as builtins), and the `policies` (ids) it names."""
-    return [*_duplicates(raw), *_dangling(raw), *_unknown_policies(raw, policies), *_cycles(raw)]
+    """Return what is wrong between the nouns of `raw` (an estate as builtins), and the `policies` (ids) it names.
+
+    Where `policies` are given with the ids of their rules, the rules that a waiver names are judged too.
+    """
+    rules = _unknown_rules(raw, policies) if isinstance(policies, Mapping) else ()
+    return [*_duplicates(raw), *_dangling(raw), *_unknown_policies(raw, policies), *rules, *_cycles(raw)]
 
 
 def rows(raw: dict[str, Any], noun: str) -> list[tuple[int, dict[str, Any]]]:
@@ -125,6 +129,19 @@ def _unknown_policies(raw: dict[str, Any], policies: Collection[str]) -> Iterato
             near = near_name(name, policies)
             hint = f"did you mean {near!r}?" if near else f"known policies: {', '.join(sorted(policies))}"
             yield Fault(path, f"no policy is called {name!r}", hint)
+
+
+def _unknown_rules(raw: dict[str, Any], policies: Mapping[str, Collection[str]]) -> Iterator[Fault]:
+    for n, row in rows(raw, "waiver"):
+        policy = row.get("policy")
+        if not isinstance(policy, str) or policy not in policies:
+            continue  # reported once, where the policy is named
+        known = sorted(policies[policy])
+        for path, name in _names_at(row, ("rules",)):
+            if name not in known:
+                near = near_name(name, known)
+                hint = f"did you mean {near!r}?" if near else f"its rules: {', '.join(known) or 'none'}"
+                yield Fault(("waiver", n, *path), f"policy {policy!r} has no rule {name!r}", hint)
 
 
 def _what_is_there(name: str, noun: str, known: list[str]) -> str:

@@ -4,6 +4,7 @@ Sources: RFC 4251, 4253 and 5656. Nothing here decrypts or verifies.
 """
 
 import struct
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from keystrand.model.errors import InvalidInput
@@ -21,6 +22,7 @@ MAX_NAMES = 128
 """Names in a list at most; the longest lists in use have about sixty."""
 MAX_NAME = 64
 """Octets of an algorithm's name at most (RFC 4251, 6)."""
+_LENGTH = struct.Struct(">I")
 _BLOCK = 8
 _MIN_PADDING = 4
 
@@ -117,9 +119,15 @@ def read_string(octets: bytes, at: int = 0) -> tuple[bytes, int]:
 def read_strings(octets: bytes, count: int, at: int = 0) -> tuple[bytes, ...]:
     """Return the `count` strings from `at` on. Raises `InvalidInput` as `read_string` does."""
     found = []
-    for _ in range(count):
-        value, at = read_string(octets, at)
-        found.append(value)
+    try:
+        for _ in range(count):
+            begin = at + 4
+            at = begin + _LENGTH.unpack_from(octets, at)[0]
+            found.append(octets[begin:at])
+    except struct.error:
+        at = len(octets) + 1
+    if at > len(octets):
+        raise InvalidInput("the SSH message ends early")
     return tuple(found)
 
 
@@ -136,7 +144,9 @@ def is_name(text: str) -> bool:
     return 0 < len(text) <= MAX_NAME and text.isprintable()
 
 
+@lru_cache(maxsize=256)
 def _names(value: bytes) -> tuple[str, ...]:
+    """Return the names in a list. Servers of the same kind send the same ones; what is kept is short, or refused."""
     try:
         text = value.decode("ascii")
     except UnicodeDecodeError as error:
@@ -161,8 +171,13 @@ def kexinit_message(cookie: bytes, key_exchange: str, host_key: str) -> bytes:
 
     `cookie` is 16 random octets. Ciphers and MACs must match the server's only so that it goes on to show its host key.
     """
+    return bytes([KEXINIT]) + cookie + _our_lists(key_exchange, host_key)
+
+
+@lru_cache(maxsize=256)
+def _our_lists(key_exchange: str, host_key: str) -> bytes:
     lists = (key_exchange.encode(), host_key.encode(), _CIPHERS, _CIPHERS, _MACS, _MACS, b"none", b"none", b"", b"")
-    return bytes([KEXINIT]) + cookie + b"".join(map(string, lists)) + bytes(5)
+    return b"".join(map(string, lists)) + bytes(5)
 
 
 def kex_init_message(share: bytes) -> bytes:
@@ -188,6 +203,7 @@ def kex_reply(payload: bytes) -> KexReply:
     return KexReply(*read_strings(payload, 3, at=1))
 
 
+@cache
 def disconnect_message() -> bytes:
     """Return the payload of a polite end: SSH_DISCONNECT_BY_APPLICATION (RFC 4253, 11.1)."""
     return struct.pack(">BI", DISCONNECT, 11) + string(b"inventory done") + string(b"")

@@ -10,7 +10,7 @@ from keystrand.formats import starttls_packets as packets
 from keystrand.formats import starttls_xmpp as xmpp
 from keystrand.formats.starttls_script import Preface, Script
 from keystrand.formats.starttls_tds import TdsPreface
-from keystrand.model.estate import StartTls
+from keystrand.model.starttls import StartTls
 
 _SCRIPTS: dict[str, Callable[[], Script]] = {
     StartTls.SMTP: lines.smtp,

@@ -45,6 +45,22 @@ class X25519Part:
         return self._private.exchange(X25519PublicKey.from_public_bytes(answer))
 
 
+class X25519BasePart:
+    """X25519 whose public value is the base point, so that the other side's public value is the secret.
+
+    It costs no curve arithmetic, and keeps nothing secret: only for a talk that ends before anything is encrypted.
+    """
+
+    answer_octets = 32
+    public = (9).to_bytes(32, "little")
+
+    def secret(self, answer: bytes) -> bytes:
+        """Return the shared value, which is `answer`. Raises `ValueError` where that is zero (RFC 7748, 6.1)."""
+        if not any(answer):
+            raise ValueError("the point at infinity")
+        return answer
+
+
 class X448Part:
     """X448 (RFC 7748)."""
 

@@ -1,15 +1,27 @@
 """Numbers in plain words: two significant figures, ranges instead of points, no precision that is not there."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
+from keystrand.model.observation import Outcome
 from keystrand.model.stages import PilotReport
 from keystrand.model.units import Estimate, Interval
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
            "December")  # fmt: skip
+
+OUTCOME_WORDS: Mapping[Outcome, str] = {
+    Outcome.SEEN: "seen",
+    Outcome.NONE: "with nothing there",
+    Outcome.UNREACHABLE: "unreachable",
+    Outcome.TIMED_OUT: "timed out",
+    Outcome.UNREADABLE: "unreadable",
+    Outcome.UNPARSABLE: "not understood",
+    Outcome.SKIPPED: "left out by policy",
+}
+"""How each look at an endpoint or a file ended, behind a number of them."""
 
 
 def two_figures(value: float) -> str:

@@ -1,7 +1,6 @@
 """What the six documents have in common: version, origin, coverage, and which of their values were measured."""
 
 from datetime import date, datetime
-from enum import Enum
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -95,10 +94,11 @@ def _default(spec: FieldInfo) -> Any:
 
 
 @cache
-def _stable_fields(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
-    """Return attribute, name in JSON and default of every field of `kind` that is not measured."""
-    specs = msgspec.structs.fields(kind)
-    return tuple((spec.name, spec.encode_name, _default(spec)) for spec in specs if not _is_measured(spec.type))
+def _stable_fields(kind: type[Struct]) -> tuple[dict[str, Any], tuple[tuple[str, str, Any], ...]]:
+    """Return the tag of `kind`, and attribute, name in JSON and default of every field that is not measured."""
+    specs, config = msgspec.structs.fields(kind), kind.__struct_config__
+    tag = {config.tag_field: config.tag} if config.tag_field else {}
+    return tag, tuple((spec.name, spec.encode_name, _default(spec)) for spec in specs if not _is_measured(spec.type))
 
 
 def without_measured(value: Any) -> Any:
@@ -108,15 +108,13 @@ def without_measured(value: Any) -> Any:
     """
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, Struct):
-        said = {name: without_measured(one) for attribute, name, default in _stable_fields(type(value))
+        tag, fields = _stable_fields(type(value))
+        said = {name: one if type(one) in _PLAIN else without_measured(one) for attribute, name, default in fields
                 if (one := getattr(value, attribute)) != default}  # fmt: skip
-        config = value.__struct_config__
-        return {config.tag_field: config.tag, **said} if config.tag_field else said
+        return tag | said
     if isinstance(value, dict):
         return {key: without_measured(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [without_measured(item) for item in value]
+        return [item if type(item) in _PLAIN else without_measured(item) for item in value]
     return msgspec.to_builtins(value)

@@ -10,6 +10,7 @@ from keystrand.model.algorithm import Function
 from keystrand.model.noun import Noun
 from keystrand.model.pilot import Pilot
 from keystrand.model.planning import Demand, Freeze, Planning, Price, Waiver
+from keystrand.model.starttls import StartTls
 from keystrand.model.units import (
     Answer,
     Decibels,
@@ -117,12 +118,14 @@ class Purpose(StrEnum):
 class Organisation(Noun, frozen=True, kw_only=True):
     """Whose estate it is. `obligations` names the policies that bind it; the others are judged as outlook.
 
-    `has_none` lists the places where the organisation states that it has no cryptography at all.
+    `has_none` lists the places where the organisation states that it has no cryptography at all. `national_security`:
+    whether its systems are national security systems, for which states have rules of their own.
     """
 
     name: Text
     sector: Text
     obligations: tuple[Identifier, ...] = ()
+    national_security: Answer = Answer.UNKNOWN
     has_none: tuple[Place, ...] = ()
 
 
@@ -198,6 +201,7 @@ class System(Noun, frozen=True, kw_only=True):
     `vendor_ready`: from when its supplier delivers post-quantum algorithms, and `vendor_evidence` says who said so.
     `post_quantum_path` is no where there is none before it retires: `compensating` then says what protects it until
     then. `verifiers_until`: until when devices in the field go on trusting the old signature, and cannot be changed.
+    `high_impact`: whether it is a high-value asset or of high impact (FIPS 199) by its owner's own classification.
     """
 
     id: Identifier
@@ -221,15 +225,22 @@ class System(Noun, frozen=True, kw_only=True):
     post_quantum_path: Answer = Answer.UNKNOWN
     compensating: Text | None = None
     verifiers_until: date | None = None
+    high_impact: Answer = Answer.UNKNOWN
 
 
 class QuantumCase(Noun, frozen=True, kw_only=True):
-    """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question."""
+    """The organisation's answers to what a quantum link asks of it; left out is unknown, and becomes a question.
+
+    `accepted_sensitivity`: the most sensitive data whose keys the nodes may see; left out: all.
+    `controlled_wavelength`: on a lit fibre the organisation has one of its own and knows what its neighbours carry.
+    """
 
     dedicated_optics: Answer = Answer.UNKNOWN
     trusted_nodes: Answer = Answer.UNKNOWN
     specialised_operation: Answer = Answer.UNKNOWN
     accepted_by: Identifier | None = None
+    accepted_sensitivity: Sensitivity | None = None
+    controlled_wavelength: Answer = Answer.UNKNOWN
 
 
 class Segment(Noun, frozen=True, kw_only=True):
@@ -294,24 +305,6 @@ class ProbeKind(StrEnum):
 
 _FILE_PROBES = frozenset({ProbeKind.X509, ProbeKind.CONFIG, ProbeKind.SOURCE, ProbeKind.BINARY, ProbeKind.CAPTURE,
                           ProbeKind.REPORT, ProbeKind.FILES})  # fmt: skip
-
-
-class StartTls(StrEnum):
-    """What a client says before TLS begins."""
-
-    SMTP = "smtp"
-    IMAP = "imap"
-    POP3 = "pop3"
-    FTP = "ftp"
-    LDAP = "ldap"
-    XMPP = "xmpp"
-    XMPP_SERVER = "xmpp-server"
-    NNTP = "nntp"
-    SIEVE = "sieve"
-    POSTGRESQL = "postgresql"
-    MYSQL = "mysql"
-    RDP = "rdp"
-    MSSQL = "mssql"
 
 
 class ScanMode(StrEnum):

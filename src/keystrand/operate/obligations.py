@@ -23,6 +23,7 @@ _EFFECT_WORDS = {
 _VERIFICATION_WORDS = {
     Verification.PRIMARY: "read at its source",
     Verification.SECONDARY: "known at second hand",
+    Verification.ONE_PAGE: "known from one page, to be checked",
     Verification.MEMORY: "from memory, to be checked",
 }
 _WORST_FIRST = (

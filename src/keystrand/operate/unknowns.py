@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from keystrand.formats.wording import counted, joined
+from keystrand.formats.wording import OUTCOME_WORDS, counted, joined
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import Estate
 from keystrand.model.observation import Outcome, Strength
@@ -10,14 +10,6 @@ from keystrand.model.policy import Verification
 from keystrand.model.stages import Assessment, CriterionState, Figure, Inventory, PilotReport, Plan
 from keystrand.operate.counting import names_of, systems_by_state
 
-_OUTCOME_WORDS = {
-    Outcome.UNREACHABLE: "unreachable",
-    Outcome.TIMED_OUT: "timed out",
-    Outcome.UNREADABLE: "unreadable",
-    Outcome.UNPARSABLE: "not understood",
-    Outcome.NONE: "without any result",
-    Outcome.SEEN: "seen only in part",
-}
 _WEAK = (Strength.CONFIGURED, Strength.LINKED, Strength.REFERENCED)
 
 
@@ -45,9 +37,11 @@ def _targets(inventory: Inventory) -> Figure:
         return _figure("targets", "Scan", value, "inventory", "/coverage")
     outcomes = Counter(gap.outcome for gap in coverage.gaps)
     left_out = outcomes.pop(Outcome.SKIPPED, 0)
-    why = joined([f"{n} {_OUTCOME_WORDS[o]}" for o, n in sorted(outcomes.items(), key=lambda x: (-x[1], x[0]))], most=8)
+    words = {**OUTCOME_WORDS, Outcome.SEEN: "seen only in part"}  # what was seen whole is no gap
+    why = joined([f"{n} {words[o]}" for o, n in sorted(outcomes.items(), key=lambda x: (-x[1], x[0]))], most=8)
     missing = max(coverage.looked_at - coverage.answered, 0)
-    value = f"{missing} of {coverage.looked_at:,} {unit} gave no answer{f' ({why})' if why else ''}"
+    silent = "showed nothing" if Outcome.NONE in outcomes else "gave no answer"  # "nothing there" is an answer
+    value = f"{missing} of {coverage.looked_at:,} {unit} {silent}{f' ({why})' if why else ''}"
     value += (
         f"; {counted(left_out, 'target or system', 'targets or systems')} left out of the scan." if left_out else "."
     )

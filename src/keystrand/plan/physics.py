@@ -1,5 +1,6 @@
 """What the fibre allows: the worst span of a segment, and the key rate the link model gives on it."""
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, get_args
 
@@ -12,6 +13,14 @@ from keystrand.qkd.parameter_sets import PLANNING_1GHZ
 
 MOST_LOSS_DB: float = get_args(Decibels)[1].le
 """Beyond it no document can say the loss, and no photon arrives: one in 10^20."""
+
+PLANNING_HOP_KM = 70.0
+"""What networks in service plan with: China's has 10,103 km over 144 links, 70 km a link; its Beijing-Shanghai trunk
+2,032 km over 32, 64 km (DFN Win-Labor; two public sources). A vendor's greatest distance is no planning distance."""
+RATE_MARGIN = 2.0
+"""The modelled rate must be this many times the demand: ageing, repairs of the fibre, finite blocks. Assumed."""
+COEXISTENCE_MARGIN = 10.0
+"""The same on a lit fibre, where neighbours' light scatters into the quantum channel (Raman). Assumed: measure it."""
 
 
 class Span(NamedTuple):
@@ -43,3 +52,17 @@ def modelled_rate(span: Span) -> LinkRate | None:
     if not 0 < span.loss_db <= MOST_LOSS_DB:
         return None
     return rate(PLANNING_1GHZ.at(span.loss_db))
+
+
+@lru_cache(maxsize=4096)
+def most_loss_db(needed_bits_per_s: float) -> float:
+    """Return the greatest loss in dB, to 0.01, on which the model still gives `needed_bits_per_s`; 0 where none does.
+
+    The modelled rate falls with the loss, so halving the interval finds it.
+    """
+    low, high = 0.0, MOST_LOSS_DB
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        enough = rate(PLANNING_1GHZ.at(middle)).secret_key_rate_bits_per_s >= needed_bits_per_s
+        low, high = (middle, high) if enough else (low, middle)
+    return round(low, 2) if low > 0.01 else 0.0

@@ -1,11 +1,13 @@
 """Which authorities' positions on quantum key distribution speak to this organisation."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 
+from keystrand.formats.wording import day_text
 from keystrand.model.estate import Estate
-from keystrand.model.policy import EU_MEMBERS, Position, Stance
-from keystrand.model.stages import PositionRef
+from keystrand.model.policy import EU_MEMBERS, Position, Prohibition, Stance, Technique
+from keystrand.model.stages import Gate, PositionRef
 from keystrand.model.units import Answer
 
 _EVERYBODY = re.compile(r"\b(all|any|every|everyone|everybody)\b", re.IGNORECASE)
@@ -47,12 +49,22 @@ def _reaches(position: Position, codes: frozenset[str]) -> Answer:
 
 
 def applies(position: Position, estate: Estate) -> Answer:
-    """Return whether `position` speaks to the organisation: by where it has sites, then by its sector.
+    """Return whether `position` speaks to the organisation: by where it has sites, its sector, and national security.
 
-    Unknown where the sector of either cannot be told from its words; that is never taken for a no.
+    Unknown where one of them cannot be told; that is never taken for a no.
     """
-    answers = (_reaches(position, jurisdictions(estate)), _addresses(position, estate.organisation.sector))
+    answers = (
+        _reaches(position, jurisdictions(estate)),
+        _addresses(position, estate.organisation.sector),
+        _secures(position, estate.organisation.national_security),
+    )
     return next(answer for answer in (Answer.NO, Answer.UNKNOWN, Answer.YES) if answer in answers)
+
+
+def _secures(position: Position, national_security: Answer) -> Answer:
+    if position.national_security is None or national_security is Answer.UNKNOWN:
+        return Answer.YES if position.national_security is None else Answer.UNKNOWN
+    return Answer.YES if position.national_security is (national_security is Answer.YES) else Answer.NO
 
 
 def _addresses(position: Position, sector: str) -> Answer:
@@ -64,10 +76,50 @@ def _addresses(position: Position, sector: str) -> Answer:
     return Answer.YES if addressed & own else Answer.NO
 
 
-def prohibitions(positions: Iterable[Position], estate: Estate) -> tuple[tuple[Position, Answer], ...]:
-    """Return the positions that forbid quantum key distribution here, or may do so (`unknown`)."""
-    judged = ((p, applies(p, estate)) for p in positions if p.stance is Stance.PROHIBITS)
-    return tuple((p, answer) for p, answer in judged if answer is not Answer.NO)
+FORBIDDEN = {
+    Technique.QKD: "quantum key distribution",
+    Technique.PSK: "keys shared beforehand as the means to resist a quantum computer",
+}
+"""What may be forbidden, in words."""
+
+
+def gates(positions: Iterable[Position], estate: Estate, as_of: date) -> Iterator[Gate]:
+    """Yield the prohibitions that speak to the organisation, or may do so (`unknown`).
+
+    One with a date still to come counts as well: what must go by then is no target to build for. `unknown` also where
+    its record was read on one page, long ago or from memory, or is disputed: that never decides.
+    """
+    for position in sorted(positions, key=lambda p: p.id):
+        spoken = applies(position, estate)
+        for one in _prohibitions(position) if spoken is not Answer.NO else ():
+            sure = spoken is Answer.YES and _checked(position, as_of)
+            yield Gate(
+                technique=one.of,
+                position=position.id,
+                applies=Answer.YES if sure else Answer.UNKNOWN,
+                since=one.since,
+                until=one.until,
+                reason=_reason(position, one, sure=sure),
+            )
+
+
+def _prohibitions(position: Position) -> tuple[Prohibition, ...]:
+    """Return what `position` forbids; one that prohibits without saying more forbids QKD since it was published."""
+    if position.prohibits or position.stance is not Stance.PROHIBITS:
+        return position.prohibits
+    return (Prohibition(of=Technique.QKD, since=position.source.published),)
+
+
+def _checked(position: Position, as_of: date) -> bool:
+    source = position.source
+    return source.verification.proves and not source.old(as_of) and all(d.resolved for d in position.disputes)
+
+
+def _reason(position: Position, one: Prohibition, *, sure: bool) -> str:
+    when = f"since {day_text(one.since)}" if one.since else ""
+    when = f"after {day_text(one.until)}" if one.until else when
+    may = "prohibits" if sure else "prohibits, perhaps also for this organisation,"
+    return f"{position.authority} {may} {FORBIDDEN[one.of]} {when}"
 
 
 def position_refs(positions: Sequence[Position], estate: Estate) -> tuple[PositionRef, ...]:

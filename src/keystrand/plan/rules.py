@@ -25,13 +25,18 @@ class Fact(NamedTuple):
 
 
 class SegmentFacts(Struct, frozen=True, kw_only=True):
-    """Everything the rules look at. `nodes_accepted` is yes where one span needs no node."""
+    """Everything the rules look at. `nodes_accepted` is yes where one span needs no node.
+
+    `dark_fibre` is also yes for a controlled wavelength on a lit fibre of measured loss, the weaker form.
+    `psk_permitted`: quantum keys reach IPsec and WireGuard as keys shared beforehand, which some authorities retire.
+    """
 
     research: Fact
     programme_named: Fact
     single_span: Fact
     may_wait: Fact
     permitted: Fact
+    psk_permitted: Fact
     dedicated_optics: Fact
     dark_fibre: Fact
     specialised_operation: Fact
@@ -68,13 +73,20 @@ WORDS: dict[str, Words] = {
         "no authority prohibited quantum key distribution here",
         "an authority prohibited quantum key distribution here",
     ),
+    "psk_permitted": Words(
+        "Does the prohibition of keys shared beforehand that is named here apply to you?",
+        "no authority prohibited keys shared beforehand here",
+        "an authority prohibited keys shared beforehand here",
+    ),
     "dedicated_optics": Words(
         "Does the segment justify dedicated optics?",
         "dedicated optics were justified",
         "dedicated optics were not justified",
     ),
     "dark_fibre": Words(
-        "Is there a dark fibre on this route?", "a dark fibre were there", "there were no dark fibre on the route"
+        "Is there a dark fibre on this route, or a wavelength of your own on a lit fibre of measured loss?",
+        "a dark fibre or a controlled wavelength were there",
+        "there were no fibre and no wavelength for it on the route",
     ),
     "specialised_operation": Words(
         "Is there a team for the specialised operation of quantum hardware?",
@@ -93,8 +105,8 @@ WORDS: dict[str, Words] = {
     ),
     "rate_meets_demand": Words(
         "How many key bits per second do the consumers need, and what is the loss of the fibre?",
-        "the modelled key rate met the demand",
-        "the modelled key rate fell short of the demand",
+        "the modelled key rate met the demand with margin",
+        "the modelled key rate fell short of the demand with margin",
     ),
 }
 
@@ -102,7 +114,7 @@ Conditions = tuple[tuple[str, Answer], ...]
 
 _HARDWARE: Conditions = (
     ("dedicated_optics", YES), ("dark_fibre", YES), ("specialised_operation", YES), ("nodes_accepted", YES),
-    ("permitted", YES),
+    ("permitted", YES), ("psk_permitted", YES),
 )  # fmt: skip
 _PRODUCTION: Conditions = (("long_shelf_life", YES), ("rate_meets_demand", YES), *_HARDWARE, ("research", NO))
 CONDITIONS: dict[Approach, Conditions] = {
@@ -162,6 +174,36 @@ def flips(facts: SegmentFacts) -> Iterator[tuple[str, Answer, Approach]]:
         then = choose(msgspec.structs.replace(facts, **{name: Fact(answer, "")}))
         if then is not now and name not in settled:
             yield name, answer, then
+
+
+SETTLED = frozenset({"single_span", "research"})
+"""What no answer can change: another route or another use would be another segment."""
+
+
+def smallest_change(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
+    """Return the fewest answers that would have to be others for `to` to be chosen; none where no change leads there.
+
+    Searched by number: every condition that is open must change, and then what else decides between two that are met.
+    """
+    answers = [(name, wanted) for name, wanted in CONDITIONS[to] if fact(facts, name).answer is not wanted]
+    if SETTLED.intersection(name for name, _ in answers):
+        return ()
+    further = [(name, answer) for name in STEERING for answer in Answer if fact(facts, name).answer is not answer]
+    for more in ((), *((one,) for one in further)):
+        changed = {name: Fact(answer, "") for name, answer in (*answers, *more)}
+        if choose(msgspec.structs.replace(facts, **changed)) is to:
+            return (*answers, *more)
+    return _undone(facts, to)
+
+
+def _undone(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
+    """Return the one answer that takes away the approach that stands before the default, if `to` is the default."""
+    found = [(name, answer) for name, answer, then in flips(facts) if then is to]
+    return tuple(found[:1])
+
+
+STEERING = ("may_wait",)
+"""Facts that decide between approaches whose conditions are all met."""
 
 
 def nearest(facts: SegmentFacts) -> tuple[Approach, Judgement]:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from keystrand.edge.probes.base import Answer, Job, NetworkProbe
 from keystrand.edge.probes.exchange import Address, Exchange
+from keystrand.edge.probes.watch import Watch
 from keystrand.formats.tls_server_flight import HELLO_RETRY_RANDOM
 from keystrand.formats.tls_wire import message, number, vector
 from keystrand.model.estate import ProbeKind, ScanMode, Target
@@ -36,7 +37,8 @@ def probe(
     """Return what `asks` sees of `target`, its attempt, and the answers behind them."""
 
     async def ask(job: Job) -> Answer:
-        return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), timeout_s).answer()
+        with Watch() as watch:
+            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), timeout_s, watch).answer()
 
     async def run() -> tuple[Answer, ...]:
         answers: tuple[Answer, ...] = ()

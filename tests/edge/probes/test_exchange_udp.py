@@ -10,6 +10,7 @@ import pytest
 
 from keystrand.edge.probes.base import MAX_RECEIVED, Answer, Ending, Job
 from keystrand.edge.probes.exchange import Address, Exchange
+from keystrand.edge.probes.watch import Watch
 
 Serve = Callable[[socket.socket, bytes, tuple[str, int]], None]
 
@@ -57,7 +58,8 @@ def ask(talk: Talk, port: int, timeout_s: float = 5.0) -> Answer:
 
     async def run() -> Answer:
         job = Job("?", "127.0.0.1", port, lambda: talk, "udp")
-        return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s).answer()
+        with Watch() as watch:
+            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s, watch).answer()
 
     return asyncio.run(run())
 
@@ -126,3 +128,37 @@ def test_a_flood_ends(datagram: bytes) -> None:
         answer = ask(Talk(), port, timeout_s=30.0)
         stop.set()
     assert answer.ending is Ending.TOO_MUCH
+
+
+class _Deaf(socket.socket):
+    """A socket that takes one datagram to send, and no more."""
+
+    said = 0
+
+    def send(self, octets: bytes, flags: int = 0) -> int:  # type: ignore[override]  # the typeshed's has no names
+        """Send the first, and refuse what follows."""
+        self.said += 1
+        if self.said > 1:
+            raise BlockingIOError
+        return super().send(octets, flags)
+
+
+class _LastWord(Talk):
+    """Is content with the first answer, and has one more thing to say to it."""
+
+    def receive(self, octets: bytes) -> bytes:
+        """Take the answer."""
+        self.done = bool(octets)
+        return b"thank you" if octets else b""
+
+
+def test_an_answered_question_is_done_even_where_the_last_word_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full send buffer must not turn an answer into silence."""
+
+    def serve(server: socket.socket, _: bytes, client: tuple[str, int]) -> None:
+        server.sendto(b"yes", client)
+
+    monkeypatch.setattr(socket, "socket", _Deaf)
+    with serving(serve) as port:
+        answer = ask(_LastWord(), port, timeout_s=0.5)
+    assert answer.ending is Ending.DONE

@@ -15,8 +15,8 @@ from tests.formats.test_starttls import TOLD, Told, tds
 from keystrand.edge.probes.prefaced import prefaced
 from keystrand.edge.probes.tls_questions import INQUIRIES, Question, TlsConversation
 from keystrand.formats.starttls_tds import TdsPreface
-from keystrand.model.estate import StartTls
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Outcome
+from keystrand.model.starttls import StartTls
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from keystrand.edge.probes.base import Answer, Ending, Job
 from keystrand.edge.probes.exchange import Address, Exchange, why
+from keystrand.edge.probes.watch import Watch
 from keystrand.inventory.scope import Allowed, a_label_name, address_of, refuse, window_of
 from keystrand.model.errors import Problem
 from keystrand.model.estate import Scan, Target
@@ -125,8 +126,10 @@ class _Gate:
 class Access:
     """Has conversations within the limits of `scan`, and only where it may."""
 
-    def __init__(self, scan: Scan, allowed: Allowed, connect_to: Mapping[HostPort, HostPort], clock: Clock) -> None:
-        self._scan, self._allowed, self._connect_to = scan, allowed, connect_to
+    def __init__(
+        self, scan: Scan, allowed: Allowed, connect_to: Mapping[HostPort, HostPort], clock: Clock, watch: Watch
+    ) -> None:
+        self._scan, self._allowed, self._connect_to, self._watch = scan, allowed, connect_to, watch
         self._all = asyncio.Semaphore(sockets_for(scan.connections_at_once))
         self._hosts = _Hosts(scan.connections_per_host)
         self._pace, self._gate = _Pace(scan.connections_per_s), _Gate(scan, clock)
@@ -143,7 +146,7 @@ class Access:
                         await self._gate.wait()
                     if delay_s := self._pace.delay_s():
                         await asyncio.sleep(delay_s)
-                    answer = await Exchange(job, address, self._scan.timeout_s).answer()
+                    answer = await Exchange(job, address, self._scan.timeout_s, self._watch).answer()
             finally:
                 self._hosts.leave(address.ip)
             if answer.connected:
@@ -170,16 +173,27 @@ class Access:
         return ""
 
     async def addresses(self, target: Target) -> list[Address]:
-        """Return where to connect for `target`: as mapped, else as resolved. Raises `NotContacted`."""
+        """Return where to connect for `target`: as mapped, else as resolved. Raises `NotContacted`.
+
+        Who stands in for a target is no host that the estate names: it must be this machine, or one in `allow`.
+        """
         host, port = target.host or "", target.port or 0
-        if (host, port) in self._connect_to:
-            return await self._resolved(*self._connect_to[host, port])
+        if stand_in := self._connect_to.get((host, port)):
+            return self._standing_in(host, await self._resolved(*stand_in))
         found = await self._resolved(host, port)
         if self._allowed.everything_named or self._allowed.name(host):
             return found
         allowed = [one for one in found if (ip := address_of(one.ip)) and self._allowed.address(ip)]
         if not allowed:
             raise NotContacted(f"{host} is at {found[0].ip}, which is not in `allow`; not contacted", by_policy=True)
+        return allowed
+
+    def _standing_in(self, host: str, found: list[Address]) -> list[Address]:
+        ips = ((one, address_of(one.ip)) for one in found)
+        allowed = [one for one, ip in ips if ip and (ip.is_loopback or self._allowed.address(ip))]
+        if not allowed:
+            reason = f"what stands in for {host} is at {found[0].ip}, which is not in `allow`; not contacted"
+            raise NotContacted(reason, by_policy=True)
         return allowed
 
     async def _resolved(self, host: str, port: int) -> list[Address]:

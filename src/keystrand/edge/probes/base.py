@@ -110,9 +110,9 @@ def strongest(seen: Iterable[Seen]) -> dict[Fact, Strength]:
 
 def observations(target: Target, facts: Mapping[Fact, Strength]) -> tuple[Observation, ...]:
     """Return what was seen at `target` as records."""
-    place = place_of(target)
+    probe, place = target.probe.value, place_of(target)
     return tuple(
-        Observation(target=target.id, probe=target.probe.value, place=place, strength=strength, fact=fact)
+        Observation(target=target.id, probe=probe, place=place, strength=strength, fact=fact)
         for fact, strength in facts.items()
     )
 

@@ -1,7 +1,7 @@
 """One exchange with one address: a TCP connection, or datagrams to and from one UDP port.
 
-The loop tells when the socket is ready, and the conversation is called from there: streams and a task for each
-connection would cost several times the CPU of the talk itself. Needs a loop that watches sockets, as all on POSIX do.
+The conversation is called as soon as the socket is ready: streams and a task for each connection would cost several
+times the CPU of the talk itself.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from keystrand.edge.probes.base import MAX_RECEIVED, Answer, Ending, Job
+from keystrand.edge.probes.watch import READABLE, WRITABLE, Watch
 
 FIRST_RESEND = 0.2
 """When datagrams are sent again, as a part of the time limit: 1 s of 5 (RFC 9002, 6.2.2; RFC 6347, 4.2.4.1).
@@ -39,8 +40,8 @@ class Address(NamedTuple):
 class Exchange:
     """Has the conversation of one job with one address; both together may take `timeout_s`."""
 
-    def __init__(self, job: Job, address: Address, timeout_s: float) -> None:
-        self._job, self._address, self._timeout_s = job, address, timeout_s
+    def __init__(self, job: Job, address: Address, timeout_s: float, watch: Watch) -> None:
+        self._job, self._address, self._timeout_s, self._watch = job, address, timeout_s, watch
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Answer] = self._loop.create_future()
         self._talk = job.start()
@@ -72,9 +73,17 @@ class Exchange:
     def _close(self) -> None:
         if self._resend:
             self._resend.cancel()
-        self._loop.remove_reader(self._number)
-        self._loop.remove_writer(self._number)
+        self._watch.end(self._number)
         self._socket.close()
+
+    def _ready(self, events: int) -> None:
+        if not self._connected:
+            self._guarded(self._connect)
+            return
+        if events & ~WRITABLE:
+            self._guarded(self._hear)
+        if events & WRITABLE:
+            self._guarded(self._write)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Take a step; an error ends the exchange."""
@@ -109,21 +118,21 @@ class Exchange:
     def _open(self) -> None:
         number = self._socket.connect_ex(self._address.where)
         if number == errno.EINPROGRESS:
-            self._loop.add_writer(self._number, self._guarded, self._connect)
+            self._watch.begin(self._number, WRITABLE, self._ready)
         elif number:
             raise OSError(number, os.strerror(number))
         else:
+            self._watch.begin(self._number, READABLE, self._ready)
             self._begin()
 
     def _connect(self) -> None:
         if number := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(number, os.strerror(number))
-        self._loop.remove_writer(self._number)
+        self._watch.change(self._number, READABLE)
         self._begin()
 
     def _begin(self) -> None:
         self._connected = True
-        self._loop.add_reader(self._number, self._guarded, self._hear)
         self._say(self._talk.begin())
 
     def _hear(self) -> None:
@@ -134,9 +143,12 @@ class Exchange:
         elif not octets and not self._datagrams:
             self._end(Answer(self._job, self._talk, Ending.CLOSED, "the other side closed the connection"))
         else:
-            self._say(self._talk.receive(octets))
-            if self._talk.done:
-                self._end(Answer(self._job, self._talk, Ending.DONE))
+            reply = self._talk.receive(octets)
+            try:
+                self._say(reply)
+            finally:  # the question is answered, whatever becomes of our last word
+                if self._talk.done:
+                    self._end(Answer(self._job, self._talk, Ending.DONE))
 
     def _say(self, octets: bytes) -> None:
         if self._datagrams:
@@ -152,11 +164,9 @@ class Exchange:
         except BlockingIOError:
             sent = 0
         self._unsent = self._unsent[sent:]
-        if self._unsent:
-            self._loop.add_writer(self._number, self._guarded, self._write)
-        elif self._blocked:
-            self._loop.remove_writer(self._number)
-        self._blocked = bool(self._unsent)
+        if self._blocked != bool(self._unsent):
+            self._blocked = not self._blocked
+            self._watch.change(self._number, READABLE | WRITABLE if self._blocked else READABLE)
 
     def _say_datagrams(self, first: bytes) -> None:
         burst = [first] if first else []

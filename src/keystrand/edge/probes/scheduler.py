@@ -23,6 +23,7 @@ from keystrand.edge.probes.quic import QuicProbe
 from keystrand.edge.probes.ssh import SshProbe
 from keystrand.edge.probes.tls import TlsProbe
 from keystrand.edge.probes.tree import TreeProbe
+from keystrand.edge.probes.watch import Watch
 from keystrand.inventory.scope import Allowed, address_of, count_of, endpoints, ports_of, range_of
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate, ProbeKind, Target
@@ -98,21 +99,27 @@ async def survey(
     """Look at every endpoint and file of `estate`, and deliver the records of each as soon as it is done.
 
     Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
-    listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
-    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Without a
-    `clock` the machine's own counts, and waiting for the window is logged. Raises `OutsideScope` before anything is
-    contacted.
+    listens: on this machine, or at an address in `allow`; it cannot add one that the estate does not name
+    (`InvalidInput`). `progress` is told (done, total). Endpoints that are not `due` are passed over; `reader` gives the
+    probe that reads a target's files. Without a `clock` the machine's own counts, and waiting for the window is logged.
+    Raises `OutsideScope` before anything is contacted.
     """
     allowed = Allowed(estate.scan.allow)
     allowed.check(estate.target)
     _only_named(connect_to or {}, estate.target)
     time_of_day = clock or Clock(lambda: datetime.now(UTC), _LOG.warning)
-    access = Access(estate.scan, allowed, connect_to or {}, time_of_day)
-    await access.check_names(estate.target)
     total = sum(map(count_of, estate.target))
-    walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, progress or (lambda _done, _total: None), total)
-    work = endpoints(estate.scan, estate.target)
-    workers = [asyncio.create_task(walk.through(work, due)) for _ in range(min(total, estate.scan.connections_at_once))]
+    tell = progress or (lambda _done, _total: None)
+    with Watch() as watch:
+        access = Access(estate.scan, allowed, connect_to or {}, time_of_day, watch)
+        await access.check_names(estate.target)
+        walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, tell, total)
+        await _by_many(walk, endpoints(estate.scan, estate.target), due, min(total, estate.scan.connections_at_once))
+
+
+async def _by_many(walk: "_Walk", work: Iterator[Target], due: Callable[[Target], bool], count: int) -> None:
+    """Have `count` workers walk through `work`; what stops one of them stops all."""
+    workers = [asyncio.create_task(walk.through(work, due)) for _ in range(count)]
     try:
         await asyncio.gather(*workers)
     finally:

@@ -5,10 +5,10 @@ No login is tried and no session begins: the server shows its host key and signs
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import ClassVar
 
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 
 from keystrand.edge.probes.base import Answer, Ending, Job, Seen, attempt, observations, strongest, unanswered
 from keystrand.formats.ssh_exchange import Opening, Transcript, doubt_of_signature, exchange_hash, opening
@@ -37,7 +37,7 @@ from keystrand.formats.ssh_wire import (
     kexinit_message,
     packet,
 )
-from keystrand.formats.tls_key_share import CurvePart, KemPart, X25519Part
+from keystrand.formats.tls_key_share import CurvePart, KemPart, X25519BasePart
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import ProbeKind, ScanMode, Target
@@ -56,10 +56,6 @@ _COOKIE_OCTETS = 16
 _PREFERRED = "preferred host key"
 MAX_KEYS = 8
 """Host keys that are asked for at most: a server has three or four."""
-
-
-def _x25519() -> X25519Part:
-    return X25519Part(x25519.X25519PrivateKey.generate())
 
 
 def _curve(curve: ec.EllipticCurve) -> CurvePart:
@@ -82,11 +78,11 @@ def _square(bits: int) -> Opening:
 
 
 _OPENINGS: Mapping[str, Callable[[], Opening]] = {
-    "X25519": lambda: opening("sha256", _x25519()),
+    "X25519": lambda: opening("sha256", X25519BasePart()),
     "ECDH-P-256": lambda: opening("sha256", _curve(ec.SECP256R1())),
     "ECDH-P-384": lambda: opening("sha384", _curve(ec.SECP384R1())),
     "ECDH-P-521": lambda: opening("sha512", _curve(ec.SECP521R1())),
-    "mlkem768x25519-sha256": lambda: opening("sha256", _ml_kem(mlkem.MLKEM768PrivateKey), _x25519()),
+    "mlkem768x25519-sha256": lambda: opening("sha256", _ml_kem(mlkem.MLKEM768PrivateKey), X25519BasePart()),
     "mlkem768nistp256-sha256": lambda: opening("sha256", _ml_kem(mlkem.MLKEM768PrivateKey), _curve(ec.SECP256R1())),
     "mlkem1024nistp384-sha384": lambda: opening("sha384", _ml_kem(mlkem.MLKEM1024PrivateKey), _curve(ec.SECP384R1())),
     "FFDH-2048": partial(_square, 2048),
@@ -103,6 +99,20 @@ the cheapest for the server."""
 def _opening_of(exchange: str) -> Opening:
     """Return our half of a key exchange. It is made once: no key is taken into use and no secret is sent."""
     return _OPENINGS[exchange]()
+
+
+# Servers of the same kind send the same lists.
+_judged_once = lru_cache(maxsize=256)
+
+
+@_judged_once
+def _to_open(offered: tuple[str, ...]) -> tuple[str, str]:
+    """Return the key exchange that we open, and what the server calls it; empty where it has none that we can."""
+    # exchanges by Kerberos (gss-) open in another way
+    plain = [name for name in offered if not name.startswith("gss-")]
+    by_name = {key_exchange_name(name): name for name in reversed(plain)}
+    exchange = next((name for name in _OPENINGS if name in by_name), "")
+    return exchange, by_name.get(exchange, "")
 
 
 def _first(preferred: tuple[str, ...], offered: tuple[str, ...]) -> str:
@@ -168,18 +178,13 @@ class _Talk:
 
     def _listed(self, payload: bytes) -> bytes:
         self.lists, self._server_lists = kexinit(payload), payload
-        # exchanges by Kerberos (gss-) open in another way
-        plain = [name for name in self.lists.key_exchanges if not name.startswith("gss-")]
-        by_name = {key_exchange_name(name): name for name in reversed(plain)}
-        exchange = next((name for name in _OPENINGS if name in by_name), "")
+        exchange, called = _to_open(self.lists.key_exchanges)
         offered = self.lists.host_keys
         self.host_key_algorithm = _first(self._wanted or (*MODERN_HOST_KEYS, *offered), offered)
         if not exchange or not self.host_key_algorithm:
             self._end("the server shows its host key only in key exchanges that this probe does not open")
             return packet(disconnect_message())
-        self._our_lists = kexinit_message(
-            secrets.token_bytes(_COOKIE_OCTETS), by_name[exchange], self.host_key_algorithm
-        )
+        self._our_lists = kexinit_message(secrets.token_bytes(_COOKIE_OCTETS), called, self.host_key_algorithm)
         self._opening = _opening_of(exchange)
         return packet(self._our_lists) + packet(kex_init_message(self._opening.public))
 
@@ -307,6 +312,7 @@ def _remarks(answers: tuple[Answer, ...]) -> Iterator[str]:
             yield f"{what} was shown but not proven: {talk.host_key_doubt}"
 
 
+@_judged_once
 def _supports_post_quantum(lists: KexInit | None) -> bool | None:
     """Return whether a quantum-safe key exchange is on offer; None where only one that nobody can judge is."""
     offered = [name for name in lists.key_exchanges if not is_pseudo(name)] if lists else []
@@ -316,6 +322,7 @@ def _supports_post_quantum(lists: KexInit | None) -> bool | None:
     return False if verdicts == {Verdict.QUANTUM_VULNERABLE} else None
 
 
+@_judged_once
 def _prefers_post_quantum(lists: KexInit | None) -> bool | None:
     """Return whether a present-day client gets a quantum-safe key exchange; None where that cannot be told."""
     if lists is None:
@@ -331,8 +338,7 @@ def _prefers_post_quantum(lists: KexInit | None) -> bool | None:
 def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[Seen]:
     if lists is None:
         return
-    exchange = _first(MODERN_KEX, lists.key_exchanges)
-    yield from _named(lists.key_exchanges, exchange, Function.KEY_ESTABLISHMENT, key_exchange_name)
+    yield from _exchanges(lists.key_exchanges)
     keys = {talk.host_key.sha256: talk.host_key for talk in reversed(talks) if talk.host_key}
     shown = talks[0].host_key if not talks[0].host_key_doubt else None
     for key in keys.values():
@@ -344,6 +350,11 @@ def _uses(lists: KexInit | None, talks: list[_Talk]) -> Iterator[Seen]:
         Function.SIGNATURE,
         lambda name: sizes.get(host_key_name(name), host_key_name(name)),
     )
+
+
+@_judged_once
+def _exchanges(offered: tuple[str, ...]) -> tuple[Seen, ...]:
+    return tuple(_named(offered, _first(MODERN_KEX, offered), Function.KEY_ESTABLISHMENT, key_exchange_name))
 
 
 def _named(

@@ -28,7 +28,7 @@ from keystrand.formats import tls_codepoints as codes
 from keystrand.formats.x509_facts import certificate_fact, shortened
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import ProbeKind, ScanMode, StartTls, Target
+from keystrand.model.estate import ProbeKind, ScanMode, Target
 from keystrand.model.observation import (
     AlgorithmUse,
     Attempt,
@@ -39,6 +39,7 @@ from keystrand.model.observation import (
     Record,
     Strength,
 )
+from keystrand.model.starttls import StartTls
 
 _NO_SUCH_GROUP = (40, 47, 70, 71, 86, 109)
 """Alerts that answer "nothing of that": handshake_failure, illegal_parameter, protocol_version, insufficient_security,

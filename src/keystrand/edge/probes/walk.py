@@ -142,16 +142,14 @@ def _entry(entry: os.DirEntry[str], start: Root) -> File | Missed:
 def _link(path: str, start: Root) -> File | Missed:
     """Return the file that a link leads to, if it stays inside the border. Raises `OSError`."""
     name = shown(path, start.base)
-    try:
-        real = Path(path).resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        return Missed(name, Outcome.UNREADABLE, why(error))
-    if real.is_dir():
+    real = os.path.realpath(path, strict=True)
+    status = os.lstat(real)
+    if stat.S_ISDIR(status.st_mode):
         return Missed(name, Outcome.SKIPPED, "a link to a folder, which is not followed", link=True)
-    if not real.is_relative_to(start.border):
+    if not f"{real}/".startswith(f"{str(start.border).rstrip('/')}/"):
         where = "the estate's folder" if start.base else "the folder that is read"
         return Missed(name, Outcome.SKIPPED, f"a link that leads out of {where}; it was not read", link=True)
-    return _regular(str(real), name, real.lstat())
+    return _regular(real, name, status)
 
 
 def _one(path: str, start: Root) -> File | Missed:

@@ -1,15 +1,20 @@
 """The six documents, one after the other: each is made from the ones before it."""
 
+from keystrand.model.policy import PolicyState
 from keystrand.model.stages.costed import CostReport
 from keystrand.model.stages.decided import (
-    Approach,
     ApproachOption,
+    Binding,
+    CertificateChange,
+    DateReason,
     Fit,
     Measure,
     MeasureKind,
     Milestone,
+    Phase,
     Plan,
     PositionRef,
+    RoadmapFigures,
     SegmentDecision,
 )
 from keystrand.model.stages.judged import (
@@ -17,10 +22,13 @@ from keystrand.model.stages.judged import (
     Assumption,
     Exposure,
     Finding,
+    Forgeable,
     PolicyFinding,
     PolicyRef,
-    PolicyState,
     Priority,
+    RankRange,
+    Trusted,
+    WaiverUse,
 )
 from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
@@ -33,6 +41,19 @@ from keystrand.model.stages.told import (
     StandingAnswer,
     VerdictCount,
 )
+from keystrand.model.stages.weighed import (
+    Approach,
+    Bucket,
+    Change,
+    Classical,
+    Consequence,
+    FunctionChoice,
+    Gate,
+    Limitation,
+    Residual,
+    RuleResult,
+    ScenarioResult,
+)
 
 __all__ = [
     "Approach",
@@ -40,16 +61,27 @@ __all__ = [
     "Assessment",
     "Asset",
     "Assumption",
+    "Binding",
+    "Bucket",
+    "CertificateChange",
+    "Change",
+    "Classical",
+    "Consequence",
     "ControlScope",
     "CostReport",
     "CriterionResult",
     "CriterionState",
     "CutEvidence",
+    "DateReason",
     "Exposure",
     "Figure",
     "Finding",
     "Fit",
+    "Forgeable",
+    "FunctionChoice",
+    "Gate",
     "Inventory",
+    "Limitation",
     "Measure",
     "MeasureKind",
     "Milestone",
@@ -57,6 +89,7 @@ __all__ = [
     "Occurrence",
     "OperationsReport",
     "OwnershipGap",
+    "Phase",
     "PilotEvent",
     "PilotReport",
     "Plan",
@@ -65,10 +98,17 @@ __all__ = [
     "PolicyState",
     "PositionRef",
     "Priority",
+    "RankRange",
     "ReportMeasure",
     "ReportObligation",
+    "Residual",
+    "RoadmapFigures",
+    "RuleResult",
+    "ScenarioResult",
     "SegmentDecision",
     "StandingAnswer",
     "SystemView",
+    "Trusted",
     "VerdictCount",
+    "WaiverUse",
 ]

@@ -3,7 +3,8 @@
 import re
 from typing import Any, NamedTuple
 
-from keystrand.model.estate import ProbeKind, StartTls
+from keystrand.model.estate import ProbeKind
+from keystrand.model.starttls import StartTls
 
 
 class Server(NamedTuple):

@@ -10,8 +10,9 @@ import msgspec
 
 from keystrand.edge.estate_folder import load_estate
 from keystrand.edge.probes.scheduler import scan
-from keystrand.model.estate import ProbeKind, Scan, StartTls, Target
+from keystrand.model.estate import ProbeKind, Scan, Target
 from keystrand.model.observation import Attempt, Observation, Record
+from keystrand.model.starttls import StartTls
 
 _EXAMPLE = Path(__file__).parents[4] / "examples" / "regional-bank"
 _PORT, _HUNG_S = 443, 60.0

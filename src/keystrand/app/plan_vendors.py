@@ -1,0 +1,314 @@
+"""Ask vendors, take their answers, and compare them."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from keystrand import __version__
+from keystrand.app.documents import FILES, load, now, require_estate, save
+from keystrand.app.estate import OpenEstate
+from keystrand.edge.files import sha256_hex, write_atomic
+from keystrand.edge.toml_files import TextFile
+from keystrand.edge.vendor_files import (
+    SHEETS,
+    SheetFile,
+    evaluation,
+    public_sheets,
+    requirements,
+    returned_questionnaire,
+    vendor_sheets,
+)
+from keystrand.formats.decode import faults_of
+from keystrand.formats.documents import canonical_hash
+from keystrand.formats.questionnaire import Changes, Returned, kind_text, sheet_of
+from keystrand.formats.questionnaire_markdown import questionnaire_markdown, read_markdown
+from keystrand.formats.questionnaire_workbook import read_xlsx
+from keystrand.formats.vendor_toml import sheet_to_toml, weights_of
+from keystrand.formats.wording import interval_text, joined, ratio_text
+from keystrand.model.document import InputRef
+from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput
+from keystrand.model.stages import PilotReport, Plan
+from keystrand.model.stages.compared import VendorComparison, VendorResult
+from keystrand.model.units import Identifier, Interval
+from keystrand.model.vendor import Requirement, VendorSheet
+from keystrand.plan.vendors import Asked, Grounds, compare_vendors
+
+Row = dict[str, Any]
+
+
+def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorComparison:
+    """Compare the vendors whose sheets stand beside the estate, and write the result into `out`.
+
+    The plan and the pilot's report in `out` take part where they are there.
+    """
+    asked = requirements(opened.folder)
+    sheets = vendor_sheets(opened.folder, asked)
+    counts, file = evaluation(opened.folder, asked)
+    refs = [opened.ref, _ref("vendor-requirements", tuple(asked.values()), None)]
+    if file:
+        refs.append(_ref("vendor-weights", counts, file))
+    refs += [_ref("vendor-sheet", one.sheet, one.file) for one in sheets]
+    grounds, more = _grounds(opened, out)
+    comparison = compare_vendors(
+        grounds,
+        [one.sheet for one in sheets],
+        Asked(asked, weights_of(counts, asked), counts.gate),
+        as_of=as_of,
+        made_from=(*refs, *more),
+        created_at=now(),
+        tool_version=__version__,
+    )
+    save(out, comparison)
+    return comparison
+
+
+def _ref(kind: str, value: object, file: TextFile | None) -> InputRef:
+    said = canonical_hash(value)
+    return InputRef(kind=kind, content_sha256=said, file_sha256=sha256_hex(file.text.encode()) if file else said)
+
+
+def _grounds(opened: OpenEstate, out: Path) -> tuple[Grounds, list[InputRef]]:
+    """Return what vendors are judged on. Raises `DocumentMismatch` where a plan or pilot is of another estate."""
+    refs: list[InputRef] = []
+    plan: Plan | None = None
+    pilot: PilotReport | None = None
+    if (out / FILES[Plan]).exists():
+        plan, ref = load(out, Plan)
+        require_estate(plan, opened.ref)
+        refs.append(ref)
+    if (out / FILES[PilotReport]).exists():
+        pilot, ref = load(out, PilotReport)
+        require_estate(pilot, opened.ref)
+        refs.append(ref)
+    return Grounds(opened.estate, plan, pilot), refs
+
+
+def write_sheet(home: Path, vendor: str, name: str, *, as_of: date) -> Path:
+    """Write a new sheet for `vendor`: with what was found in public, or empty. Raises `InvalidInput` for one there is.
+
+    `name` is needed for a vendor of whom nothing was found.
+    """
+    _require_folder(home)
+    asked = requirements(home)
+    if any(one.sheet.id == vendor for one in vendor_sheets(home, asked)):
+        raise InvalidInput(f"{vendor} has a sheet already", hint="edit it, or send its questionnaire")
+    if faults := faults_of(vendor, Identifier):
+        raise InvalidInput(f"{vendor!r}: {faults[0].message}", hint=faults[0].hint)
+    public = public_sheets(asked)
+    if vendor not in public and not name:
+        known = joined(sorted(public), most=20)
+        raise InvalidInput(
+            f"nothing is known of {vendor!r}", hint=f"give its --name; public facts are there of {known}"
+        )
+    sheet = public.get(vendor) or VendorSheet(id=vendor, name=name, offer="not said yet", as_of=as_of)
+    if name and (faults := faults_of({"id": vendor, "name": name, "offer": "x", "as_of": as_of}, VendorSheet)):
+        raise InvalidInput(f"--name {name!r}: {faults[0].message}", hint=faults[0].hint)
+    path = home / SHEETS / f"{vendor}.toml"
+    write_atomic(path, sheet_to_toml(replace(sheet, name=name or sheet.name)).encode())
+    return path
+
+
+def _require_folder(home: Path) -> None:
+    if not home.is_dir():
+        raise MissingInput(f"{home} is not a folder", hint="name the folder that holds estate.toml")
+
+
+def _sheet(home: Path, vendor: str, asked: dict[str, Requirement]) -> SheetFile:
+    sheets = vendor_sheets(home, asked)
+    found = next((one for one in sheets if one.sheet.id == vendor), None)
+    if found is None:
+        known = joined([one.sheet.id for one in sheets], most=20)
+        hint = (
+            f"sheets are there of {known}"
+            if sheets
+            else f"write one with: keystrand plan vendors sheet {vendor} {home}"
+        )
+        raise MissingInput(f"no sheet of {vendor!r} in {home / SHEETS}", hint=hint)
+    return found
+
+
+def write_questionnaire(home: Path, vendor: str, file: Path) -> None:
+    """Write the questions to `vendor` into `file`: a workbook, or Markdown, by the ending of its name."""
+    _require_folder(home)
+    asked = requirements(home)
+    sheet = _sheet(home, vendor, asked).sheet
+    if file.suffix == ".md":
+        content = questionnaire_markdown(sheet, list(asked.values())).encode()
+    elif file.suffix == ".xlsx":
+        content = _workbook(sheet, list(asked.values()))
+    else:
+        raise InvalidInput(f"{file} is neither workbook nor Markdown", hint="give --file a name in .xlsx or .md")
+    write_atomic(file, content)
+
+
+def _workbook(sheet: VendorSheet, asked: list[Requirement]) -> bytes:
+    try:
+        from keystrand.formats.questionnaire_xlsx import questionnaire_xlsx  # noqa: PLC0415 - an extra that may be absent
+    except ImportError as error:
+        raise KeystrandError(
+            "a workbook needs the package openpyxl, which is not installed",
+            hint="install keystrand[plan], or give --file a name that ends in .md",
+        ) from error
+    return questionnaire_xlsx(sheet, asked)
+
+
+class Imported(NamedTuple):
+    """What came of a questionnaire: the sheet's file, and what changed in it."""
+
+    path: Path
+    changes: Changes
+
+
+def import_questionnaire(home: Path, file: Path, *, as_of: date) -> Imported:
+    """Put what a vendor sent back into its sheet; where nothing changed, the sheet's file is left as it is.
+
+    Raises `InvalidInput` with every problem, each with its line or cell: then nothing is written.
+    """
+    _require_folder(home)
+    asked = requirements(home)
+    returned = _returned(file)
+    before = next((one for one in vendor_sheets(home, asked) if one.sheet.id == returned.vendor), None)
+    changes = sheet_of(returned, before.sheet if before else None, asked, as_of=as_of)
+    path = Path(before.file.name) if before else home / SHEETS / f"{changes.sheet.id}.toml"
+    if before is None or changes.sheet != before.sheet:
+        write_atomic(path, sheet_to_toml(changes.sheet).encode())
+    return Imported(path, changes)
+
+
+def _returned(file: Path) -> Returned:
+    content = returned_questionnaire(file)
+    if file.suffix == ".md":
+        return read_markdown(content, str(file))
+    if file.suffix == ".xlsx":
+        return read_xlsx(content, str(file))
+    raise InvalidInput(f"{file} is neither workbook nor Markdown", hint="only .xlsx and .md are read")
+
+
+def requirement_rows(home: Path) -> list[Row]:
+    """Return one row a requirement, in the catalogue's order."""
+    return [
+        {"id": one.id, "group": one.group, "question": one.question, "answer": kind_text(one), "weight": one.weight}
+        for one in requirements(home).values()
+    ]
+
+
+def saved_comparison(out: Path) -> VendorComparison:
+    """Return the comparison in `out`."""
+    return load(out, VendorComparison)[0]
+
+
+def comparison_rows(comparison: VendorComparison) -> list[Row]:
+    """Return one row a vendor, in order. Shares are of the whole weight, in percent, as ranges."""
+    return [
+        {
+            "vendor": one.vendor,
+            "standing": one.standing.value,
+            "rank": _rank(one),
+            "proven": ratio_text(one.supported),
+            "as_said": ratio_text(one.raw),
+            "first_in_draws": "" if one.first_ratio is None else ratio_text(_point(one.first_ratio)),
+            "price": _price(one),
+            "open_questions": len(one.questions),
+            "must_haves": "; ".join(f"{g.requirement} {g.state}: {g.reason}" for g in one.gates if g.state != "passed"),
+        }
+        for one in comparison.vendors
+    ]
+
+
+def _point(value: float) -> Interval:
+    return Interval(low=value, high=value)
+
+
+def _rank(one: VendorResult) -> str:
+    if one.best_rank is None or one.worst_rank is None:
+        return ""
+    return str(one.best_rank) if one.best_rank == one.worst_rank else f"{one.best_rank} to {one.worst_rank}"
+
+
+def _price(one: VendorResult) -> str:
+    if one.price is None:
+        return "not known"
+    asked = (
+        f"{interval_text(Interval(low=one.price.low, high=one.price.high))} {one.price.currency} for {one.price.per}"
+    )
+    return f"{asked}; beaten by {joined(one.beaten_by)}" if one.beaten_by else asked
+
+
+def _result(comparison: VendorComparison, vendor: str) -> VendorResult:
+    found = next((one for one in comparison.vendors if one.vendor == vendor), None)
+    if found is None:
+        known = joined([one.vendor for one in comparison.vendors], most=20)
+        raise MissingInput(f"no vendor {vendor!r} was compared", hint=f"compared were {known}")
+    return found
+
+
+def answer_rows(comparison: VendorComparison, vendor: str) -> list[Row]:
+    """Return one row a requirement: what the vendor said, how far it is proven, what it is worth, and what is open."""
+    return [
+        {
+            "requirement": one.requirement,
+            "said": one.said or "nothing",
+            "evidence": one.level.value if one.level else "",
+            "as_said": ratio_text(one.raw),
+            "proven": ratio_text(one.supported),
+            "reason": one.reason,
+            "question": one.question,
+        }
+        for one in _result(comparison, vendor).answers
+    ]
+
+
+def segment_rows(comparison: VendorComparison, vendor: str) -> list[Row]:
+    """Return one row for each segment and requirement that is judged there."""
+    return [
+        {
+            "segment": one.segment,
+            "requirement": one.requirement,
+            "loss_db": one.loss_db,
+            "length_km": one.length_km,
+            "enough": one.enough.value,
+            "reason": one.reason,
+        }
+        for one in _result(comparison, vendor).segments
+    ]
+
+
+def weight_rows(comparison: VendorComparison) -> list[Row]:
+    """Return one row a requirement: its weight, and between which weights the first stays first."""
+    return [
+        {
+            "requirement": one.requirement,
+            "weight": one.weight,
+            "share": ratio_text(_point(one.share)),
+            "first_stays_from": one.low,
+            "first_stays_to": "any" if one.high is None else one.high,
+        }
+        for one in comparison.weights
+    ]
+
+
+def warning(comparison: VendorComparison) -> str:
+    """Return what stands before any comparison: whether quantum links are permitted and wanted."""
+    if comparison.segments_judged is None:
+        return "no plan was there: whether quantum links are permitted and wanted was not looked at. Make one first"
+    return "" if comparison.segments_judged else "the plan has no quantum link on any segment: there is nothing to buy"
+
+
+def summary(comparison: VendorComparison) -> str:
+    """Return what the comparison says, in sentences."""
+    count = sum(one.best_rank is not None for one in comparison.vendors)
+    if not count:
+        return "every vendor fails a must-have"
+    if comparison.first is None:
+        lead = "no vendor is first alone"
+    else:
+        lead = f"on what is proven today {comparison.first} is first of {count}"
+        worst = next(one.worst_rank or 1 for one in comparison.vendors if one.vendor == comparison.first)
+        lead += f", but what is open can make it number {worst}" if worst > 1 else ""
+    change = f"{comparison.weight_change:.0%}"
+    pairs = [f"{swap.ahead} and {swap.behind}" for swap in comparison.swaps]
+    held = f"the order holds whatever the weights change by up to {change}" if not pairs else (
+        f"weights changed by up to {change} can turn round {joined(pairs)}")  # fmt: skip
+    return f"{lead}; {held}" if count > 1 else lead

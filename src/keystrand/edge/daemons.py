@@ -1,0 +1,162 @@
+"""Programs of others under our care: started until they answer, ended whatever happens to us, their last words kept.
+
+Each runs in the foreground, in a process group of its own, and gets SIGKILL from the kernel when the thread that
+started it ends (prctl(2), PR_SET_PDEATHSIG): even a kill -9 of ours leaves none behind. A `Space` is a network
+namespace that lives as long as one such program: no name under /run, no bind mount, nothing to clean up.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from keystrand.model.errors import MissingInput, PeerUnavailable
+
+_START_S, _STOP_S = 30.0, 5.0
+_LOOK_S = 0.02
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of an installed program. Raises `MissingInput` that names the Debian package."""
+    path = shutil.which(name, path=_PATH)
+    if path is None:
+        raise MissingInput(f"{name} is not installed", hint=f"apt-get install {package}")
+    return path
+
+
+class Daemon:
+    """One program. `prefix` comes before its command: how it enters a `Space`."""
+
+    def __init__(
+        self, command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.name, self.log = Path(command[0]).name, log
+        self._command = [*_dies_with_us(), *prefix, *map(str, command)]
+        self._env = {**os.environ, **env} if env else None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its number, 0 where it does not run."""
+        return self._child.pid if self._child else 0
+
+    @property
+    def running(self) -> bool:
+        """Return whether it is alive."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        told = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
+        return " ".join(told) or "no word from it"
+
+    def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
+        """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(  # noqa: S603 - a program found by us, with arguments made by us
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
+            )
+        deadline = time.monotonic() + within_s
+        while not (done := ready()) and self.running and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+        if not done or not self.running:
+            self.kill()
+            raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; none where it does not run."""
+        if self._child and self.running:
+            self._child.send_signal(number)
+
+    def stop(self, *, within_s: float = _STOP_S) -> None:
+        """End it in good order; after a time, and all that it started, by SIGKILL."""
+        if self._child and self.running:
+            self._child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(within_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and all that it started by SIGKILL."""
+        if self._child:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait()
+        self._child = None
+
+
+class Space:
+    """A network namespace, empty but for its loopback device, which is up. It needs root."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        holder = (program("unshare", "util-linux"), "--net", program("sleep", "coreutils"), "infinity")
+        self._holder = Daemon(holder, folder / f"{name}.log")
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Return what lets a command run inside."""
+        return program("nsenter", "util-linux"), f"--net=/proc/{self._holder.pid}/ns/net", "--"
+
+    @property
+    def pid(self) -> int:
+        """Return the number by which `ip link set DEVICE netns` knows it."""
+        return self._holder.pid
+
+    def start(self) -> None:
+        """Make it. Raises `PeerUnavailable` where that is not permitted."""
+        ours = Path("/proc/self/ns/net").readlink()
+        self._holder.start(lambda: Path(f"/proc/{self._holder.pid}/ns/net").readlink() != ours)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *words: str) -> str:
+        """Run a command inside and return what it said. Raises `PeerUnavailable` with its complaint."""
+        return run(*self.prefix, program(words[0], words[0]), *words[1:])
+
+    def stop(self) -> None:
+        """End it, and with it every device inside."""
+        self._holder.kill()
+
+
+def run(*words: str) -> str:
+    """Run a command to its end and return what it said. Raises `PeerUnavailable` with its complaint."""
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+    except subprocess.TimeoutExpired:
+        raise PeerUnavailable(f"{' '.join(words)}: not done within {_START_S:g} s") from None
+    if done.returncode:
+        told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
+        raise PeerUnavailable(f"{' '.join(words)}: {told}")
+    return done.stdout
+
+
+class Daemons:
+    """Everything that one run has started, ended in the reverse order whatever ends the run."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def add(self, started: "Daemon | Space") -> None:
+        """Take care of what was started, or is about to be."""
+        self._stack.callback(started.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _dies_with_us() -> tuple[str, ...]:
+    return program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"
