@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 
 from bench.measure import Row, interleaved, row
+from keystrand.edge.scenarios import scenario_set
 from keystrand.model.prices import CostCategory, Factor, PriceItem, PriceLevel
 from keystrand.plan.cost_inputs import Inputs, draw
 from keystrand.plan.cost_lines import Line
@@ -29,7 +30,7 @@ def inputs_of_forty() -> Inputs:
                   category=list(CostCategory)[n % 16], life_years=(5, 8) if n % 3 == 0 else None)
         for n in range(LINES)
     ]  # fmt: skip
-    return Inputs({item.id: item for item in items}, {}, "EUR")
+    return Inputs({item.id: item for item in items}, {}, scenario_set(), "EUR")
 
 
 def bill_of_forty(inputs: Inputs) -> Bill:
