@@ -131,6 +131,24 @@ def test_national_security_decides_whom_it_binds(
     assert next(o.fit for o in made.options if o.approach is Approach.HYBRID) is expected
 
 
+def test_advice_against_it_needs_somebody_who_accepts(
+    estate: Callable[..., Estate],
+    position: Callable[..., Position],
+    decision: Callable[..., SegmentDecision],
+    segment_row: Row,
+) -> None:
+    """An authority that speaks to the organisation and discourages is overruled by a name, never by silence."""
+    against = position(stance="discourages")
+    unsigned = {name: answer for name, answer in segment_row["quantum"].items() if name != "accepted_by"}
+    assert decision(estate(), against).chosen is Approach.HYBRID
+    made = decision(estate(quantum=unsigned), against)
+    assert (made.chosen, made.rules[0].fired) == (Approach.PQC_ONLY, Answer.UNKNOWN)
+    assert any("advise against it" in question for question in made.questions)
+    assert decision(estate(quantum=unsigned), position(stance="discourages", jurisdictions=["US"])).chosen is (
+        Approach.HYBRID
+    )
+
+
 def test_each_rule_says_whether_it_fired_and_why(
     estate: Callable[..., Estate], decision: Callable[..., SegmentDecision], segment_row: Row
 ) -> None:

@@ -37,6 +37,7 @@ class SegmentFacts(Struct, frozen=True, kw_only=True):
     may_wait: Fact
     permitted: Fact
     psk_permitted: Fact
+    advice_accepted: Fact
     dedicated_optics: Fact
     dark_fibre: Fact
     specialised_operation: Fact
@@ -78,6 +79,11 @@ WORDS: dict[str, Words] = {
         "no authority prohibited keys shared beforehand here",
         "an authority prohibited keys shared beforehand here",
     ),
+    "advice_accepted": Words(
+        "Who accepts a quantum link although the authorities named here advise against it?",
+        "somebody were named who accepts it against the advice",
+        "nobody answered for it against an authority's advice",
+    ),
     "dedicated_optics": Words(
         "Does the segment justify dedicated optics?",
         "dedicated optics were justified",
@@ -116,7 +122,13 @@ _HARDWARE: Conditions = (
     ("dedicated_optics", YES), ("dark_fibre", YES), ("specialised_operation", YES), ("nodes_accepted", YES),
     ("permitted", YES), ("psk_permitted", YES),
 )  # fmt: skip
-_PRODUCTION: Conditions = (("long_shelf_life", YES), ("rate_meets_demand", YES), *_HARDWARE, ("research", NO))
+_PRODUCTION: Conditions = (
+    ("long_shelf_life", YES),
+    ("rate_meets_demand", YES),
+    *_HARDWARE,
+    ("advice_accepted", YES),
+    ("research", NO),
+)
 CONDITIONS: dict[Approach, Conditions] = {
     Approach.QKD_FIBRE: (*_PRODUCTION, ("single_span", YES)),
     Approach.QKD_TRUSTED_NODE: (*_PRODUCTION, ("single_span", NO)),
