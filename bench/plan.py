@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 
-from bench import plan_assets
+from bench import plan_assets, plan_cost, plan_exposure
 from bench.measure import Failed, Missing, Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "assets": plan_assets.rows,
+    "cost": plan_cost.rows,
+    "exposure": plan_exposure.rows,
 }
 
 

@@ -6,22 +6,12 @@ year is cheap for the change, and outside it a surcharge is due; deadlines fall 
 The peer is what most plans do: the first deadline goes first.
 """
 
-import os
-import sys
-import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from bench.measure import Failed, Missing, Row, row
 from keystrand.edge.catalogue import curves
 from keystrand.model.horizon import Horizon, avoidable
-from keystrand.plan.roadmap_check import broken
-from keystrand.plan.roadmap_exact import has_solver
-from keystrand.plan.roadmap_problem import Problem, Span, Whole, cost
-from keystrand.plan.roadmap_search import Found, search
-from keystrand.plan.roadmap_serial import best_serial, by_deadline, serial
+from keystrand.plan.roadmap_problem import Problem, Whole
 
 WEEKS = 520
 TEAMS = 6
@@ -57,7 +47,7 @@ def synthetic(size: int, seed: int) -> Problem:
         surcharge=draw.integers(0, 40, size) / 10,
         pitch=52,
         exposure=_exposure(life, weight),
-        late_cost=0.5,
+        late_cost=2.0,
         announced=np.full(size, -1),
     )
 

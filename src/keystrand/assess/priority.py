@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.assess.policy import Facts
-from keystrand.assess.words import span_text, years_text
+from keystrand.assess.words import span_text
 from keystrand.formats.wording import counted, day_text, interval_text, joined, ratio_text
 from keystrand.model.algorithm import Verdict
 from keystrand.model.estate import Exposure as Network
@@ -147,7 +147,7 @@ def _exposure_reasons(exposures: tuple[Exposure, ...]) -> tuple[str, ...]:
     ahead = interval_text(worst.avoidable_data_years, "data-years")
     chance = ratio_text(worst.shelf_life_exceeds_horizon)
     return (
-        f"{worst.data_class} data stays secret for {years_text(worst.shelf_life_years)} and the change takes "
+        f"{worst.data_class} data stays secret for {span_text(worst.shelf_life)} and the change takes "
         f"{span_text(worst.migration_years)}: {chance} that a quantum computer comes "
         "before both have passed",
         f"{ahead} of readable data can still be avoided, if the traffic is recorded",

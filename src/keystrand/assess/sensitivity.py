@@ -47,6 +47,9 @@ class Swing(Struct, frozen=True, kw_only=True):
         """Return the swing as one sentence without its full stop."""
         if not self.moved:
             return f"{self.input}, from {self.one_end} to {self.other_end}: the order stays as it is"
+        if not self.most:
+            level = "draws level with it or leaves it" if self.moved == 1 else "draw level with it or leave it"
+            return f"{self.input}, from {self.one_end} to {self.other_end}: {counted(self.moved, 'system')} {level}"
         verb = "changes its place" if self.moved == 1 else "change their places"
         return (
             f"{self.input}, from {self.one_end} to {self.other_end}: {counted(self.moved, 'system')} {verb}, "
@@ -166,8 +169,16 @@ def _alone(base: _Base, n: int, what: tuple[str, str, str], ends: tuple[float, f
     held = float(base.amounts[n])
     above = len(base.rising) - np.searchsorted(base.rising, ends, "right") - (held > np.array(ends))
     before, after = (int(count) + 1 for count in above)
-    steps = abs(before - after)
+    # another one moves where this one was not above it at one end and is at the other
+    least, most = sorted(ends)
+    passed = int(np.diff(np.searchsorted(base.rising, (least, most), "left"))[0]) - (least <= held < most)
     return Swing(
-        input=what[0], one_end=what[1], other_end=what[2], moved=steps + 1 if steps else 0, most=steps,
-        system=base.pairs.systems[n], rank_from=before, rank_to=after,
-    )  # fmt: skip
+        input=what[0],
+        one_end=what[1],
+        other_end=what[2],
+        moved=passed + (before != after),
+        most=abs(before - after),
+        system=base.pairs.systems[n],
+        rank_from=before,
+        rank_to=after,
+    )

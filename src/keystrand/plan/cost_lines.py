@@ -104,7 +104,8 @@ def lines_of(scope: Scope, plan: Plan, *, links: bool) -> Iterator[Line]:
             yield from migration(scope, system, measure, first=system.id not in upgraded)
             upgraded.add(system.id)
         elif measure.kind is MeasureKind.PILOT and links:
-            yield from pilot(measure.id, segments[measure.subject], scope.window(measure))
+            segment = segments[measure.subject]
+            yield from pilot(measure.id, segment, chosen[segment.id], scope.window(measure))
         elif measure.kind is MeasureKind.DEPLOY_QUANTUM_LINK and links:
             segment = segments[measure.subject]
             yield from link(scope, measure.id, segment, chosen[segment.id], scope.window(measure))
@@ -145,10 +146,13 @@ def _operation(name: str, drivers: Drivers, when: Window) -> Iterator[Line]:
         yield Line(name, HOUR, count, *when, rates=(rate,), yearly=True)
 
 
-def pilot(name: str, segment: Segment, when: Window) -> Iterator[Line]:
-    """Yield the lines of a pilot: devices are hired, people work on it."""
-    months = max(when.end - when.start, 0.0) * MONTHS_PER_YEAR
-    yield Line(name, "qkd-pair-hire-month", segment.spans * months, *when)
+def pilot(name: str, segment: Segment, approach: Approach, when: Window) -> Iterator[Line]:
+    """Yield the lines of a pilot: devices are hired, or a place in a research network is; people work on it."""
+    if approach is Approach.QUANTUM_INTERNET_TESTBED:
+        yield Line(name, "laboratory-year", 1.0, *when, yearly=True)
+    else:
+        months = max(when.end - when.start, 0.0) * MONTHS_PER_YEAR
+        yield Line(name, "qkd-pair-hire-month", segment.spans * months, *when)
     yield Line(name, "specialist-day", 1.0, *when, rates=("pilot-link",), category=CostCategory.PILOT)
 
 
@@ -181,8 +185,6 @@ def link(scope: Scope, name: str, segment: Segment, approach: Approach, when: Wi
     yield from _operation(name, link_drivers(segment, approach), Window(when.end, end))
     if when.end < end:
         yield Line(name, "device-disposal", 2.0 * spans + servers, end, end)
-    if approach is Approach.QUANTUM_INTERNET_TESTBED:
-        yield Line(name, "laboratory-year", 1.0, when.end, end, yearly=True)
 
 
 class Build(NamedTuple):

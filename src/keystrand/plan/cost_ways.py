@@ -35,7 +35,7 @@ class Way(NamedTuple):
 def link_lines(setting: Setting, segment: Segment, approach: Approach) -> list[Line]:
     """Return the lines of piloting and running a link on `segment`, over the fallback that its systems already have."""
     build, name = setting.builds[segment.id], f"link.{segment.id}"
-    made = [*pilot(name, segment, build.pilot)]
+    made = [*pilot(name, segment, approach, build.pilot)]
     if approach is not Approach.QUANTUM_INTERNET_TESTBED:
         made += link(setting.scope, name, segment, approach, build.deploy)
     return made
@@ -68,7 +68,8 @@ def judged(setting: Setting, segment: str, planned: Approach, ways: Sequence[Way
     effort, saved = [float(w.hours.mean()) for w in ways], [float(w.saved.mean()) for w in ways]
     stand, previous = standings(effort, saved), before(effort, saved)
     share = stays(np.array([w.hours for w in ways]), np.array([w.saved for w in ways]))
-    for n, way in enumerate(ways):
+    for n in sorted(range(len(ways)), key=lambda way: (effort[way], saved[way], way)):
+        way = ways[n]
         ratio = None
         if n in previous:
             other = ways[previous[n]]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from keystrand.formats.wording import joined
-from keystrand.model.estate import Estate, Segment
+from keystrand.model.estate import Segment
 from keystrand.model.stages import Classical, Gate, RuleResult
 from keystrand.model.units import Answer
+from keystrand.plan.ground import Ground
 from keystrand.plan.rules import NO, UNKNOWN, WORDS, YES, Fact, SegmentFacts, fact
 
 
@@ -138,10 +139,10 @@ def _classical(stays: Sequence[Classical], segment: Segment) -> RuleResult:
     )
 
 
-def stays_classical(segment: Segment, estate: Estate) -> tuple[Classical, ...]:
+def stays_classical(segment: Segment, ground: Ground) -> tuple[Classical, ...]:
     """Return the systems on `segment` of which the estate says that there is no post-quantum path."""
     return tuple(
         Classical(system=system.id, until=system.retires, compensating=system.compensating)
-        for system in estate.system
-        if segment.id in system.segments and system.post_quantum_path is NO
+        for system in ground.users(segment)
+        if system.post_quantum_path is NO
     )

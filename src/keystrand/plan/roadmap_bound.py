@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.plan.roadmap_problem import (
-
     Problem,
     Reals,
     Whole,
@@ -130,5 +129,3 @@ def _priced(
         np.add.at(change[team], np.maximum(pick - length, 0), engineers)
         np.subtract.at(change[team], pick, engineers)
     return value, np.cumsum(change, axis=1)[:, :width]
-
-

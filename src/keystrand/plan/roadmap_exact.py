@@ -4,6 +4,7 @@ One worker and deterministic limits: equal inputs give equal answers. All number
 enters exactly as it is, line by line between its knots, to one thousandth of a data-year a job.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,10 +78,9 @@ def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: flo
 
 
 def _horizon(problem: Problem, starts: Whole) -> int:
-    """Return an end that no job of a cheapest schedule needs to pass: after it all hands are free, one job at a time."""
-    known = int((starts + problem.length).max())
+    """Return the latest end that is looked at. A proof says nothing of schedules that go on longer."""
     windows = [high for spans in problem.windows for _, high in spans]
-    return max([known, *windows]) + int(problem.length.max()) + 1
+    return 2 * max([int((starts + problem.length).max()), *windows])
 
 
 def _ends(model: "CpModel", frame: _Frame) -> dict[int, Any]:
@@ -139,7 +139,7 @@ def _capacity(model: "CpModel", frame: _Frame, ends: dict[int, Any]) -> None:
 def _steps(busy: Whole) -> list[tuple[int, int, int]]:
     """Return the spans of equal height above 0."""
     edges = [0, *(np.flatnonzero(np.diff(busy)) + 1).tolist(), len(busy)]
-    pairs = zip(edges[:-1], edges[1:], strict=True)
+    pairs = itertools.pairwise(edges)
     return [(low, high, int(busy[low])) for low, high in pairs if high > low and busy[low] > 0]
 
 

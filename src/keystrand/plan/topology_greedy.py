@@ -84,7 +84,9 @@ class Laying:
         systems, had = sum(found[1]), self._made[number].systems
         if systems > had and any(self._on_fibre[f] + systems - had > most for f in link.fibres):
             return None
-        return _Built(found[0], systems, sum(n * v.rate_bits_per_s for n, v in zip(found[1], link.variants, strict=True)))
+        return _Built(
+            found[0], systems, sum(n * v.rate_bits_per_s for n, v in zip(found[1], link.variants, strict=True))
+        )
 
     def _more(self, number: int, load: float) -> float:
         """Return what `load` more on a link costs; infinite where it cannot carry it."""

@@ -16,20 +16,26 @@ _TOGETHER = 6
 _QUIET_ROUNDS = 3
 
 
-def improved(problem: Problem, first: Layout, draws: np.random.Generator, goes_on: Callable[[], bool]) -> Layout:
-    """Return a layout that costs no more than `first`, until nothing is found or `goes_on` says no."""
+def improved(
+    problem: Problem,
+    first: Layout,
+    draws: np.random.Generator,
+    goes_on: Callable[[], bool],
+    found: Callable[[Layout], object],
+) -> None:
+    """Tell `found` of ever cheaper layouts, from `first` on, until there is none or `goes_on` says no."""
     laying = Laying(problem)
     for number, paths in first.routes.items():
         laying.put(number, paths)
     quiet = 0
     while quiet < _QUIET_ROUNDS and goes_on():
-        found = False
+        better = False
         for numbers, banned in _moves(laying, draws):
-            found = laying.lay_again(numbers, banned) or found
+            better = laying.lay_again(numbers, banned) or better
             if not goes_on():
                 break
-        quiet = 0 if found else quiet + 1
-    return laying.layout()
+        quiet = 0 if better else quiet + 1
+        found(laying.layout())
 
 
 def _moves(laying: Laying, draws: np.random.Generator) -> Iterator[tuple[tuple[int, ...], tuple[Touched, ...]]]:

@@ -1,4 +1,4 @@
-"""What can be built: every fibre by itself, in spans with huts between, and two fibres with a bypass where they meet."""
+"""What can be built: every fibre by itself, in spans with huts between, and two with a bypass where they meet."""
 
 import math
 from collections import defaultdict
@@ -97,9 +97,7 @@ def cheapest(link: Link, load: float, most: int) -> tuple[float, tuple[int, ...]
         if n + m > most:
             continue
         counts = (n, m) if rest else (n,)
-        cost = sum(
-            k * v.each + (v.once if k else 0.0) for k, v in zip(counts, link.variants, strict=True)
-        )
+        cost = sum(k * v.each + (v.once if k else 0.0) for k, v in zip(counts, link.variants, strict=True))
         if best is None or cost < best[0]:
             best = cost, counts
     return best

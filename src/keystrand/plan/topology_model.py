@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from keystrand.model.planning import Protection
 from keystrand.plan.topology_greedy import Layout, Path
 from keystrand.plan.topology_links import Problem
 
@@ -74,8 +75,8 @@ def programme_of(
 ) -> tuple[Programme, Columns]:
     """Return the programme for `needs`, the others `fixed`. A need in `penalty` may be skipped at that price.
 
-    `near`: for each need, only relays among these places. `tight`: rows that a whole-number solution never breaks, which bring the
-    bound of the relaxation closer to it.
+    `near`: for each need, only relays among these places. `tight`: with rows that no whole-number solution
+    breaks, which bring the bound of the relaxation closer to it.
     """
     made, columns = Programme(), Columns({}, {}, {}, {}, {})
     _links(made, columns, problem, sum(need.bits_per_s for need in problem.needs))
@@ -140,10 +141,11 @@ def _need(
         skip = [(columns.skipped[number], units)]
     made.row(units, [*((c, 1.0) for c in out[need.a]), *skip], units)
     made.row(units, [*((c, 1.0) for c in into[need.b]), *skip], units)
+    shared = units if need.protection is Protection.LINK else 1.0
     for name in sorted({*into, *out, *passing} - {need.a, need.b}):
         made.row(0.0, [*((c, 1.0) for c in into[name]), *((c, -1.0) for c in out[name])], 0.0)
-        made.row(-math.inf, [*((c, 1.0) for c in into[name]), (columns.relay[name], -1.0)], 0.0)
-        if need.protection == "node" and passing[name]:
+        made.row(-math.inf, [*((c, 1.0) for c in into[name]), (columns.relay[name], -shared)], 0.0)
+        if need.protection is Protection.NODE and passing[name]:
             made.row(-math.inf, [(c, 1.0) for c in (*into[name], *passing[name])], 1.0)
     if need.paths > 1:
         for some in over.values():
@@ -174,9 +176,7 @@ def _capacity(
             made.row(-math.inf, [*((c, 1.0) for c in some), *open_at], 0.0)
 
 
-def values_of(
-    problem: Problem, columns: Columns, layout: Layout, needs: Sequence[int]
-) -> dict[int, float]:
+def values_of(columns: Columns, layout: Layout, needs: Sequence[int]) -> dict[int, float]:
     """Return a hint for the columns: the steps that `layout` takes, none other, and which needs it skips."""
     hint = dict.fromkeys(columns.step.values(), 0.0)
     for number in needs:

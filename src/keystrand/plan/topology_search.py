@@ -3,7 +3,6 @@
 Large-neighbourhood search: P. Shaw, CP 1998. A neighbourhood is a dozen needs laid anew together, the others kept.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -31,12 +30,16 @@ _NOTHING_FOUND = 2.5
 
 
 class Limits(NamedTuple):
-    """What a search may take. `left_s`: seconds left; `told`: hears (words, cost, bound) as they change."""
+    """What a search may take. `left_s`: seconds left; `told`: hears (words, cost, bound) as they change.
+
+    `wait`: runs a solver and returns what it says, so that ^C can end the wait.
+    """
 
     left_s: Callable[[], float]
     rounds: int
     seed: int
     told: Callable[[str, float, float], None]
+    wait: Callable[[Callable[[], Solved]], Solved] = lambda job: job()
 
 
 class Found(NamedTuple):
@@ -50,7 +53,7 @@ class Found(NamedTuple):
 
 
 def search(problem: Problem, limits: Limits) -> Found:
-    """Return the best layout found for all needs, each of which can be served alone. ^C ends the search, not the result."""
+    """Return the best layout found for needs that can each be served alone. ^C ends the search, not the result."""
     first = greedy(problem)
     state = _Search(problem, first, limits)
     try:
@@ -66,9 +69,11 @@ class _Search:
     def __init__(self, problem: Problem, first: Layout, limits: Limits) -> None:
         self.problem, self.best, self.limits = problem, first, limits
         self.bound = 0.0
-        self._total_s = limits.left_s()
+        self._total_s, self._by_time = limits.left_s(), False
         self._draws = np.random.default_rng(limits.seed)
-        most = sum(problem.node_cost.values()) + sum(v.once + problem.most_systems * v.each for k in problem.links for v in k.variants)
+        most = sum(problem.node_cost.values()) + sum(
+            v.once + problem.most_systems * v.each for k in problem.links for v in k.variants
+        )
         self._penalty = min(most, 10 * first.cost(problem) + 1e4)
 
     @property
@@ -85,23 +90,31 @@ class _Search:
         self.limits.told("greedy", self.best.cost(self.problem), self.bound)
         whole = number <= WHOLE_MOST
         enough = self._total_s * (1 - _SHARE_OF_TIME[whole] / 2)
-        self._take(
-            improved(self.problem, self.best, self._draws, lambda: self.limits.left_s() > enough), "moves"
+        improved(
+            self.problem, self.best, self._draws, lambda: self._more(enough), lambda layout: self._take(layout, "moves")
         )
         if number > AT_ONCE:
             self._neighbourhoods(self._total_s * (1 - _SHARE_OF_TIME[whole]))
         solved = self._whole(None if whole else 1)
         if solved.proven:
             return Ended.PROVEN
-        return Ended.TIME if self.limits.left_s() <= 0.5 else Ended.ROUNDS
+        return Ended.TIME if self._by_time else Ended.ROUNDS
+
+    def _more(self, keep_s: float) -> bool:
+        """Return whether more than `keep_s` is left, and remember where it is not."""
+        self._by_time |= self.limits.left_s() <= keep_s
+        return self.limits.left_s() > keep_s
 
     def _whole(self, nodes: int | None) -> Solved:
         """Solve for all needs at once: bound the cost, and take the layout where it is better."""
         penalty = {n: self._penalty for n in self._all if n not in self.best.routes}
         made, columns = programme_of(self.problem, self._all, Fixed({}, ()), penalty=penalty)
-        hint = values_of(self.problem, columns, self.best, self._all)
-        solved = solve(made, seconds=self.limits.left_s(), nodes=nodes, hint=hint)
-        self.bound = max(self.bound, solved.bound)
+        hint = values_of(columns, self.best, self._all)
+        left = self.limits.left_s()
+        solved = self.limits.wait(lambda: solve(made, seconds=left, nodes=nodes, hint=hint))
+        self._by_time |= solved.by_time
+        skipped = self._penalty * len(penalty)
+        self.bound = max(self.bound, solved.bound - skipped)
         if solved.values is not None:
             self._take(layout_of(self.problem, columns, solved.values, self._all), "whole")
         return solved
@@ -116,10 +129,10 @@ class _Search:
     def _neighbourhoods(self, keep_s: float) -> None:
         quiet = 0
         for _ in range(self.limits.rounds):
-            left = self.limits.left_s() - keep_s
-            if left <= 1.0 or quiet > _NOTHING_FOUND * len(self.problem.needs):
+            if not self._more(keep_s + 1.0) or quiet > _NOTHING_FOUND * len(self.problem.needs):
                 return
-            quiet = 0 if self._round(self._chosen(), min(left, _ROUND_S)) else quiet + 1
+            seconds = min(self.limits.left_s() - keep_s, _ROUND_S)
+            quiet = 0 if self._round(self._chosen(), seconds) else quiet + 1
 
     def _round(self, needs: Sequence[int], seconds: float) -> bool:
         others = Layout({n: paths for n, paths in self.best.routes.items() if n not in needs})
@@ -127,8 +140,9 @@ class _Search:
         penalty = {n: self._penalty for n in needs if n not in self.best.routes}
         near = {n: self._near(n) for n in needs}
         made, columns = programme_of(self.problem, needs, fixed, penalty=penalty, near=near)
-        hint = values_of(self.problem, columns, self.best, needs)
-        solved = solve(made, seconds=seconds, nodes=_TREE_NODES, gap=_ROUND_GAP, hint=hint)
+        hint = values_of(columns, self.best, needs)
+        solved = self.limits.wait(lambda: solve(made, seconds=seconds, nodes=_TREE_NODES, gap=_ROUND_GAP, hint=hint))
+        self._by_time |= solved.by_time
         if solved.values is None:
             return False
         laid = layout_of(self.problem, columns, solved.values, needs).routes
@@ -140,13 +154,18 @@ class _Search:
         a, b = nodes[need.a], nodes[need.b]
         most = _DETOUR * great_circle_km(a, b) + 100.0
         made = {n for n, v in nodes.items() if great_circle_km(a, v) + great_circle_km(v, b) <= most}
-        return made | {end for path in self.best.routes.get(number, ()) for _, start, end in path for end in (start, end)}
+        return made | {
+            end for path in self.best.routes.get(number, ()) for _, start, end in path for end in (start, end)
+        }
 
     def _chosen(self) -> list[int]:
         """Return the needs of the next neighbourhood: one, and those that share the most places with it, or any."""
         missing = [n for n in self._all if n not in self.best.routes]
-        centre = int(self._draws.choice(missing)) if missing and self._draws.random() < 0.5 else int(
-            self._draws.integers(len(self.problem.needs)))
+        centre = (
+            int(self._draws.choice(missing))
+            if missing and self._draws.random() < 0.5
+            else int(self._draws.integers(len(self.problem.needs)))
+        )
         touched = {n: self._touched(n) for n in self._all}
         shared = np.array([len(touched[centre] & touched[n]) for n in self._all], dtype=float)
         related = shared if self._draws.random() < 0.6 else np.zeros(len(shared))

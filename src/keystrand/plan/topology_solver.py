@@ -7,17 +7,25 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
 
 from keystrand.plan.topology_model import Programme
 
+WITHOUT_ORTOOLS = "OR-Tools is not installed, so the search is slower: pip install 'keystrand[plan]'"
+
 
 class Solved(NamedTuple):
-    """`values`: the best solution found, or None; `bound`: no solution costs less; `proven`: none is better."""
+    """`values`: the best solution found, or None; `bound`: no solution costs less; `proven`: none is better.
+
+    `by_time`: the time was over, so that another run may end elsewhere.
+    """
 
     values: Sequence[float] | None
     cost: float
     bound: float
     proven: bool
+    by_time: bool = False
 
 
 def has_ortools() -> bool:
@@ -40,7 +48,7 @@ def solve(
 ) -> Solved:
     """Return the best solution within `seconds` and `nodes` of the search tree."""
     if seconds <= 0:
-        return Solved(None, math.inf, -math.inf, proven=False)
+        return Solved(None, math.inf, -math.inf, proven=False, by_time=True)
     if has_ortools():
         return _by_mathopt(made, seconds, nodes, gap, hint)
     return _by_scipy(made, seconds, nodes, gap)
@@ -49,8 +57,8 @@ def solve(
 def _by_mathopt(
     made: Programme, seconds: float, nodes: int | None, gap: float, hint: Mapping[int, float] | None
 ) -> Solved:
-    from ortools.math_opt import model_pb2
-    from ortools.math_opt.python import mathopt
+    from ortools.math_opt import model_pb2  # noqa: PLC0415 - an extra, and slow to load
+    from ortools.math_opt.python import mathopt  # noqa: PLC0415 - as above
 
     proto = model_pb2.ModelProto()
     width, height = len(made.cost), len(made.row_low)
@@ -80,14 +88,16 @@ def _by_mathopt(
         told.solution_hints.append(mathopt.SolutionHint(variable_values=given))
     found = mathopt.solve(model, mathopt.SolverType.HIGHS, params=wanted, model_params=told)
     bound = found.termination.objective_bounds.dual_bound
+    by_time = found.termination.limit == mathopt.Limit.TIME
     if not found.has_primal_feasible_solution():
-        return Solved(None, math.inf, bound, proven=False)
+        return Solved(None, math.inf, bound, proven=False, by_time=by_time)
     chosen = found.variable_values()
     return Solved(
         [chosen[v] for v in variables],
         found.objective_value(),
         bound,
         proven=found.termination.reason == mathopt.TerminationReason.OPTIMAL,
+        by_time=by_time,
     )
 
 
@@ -100,9 +110,6 @@ def _sorted_entries(made: Programme) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _by_scipy(made: Programme, seconds: float, nodes: int | None, gap: float) -> Solved:
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array
-
     matrix = csr_array((made.values, made.columns, made.starts), shape=(len(made.row_low), len(made.cost)))
     options = {"time_limit": seconds, "mip_rel_gap": gap} | ({"node_limit": nodes} if nodes else {})
     found = milp(
@@ -113,6 +120,7 @@ def _by_scipy(made: Programme, seconds: float, nodes: int | None, gap: float) ->
         options=options,
     )
     bound = -math.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
+    by_time = found.status == 1 and not nodes  # SciPy tells a limit, but not which
     if found.x is None:
-        return Solved(None, math.inf, bound, proven=False)
-    return Solved(found.x.tolist(), float(found.fun), bound, proven=found.status == 0)
+        return Solved(None, math.inf, bound, proven=False, by_time=by_time)
+    return Solved(found.x.tolist(), float(found.fun), bound, proven=found.status == 0, by_time=by_time)

@@ -11,6 +11,7 @@ from keystrand.model.policy import ThreatCurve
 from keystrand.model.scenario import Assumed, ScenarioSet
 from keystrand.model.stages import Assumption, Limitation, Plan, SegmentDecision
 from keystrand.model.units import Answer, Interval
+from keystrand.plan.ground import ground_of
 from keystrand.plan.residual import at_stake, residuals
 from keystrand.plan.stability import stability
 
@@ -20,13 +21,14 @@ def weigh(
 ) -> Plan:
     """Return `plan` with residuals beside its decisions and answers beside its positions. No choice changes by it."""
     segments, ends = {segment.id: segment for segment in estate.segment}, horizons(curve, plan.as_of)
+    ground = ground_of(estate)
 
     def weighed(decision: SegmentDecision) -> SegmentDecision:
         # where a prohibition decides, nothing is weighed
         if any(gate.applies is Answer.YES for gate in decision.gates):
             return decision
         segment = segments[decision.segment]
-        return replace(decision, residuals=residuals(segment, odds, at_stake(segment, estate, ends)))
+        return replace(decision, residuals=residuals(segment, odds, at_stake(segment, ground, ends)))
 
     return replace(
         plan,

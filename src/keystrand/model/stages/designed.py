@@ -73,7 +73,7 @@ class BuiltLink(Part, frozen=True, kw_only=True):
 
 
 class KeyRoute(Part, frozen=True, kw_only=True):
-    """One way that the keys of a need take: places in order, the last and first its ends, and the fibres of each hop."""
+    """One way that the keys of a need take: places in order, from end to end, and the fibres of each hop."""
 
     need: str
     places: tuple[str, ...]
