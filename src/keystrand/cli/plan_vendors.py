@@ -45,12 +45,16 @@ def take_in(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A questionnaire that came back: .xlsx, or .md.")],
     folder: EstateArgument = Path(),
     as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Put a vendor's answers into its sheet. Your evidence and judgements stay; nothing in the file is evaluated."""
     from keystrand.app.plan_vendors import import_questionnaire
     from keystrand.formats.wording import counted
 
     path, changes, notes = import_questionnaire(folder, vendor, file, as_of=day(as_of))
+    row = {"vendor": vendor, "sheet": str(path), "new_or_changed": changes.new, "gone": changes.withdrawn,
+           "left_as_they_were": list(changes.kept)}  # fmt: skip
+    emit(output, [row])
     for note in notes:
         say(note)
     told = f"{counted(changes.new, 'answer')} new or changed, {changes.withdrawn} gone"
