@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from bench import plan_assets, plan_cost, plan_exposure
+from bench import plan_approach, plan_assets, plan_cost, plan_exposure, plan_vendors
 from bench.measure import Failed, Missing, Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
