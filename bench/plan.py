@@ -17,8 +17,6 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "approach": plan_approach.rows,
     "cost": plan_cost.rows,
     "vendors": plan_vendors.rows,
-    "cost": plan_cost.rows,
-    "exposure": plan_exposure.rows,
 }
 
 
