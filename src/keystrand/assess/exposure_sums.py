@@ -134,7 +134,8 @@ def _sum(parts: Iterable[Amounts]) -> Amounts:
 def harvested(networks: Mapping[str, Network], one: ExposureSum, likelihoods: HarvestSet) -> Interval:
     """Return the avoidable data-years of `one` with the likelihoods of an assumption set: beside, never in place of it.
 
-    `networks`: which each system crosses. Where systems on several networks are in it, the least and the most likely of them bound the whole.
+    `networks`: which each system crosses. Where systems on several networks are in it, the least and the most likely
+    of them bound the whole.
     """
     ranges = [likelihoods.of(network) for network in {networks[system] for system in one.systems}]
     ahead = one.amounts.avoidable
