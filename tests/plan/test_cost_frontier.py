@@ -90,6 +90,7 @@ def test_the_best_set_is_the_one_of_trying_them_all(
     most = max(sum(c.saved for c, t in zip(choices, taken, strict=True) if t) for taken in everything)
     found = best(choices, budget=budget, effort=effort)
     assert found.saved == pytest.approx(most)
+    assert found.gap == 0.0
     assert fits(tuple(n in found.chosen for n in range(len(choices))))
 
 
@@ -97,5 +98,5 @@ def test_the_shadow_price_is_what_one_more_hour_brings() -> None:
     """Where the limit cuts through a choice, its own ratio; where nothing is short, no price."""
     choices = [Choice("a", 10, 1, 2), Choice("b", 6, 1, 3), Choice("c", 1, 1, 5)]
     assert best(choices, budget=None, effort=4).per_effort == pytest.approx(2.0)
-    assert best(choices, budget=100, effort=100) == ((0, 1, 2), 17.0, None, None)
+    assert best(choices, budget=100, effort=100) == ((0, 1, 2), 17.0, 0.0, None, None)
     assert best([], budget=1, effort=1).chosen == ()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from keystrand.edge.price_lists import price_lists, rate_lists
+from keystrand.edge.scenarios import scenario_set
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.planning import Planning, Price
@@ -23,7 +24,7 @@ ends = st.lists(st.floats(0, 1e6), min_size=3, max_size=3).map(sorted)
 @pytest.fixture(scope="module")
 def inputs(estate: Callable[..., Estate]) -> Inputs:
     """Return the shipped prices and rates."""
-    return inputs_of(estate(), price_lists(), rate_lists())
+    return inputs_of(estate(), price_lists(), rate_lists(), scenario_set())
 
 
 def _with(of: Estate, price: dict[str, Any], **planning: Any) -> Estate:
@@ -46,7 +47,7 @@ def test_the_estates_price_takes_the_place_of_the_lists(estate: Callable[..., Es
     planning = {"currency": "EUR",
                 "exchange": [{"currency": "USD", "rate": 0.5, "source": "bank", "as_of": "2026-11-01"}]}  # fmt: skip
     of = _with(estate(), {"item": "qkd-pair", "currency": "USD"}, **planning)
-    made = inputs_of(of, price_lists(), rate_lists()).prices["qkd-pair"]
+    made = inputs_of(of, price_lists(), rate_lists(), scenario_set()).prices["qkd-pair"]
     assert (made.ends, made.level, made.source) == ((0.5, 1.0, 1.5), PriceLevel.ONE_SOURCE, "offer")
     assert made.category is CostCategory.ACQUISITION
 
@@ -64,7 +65,7 @@ def test_what_cannot_be_used_is_told_with_its_field(
 ) -> None:
     """Unknown items, and currencies without a rate, of the estate and of a list."""
     with pytest.raises(InvalidInput) as caught:
-        inputs_of(_with(estate(), price, **planning), price_lists(), rate_lists())
+        inputs_of(_with(estate(), price, **planning), price_lists(), rate_lists(), scenario_set())
     (problem,) = caught.value.problems
     assert problem.field == field
     assert words in problem.message
@@ -89,12 +90,12 @@ def test_pert_is_the_beta_distribution_of_its_ends(found: list[float]) -> None:
 def test_every_input_has_its_own_distribution_whatever_moves_it_with_others(inputs: Inputs) -> None:
     """Mean and deviation of each are those of its PERT distribution, though inputs are correlated."""
     draws = draw(inputs, scenarios=20_000, seed=1)
-    for name, (found, _) in spreads(inputs).items():
+    for name, ((low, likely, high), _) in spreads(inputs).items():
         values = draws.of(name)
-        if found is None:
-            assert values.mean() == pytest.approx(0.5, abs=1e-3)
+        if likely is None:
+            assert values.mean() == pytest.approx((low + high) / 2, abs=1e-3)
+            assert values.std() == pytest.approx((high - low) / np.sqrt(12), rel=1e-2)
             continue
-        low, likely, high = found
         mean = (low + 4 * likely + high) / 6
         deviation = np.sqrt((mean - low) * (high - mean) / 7)
         assert abs(values.mean() - mean) < 0.01 * (high - low), name
@@ -111,7 +112,7 @@ def test_inputs_of_one_factor_move_together_and_chances_do_not(inputs: Inputs) -
 
     assert between("qkd-pair", "key-server") == pytest.approx(CORRELATION, abs=0.03)
     assert between("qkd-pair", "engineer-day") == pytest.approx(0.0, abs=0.03)
-    assert between("pqc-broken", "quantum-link-leaks") == pytest.approx(0.0, abs=0.03)
+    assert between("pqc-cryptanalysis", "qkd-side-channel") == pytest.approx(0.0, abs=0.03)
     assert between(CURVE, LIFE + "qkd-pair") == pytest.approx(0.0, abs=0.03)
 
 

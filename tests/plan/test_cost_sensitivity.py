@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keystrand.plan.cost_inputs import Draws
+from keystrand.plan.cost_inputs import Draws, Ends
 from keystrand.plan.cost_sensitivity import HIGH_SCORE, partial_information, perfect_information, swings
 
 
@@ -41,7 +41,7 @@ def test_a_swing_is_that_of_the_input_alone_and_of_what_moves_with_it() -> None:
     other = 0.8 * one + 0.6 * rng.standard_normal(one.size)
     scores = np.array([one, other])
     draws = Draws({"a": 0, "b": 1}, stats.norm.cdf(scores), scores)
-    known = {"a": (None, None), "b": (None, None)}
+    known: dict[str, Ends] = {"a": ((0.0, None, 1.0), None), "b": ((0.0, None, 1.0), None)}
     found = swings(draws, known, lambda d: 10 * d.values[0] + d.values[1])
     assert list(found) == ["a", "b"]
     assert found["a"].at == pytest.approx((0.1, 0.9))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystrand.edge.price_lists import price_lists, rate_lists
+from keystrand.edge.scenarios import scenario_set
 from keystrand.model.estate import Estate
 from keystrand.model.prices import CostCategory
 from keystrand.plan.cost_inputs import LIFE, Draws, Inputs, draw, inputs_of
@@ -30,7 +31,7 @@ lines = st.builds(
 @pytest.fixture(scope="module")
 def inputs(estate: Callable[..., Estate]) -> Inputs:
     """Return the shipped prices and rates."""
-    return inputs_of(estate(), price_lists(), rate_lists())
+    return inputs_of(estate(), price_lists(), rate_lists(), scenario_set())
 
 
 @pytest.fixture(scope="module")

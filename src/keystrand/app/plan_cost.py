@@ -13,6 +13,7 @@ from keystrand.edge.catalogue import curves
 from keystrand.edge.estate_folder import estate_file
 from keystrand.edge.files import read_bytes
 from keystrand.edge.price_lists import price_lists, rate_lists
+from keystrand.edge.scenarios import scenario_set
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.formats.wording import interval_text, joined, ratio_text, two_figures
 from keystrand.model.document import InputRef
@@ -39,14 +40,14 @@ def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     require_made_from(plan, assessment_ref)
-    chosen = next(curve for curve in curves() if curve.id == DEFAULT_CURVE)
+    curve = assessment.curve or next(one for one in curves() if one.id == DEFAULT_CURVE)
     inputs, pilots = _inputs(opened, out)
     report = make_cost(
         opened.estate,
         assessment,
         plan,
         inputs,
-        horizons(chosen, plan.as_of),
+        horizons(curve, plan.as_of),
         options=options,
         made_from=(opened.ref, assessment_ref, plan_ref, *pilots),
         created_at=now(),
@@ -64,9 +65,9 @@ def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[InputRef, ...]
         pilot, ref = load(out, PilotReport)
         measured = measured_rates(pilot, rates)
         refs = (ref,) if measured else ()
-    prices = price_lists(opened.folder)
+    prices, odds = price_lists(opened.folder), scenario_set(opened.folder)
     try:
-        return inputs_of(opened.estate, prices, rates, measured), refs
+        return inputs_of(opened.estate, prices, rates, odds, measured), refs
     except InvalidInput as error:
         raise InvalidInput(error.message, hint=error.hint, problems=_placed(error.problems, opened.folder)) from error
 
@@ -208,6 +209,8 @@ def portfolio_words(report: CostReport) -> tuple[str, ...]:
         f"{two_figures(best.committed_operation)} hours and {two_figures(best.committed_cost)} {report.currency} for "
         "signatures, owners and enquiries",
     ]
+    if best.gap:
+        said.append(f"the search was cut off: something else may save {two_figures(100 * best.gap)} percent more")
     if best.per_hour is not None:
         said.append(f"one more hour a year would save {two_figures(best.per_hour)} data-years")
     if best.per_money is not None:

@@ -53,7 +53,7 @@ NAMED: tuple[tuple[str, str, dict[Factor, float]], ...] = (
      {Factor.FIBRE: HIGH_SCORE, Factor.SITES: HIGH_SCORE}),
     ("slow-work", "every effort and every migration at its 90th percentile", {Factor.EFFORT: HIGH_SCORE}),
     ("all-dear", "all of these at once",
-     {f: HIGH_SCORE for f in Factor if f is not Factor.SECURITY}),
+     dict.fromkeys(Factor, HIGH_SCORE)),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.estate import Estate
 from keystrand.model.planning import Planning
 from keystrand.model.prices import Factor, PriceItem, PriceLevel, PriceList, RateList, Spread
+from keystrand.model.scenario import ScenarioSet
 
 Values = NDArray[np.float64]
 
@@ -34,10 +35,11 @@ _INSIDE = 2.0**-40
 
 
 class Inputs(NamedTuple):
-    """Prices by item in the plan's currency, and rates by id."""
+    """Prices by item in the plan's currency, rates by id, and the odds that something goes wrong."""
 
     prices: dict[str, PriceItem]
     rates: dict[str, Spread]
+    odds: ScenarioSet
     currency: str
 
 
@@ -45,6 +47,7 @@ def inputs_of(
     estate: Estate,
     price_lists: Iterable[PriceList],
     rate_lists: Iterable[RateList],
+    odds: ScenarioSet,
     measured: Mapping[str, Spread] | None = None,
 ) -> Inputs:
     """Return the inputs of `estate`; later lists replace earlier ones, its own prices all lists, `measured` all rates.
@@ -62,7 +65,7 @@ def inputs_of(
         )  # fmt: skip
         found[own.item] = _exchanged(changed, own.currency, estate.planning)
     rates = {rate.id: rate for one in rate_lists for rate in one.rate} | dict(measured or {})
-    return Inputs(found, rates, estate.planning.currency)
+    return Inputs(found, rates, odds, estate.planning.currency)
 
 
 def _unknown(estate: Estate, listed: Mapping[str, object]) -> Iterable[Problem]:
@@ -115,8 +118,8 @@ def pert_quantiles(ends: tuple[float, float, float], scores: Values) -> Values:
     return np.asarray(low + (high - low) * betaincinv(a, b, ndtr(scores)), dtype=float)
 
 
-Ends = tuple[tuple[float, float, float] | None, Factor | None]
-"""Low, likely and high of an input (None: evenly from 0 to 1), and what moves it with others."""
+Ends = tuple[tuple[float, float | None, float], Factor | None]
+"""Low, likely and high of an input (likely None: every value between is as likely), and what moves it with others."""
 
 
 class Draws(NamedTuple):
@@ -140,24 +143,25 @@ def spreads(inputs: Inputs) -> dict[str, Ends]:
         if isinstance(item, PriceItem) and item.life_years:
             short, long = item.life_years
             found[LIFE + item.id] = (short, (short + long) / 2, long), None
-    found[CURVE] = None, None
+    found |= {odds.id: ((odds.low, None, odds.high), None) for odds in inputs.odds.assumed}
+    found[CURVE] = (0.0, None, 1.0), None
     return found
 
 
 def draw(inputs: Inputs, *, scenarios: int, seed: int, held: Mapping[Factor, float] | None = None) -> Draws:
     """Return `scenarios` draws of every input: equal arguments give equal draws.
 
-    `held` fixes what is common to the inputs of a factor at a normal score, such as 1.28 for its 90th percentile;
-    the rest of each draw stays the same. Chances of `Factor.SECURITY` are drawn independently: a flaw in an algorithm
-    says nothing of one in a device. The points are a scrambled Sobol sequence (Owen, Annals of Statistics 25, 1997):
-    percentiles then differ less between seeds than with independent draws.
+    `held` fixes what is common to the inputs of a factor at a normal score, such as 1.28 for its 90th percentile; the
+    rest of each draw stays the same. Odds are drawn independently of each other. The points are a scrambled Sobol
+    sequence (Owen, Annals of Statistics 25, 1997): percentiles then differ less between seeds than with independent
+    draws.
     """
     known = spreads(inputs)
     points = _scores(len(Factor) + len(known), scenarios, seed)
     common, own = dict(zip(Factor, points, strict=False)), points[len(Factor) :]
     common |= {factor: np.full(scenarios, score) for factor, score in (held or {}).items()}
     for n, (_, factor) in enumerate(known.values()):
-        if factor is not None and factor is not Factor.SECURITY:
+        if factor is not None:
             own[n] = np.sqrt(1.0 - CORRELATION) * own[n] + np.sqrt(CORRELATION) * common[factor]
     return Draws({name: n for n, name in enumerate(known)}, values_at(list(known.values()), own), own)
 
@@ -173,10 +177,10 @@ def values_at(known: Sequence[Ends], scores: Values) -> Values:
     left = np.minimum(at.astype(np.intp), _SCORES.size - 2)
     part = at - left
     values = np.empty_like(scores)
-    for n, (ends, _) in enumerate(known):
-        if ends is None:
-            values[n] = ndtr(scores[n])
+    for n, ((low, likely, high), _) in enumerate(known):
+        if likely is None:
+            values[n] = low + (high - low) * ndtr(scores[n])
         else:
-            table = pert_quantiles(ends, _SCORES)
+            table = pert_quantiles((low, likely, high), _SCORES)
             values[n] = table[left[n]] + part[n] * np.diff(table)[left[n]]
     return values

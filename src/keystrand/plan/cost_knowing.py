@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keystrand.model.scenario import Odds
 from keystrand.model.stages import Approach
 from keystrand.model.stages.costed import Information, InformationWorth, Swing
 from keystrand.plan.cost_figures import figure
@@ -45,11 +46,13 @@ def input_name(name: str, inputs: Inputs) -> str:
         return "Where between the low and the high threat curve the truth lies"
     if name.startswith(LIFE):
         return f"Life of: {inputs.prices[name.removeprefix(LIFE)].name}"
+    if name in set(Odds):
+        return next(one.text for one in inputs.odds.assumed if one.id == name)
     return (inputs.prices.get(name) or inputs.rates[name]).name
 
 
 def _unit(name: str, inputs: Inputs) -> str:
-    if name == CURVE:
+    if name == CURVE or name in set(Odds):
         return "ratio"
     if name.startswith(LIFE):
         return "years"
@@ -69,7 +72,7 @@ def information(
     asked = [told for link in links if (told := _worth_knowing(link, setting))]
     if not asked:
         lines = lines_of(setting.scope, setting.plan, links=False)
-        used = _used(lines) - {"quantum-link-leaks", "trusted-node-read"}
+        used = _used(lines) - _LINK
         whole = _worth_knowing(_Link("all systems", "migrate, or leave as it is", gain, cost, used), setting)
         asked = [whole] if whole else []
     yield from asked
@@ -92,17 +95,19 @@ def _beyond(ways: Mapping[str, Sequence[Way]], setting: Setting) -> Iterator[_Li
             if way.approach in QUANTUM:
                 question = f"{name_of(way.approach)}, or {name_of(base.approach)}"
                 lines = link_lines(setting, setting.segments[segment], way.approach)
-                used = _used(lines) if setting.segments[segment].via else _used(lines) - {"trusted-node-read"}
+                used = _used(lines) if setting.segments[segment].via else _used(lines) - _PATH
                 yield _Link(segment, question, way.saved - base.saved, way.cost - base.cost, used)
 
 
-_CHANCES = frozenset({CURVE, "pqc-broken", "quantum-link-leaks", "trusted-node-read"})
+_PATH = frozenset({Odds.TRUSTED_NODE, Odds.SHARED_CAUSE})
+_LINK = _PATH | {Odds.QKD_SIDE_CHANNEL, Odds.COMMON_FAILURE}
+_ODDS = frozenset({CURVE, *Odds})
 
 
 def _used(lines: Iterable[Line]) -> frozenset[str]:
     """Return the inputs that `lines` and savings are made from: what only moves along with them is not asked for."""
     made = [(line.item, LIFE + line.item, *line.rates) for line in lines]
-    return _CHANCES | {name for names in made for name in names}
+    return _ODDS | {name for names in made for name in names}
 
 
 def _worth_knowing(asked: _Link, setting: Setting) -> Information | None:

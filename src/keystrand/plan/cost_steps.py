@@ -8,7 +8,7 @@ from keystrand.model.stages.costed import FrontierStep, Portfolio
 from keystrand.model.units import Estimate
 from keystrand.plan.cost_figures import estimate, figure
 from keystrand.plan.cost_frontier import incremental
-from keystrand.plan.cost_lines import QUANTUM, Line, migration, system_drivers
+from keystrand.plan.cost_lines import QUANTUM, migration, system_drivers
 from keystrand.plan.cost_portfolio import Choice, best
 from keystrand.plan.cost_risk import Saving, reduction
 from keystrand.plan.cost_setting import Setting
@@ -44,17 +44,18 @@ def possible_steps(setting: Setting, ways: Mapping[str, Sequence[Way]]) -> list[
 
 def _moves(setting: Setting) -> list[Step]:
     even, further = (float(reduction(Approach.PQC_ONLY, one, one, 0, setting.draws).mean()) for one in _UNIT)
-    lines: list[Line] = []
-    cost: dict[str, float] = {}
-    for name, measure in setting.moves.items():
-        lines = list(migration(setting.scope, setting.systems[name], measure, first=True))
-        cost |= expected(lines, setting.inputs.prices, setting.draws, setting.discount)
+    lines = (
+        line
+        for name, measure in setting.moves.items()
+        for line in migration(setting.scope, setting.systems[name], measure, first=True)
+    )
+    cost = expected(lines, setting.inputs.prices, setting.draws, setting.discount)
     hours = float(setting.hours(system_drivers()).mean())
     found = []
     for name, measure in setting.moves.items():
         whole = setting.savings.get(name, Saving())
         saved = even * whole.low + further * (whole.high - whole.low)
-        found.append(Step(name, Approach.PQC_ONLY, saved, hours, cost[measure.id], whole=whole))
+        found.append(Step(name, Approach.PQC_ONLY, saved, hours, cost.get(measure.id, 0.0), whole=whole))
     return found
 
 
@@ -146,6 +147,7 @@ def portfolio(steps: Sequence[Step], setting: Setting, committed: tuple[float, f
         links=tuple((s.subject, s.approach) for s in chosen if s.approach in QUANTUM),
         left_out=len({_group(s) for s in useful}) - len(chosen),
         saved=figure(found.saved),
+        gap=figure(found.gap),
         cost=figure(sum(s.cost for s in chosen)),
         operation=figure(sum(s.hours for s in chosen)),
         per_hour=None if found.per_effort is None else figure(found.per_effort),

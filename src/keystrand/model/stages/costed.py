@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from keystrand.model.document import Document, Part
 from keystrand.model.prices import CostCategory
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Count, Estimate, Interval
 
 
@@ -142,7 +142,7 @@ class FrontierStep(Part, frozen=True, kw_only=True):
 
 
 class Portfolio(Part, frozen=True, kw_only=True):
-    """The best choice within the limits, proven: nothing else that fits saves more on average.
+    """The best choice within the limits: nothing else that fits saves more on average, but for the share `gap` at most.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
     data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
@@ -159,6 +159,7 @@ class Portfolio(Part, frozen=True, kw_only=True):
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
     saved: float
+    gap: float
     cost: float
     operation: float
     per_hour: float | None
