@@ -4,7 +4,7 @@ Large-neighbourhood search: P. Shaw, CP 1998. A neighbourhood is a dozen needs l
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from keystrand.plan.topology_greedy import Layout, greedy
 from keystrand.plan.topology_improve import improved
 from keystrand.plan.topology_links import Problem
 from keystrand.plan.topology_model import Fixed, layout_of, programme_of, values_of
-from keystrand.plan.topology_solver import Solved, solve
+from keystrand.plan.topology_solver import Solved, relaxed_bound, solve
+
+T = TypeVar("T")
 
 AT_ONCE = 12
 """Needs laid anew together: 6 find far less, 14 take far longer."""
@@ -29,6 +31,18 @@ _NOTHING_FOUND = 2.5
 """Stop the neighbourhoods after so many rounds a need without a better one."""
 
 
+class Wait(Protocol):
+    """Runs a job and returns what it returns."""
+
+    def __call__(self, job: Callable[[], T]) -> T:
+        """Return what `job` returns."""
+
+
+def at_once(job: Callable[[], T]) -> T:
+    """Return what `job` returns: the plainest way to wait."""
+    return job()
+
+
 class Limits(NamedTuple):
     """What a search may take. `left_s`: seconds left; `told`: hears (words, cost, bound) as they change.
 
@@ -39,7 +53,7 @@ class Limits(NamedTuple):
     rounds: int
     seed: int
     told: Callable[[str, float, float], None]
-    wait: Callable[[Callable[[], Solved]], Solved] = lambda job: job()
+    wait: Wait = at_once
 
 
 class Found(NamedTuple):
@@ -90,6 +104,7 @@ class _Search:
         self.limits.told("greedy", self.best.cost(self.problem), self.bound)
         whole = number <= WHOLE_MOST
         enough = self._total_s * (1 - _SHARE_OF_TIME[whole] / 2)
+        self._relax(self._total_s - enough)
         improved(
             self.problem, self.best, self._draws, lambda: self._more(enough), lambda layout: self._take(layout, "moves")
         )
@@ -100,6 +115,16 @@ class _Search:
             return Ended.PROVEN
         return Ended.TIME if self._by_time else Ended.ROUNDS
 
+    def _relax(self, seconds: float) -> None:
+        """Bound the cost by the relaxation, so that there is a bound whenever the search ends."""
+        made, _ = programme_of(self.problem, self._all, Fixed({}, ()), penalty=self._skippable())
+        bound = self.limits.wait(lambda: relaxed_bound(made, seconds))
+        self.bound = max(self.bound, bound - self._penalty * len(self._skippable()))
+        self.limits.told("bound", self.best.cost(self.problem), self.bound)
+
+    def _skippable(self) -> dict[int, float]:
+        return {n: self._penalty for n in self._all if n not in self.best.routes}
+
     def _more(self, keep_s: float) -> bool:
         """Return whether more than `keep_s` is left, and remember where it is not."""
         self._by_time |= self.limits.left_s() <= keep_s
@@ -107,7 +132,7 @@ class _Search:
 
     def _whole(self, nodes: int | None) -> Solved:
         """Solve for all needs at once: bound the cost, and take the layout where it is better."""
-        penalty = {n: self._penalty for n in self._all if n not in self.best.routes}
+        penalty = self._skippable()
         made, columns = programme_of(self.problem, self._all, Fixed({}, ()), penalty=penalty)
         hint = values_of(columns, self.best, self._all)
         left = self.limits.left_s()
