@@ -25,8 +25,7 @@ from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.network import FibreNetwork
 from keystrand.model.planning import Protection
 from keystrand.model.policy import Technique
-from keystrand.model.stages import Plan
-from keystrand.model.stages.decided import Approach
+from keystrand.model.stages import Approach, Plan
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.model.stages.judged import Assumption
 from keystrand.model.units import Answer

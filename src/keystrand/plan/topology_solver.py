@@ -12,6 +12,7 @@ from scipy.sparse import csr_array, vstack
 
 from keystrand.plan.topology_model import Programme
 
+_ANY_NODES = 2**31 - 1
 _ROUNDING = 1e-6
 """What the relaxation's optimum may be off, taken from the bound."""
 WITHOUT_ORTOOLS = "OR-Tools is not installed, so the search is slower: pip install 'keystrand[plan]'"
@@ -59,8 +60,8 @@ def solve(
 def _by_mathopt(
     made: Programme, seconds: float, nodes: int | None, gap: float, hint: Mapping[int, float] | None
 ) -> Solved:
-    from ortools.math_opt import model_pb2  # noqa: PLC0415 - an extra, and slow to load
-    from ortools.math_opt.python import mathopt  # noqa: PLC0415 - as above
+    from ortools.math_opt import model_pb2  # type: ignore[import-untyped] # noqa: PLC0415 - an extra, slow to load
+    from ortools.math_opt.python import mathopt  # type: ignore[import-untyped] # noqa: PLC0415 - as above
 
     proto = model_pb2.ModelProto()
     width, height = len(made.cost), len(made.row_low)
@@ -113,13 +114,12 @@ def _sorted_entries(made: Programme) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def _by_scipy(made: Programme, seconds: float, nodes: int | None, gap: float) -> Solved:
     matrix = _matrix(made)
-    options = {"time_limit": seconds, "mip_rel_gap": gap} | ({"node_limit": nodes} if nodes else {})
     found = milp(
         np.array(made.cost),
-        integrality=np.ones(len(made.cost)),
+        integrality=np.ones(len(made.cost), dtype=np.int64),
         bounds=Bounds(made.low, made.high),
         constraints=LinearConstraint(matrix, made.row_low, made.row_high),
-        options=options,
+        options={"time_limit": seconds, "mip_rel_gap": gap, "node_limit": nodes or _ANY_NODES},
     )
     bound = -math.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
     by_time = found.status == 1 and not nodes  # SciPy tells a limit, but not which
@@ -143,12 +143,12 @@ def relaxed_bound(made: Programme, seconds: float) -> float:
     equal = low == high
     above, below = np.isfinite(high) & ~equal, np.isfinite(low) & ~equal
     found = linprog(
-        made.cost,
+        np.array(made.cost),
         A_ub=vstack([matrix[above], -matrix[below]]),
         b_ub=np.concatenate([high[above], -low[below]]),
         A_eq=matrix[equal],
         b_eq=low[equal],
-        bounds=np.array([made.low, made.high]).T,
+        bounds=list(zip(made.low, made.high, strict=True)),
         method="highs-ipm",
         options={"time_limit": seconds},
     )
