@@ -82,7 +82,7 @@ class _Search:
 
     def __init__(self, problem: Problem, first: Layout, limits: Limits) -> None:
         self.problem, self.best, self.limits = problem, first, limits
-        self.bound = 0.0
+        self._worth = 0.0
         self._total_s, self._by_time = limits.left_s(), False
         self._draws = np.random.default_rng(limits.seed)
         most = sum(problem.node_cost.values()) + sum(
@@ -93,6 +93,14 @@ class _Search:
     @property
     def _all(self) -> range:
         return range(len(self.problem.needs))
+
+    @property
+    def bound(self) -> float:
+        """Return what no layout that serves the same needs as the best costs less than.
+
+        Bounds are of the cost with penalties, and each such layout has the penalties of the best.
+        """
+        return max(0.0, self._worth - self._penalty * len(self._skippable()))
 
     def value(self, layout: Layout) -> float:
         """Return the cost with the penalty of every need that is not served."""
@@ -119,7 +127,7 @@ class _Search:
         """Bound the cost by the relaxation, so that there is a bound whenever the search ends."""
         made, _ = programme_of(self.problem, self._all, Fixed({}, ()), penalty=self._skippable())
         bound = self.limits.wait(lambda: relaxed_bound(made, seconds))
-        self.bound = max(self.bound, bound - self._penalty * len(self._skippable()))
+        self._worth = max(self._worth, bound)
         self.limits.told("bound", self.best.cost(self.problem), self.bound)
 
     def _skippable(self) -> dict[int, float]:
@@ -138,8 +146,7 @@ class _Search:
         left = self.limits.left_s()
         solved = self.limits.wait(lambda: solve(made, seconds=left, nodes=nodes, hint=hint))
         self._by_time |= solved.by_time
-        skipped = self._penalty * len(penalty)
-        self.bound = max(self.bound, solved.bound - skipped)
+        self._worth = max(self._worth, solved.bound)
         if solved.values is not None:
             self._take(layout_of(self.problem, columns, solved.values, self._all), "whole")
         return solved
