@@ -25,9 +25,10 @@ from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.network import FibreNetwork
 from keystrand.model.planning import Protection
 from keystrand.model.policy import Technique
-from keystrand.model.stages import Approach, Plan
+from keystrand.model.stages import Plan
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Answer
 from keystrand.plan import topology_solver
 from keystrand.plan.positions import gates

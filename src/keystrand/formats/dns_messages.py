@@ -5,6 +5,7 @@ Every count and length from the wire is checked before use; compression is follo
 
 from typing import NamedTuple
 
+from keystrand.formats.host_names import a_labels
 from keystrand.formats.tls_wire import number
 
 NO_ERROR, FORMAT_ERROR, SERVER_FAILURE, NO_SUCH_NAME, REFUSED = 0, 1, 2, 3, 5
@@ -59,13 +60,8 @@ class Reply(NamedTuple):
 
 def wire_name(name: str) -> bytes:
     """Return a domain name in wire format, in lower case. Raises `UnicodeError` where DNS cannot hold it."""
-    labels = [label for label in name.rstrip(".").lower().split(".") if name != "."]
-    found = b""
-    for label in labels:
-        octets = label.encode("ascii") if label.isascii() else label.encode("idna")
-        if not 0 < len(octets) <= _MAX_LABEL:
-            raise UnicodeError("a label of a name has 1 to 63 octets")
-        found += bytes((len(octets),)) + octets
+    spelt = a_labels(name.rstrip(".").lower())
+    found = b"".join(bytes((len(label),)) + label.encode("ascii") for label in spelt.split(".") if spelt)
     if len(found) >= _MAX_NAME:
         raise UnicodeError("a name has at most 255 octets")
     return found + b"\0"

@@ -6,6 +6,7 @@ Judged on the fields that are sound, so that one faulty field of a row does not 
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from itertools import pairwise
 from math import asin, cos, hypot, radians, sin, sqrt
 from pathlib import PurePosixPath
@@ -15,9 +16,11 @@ from msgspec import Struct
 
 from keystrand.formats.decode import Fault, sound_fields
 from keystrand.formats.estate_references import rows
+from keystrand.formats.host_names import a_labels
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
 from keystrand.model.planning import Demand, Price, Waiver
+from keystrand.model.units import Answer
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
@@ -104,6 +107,16 @@ def _system_faults(system: Fields) -> Iterator[Fault]:
         case {"migration_years": (shortest, longest)} if shortest > longest:
             yield Fault(("migration_years",), f"the shortest time {shortest:g} is above the longest {longest:g}",
                         f"write [{longest:g}, {shortest:g}]")  # fmt: skip
+    yield from _date_faults(system)
+
+
+def _date_faults(system: Fields) -> Iterator[Fault]:
+    match system:
+        case {"retires": date() as retires, "vendor_ready": date() as ready, "post_quantum_path": Answer.YES} if (
+            ready >= retires
+        ):
+            yield Fault(("post_quantum_path",), f"it retires on {retires}, before its supplier is ready on {ready}",
+                        'write "no" and say under compensating what protects it until then')  # fmt: skip
 
 
 def _data_class_faults(data_class: Fields) -> Iterator[Fault]:
@@ -279,7 +292,7 @@ def _is_host(host: str) -> bool:
     if _is_address(host):
         return True
     try:
-        spelt = host if host.isascii() else host.encode("idna").decode("ascii")
+        spelt = a_labels(host)
     except UnicodeError:
         return False
     return bool(_HOST_NAME.fullmatch(spelt)) and not _ends_in_number(spelt)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from keystrand.formats.host_names import a_labels
 from keystrand.model.errors import OutsideScope, Problem
 from keystrand.model.estate import Scan, Target
 
@@ -39,12 +40,11 @@ def range_of(host: str | None) -> Network | None:
 
 
 def a_label_name(host: str) -> str:
-    """Return a name as DNS holds it: lower case, without a final dot, in A-labels (RFC 5890, 2.3.2.1; IDNA 2003).
+    """Return a name as it is looked up and compared: lower case, without a final dot, in A-labels.
 
     Raises `UnicodeError` where DNS cannot hold it.
     """
-    name = host.removesuffix(".").lower()
-    return name.encode("idna").decode("ascii")
+    return a_labels(host.removesuffix(".").lower())
 
 
 def ports_of(target: Target) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from keystrand.model.units import Answer
 from keystrand.plan import numbered, rules
 from keystrand.plan.comparison import profile_text
 from keystrand.plan.facts import facts_of, is_shared, margin
+from keystrand.plan.ground import Ground, ground_of
 from keystrand.plan.physics import (
     COEXISTENCE_MARGIN,
     PLANNING_HOP_KM,
@@ -190,28 +191,33 @@ def _functions(chosen: Approach) -> tuple[FunctionChoice, ...]:
     )
 
 
-def _bucket(segment: Segment, estate: Estate, chosen: Approach, stays: Sequence[Classical]) -> Bucket:
-    users = {system.id for system in estate.system if segment.id in system.segments}
+def _bucket(segment: Segment, ground: Ground, chosen: Approach, stays: Sequence[Classical]) -> Bucket:
+    users = {system.id for system in ground.users(segment)}
     if chosen is not Approach.PQC_ONLY:
         return Bucket.PILOT_QUANTUM_FIRST
     all_stay = bool(users) and users == {one.system for one in stays}
     return Bucket.MUST_REMAIN_CLASSICAL if all_stay else Bucket.CAN_BECOME_QUANTUM_SAFE
 
 
-def decide(segment: Segment, estate: Estate, positions: Sequence[Position], as_of: date) -> SegmentDecision:
-    """Return the approach of `segment` with all five options, what is not known, and what would change the choice.
+def decide(estate: Estate, positions: Sequence[Position], as_of: date) -> tuple[SegmentDecision, ...]:
+    """Return the approach of every segment with all five options, what is not known, and what would change the choice.
 
     `positions` are all that are known; every quantum choice shows them all, an exclusion those that caused it. A
     prohibition that applies decides before anything is weighed.
     """
-    found = tuple(gates(positions, estate, as_of))
+    found, ground = tuple(gates(positions, estate, as_of)), ground_of(estate)
     if any(gate.applies is YES for gate in found):
-        return _forbidden(segment, estate, found)
-    span = worst_span(segment, {site.id: site for site in estate.site})
-    rate, stays = modelled_rate(span), numbered.stays_classical(segment, estate)
-    facts = facts_of(segment, estate, found, span, rate)
+        return tuple(_forbidden(segment, ground, found) for segment in estate.segment)
+    known = tuple(position.id for position in positions)
+    return tuple(_decided(segment, ground, found, known) for segment in estate.segment)
+
+
+def _decided(segment: Segment, ground: Ground, found: tuple[Gate, ...], known: tuple[str, ...]) -> SegmentDecision:
+    span = worst_span(segment, ground.sites)
+    rate, stays = modelled_rate(span), numbered.stays_classical(segment, ground)
+    facts = facts_of(segment, ground, found, span, rate)
     chosen = rules.choose(facts)
-    shown = {p.id for p in positions} if chosen is not Approach.PQC_ONLY else {gate.position for gate in found}
+    shown = known if chosen is not Approach.PQC_ONLY else {gate.position for gate in found}
     return SegmentDecision(
         segment=segment.id,
         chosen=chosen,
@@ -220,7 +226,7 @@ def decide(segment: Segment, estate: Estate, positions: Sequence[Position], as_o
         would_change=(*_would_change(facts), *_threshold(facts, segment, span)),
         rate=rate,
         positions=tuple(sorted(shown)),
-        bucket=_bucket(segment, estate, chosen, stays),
+        bucket=_bucket(segment, ground, chosen, stays),
         rules=numbered.results(facts, segment, stays),
         gates=found,
         functions=_functions(chosen),
@@ -229,9 +235,9 @@ def decide(segment: Segment, estate: Estate, positions: Sequence[Position], as_o
     )
 
 
-def _forbidden(segment: Segment, estate: Estate, found: tuple[Gate, ...]) -> SegmentDecision:
+def _forbidden(segment: Segment, ground: Ground, found: tuple[Gate, ...]) -> SegmentDecision:
     """Return the decision where a prohibition applies: no rate, no weighing, no question on quantum links."""
-    stays, chosen = numbered.stays_classical(segment, estate), Approach.PQC_ONLY
+    stays, chosen = numbered.stays_classical(segment, ground), Approach.PQC_ONLY
     deciding = [gate for gate in found if gate.applies is YES]
     return SegmentDecision(
         segment=segment.id,
@@ -244,7 +250,7 @@ def _forbidden(segment: Segment, estate: Estate, found: tuple[Gate, ...]) -> Seg
         ),
         rate=None,
         positions=tuple(sorted({gate.position for gate in deciding})),
-        bucket=_bucket(segment, estate, chosen, stays),
+        bucket=_bucket(segment, ground, chosen, stays),
         rules=numbered.stopped(found, segment, stays),
         gates=found,
         functions=_functions(chosen),

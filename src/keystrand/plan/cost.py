@@ -22,21 +22,21 @@ from keystrand.model.stages.costed import (
     CostComparison,
     CostOption,
     CostReport,
-    Information,
-    InformationWorth,
     OptionKind,
     ScenarioCost,
-    Swing,
 )
 from keystrand.model.units import Interval
-from keystrand.plan import cost_risk, cost_words
+from keystrand.plan import cost_words
 from keystrand.plan.cost_figures import estimate, figure, interval
-from keystrand.plan.cost_inputs import CURVE, LIFE, Inputs, draw, spreads
-from keystrand.plan.cost_lines import QUANTUM, Line, Scope, builds, lines_of, link_drivers, system_drivers
-from keystrand.plan.cost_risk import exposed_systems, reduction, saving
-from keystrand.plan.cost_sensitivity import HIGH_SCORE, partial_information, perfect_information, swings
-from keystrand.plan.cost_totals import MIDDLE, Bill, Priced, bill_of, discounts, price
-from keystrand.plan.cost_ways import Setting, frontier_steps, portfolio, possible_steps, segment_ways
+from keystrand.plan.cost_inputs import Inputs, draw
+from keystrand.plan.cost_knowing import information, swing_parts
+from keystrand.plan.cost_lines import QUANTUM, Line, lines_of, link_drivers, system_drivers
+from keystrand.plan.cost_risk import Saving, reduction, weighs_by_volume
+from keystrand.plan.cost_sensitivity import HIGH_SCORE
+from keystrand.plan.cost_setting import Setting, setting_of
+from keystrand.plan.cost_steps import frontier_steps, portfolio, possible_steps
+from keystrand.plan.cost_totals import MIDDLE, Bill, Priced, bill_of, price
+from keystrand.plan.cost_ways import judged, ways_of
 
 Values = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ NAMED: tuple[tuple[str, str, dict[Factor, float]], ...] = (
      {Factor.FIBRE: HIGH_SCORE, Factor.SITES: HIGH_SCORE}),
     ("slow-work", "every effort and every migration at its 90th percentile", {Factor.EFFORT: HIGH_SCORE}),
     ("all-dear", "all of these at once",
-     {f: HIGH_SCORE for f in Factor if f is not Factor.SECURITY}),
+     dict.fromkeys(Factor, HIGH_SCORE)),
 )  # fmt: skip
 
 
@@ -91,14 +91,12 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
 
     Raises `InvalidInput` where nothing is left to plan for.
     """
-    scope = Scope(estate, plan.as_of, float(estate.planning.horizon_years))
     draws = draw(inputs, scenarios=options.scenarios, seed=options.seed)
-    discount = discounts(estate.planning.discount_rate, estate.planning.horizon_years)
-    exposed = exposed_systems(scope, assessment, plan)
-    setting = Setting(scope, plan, inputs, draws, discount, horizons, exposed)
+    setting = setting_of(estate, assessment, plan, inputs, horizons, draws)
     costed = [_costed(kind, setting) for kind in OptionKind]
-    segments = {segment.id: segment for segment in estate.segment}
-    steps = possible_steps(setting)
+    ways = {decision.segment: ways_of(setting, setting.segments[decision.segment]) for decision in plan.decisions}
+    steps = possible_steps(setting, ways)
+    listed, not_listed = frontier_steps(steps, setting)
     return CostReport(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
@@ -114,17 +112,18 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         options=tuple(_option(one, inputs, estate, options.most_unverified) for one in costed),
         comparisons=tuple(_comparisons(costed, inputs.currency)),
         named_scenarios=tuple(_named(costed, setting, options)),
-        swings=tuple(_swings(costed[-1], setting)),
-        information=_information(costed, setting),
-        ways=tuple(w for d in plan.decisions for w in segment_ways(setting, segments[d.segment], d.chosen)),
-        steps=tuple(frontier_steps(steps)),
+        swings=tuple(swing_parts(costed[-1].bill, setting)),
+        information=tuple(information(costed[1].saved, costed[1].priced.present, ways, setting)),
+        ways=tuple(w for d in plan.decisions for w in judged(setting, d.segment, d.chosen, ways[d.segment])),
+        steps=listed,
+        steps_not_listed=not_listed,
         portfolio=portfolio(steps, setting, _committed(setting)),
         assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=_by_volume(setting)),
     )
 
 
 def _by_volume(setting: Setting) -> bool:
-    return cost_risk.weighs_by_volume(s for s in setting.scope.estate.system if s.id in setting.exposed)
+    return weighs_by_volume(setting.systems[name] for name in setting.exposed)
 
 
 def _sunk(assessment: Assessment) -> Interval:
@@ -135,10 +134,9 @@ def _sunk(assessment: Assessment) -> Interval:
     )
 
 
-def _lines(kind: OptionKind, setting: Setting) -> list[Line]:
-    if kind is OptionKind.DO_NOTHING:
-        return []
-    return list(lines_of(setting.scope, setting.plan, links=kind is OptionKind.PLAN))
+def _lines(kind: OptionKind, setting: Setting) -> Iterable[Line]:
+    if kind is not OptionKind.DO_NOTHING:
+        yield from lines_of(setting.scope, setting.plan, links=kind is OptionKind.PLAN)
 
 
 def _costed(kind: OptionKind, setting: Setting) -> Costed:
@@ -149,40 +147,32 @@ def _costed(kind: OptionKind, setting: Setting) -> Costed:
 
 def _saved(kind: OptionKind, setting: Setting) -> Values:
     """Return the data-years that the option saves: each system by its move, then what links add on top."""
-    none = np.zeros(setting.draws.values.shape[1])
     if kind is OptionKind.DO_NOTHING:
-        return none
-    total = cost_risk.Saving()
-    for exposed in setting.exposed.values():
-        total = total.plus(saving(exposed, setting.horizons))
+        return setting.none
+    total = Saving()
+    for one in setting.savings.values():
+        total = total.plus(one)
     saved = reduction(Approach.PQC_ONLY, total, total, 0, setting.draws)
     if kind is OptionKind.PQC_ONLY:
         return saved
-    built = builds(setting.scope, setting.plan)
-    segments = {segment.id: segment for segment in setting.scope.estate.segment}
     for decision in setting.plan.decisions:
         if decision.chosen in QUANTUM:
-            segment = segments[decision.segment]
-            parts = cost_risk.of_segment(
-                segment, setting.scope.estate, dict(setting.exposed), setting.horizons, built[segment.id].deploy.end
-            )
-            with_link = reduction(decision.chosen, *parts, len(segment.via), setting.draws)
-            saved = saved + with_link - reduction(Approach.PQC_ONLY, *parts, 0, setting.draws)
+            parts, nodes = setting.parts(decision.segment), len(setting.segments[decision.segment].via)
+            saved = saved + reduction(decision.chosen, *parts, nodes, setting.draws)
+            saved = saved - reduction(Approach.PQC_ONLY, *parts, nodes, setting.draws)
     return saved
 
 
 def _hours(kind: OptionKind, setting: Setting) -> Values:
     """Return the person-hours a year that the option adds to operation once everything is done."""
-    none = np.zeros(setting.draws.values.shape[1])
     if kind is OptionKind.DO_NOTHING:
-        return none
+        return setting.none
     migrated = sum(m.kind in _MIGRATIONS for m in setting.plan.measures)
-    total = none + setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
+    total = setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
     if kind is OptionKind.PLAN:
-        segments = {segment.id: segment for segment in setting.scope.estate.segment}
         for decision in setting.plan.decisions:
             if decision.chosen is not Approach.QUANTUM_INTERNET_TESTBED:
-                total = total + setting.hours(link_drivers(segments[decision.segment], decision.chosen))
+                total = total + setting.hours(link_drivers(setting.segments[decision.segment], decision.chosen))
     return total
 
 
@@ -231,73 +221,6 @@ def _named(costed: Sequence[Costed], setting: Setting, options: Options) -> Iter
             cost = price(one.bill, draws, setting.discount).present
             yield ScenarioCost(scenario=name, what=what, option=one.kind,
                                cost=estimate(cost, setting.inputs.currency))  # fmt: skip
-
-
-def _swings(one: Costed, setting: Setting) -> Iterable[Swing]:
-    known = spreads(setting.inputs)
-    found = swings(setting.draws, known, lambda draws: price(one.bill, draws, setting.discount).present)
-    for name, swung in found.items():
-        if swung.alone[0] != swung.alone[1]:
-            yield Swing(
-                input=name,
-                name=input_name(name, setting.inputs),
-                low_at=figure(swung.at[0]),
-                high_at=figure(swung.at[1]),
-                unit=_unit(name, setting.inputs),
-                alone=(figure(swung.alone[0]), figure(swung.alone[1])),
-                together=(figure(swung.together[0]), figure(swung.together[1])),
-            )
-
-
-def input_name(name: str, inputs: Inputs) -> str:
-    """Return an input in words."""
-    if name == CURVE:
-        return "Where between the low and the high threat curve the truth lies"
-    if name.startswith(LIFE):
-        return f"Life of: {inputs.prices[name.removeprefix(LIFE)].name}"
-    return (inputs.prices.get(name) or inputs.rates[name]).name
-
-
-def _unit(name: str, inputs: Inputs) -> str:
-    if name == CURVE:
-        return "ratio"
-    if name.startswith(LIFE):
-        return "years"
-    if name in inputs.prices:
-        return f"{inputs.currency} for each {inputs.prices[name].unit}"
-    return inputs.rates[name].unit
-
-
-def _information(costed: Sequence[Costed], setting: Setting) -> Information | None:
-    """Return what to find out before the links are decided; without links, before anything is.
-
-    The net benefit is what the dearer option saves more, at the price of a data-year at which both are worth the same
-    on average, less what it costs more. None where it saves nothing: then no price makes it worth its cost.
-    """
-    nothing, pqc, plan = costed
-    one, other = (plan, pqc) if plan.bill.kinds != pqc.bill.kinds else (pqc, nothing)
-    gain, cost = one.saved - other.saved, one.priced.present - other.priced.present
-    if gain.mean() <= 0 or cost.mean() <= 0:
-        return None
-    worth = cost.mean() / gain.mean()
-    benefit = worth * gain - cost
-    perfect = perfect_information(benefit)
-    parts = {
-        name: min(partial_information(benefit, setting.draws.scores[n]), perfect)
-        for name, n in setting.draws.names.items()
-    }
-    top = sorted(parts, key=lambda name: (-parts[name], name))[:MOST_FILL_IN]
-    return Information(
-        option=one.kind,
-        other=other.kind,
-        price_per_data_year=figure(worth),
-        perfect=figure(perfect),
-        inputs=tuple(
-            InformationWorth(input=n, name=input_name(n, setting.inputs), worth=figure(parts[n]),
-                             share=figure(parts[n] / perfect if perfect else 0.0))
-            for n in top
-        ),
-    )  # fmt: skip
 
 
 def _committed(setting: Setting) -> tuple[float, float]:

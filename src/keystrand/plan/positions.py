@@ -76,10 +76,11 @@ def _addresses(position: Position, sector: str) -> Answer:
     return Answer.YES if addressed & own else Answer.NO
 
 
-_FORBIDDEN = {
+FORBIDDEN = {
     Technique.QKD: "quantum key distribution",
     Technique.PSK: "keys shared beforehand as the means to resist a quantum computer",
 }
+"""What may be forbidden, in words."""
 
 
 def gates(positions: Iterable[Position], estate: Estate, as_of: date) -> Iterator[Gate]:
@@ -118,7 +119,7 @@ def _reason(position: Position, one: Prohibition, *, sure: bool) -> str:
     when = f"since {day_text(one.since)}" if one.since else ""
     when = f"after {day_text(one.until)}" if one.until else when
     may = "prohibits" if sure else "prohibits, perhaps also for this organisation,"
-    return f"{position.authority} {may} {_FORBIDDEN[one.of]} {when}"
+    return f"{position.authority} {may} {FORBIDDEN[one.of]} {when}"
 
 
 def position_refs(positions: Sequence[Position], estate: Estate) -> tuple[PositionRef, ...]:

@@ -22,7 +22,7 @@ AT_ONCE = 12
 """Needs laid anew together: 6 find far less, 14 take far longer."""
 WHOLE_MOST = 20
 """Up to so many needs the whole is solved, not only bounded."""
-_SHARE_OF_TIME = {True: 0.3, False: 0.75}
+_SHARE_OF_TIME = {True: 0.2, False: 0.75}
 """Of the time for neighbourhoods: where the whole is solved after them, and where it is only bounded."""
 _TREE_NODES, _ROUND_S, _ROUND_GAP = 300, 12.0, 1e-3
 _DETOUR = 3.0

@@ -154,7 +154,11 @@ class _LastWord(Talk):
 
 def test_an_answered_question_is_done_even_where_the_last_word_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full send buffer must not turn an answer into silence."""
+
+    def serve(server: socket.socket, _: bytes, client: tuple[str, int]) -> None:
+        server.sendto(b"yes", client)
+
     monkeypatch.setattr(socket, "socket", _Deaf)
-    with serving(lambda server, _octets, client: server.sendto(b"yes", client)) as port:
+    with serving(serve) as port:
         answer = ask(_LastWord(), port, timeout_s=0.5)
     assert answer.ending is Ending.DONE

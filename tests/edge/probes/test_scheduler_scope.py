@@ -312,3 +312,21 @@ def test_memory_does_not_grow_with_the_endpoints() -> None:
     assert ended == 2**11 - 2
     assert tasks <= 16 + 1
     assert held < 200_000
+
+
+@pytest.mark.parametrize("allow", [(), ("bank.corp",), ("198.51.100.0/24", "bank.corp")])
+def test_a_stand_in_elsewhere_is_not_contacted(allow: tuple[str, ...], names: dict[str, list[str]]) -> None:
+    """A map is no way around the allow-list: where a name resolves to a stranger, only this machine is left of it."""
+    calls: list[None] = []
+    with serving(counting(calls)) as port:
+        names["stand.in"] = ["192.0.2.7"]
+        target = tls_target(443, host="bank.corp")
+        estate = estate_of(target, allow=allow, **PROMPT)
+        ((refused,),) = surveyed(estate, connect_to={("bank.corp", 443): ("stand.in", port)})
+        names["stand.in"] += ["127.0.0.1"]
+        ((seen,),) = surveyed(estate, connect_to={("bank.corp", 443): ("stand.in", port)})
+    assert isinstance(refused, Attempt)
+    assert isinstance(seen, Attempt)
+    assert refused.outcome is Outcome.SKIPPED
+    assert "at 192.0.2.7, which is not in `allow`" in refused.reason
+    assert (seen.outcome, len(calls)) == (Outcome.SEEN, 1)

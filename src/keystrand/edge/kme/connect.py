@@ -18,6 +18,7 @@ from OpenSSL import SSL
 from keystrand.edge.kme.channel import InDoubt, NotSent
 from keystrand.edge.kme.transport import Deadline, Limits, TlsProtocol
 from keystrand.edge.tls import Peer, check_server, established, is_address
+from keystrand.formats.host_names import a_labels
 from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
 from keystrand.model.words import shown
 
@@ -45,7 +46,7 @@ class TlsClientProtocol(TlsProtocol):
         tls = SSL.Connection(context, None)
         tls.set_connect_state()
         if not is_address(host):
-            tls.set_tlsext_host_name(host.encode("idna"))
+            tls.set_tlsext_host_name(a_labels(host).encode("ascii"))
         super().__init__(tls, application, limits)
         self._host, self._kme_id, self._require = host, kme_id, require_post_quantum
         self.opened: asyncio.Future[tuple[asyncio.Transport, Peer]] = asyncio.get_running_loop().create_future()

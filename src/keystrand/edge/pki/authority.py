@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.x509.oid import NameOID
 
 from keystrand.edge.pki.identity import USES, Identity
+from keystrand.formats.host_names import a_labels
 from keystrand.model.errors import InvalidInput
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -54,7 +55,7 @@ def host_name(host: str) -> x509.GeneralName:
     except ValueError:
         pass
     try:
-        name = host.encode("idna").decode().lower()
+        name = a_labels(host).lower()
     except UnicodeError:
         name = ""
     if not _DNS_NAME.match(name):

@@ -173,16 +173,27 @@ class Access:
         return ""
 
     async def addresses(self, target: Target) -> list[Address]:
-        """Return where to connect for `target`: as mapped, else as resolved. Raises `NotContacted`."""
+        """Return where to connect for `target`: as mapped, else as resolved. Raises `NotContacted`.
+
+        Who stands in for a target is no host that the estate names: it must be this machine, or one in `allow`.
+        """
         host, port = target.host or "", target.port or 0
-        if (host, port) in self._connect_to:
-            return await self._resolved(*self._connect_to[host, port])
+        if stand_in := self._connect_to.get((host, port)):
+            return self._standing_in(host, await self._resolved(*stand_in))
         found = await self._resolved(host, port)
         if self._allowed.everything_named or self._allowed.name(host):
             return found
         allowed = [one for one in found if (ip := address_of(one.ip)) and self._allowed.address(ip)]
         if not allowed:
             raise NotContacted(f"{host} is at {found[0].ip}, which is not in `allow`; not contacted", by_policy=True)
+        return allowed
+
+    def _standing_in(self, host: str, found: list[Address]) -> list[Address]:
+        ips = ((one, address_of(one.ip)) for one in found)
+        allowed = [one for one, ip in ips if ip and (ip.is_loopback or self._allowed.address(ip))]
+        if not allowed:
+            reason = f"what stands in for {host} is at {found[0].ip}, which is not in `allow`; not contacted"
+            raise NotContacted(reason, by_policy=True)
         return allowed
 
     async def _resolved(self, host: str, port: int) -> list[Address]:

@@ -99,10 +99,10 @@ async def survey(
     """Look at every endpoint and file of `estate`, and deliver the records of each as soon as it is done.
 
     Flat in memory: neither endpoints nor records are kept. `connect_to` says where a named host and port really
-    listens; it cannot add one that the estate does not name (`InvalidInput`). `progress` is told (done, total).
-    Endpoints that are not `due` are passed over; `reader` gives the probe that reads a target's files. Without a
-    `clock` the machine's own counts, and waiting for the window is logged. Raises `OutsideScope` before anything is
-    contacted.
+    listens: on this machine, or at an address in `allow`; it cannot add one that the estate does not name
+    (`InvalidInput`). `progress` is told (done, total). Endpoints that are not `due` are passed over; `reader` gives the
+    probe that reads a target's files. Without a `clock` the machine's own counts, and waiting for the window is logged.
+    Raises `OutsideScope` before anything is contacted.
     """
     allowed = Allowed(estate.scan.allow)
     allowed.check(estate.target)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from keystrand.formats import tls_codepoints as codes
+from keystrand.formats.host_names import a_labels
 from keystrand.formats.tls_hello import ClientHello, client_hello
 from keystrand.formats.tls_key_share import CurvePart, KemPart, KeyShare, SharePart, X448Part, X25519Part
 from keystrand.formats.tls_server_flight import ServerFlight
@@ -194,7 +195,7 @@ def server_name(host: str) -> str:
         ip_address(name.partition("%")[0])
     except ValueError:
         try:
-            return name if name.isascii() else name.encode("idna").decode("ascii")
+            return a_labels(name)
         except UnicodeError:
             return ""
     return ""

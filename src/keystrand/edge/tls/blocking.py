@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from OpenSSL import SSL
 
 from keystrand.edge.tls.peer import RECORD_BYTES, Peer, check_server, established, is_address, refusal_of
+from keystrand.formats.host_names import a_labels
 from keystrand.model.errors import PeerUnavailable, PolicyDenied
 
 R = TypeVar("R")
@@ -176,7 +177,7 @@ def connect(
     tls = SSL.Connection(context, None)
     tls.set_connect_state()
     if not is_address(host):
-        tls.set_tlsext_host_name(host.encode("idna"))
+        tls.set_tlsext_host_name(a_labels(host).encode("ascii"))
     stream = BlockingTls(tls, transport)
     stream.expire_in(started_s + timeout_s - time.monotonic())
     try:

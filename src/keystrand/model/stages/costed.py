@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from keystrand.model.document import Document, Part
 from keystrand.model.prices import CostCategory
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Count, Estimate, Interval
 
 
@@ -88,14 +88,14 @@ class InformationWorth(Part, frozen=True, kw_only=True):
 
 
 class Information(Part, frozen=True, kw_only=True):
-    """What to find out first. The question is `option` against `other`.
+    """What to find out before a decision: a link on a segment beyond post-quantum cryptography, or the whole migration.
 
     `price_per_data_year`: where both are worth the same on average; there, knowing more is worth most. `perfect`: the
     worth of knowing everything.
     """
 
-    option: OptionKind
-    other: OptionKind
+    subject: str
+    question: str
     price_per_data_year: float
     perfect: float
     inputs: tuple[InformationWorth, ...]
@@ -142,21 +142,24 @@ class FrontierStep(Part, frozen=True, kw_only=True):
 
 
 class Portfolio(Part, frozen=True, kw_only=True):
-    """The best choice within the limits, proven: nothing else that fits saves more on average.
+    """The best choice within the limits: nothing else that fits saves more on average, but for the share `gap` at most.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
-    data-years, and come first. `per_hour` and `per_money` are the shadow prices: what one more hour a year, or one more
-    unit of money, would save (of the relaxed problem, in which things may be done by halves).
+    data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
+    what one more hour a year, or one more unit of money, would save (of the relaxed problem, in which things may be
+    done by halves).
     """
 
     budget: float | None
     operating_hours_per_year: float | None
     committed_cost: float
     committed_operation: float
+    within: bool
     systems: tuple[str, ...]
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
     saved: float
+    gap: float
     cost: float
     operation: float
     per_hour: float | None
@@ -177,8 +180,9 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     comparisons: tuple[CostComparison, ...]
     named_scenarios: tuple[ScenarioCost, ...]
     swings: tuple[Swing, ...]
-    information: Information | None
+    information: tuple[Information, ...]
     ways: tuple[SegmentWay, ...]
     steps: tuple[FrontierStep, ...]
+    steps_not_listed: Count
     portfolio: Portfolio | None
     assumptions: tuple[Assumption, ...]
