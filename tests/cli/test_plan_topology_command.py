@@ -94,20 +94,6 @@ def test_map_and_graphs_come_out_and_go_in_again(typed: Typed, ring: Path, tmp_p
     assert any("system" in title for title in titles)
 
 
-def test_the_example_bank_is_planned_in_part(typed: Typed, tmp_path: Path) -> None:
-    """What cannot be protected is told with the reason and a next step; the rest is planned; the exit code says so."""
-    told = typed("plan", "topology", str(BANK), "--out", str(tmp_path), "--as-of", "2026-11-26", "-o", "json")
-    assert told.code == 3
-    served, unserved = ({one["need"] for one in told.json[part]} for part in ("routes", "unserved"))
-    assert served
-    assert unserved
-    assert not served & unserved
-    assert "not served: clearing-route: no chain of fibres" in told.err
-    assert "hint:" in told.err
-    gaps = [gap["reason"] for gap in told.json["coverage"]["gaps"]]
-    assert any("there is no dark fibre" in reason for reason in gaps)
-
-
 def _changed(folder: Path, old: str, new: str) -> Path:
     """Return a copy of the bank in which `old`, a pattern, is `new` everywhere."""
     shutil.copytree(BANK, folder / "bank")
@@ -118,42 +104,41 @@ def _changed(folder: Path, old: str, new: str) -> Path:
     return folder / "bank"
 
 
-def test_demands_of_the_estate_count(typed: Typed, tmp_path: Path) -> None:
-    """A [[demand]] takes the place of the segments' own; its peak is what is built for."""
-    bank = _changed(tmp_path, r"\n# --- Systems", """
-[[demand]]
-id = "vault"
-a = "dc-south"
-b = "hub-kempten"
-bits_per_s = 100
-peak_bits_per_s = 300
-protection = "none"
-
-# --- Systems""")  # fmt: skip
-    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+def test_the_example_bank_is_planned(typed: Typed, tmp_path: Path) -> None:
+    """Its demands are served with its own price of a pair; what is no dark fibre is told as left out."""
+    told = typed("plan", "topology", str(BANK), "--out", str(tmp_path), "--as-of", "2026-11-26", "-o", "json")
     assert told.code == 0
-    assert [(need["id"], need["bits_per_s"]) for need in told.json["network"]["needs"]] == [("vault", 300)]
+    assert {one["need"] for one in told.json["routes"]} == {"ledger-keys", "vault-keys", "recovery-keys"}
+    assert told.json["tariff"]["pair"] == {"low": 110, "likely": 150, "high": 210}
+    assert told.json["tariff"]["source"].startswith("pair: ")
+    gaps = [gap["reason"] for gap in told.json["coverage"]["gaps"]]
+    assert any("there is no dark fibre" in reason for reason in gaps)
 
 
-def test_a_price_of_the_estate_counts(typed: Typed, tmp_path: Path) -> None:
-    """The organisation's price of a pair takes the place of ours; another currency is refused."""
-    price = """
-[[price]]
-item = "qkd-pair"
-low = 90000
-likely = 100000
-high = 110000
-currency = "{}"
-source = "offer"
-as_of = 2026-11-01
-
-# --- Systems"""
-    bank = _changed(tmp_path, r"\n# --- Systems", price.format("EUR"))
+def test_what_cannot_be_protected_is_told_and_the_rest_is_planned(typed: Typed, tmp_path: Path) -> None:
+    """Reason and next step stand beside the need, the others are served, and the exit code says that it is a part."""
+    bank = _changed(tmp_path, r'protection = "none" # one route.*', 'protection = "node"\npeak_bits_per_s = 3000')
     told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
-    assert told.json["tariff"]["pair"] == {"low": 90, "likely": 100, "high": 110}
-    assert "pair: offer" in told.json["tariff"]["source"]
-    shutil.rmtree(bank)
-    foreign = _changed(tmp_path, r"\n# --- Systems", price.format("CHF"))
+    assert told.code == 3
+    assert [one["need"] for one in told.json["unserved"]] == ["ledger-keys"]
+    assert {one["need"] for one in told.json["routes"]} == {"vault-keys", "recovery-keys"}
+    assert [n["bits_per_s"] for n in told.json["network"]["needs"] if n["id"] == "ledger-keys"] == [3000]
+    assert "not served: ledger-keys: there are no two ways" in told.err
+    assert "hint: " in told.err
+
+
+def test_without_demands_the_segments_count(typed: Typed, tmp_path: Path) -> None:
+    """Where there is no [[demand]] the segments' own demand is planned for, as far as it goes."""
+    bank = _changed(tmp_path, r"(?s)\n\[\[demand\]\].*?\n\n(?=\[\[price)", "\n")
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+    assert told.code == 3
+    assert {one["need"] for one in told.json["routes"]} == {"archive-vault", "recovery-route"}
+    assert "not served: clearing-route: no chain of fibres" in told.err
+
+
+def test_prices_in_another_currency_are_refused(typed: Typed, tmp_path: Path) -> None:
+    """Nothing is exchanged in silence, and nothing written."""
+    foreign = _changed(tmp_path, r'currency = "EUR"', 'currency = "CHF"')
     told = typed("plan", "topology", str(foreign), "--out", str(tmp_path / "not"))
     assert told.code == 2
     assert "CHF" in told.err
