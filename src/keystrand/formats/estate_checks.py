@@ -20,12 +20,8 @@ from keystrand.formats.estate_references import rows
 from keystrand.formats.host_names import a_labels
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
-<<<<<<< HEAD
-from keystrand.model.planning import Demand, Price, Waiver
-from keystrand.model.units import Answer
-=======
 from keystrand.model.planning import Demand, Freeze, Price, Waiver
->>>>>>> ea9349b6831b1ed1636d2b32ea8c470ee3493b83
+from keystrand.model.units import Answer
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
