@@ -47,7 +47,7 @@ def synthetic(size: int, seed: int) -> Problem:
         surcharge=draw.integers(0, 40, size) / 10,
         pitch=52,
         exposure=_exposure(life, weight),
-        late_cost=0.5,
+        late_cost=2.0,
         announced=np.full(size, -1),
     )
 

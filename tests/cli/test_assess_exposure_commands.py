@@ -265,8 +265,6 @@ def test_another_estate_is_not_mixed_in(fresh: Path, typed: Any) -> None:
     [("retention_years = 12", "retention_years = -1", "retention_years", "from 0 to 200"),
      ("retention_years = 12", 'retention_years = "forever"', "retention_years", "from 0 to 200"),
      ("[10, 30]", "[30, 10]", "retention_range_years", "shortest and the longest"),
-     ("migration_years = [3, 6]", "migration_years = [3, 6]\nretires = 2028-01-01\nrefresh = 2029-01-01", "refresh",
-      "before it retires"),
      ("migration_years = [3, 6]",
       'migration_years = [3, 6]\nretires = 2028-01-01\nvendor_ready = 2029-01-01\npost_quantum_path = "yes"',
       "post_quantum_path", "no"),

@@ -1,5 +1,6 @@
 """`keystrand plan compare` and `plan explain`: the comparison, and the whole case of one segment."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -98,9 +99,11 @@ def test_stages_are_checked_with_the_money(typed: Typed, run_folder: Path, tmp_p
     """Without amounts it says what was not judged; amounts that come too early, and bad rows, are told by line."""
     out, spend = str(run_folder / "out"), tmp_path / "spend.csv"
     assert "was not judged" in typed("plan", "check", "--out", out).err
-    spend.write_text("measure,amount\npilot.dc-metro,1\ndeploy-quantum-link.dc-metro,10\n")
+    measures = json.loads((run_folder / "out" / "plan.json").read_text())["measures"]
+    first = min((m for m in measures if m["kind"] == "pilot"), key=lambda m: m["finish"])["subject"]
+    spend.write_text(f"measure,amount\npilot.{first},1\ndeploy-quantum-link.dc-metro,10\n")
     assert typed("plan", "check", "--out", out, "--spend", str(spend)).code == 0
-    spend.write_text("measure,amount\npilot.dc-metro,10\ndeploy-quantum-link.dc-metro,1\n")
+    spend.write_text(f"measure,amount\npilot.{first},10\ndeploy-quantum-link.dc-metro,1\n")
     told = typed("plan", "check", "--out", out, "--spend", str(spend))
     assert told.code == 2
     assert "91 percent of the spend" in told.err
@@ -153,3 +156,52 @@ def test_one_site_and_nothing_else_gets_an_empty_target(typed: Typed, tmp_path: 
     told = typed("plan", "explain", "corridor", "--out", str(tmp_path / "out"))
     assert told.code == 2
     assert "segments: none" in told.err
+
+
+OWN_POSITION = """
+id = "house-rule"
+authority = "Supervisor of the bank"
+stance = "prohibits"
+jurisdictions = ["DE"]
+applies_to = "banks"
+text = "No quantum key distribution, and no keys shared beforehand after 2029."
+prohibits = [{ of = "qkd", since = 2026-01-01 }, { of = "psk", until = 2029-12-31 }]
+[source]
+title = "Circular"
+publisher = "Supervisor"
+clause = "3"
+published = 2026-01-01
+as_of = 2026-06-01
+verification = "primary"
+"""
+
+
+def test_position_of_ones_own_stops_the_weighing(typed: Typed, run_folder: Path, tmp_path: Path) -> None:
+    """A file beside the estate is enough: every segment stays post-quantum, and says who forbids the rest and when."""
+    shutil.copytree(run_folder, tmp_path / "run")
+    folder, out = tmp_path / "run" / "bank", str(tmp_path / "run" / "out")
+    (folder / "positions").mkdir()
+    (folder / "positions" / "own.toml").write_text(OWN_POSITION)
+    told = typed("plan", "make", str(folder), "--out", out, "-o", "json")
+    assert told.code == 0
+    assert {one["chosen"] for one in told.json["decisions"]} == {"pqc-only"}
+    assert not [m for m in told.json["measures"] if m["kind"] in ("pilot", "deploy-quantum-link")]
+    rows = typed("plan", "explain", "dc-metro", "--out", out, "-o", "json").json
+    rule = next(row["said"] for row in rows if row["about"] == "rule G1")
+    assert rule.startswith("fired: Supervisor of the bank prohibits quantum key distribution since 1 January 2026")
+    assert "after 31 December 2029" in rule
+    assert not [row for row in rows if row["about"] in ("left over (assumed)", "question", "least for")]
+
+
+def test_bad_odds_stop_the_plan_before_anything_is_written(typed: Typed, run_folder: Path, tmp_path: Path) -> None:
+    """File, line and field are named, and the plan that is there stays as it is."""
+    shutil.copytree(run_folder, tmp_path / "run")
+    folder, out = tmp_path / "run" / "bank", tmp_path / "run" / "out"
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios" / "own.toml").write_text('id = "own"\nname = "Own"\nas_of = 2026-01-01\nassumed = []\n')
+    before = (out / "plan.json").read_bytes()
+    told = typed("plan", "make", str(folder), "--out", str(out))
+    assert told.code == 2
+    assert "own.toml:4" in told.err
+    assert "Traceback" not in told.err
+    assert (out / "plan.json").read_bytes() == before

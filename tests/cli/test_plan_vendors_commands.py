@@ -59,17 +59,17 @@ def test_from_an_empty_folder_to_a_comparison(typed: Typed, bank: Path) -> None:
     _fill(Path("acme.xlsx"), "v11", "Yes", None, None, None, "claimed", "2026-10-01", "=cmd|' /C calc'!A0")
     # openpyxl takes what begins with = for a formula, as a spreadsheet does: it is told, and nothing is written
     before = (bank / "vendors" / "acme.toml").read_bytes()
-    formula = typed("plan", "vendors", "import", "acme.xlsx", "bank")
+    formula = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank")
     assert formula.code == 2
     assert "a formula" in formula.err
     assert (bank / "vendors" / "acme.toml").read_bytes() == before
 
     _fill(Path("acme.xlsx"), "v11", "Yes", None, None, None, "claimed", "2026-10-01", "mail")
-    taken = typed("plan", "vendors", "import", "acme.xlsx", "bank", "--as-of", "2026-11-01")
+    taken = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank", "--as-of", "2026-11-01")
     assert (taken.code, taken.out) == (0, "")
     assert "2 answers new or changed, 0 gone" in taken.err
     first = (bank / "vendors" / "acme.toml").read_bytes()
-    again = typed("plan", "vendors", "import", "acme.xlsx", "bank", "--as-of", "2026-12-01")
+    again = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank", "--as-of", "2026-12-01")
     assert "nothing changed" in again.err
     assert (bank / "vendors" / "acme.toml").read_bytes() == first
 
@@ -116,7 +116,7 @@ def test_markdown_goes_out_and_comes_back(typed: Typed, bank: Path) -> None:
     rest = rest.replace("- date:", "- date: 2026-10-01", 1).replace("- source:", "- source: mail", 1)
     Path("acme.md").write_text(head + question + rest)
     (bank / "vendors" / "acme.toml").unlink()
-    assert typed("plan", "vendors", "import", "acme.md", "bank").code == 0
+    assert typed("plan", "vendors", "import", "acme", "acme.md", "bank").code == 0
     assert 'requirement = "v02"\nvalue = "yes"' in (bank / "vendors" / "acme.toml").read_text()
 
 
@@ -155,8 +155,8 @@ def test_a_mistake_in_a_file_is_told_and_nothing_is_written(
         (("sheet", "../evil", "bank", "--name", "E"), "'../evil'"),
         (("sheet", "acme", "nowhere", "--name", "A"), "nowhere is not a folder"),
         (("questionnaire", "acme", "bank", "--file", "q.xlsx"), "no sheet of 'acme'"),
-        (("import", "q.md", "bank"), "q.md does not exist"),
-        (("import", "bank/estate.toml", "bank"), "neither workbook nor Markdown"),
+        (("import", "acme", "q.md", "bank"), "q.md does not exist"),
+        (("import", "acme", "bank/estate.toml", "bank"), "neither workbook nor Markdown"),
         (("show", "acme"), "out/vendors.json does not exist"),
     ],
 )
@@ -169,6 +169,47 @@ def test_what_is_not_there_is_said_with_the_next_step(
     assert made.code == 2
     assert said in made.err
     assert "hint: " in made.err
+
+
+def test_a_vendor_cannot_answer_for_another(typed: Typed, bank: Path) -> None:
+    """A file whose head was changed to a competitor's id is refused, and the competitor's sheet stays."""
+    for vendor in ("toshiba", "idq"):
+        typed("plan", "vendors", "sheet", vendor, "bank")
+    typed("plan", "vendors", "questionnaire", "idq", "bank", "--file", "idq.md")
+    Path("idq.md").write_text(Path("idq.md").read_text().replace("- vendor: idq", "- vendor: toshiba"))
+    before = (bank / "vendors" / "toshiba.toml").read_bytes()
+    made = typed("plan", "vendors", "import", "idq", "idq.md", "bank")
+    assert made.code == 2
+    assert "idq.md speaks for 'toshiba', not for 'idq'" in made.err
+    assert (bank / "vendors" / "toshiba.toml").read_bytes() == before
+
+
+def test_another_offer_in_the_file_is_told(typed: Typed, bank: Path) -> None:
+    """What is offered is the buyer's to write: the sheet's own line is kept."""
+    typed("plan", "vendors", "sheet", "idq", str(bank))
+    typed("plan", "vendors", "questionnaire", "idq", "bank", "--file", "idq.md")
+    Path("idq.md").write_text(Path("idq.md").read_text().replace("- offer: ", "- offer: New ", 1))
+    made = typed("plan", "vendors", "import", "idq", "idq.md", "bank")
+    assert made.code == 0
+    assert "the file has another offer" in made.err
+
+
+def test_a_pilot_that_the_estate_does_not_have_is_told(typed: Typed, bank: Path) -> None:
+    """Else its results would never come in, and nobody would know why."""
+    typed("plan", "vendors", "sheet", "idq", "bank")
+    sheet = bank / "vendors" / "idq.toml"
+    sheet.write_text(sheet.read_text().replace("as_of", 'pilots = ["coridor"]\nas_of', 1))
+    made = typed("plan", "vendors", "evaluate", "bank")
+    assert made.code == 2
+    assert "bank/vendors/idq.toml: pilots: the estate has no pilot 'coridor'" in made.err
+
+
+def test_a_questionnaire_never_replaces_a_file(typed: Typed, bank: Path) -> None:
+    """It may be the one that came back."""
+    typed("plan", "vendors", "sheet", "idq", str(bank))
+    Path("idq.md").write_text("answers")
+    made = typed("plan", "vendors", "questionnaire", "idq", "bank", "--file", "idq.md")
+    assert (made.code, Path("idq.md").read_text()) == (2, "answers")
 
 
 def test_a_sheet_is_never_overwritten(typed: Typed, bank: Path) -> None:

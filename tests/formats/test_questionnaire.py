@@ -134,6 +134,7 @@ def test_a_question_that_the_file_does_not_have_keeps_its_answer() -> None:
         ("v02", ("yes", "", "", "", "demonstrated", "2026-01-01", "x"), "evidence: a vendor can claim or document"),
         ("v02", ("yes", "", "", "", "sure", "2026-01-01", "x"), "evidence: 'sure' is no evidence"),
         ("v02", ("yes", "", "", "", "claimed", "1.1.2026", "x"), "date: '1.1.2026' is no date"),
+        ("v02", ("yes", "", "", "", "claimed", "2031-01-01", "x"), "date: 2031-01-01 is still to come"),
         ("v02", ("yes", "", "", "", "claimed", "2026-01-01", ""), "source: v02 has no source"),
         ("v02", ("", "", "", "", "claimed", "2026-01-01", "x"), "answer: v02 has no answer"),
         ("v02", ("yes", "", "", "", "claimed", "2026-01-01", "x" * 401), "source: "),

@@ -224,6 +224,18 @@ def test_cells_read_are_those_that_openpyxl_reads(table: list[list[str | float |
             assert (float(ours) == value) if isinstance(value, int | float) else ours == (value or "")
 
 
+def test_cells_that_do_not_say_their_place_stand_in_order() -> None:
+    """As ECMA-376 allows, and some writers do."""
+    rows = b"<row><c><v>1</v></c><c><v>2</v></c></row><row r='5'><c r='C5'><v>3</v></c><c><v>4</v></c></row>"
+    parts = {
+        "xl/workbook.xml": b"<workbook xmlns:r='u'><sheets><sheet name='Q' r:id='a'/></sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": b"<Relationships><Relationship Id='a' Type='t' Target='s.xml'/></Relationships>",
+        "xl/s.xml": b"<worksheet><sheetData>" + rows + b"</sheetData></worksheet>",
+    }
+    found = {place: cell.text for place, cell in sheet_cells(_archive(parts), "Q").cells.items()}
+    assert found == {(1, 1): "1", (1, 2): "2", (5, 3): "3", (5, 4): "4"}
+
+
 def test_columns_are_called_as_spreadsheets_call_them() -> None:
     """Up to the last that there is."""
     assert [column_name(n) for n in (1, 26, 27, 702, 703, 16384)] == ["A", "Z", "AA", "ZZ", "AAA", "XFD"]

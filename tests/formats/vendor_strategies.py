@@ -10,7 +10,7 @@ from keystrand.edge.vendor_files import requirements
 from keystrand.model.vendor import AnswerKind, EvidenceLevel, Judgement, Requirement, VendorAnswer, VendorSheet
 
 ASKED = requirements()
-DAYS = st.dates(min_value=date(2000, 1, 1), max_value=date(2099, 12, 31))
+DAYS = st.dates(min_value=date(2000, 1, 1), max_value=date(2029, 12, 31))
 _CHARACTERS = st.characters(exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp"))
 LINES = st.one_of(
     st.text(_CHARACTERS, min_size=1, max_size=40).map(str.strip).filter(bool),

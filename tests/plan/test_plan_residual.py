@@ -1,7 +1,6 @@
 """What is left after an approach: against simulation, against brute force, and the promises of its ranges."""
 
 from collections.abc import Callable
-from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.plan.conftest import AS_OF, _estate
 
 from keystrand.assess.run import DEFAULT_CURVE
 from keystrand.edge.catalogue import curves, positions
@@ -18,7 +18,7 @@ from keystrand.edge.scenarios import limitations, scenario_set
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.horizon import horizons
-from keystrand.model.policy import Position, Stance
+from keystrand.model.policy import Position, Stance, ThreatCurve
 from keystrand.model.scenario import Assumed, Level, Odds, ScenarioSet
 from keystrand.model.stages import Approach, Consequence, Plan, Residual
 from keystrand.model.units import Interval
@@ -27,6 +27,7 @@ from keystrand.plan.residual import Legs, at_stake, both, leg, legs_of, path, re
 from keystrand.plan.weigh import weigh
 
 ratios = st.floats(min_value=0.0, max_value=1.0)
+SEGMENT = _estate().segment[0]
 SEED = 20261126
 
 
@@ -133,8 +134,8 @@ def test_every_further_node_adds_risk(nodes: int) -> None:
 
 def test_what_lies_exposed_is_that_of_the_data_on_the_segment(estate: Callable[..., Estate]) -> None:
     """Longer secrets lie exposed longer; where no data is named it is unknown, not zero."""
-    curve = next(one for one in curves() if one.id == DEFAULT_CURVE)
-    ends = horizons(curve, date(2026, 11, 24))
+    curve = _curve()
+    ends = horizons(curve, AS_OF)
     short, long = (
         at_stake(of.segment[0], ground_of(of), ends) for of in (estate(retention_years=5), estate(retention_years=30))
     )
@@ -151,7 +152,7 @@ def test_weighing_changes_no_choice_and_names_its_assumptions(
 ) -> None:
     """Residuals stand beside the decisions, answers beside the positions, and every figure among the assumptions."""
     known = positions()
-    curve = next(one for one in curves() if one.id == DEFAULT_CURVE)
+    curve = _curve()
     made = plan(estate(), positions=known)
     weighed = weigh(made, estate(), scenario_set(), curve, limitations(known))
     assert weighed == weigh(made, estate(), scenario_set(), curve, limitations(known))
@@ -222,3 +223,32 @@ def test_levels_are_named() -> None:
     assert {one.level for one in scenario_set().assumed} == {Level.ASSUMED}
     with pytest.raises(ValueError, match="above the high end"):
         Assumed(id=Odds.ENDPOINT, low=0.2, high=0.1, level=Level.ASSUMED, text="t", source="s")
+
+
+@given(st.floats(min_value=0.01, max_value=0.5), st.floats(min_value=0.01, max_value=0.5))
+def test_gain_of_a_hybrid_is_the_published_product(p: float, q: float) -> None:
+    """Independent sources behind perfect end points: the gain is p (1 - q), the odds that only the other one fails."""
+    odds = _odds(
+        pqc_cryptanalysis=(p, p), pqc_implementation=(0.0, 0.0), qkd_side_channel=(q, q), trusted_node=(0.0, 0.0),
+        endpoint=(0.0, 0.0), common_failure=(0.0, 0.0),
+    )  # fmt: skip
+    found = _by_approach(residuals(SEGMENT, odds, Interval(low=10.0, high=10.0)))[Approach.HYBRID]
+    assert found.less_readable.low == pytest.approx(p * (1 - q), rel=6e-3)
+    assert found.less_readable.high == pytest.approx(p * (1 - q), rel=6e-3)
+    assert found.avoided_data_years
+    assert found.avoided_data_years.low == pytest.approx(10 * p * (1 - q), rel=2e-2)
+
+
+def test_a_range_of_shelf_lives_widens_what_lies_exposed(estate: Callable[..., Estate]) -> None:
+    """Where retention is a range, its ends are taken; the single figure lies within."""
+    of, ends = estate(retention_years=20), horizons(_curve(), AS_OF)
+    wide = tuple(msgspec.structs.replace(one, retention_range_years=(10.0, 30.0)) for one in of.data_class)
+    one = at_stake(of.segment[0], ground_of(of), ends)
+    other = at_stake(of.segment[0], ground_of(msgspec.structs.replace(of, data_class=wide)), ends)
+    assert one
+    assert other
+    assert other.low < one.low <= one.high < other.high
+
+
+def _curve() -> ThreatCurve:
+    return next(one for one in curves() if one.id == DEFAULT_CURVE)

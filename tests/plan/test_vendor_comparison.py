@@ -308,6 +308,13 @@ def test_a_claim_far_above_the_model_is_asked_about() -> None:
         assert any("under which conditions" in question for question in result.questions) is doubted
 
 
+def test_rates_that_grow_with_loss_are_asked_about() -> None:
+    """No one device does that."""
+    points = [_answer("v03", rate, unit="bit/s", at=at) for rate, at in ((300, 5), (400, 10), (100, 20))]
+    found = _result(_compare([_sheet("acme", *points)])).questions
+    assert sum("both belong to the same device" in question for question in found) == 1
+
+
 def test_only_segments_with_a_quantum_link_in_the_plan_count(
     estate: Callable[..., Estate], plan: Callable[..., Plan]
 ) -> None:

@@ -26,10 +26,11 @@ from keystrand.model.network import FibreNetwork
 from keystrand.model.planning import Protection
 from keystrand.model.policy import Technique
 from keystrand.model.stages import Plan
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Answer
+from keystrand.plan import topology_solver
 from keystrand.plan.positions import gates
 from keystrand.plan.topology import Head, design_topology
 from keystrand.plan.topology_estate import network_of
@@ -209,6 +210,7 @@ def summary(design: TopologyDesign) -> tuple[str, ...]:
         f"{design.tariff.verification} prices; no design costs less than {design.bound:,.0f}: gap {gap}",
         f"a greedy planner: {design.greedy_cost:,.0f}{same}{saved}; search ended: {design.ended.value}",
         f"checked again by the verifier: {counted(len(design.checks), 'rule')} hold",
+        *(() if topology_solver.has_ortools() else (topology_solver.WITHOUT_ORTOOLS,)),
     )
 
 

@@ -1,5 +1,6 @@
 """Ask vendors, take their answers, and compare them."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,11 +29,12 @@ from keystrand.formats.questionnaire_workbook import read_xlsx
 from keystrand.formats.vendor_toml import sheet_to_toml, weights_of
 from keystrand.formats.wording import interval_text, joined, ratio_text
 from keystrand.model.document import InputRef
-from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput
+from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput, Problem
 from keystrand.model.stages import PilotReport, Plan
 from keystrand.model.stages.compared import VendorComparison, VendorResult
 from keystrand.model.units import Identifier, Interval
 from keystrand.model.vendor import Requirement, VendorSheet
+from keystrand.model.words import shown
 from keystrand.plan.vendors import Asked, Grounds, compare_vendors
 
 Row = dict[str, Any]
@@ -50,6 +52,7 @@ def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorCom
     if file:
         refs.append(_ref("vendor-weights", counts, file))
     refs += [_ref("vendor-sheet", one.sheet, one.file) for one in sheets]
+    _require_known_pilots(sheets, opened)
     grounds, more = _grounds(opened, out)
     comparison = compare_vendors(
         grounds,
@@ -67,6 +70,19 @@ def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorCom
 def _ref(kind: str, value: object, file: TextFile | None) -> InputRef:
     said = canonical_hash(value)
     return InputRef(kind=kind, content_sha256=said, file_sha256=sha256_hex(file.text.encode()) if file else said)
+
+
+def _require_known_pilots(sheets: Sequence[SheetFile], opened: OpenEstate) -> None:
+    known = [pilot.id for pilot in opened.estate.pilot]
+    problems = tuple(
+        Problem(message=f"the estate has no pilot {name!r}", file=one.file.name, field="pilots",
+                hint=f"pilots of the estate: {joined(known, most=20) or 'none'}")
+        for one in sheets
+        for name in one.sheet.pilots
+        if name not in known
+    )  # fmt: skip
+    if problems:
+        raise InvalidInput("sheets of vendors name pilots that are not there", problems=problems)
 
 
 def _grounds(opened: OpenEstate, out: Path) -> tuple[Grounds, list[InputRef]]:
@@ -130,8 +146,13 @@ def _sheet(home: Path, vendor: str, asked: dict[str, Requirement]) -> SheetFile:
 
 
 def write_questionnaire(home: Path, vendor: str, file: Path) -> None:
-    """Write the questions to `vendor` into `file`: a workbook, or Markdown, by the ending of its name."""
+    """Write the questions to `vendor` into `file`: a workbook, or Markdown, by the ending of its name.
+
+    Raises `InvalidInput` where the file is there: it may hold answers.
+    """
     _require_folder(home)
+    if file.exists():
+        raise InvalidInput(f"{file} is there already, and is left as it is", hint="choose another name for --file")
     asked = requirements(home)
     sheet = _sheet(home, vendor, asked).sheet
     if file.suffix == ".md":
@@ -155,26 +176,44 @@ def _workbook(sheet: VendorSheet, asked: list[Requirement]) -> bytes:
 
 
 class Imported(NamedTuple):
-    """What came of a questionnaire: the sheet's file, and what changed in it."""
+    """What came of a questionnaire: the sheet's file, what changed in it, and what to know."""
 
     path: Path
     changes: Changes
+    notes: tuple[str, ...]
 
 
-def import_questionnaire(home: Path, file: Path, *, as_of: date) -> Imported:
-    """Put what a vendor sent back into its sheet; where nothing changed, the sheet's file is left as it is.
+def import_questionnaire(home: Path, vendor: str, file: Path, *, as_of: date) -> Imported:
+    """Put what `vendor` sent back into its sheet; where nothing changed, the sheet's file is left as it is.
 
-    Raises `InvalidInput` with every problem, each with its line or cell: then nothing is written.
+    Raises `InvalidInput` with every problem, each with its line or cell, and where the file speaks for another vendor:
+    then nothing is written.
     """
     _require_folder(home)
     asked = requirements(home)
     returned = _returned(file)
+    if returned.vendor != vendor:
+        raise InvalidInput(
+            f"{file} speaks for {shown(returned.vendor)!r}, not for {vendor!r}",
+            hint="a vendor's file must not change another's sheet: name the vendor that it is from",
+        )
     before = next((one for one in vendor_sheets(home, asked) if one.sheet.id == returned.vendor), None)
     changes = sheet_of(returned, before.sheet if before else None, asked, as_of=as_of)
     path = Path(before.file.name) if before else home / SHEETS / f"{changes.sheet.id}.toml"
     if before is None or changes.sheet != before.sheet:
         write_atomic(path, sheet_to_toml(changes.sheet).encode())
-    return Imported(path, changes)
+    return Imported(path, changes, _differences(returned, changes))
+
+
+def _differences(returned: Returned, changes: Changes) -> tuple[str, ...]:
+    """Return what the file says otherwise than the sheet, and what it does not have: both are left as they were."""
+    sheet = changes.sheet
+    heads = (("name", returned.name, sheet.name), ("offer", returned.offer, sheet.offer))
+    notes = [
+        f"the file has another {name}, {shown(said)!r}: the sheet's is kept" for name, said, our in heads if said != our
+    ]
+    absent = [f"not in the file, and left as they were: {joined(changes.kept)}"] if changes.kept else []
+    return (*notes, *absent)
 
 
 def _returned(file: Path) -> Returned:

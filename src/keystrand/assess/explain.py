@@ -85,13 +85,18 @@ def _exposure(exposure: Exposure) -> tuple[str, ...]:
     return (
         f"{carried} must stay secret for {span_text(exposure.shelf_life)} and the change takes "
         f"{span_text(exposure.migration_years)}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a quantum "
-        "computer comes before both have passed",
+        f"computer comes before both have passed{_evenly(exposure)}",
         f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} produced before the "
         "change become readable and can still be avoided; each year of delay adds "
         f"{interval_text(delay, 'data-years')}",
         f"of what may have been recorded before today {interval_text(exposure.sunk_data_years, 'data-years')} become "
         "readable; no migration removes that part",
     )
+
+
+def _evenly(exposure: Exposure) -> str:
+    spread = exposure.shelf_life_exceeds_horizon_evenly
+    return f" ({ratio_text(spread)} with both times spread evenly over their ranges)" if spread else ""
 
 
 def _ranks(found: RankRange, assessment: Assessment) -> tuple[str, ...]:

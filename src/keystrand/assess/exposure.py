@@ -13,10 +13,13 @@ from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import DataClass, Estate, System
 from keystrand.model.horizon import (
     Horizon,
+    Span,
     Values,
     avoidable,
+    avoidable_evenly,
     delay_cost,
     shelf_life_exceeds_horizon,
+    shelf_life_exceeds_horizon_evenly,
     sunk,
     years_between,
 )
@@ -94,20 +97,29 @@ def _figures(pairs: list[_Pair], horizons: Horizons) -> tuple[list[Interval], ..
     def between(at: Callable[[Horizon, Values, Values], Values]) -> list[Interval]:
         low = np.min([at(horizon, m[:, 0], x[:, 0]) for horizon in horizons], axis=0) * certain
         high = np.max([at(horizon, m[:, 1], x[:, 1]) for horizon in horizons], axis=0)
-        return [
-            Interval(low=round(a, _DIGITS), high=round(b, _DIGITS))
-            for a, b in zip(low.tolist(), high.tolist(), strict=True)
-        ]
+        return _intervals(low, high)
+
+    def evenly(at: Callable[[Horizon, Span, Span], Values]) -> list[Interval]:
+        ends = np.array([at(horizon, (m[:, 0], m[:, 1]), (x[:, 0], x[:, 1])) for horizon in horizons])
+        return _intervals(ends.min(axis=0) * certain, ends.max(axis=0))
 
     return (
         between(shelf_life_exceeds_horizon),
         between(avoidable),
         between(lambda horizon, _, years: sunk(horizon, years)),
         between(lambda horizon, end, years: delay_cost(horizon, end, years) * to_come),
+        evenly(shelf_life_exceeds_horizon_evenly),
+        evenly(avoidable_evenly),
     )
 
 
-def _exposure(pair: _Pair, outlasts: Interval, ahead: Interval, behind: Interval, delay: Interval) -> Exposure:
+def _intervals(low: Values, high: Values) -> list[Interval]:
+    ends = zip(np.round(low, _DIGITS).tolist(), np.round(high, _DIGITS).tolist(), strict=True)
+    return [Interval(low=a, high=b) for a, b in ends]
+
+
+def _exposure(pair: _Pair, *figures: Interval) -> Exposure:
+    outlasts, ahead, behind, delay, outlasts_evenly, ahead_evenly = figures
     spread = pair.data_class.retention_range_years
     return Exposure(
         system=pair.system,
@@ -120,4 +132,6 @@ def _exposure(pair: _Pair, outlasts: Interval, ahead: Interval, behind: Interval
         sunk_data_years=behind,
         delay_cost_data_years_per_year=delay,
         verdict=pair.finding.verdict,
+        shelf_life_exceeds_horizon_evenly=outlasts_evenly,
+        avoidable_evenly_data_years=ahead_evenly,
     )

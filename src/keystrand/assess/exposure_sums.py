@@ -114,7 +114,9 @@ def _times(interval: Interval, factor: float | None) -> Interval | None:
 
 
 def _from_none(amounts: Amounts) -> Amounts:
-    return Amounts(*(one and Interval(low=0.0, high=one.high) for one in amounts))
+    ahead, behind, delay, volume = amounts
+    ends = Interval(low=0.0, high=ahead.high), Interval(low=0.0, high=behind.high), Interval(low=0.0, high=delay.high)
+    return Amounts(*ends, volume and Interval(low=0.0, high=volume.high))
 
 
 def _total(intervals: Iterable[Interval]) -> Interval:

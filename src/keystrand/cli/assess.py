@@ -15,6 +15,7 @@ app.command()(assess_policies.waivers)
 app.command()(assess_exposure.exposure)
 app.command()(assess_exposure.authenticity)
 app.command()(assess_exposure.sensitivity)
+app.command()(assess_exposure.controls)
 
 
 class PolicyState(StrEnum):

@@ -74,3 +74,14 @@ def sensitivity(
     if found and found[0].moved:
         say(f"most of all: {found[0].words}")
     say(f"{len(found)} inputs have a range; {sum(one.moved > 0 for one in found)} of them change the order")
+
+
+def controls(
+    name: Annotated[str, typer.Argument(metavar="[CONTROL]", help="One control.  [default: all]")] = "",
+    folder: Annotated[Path, typer.Option("--estate", metavar="DIR", help="With your own, in DIR/controls.")] = Path(),
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say what each control covers, what it does to the four properties, and what it leaves open."""
+    from keystrand.app.assess_controls import control_rows
+
+    emit(output, control_rows(folder, name))

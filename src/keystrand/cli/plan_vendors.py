@@ -36,22 +36,23 @@ def questionnaire(vendor: VendorArgument, file: _File, folder: EstateArgument = 
     from keystrand.app.plan_vendors import write_questionnaire
 
     write_questionnaire(folder, vendor, file)
-    say(f"wrote {file}; take the answers in with: keystrand plan vendors import {file} {folder}")
+    say(f"wrote {file}; take the answers in with: keystrand plan vendors import {vendor} {file} {folder}")
 
 
 @app.command("import")
 def take_in(
+    vendor: VendorArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A questionnaire that came back: .xlsx, or .md.")],
     folder: EstateArgument = Path(),
     as_of: AsOfOption = "",
 ) -> None:
     """Put a vendor's answers into its sheet. Your evidence and judgements stay; nothing in the file is evaluated."""
     from keystrand.app.plan_vendors import import_questionnaire
-    from keystrand.formats.wording import counted, joined
+    from keystrand.formats.wording import counted
 
-    path, changes = import_questionnaire(folder, file, as_of=day(as_of))
-    if changes.kept:
-        say(f"not in the file, and left as they were: {joined(changes.kept)}")
+    path, changes, notes = import_questionnaire(folder, vendor, file, as_of=day(as_of))
+    for note in notes:
+        say(note)
     told = f"{counted(changes.new, 'answer')} new or changed, {changes.withdrawn} gone"
     say(f"{told}; wrote {path}" if changes.new or changes.withdrawn else f"nothing changed in {path}")
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from keystrand.formats.decode import Fault, near_name, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.formats.toml_input import parse_toml, read_toml
+from keystrand.model.control import Control
 from keystrand.model.likelihood import HarvestSet
 from keystrand.model.policy import Policy, Position, Source, Status, ThreatCurve
 
@@ -44,6 +45,11 @@ def _repeated_networks(raw: Raw) -> Iterator[Fault]:
                 ("likelihoods", n, "network"), f"network {network!r} stands here twice", "leave one of them out"
             )
         seen.add(network)
+
+
+def control_from_toml(text: str, file: str) -> Control:
+    """Return the control in `text`. Raises `InvalidInput` as above."""
+    return read_toml(text, Control, file=file, what=f"control {file}")
 
 
 def record_from_toml(text: str, file: str) -> CatalogueRecord | None:

@@ -112,10 +112,6 @@ def _system_faults(system: Fields) -> Iterator[Fault]:
 
 def _date_faults(system: Fields) -> Iterator[Fault]:
     match system:
-        case {"retires": date() as retires, "refresh": date() as refresh} if refresh >= retires:
-            yield Fault(("refresh",), f"it is renewed on {refresh}, but it retires on {retires}",
-                        "give a day before it retires, or leave one of the two out")  # fmt: skip
-    match system:
         case {"retires": date() as retires, "vendor_ready": date() as ready, "post_quantum_path": Answer.YES} if (
             ready >= retires
         ):

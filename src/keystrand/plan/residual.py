@@ -96,15 +96,18 @@ def legs_of(odds: ScenarioSet, nodes: int) -> Legs:
 def at_stake(segment: Segment, ground: Ground, ends: Sequence[Horizon]) -> Interval | None:
     """Return the data-years that would be readable were `segment` to stay classical; None where its data is unknown.
 
-    Over both ends of the threat curve, one unit a year for each class of data of each system, produced over the years
-    of the plan.
+    Over both ends of the threat curve and of how long data must stay secret; one unit a year for each class of data of
+    each system, produced over the years of the plan.
     """
-    lives = np.array([item.retention_years for _, item in ground.carried(segment)])
-    if not lives.size:
+    spans = [
+        item.retention_range_years or (item.retention_years, item.retention_years)
+        for _, item in ground.carried(segment)
+    ]
+    if not spans:
         return None
     years = float(ground.estate.planning.horizon_years)
-    sums = sorted(float(avoidable(end, years, lives).sum()) for end in ends)
-    return Interval(low=_rounded(sums[0]), high=_rounded(sums[-1]))
+    sums = [float(avoidable(end, years, np.array(lives)).sum()) for end in ends for lives in zip(*spans, strict=True)]
+    return Interval(low=_rounded(min(sums)), high=_rounded(max(sums)))
 
 
 def residuals(segment: Segment, odds: ScenarioSet, stake: Interval | None) -> tuple[Residual, ...]:

@@ -32,12 +32,21 @@ from keystrand.plan.schedule import (
     work_order,
 )
 
-LATE_DATA_YEARS_PER_DAY = 0.3
-"""What a day after a deadline weighs; assumed. High: a duty is broken only where much exposure is saved by it."""
+LATE_DATA_YEARS_PER_DAY = 0.07
+"""What a day after a deadline weighs; assumed. A year late weighs like
+26 data-years: a deadline is missed only where much is saved by it."""
 OFF_WINDOW_DATA_YEARS = 1.0
 """What a change outside a refresh or the end of a contract weighs, where one is near; assumed."""
 MOVE_DATA_YEARS_PER_DAY = 0.01
 """What moving an announced date by a day weighs; assumed: people have planned with it."""
+WEIGHTS = {
+    "what the dates minimise": "exposure by the high end of the threat curve, one unit of production a year for each "
+    "data class; a year in which a signature could be forged counts like a data-year",
+    "weight of a day after a deadline, in data-years": f"{LATE_DATA_YEARS_PER_DAY:g}",
+    "weight of a change outside a refresh or contract end, in data-years": f"{OFF_WINDOW_DATA_YEARS:g}",
+    "weight of moving an announced date by a day, in data-years": f"{MOVE_DATA_YEARS_PER_DAY:g}",
+}
+"""What the search weighs against each other, as the plan states it."""
 _LIST_MOST = 5_000
 """Measures up to which the list schedule is tried too."""
 
@@ -51,13 +60,16 @@ class Run(NamedTuple):
     progress: Progress | None = None
 
 
+DEFAULT_RUN = Run()
+
+
 class Setting(NamedTuple):
     """What dates rest on beside the drafts."""
 
     estate: Estate
     assessment: Assessment
     as_of: date
-    run: Run = Run()
+    run: Run = DEFAULT_RUN
 
 
 class Roadmap(NamedTuple):

@@ -44,7 +44,7 @@ _KINDS = {
         "Move the trust anchors",
         "the hardware that keeps the anchors' keys signs with the new algorithms, shown on a test anchor",
         "verifiers accept the new anchors beside the old ones",
-        "keep the old anchors trusted and go on issuing from them; a new anchor that nobody verifies yet can be withdrawn",
+        "keep the old anchors trusted and issue from them; a new anchor that nobody verifies yet can be withdrawn",
     ),
     "keys": _Kind(
         "Move key establishment",

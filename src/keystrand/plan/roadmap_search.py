@@ -15,7 +15,7 @@ from keystrand.plan.roadmap_exact import has_solver, improved
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
 from keystrand.plan.roadmap_serial import best_serial
 
-EFFORT = 2.5
+EFFORT = 1.0
 """Deterministic time of CP-SAT for a plan; a unit is 2 to 4 seconds on a core of 2024."""
 WHOLE_MOST = 60
 """Jobs up to which the whole problem is tried at once: measured, beyond it a worker alone seldom finds better."""

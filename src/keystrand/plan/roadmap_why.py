@@ -62,13 +62,8 @@ def _reason(n: int, dated: _Dated, tables: tuple[Reals, Reals] | None) -> DateRe
 def _binding(n: int, dated: _Dated) -> tuple[Binding, str]:
     """Return what keeps the draft from ending a day earlier, the firmest first."""
     problem, start, end, draft = dated.problem, int(dated.starts[n]), int(dated.ends[n]), dated.drafts[n]
-    if start == 0:
-        return Binding.START, "begins at once"
-    if start == problem.release[n]:
-        return Binding.VENDOR, f"its supplier delivers on {_finish(start + 1, dated)}"
-    holding = [dated.drafts[b].id for b in problem.before[n] if dated.ends[b] == start]
-    if holding:
-        return Binding.DEPENDENCY, f"waits for {joined(holding)}"
+    if firm := _begin(n, dated):
+        return firm
     window = next((w for w in draft.windows if (w.day - dated.as_of).days == end), None)
     if window and problem.surcharge[n]:
         return Binding.WINDOW, f"ends with the {window.why} on {day_text(window.day)}"
@@ -80,6 +75,17 @@ def _binding(n: int, dated: _Dated) -> tuple[Binding, str]:
     if problem.announced[n] == end and problem.move_cost:
         return Binding.ANNOUNCED, "keeps the date that was announced"
     return Binding.ORDER, "could begin earlier, but no earlier begin was found that makes the whole better"
+
+
+def _begin(n: int, dated: _Dated) -> tuple[Binding, str] | None:
+    """Return what keeps the draft from beginning a day earlier, whoever has hands free."""
+    start = int(dated.starts[n])
+    if start == 0:
+        return Binding.START, "begins at once"
+    if start == dated.problem.release[n]:
+        return Binding.VENDOR, f"its supplier delivers on {_finish(start + 1, dated)}"
+    holding = [dated.drafts[b].id for b in dated.problem.before[n] if dated.ends[b] == start]
+    return (Binding.DEPENDENCY, f"waits for {joined(holding)}") if holding else None
 
 
 def _finish(end: int, dated: _Dated) -> str:

@@ -25,7 +25,7 @@ from keystrand.plan import measures, work
 from keystrand.plan.approach import ASSUMPTIONS, decide
 from keystrand.plan.comparison import CALIBRATION
 from keystrand.plan.positions import position_refs
-from keystrand.plan.roadmap import Run, Setting, make_roadmap
+from keystrand.plan.roadmap import DEFAULT_RUN, WEIGHTS, Run, Setting, make_roadmap
 from keystrand.plan.roadmap_phases import Grounds, phases
 from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed
 from keystrand.qkd.decoy import MODEL, SOURCE
@@ -42,7 +42,7 @@ _MILESTONES: dict[MeasureKind, str] = {
 }
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - what every stage takes, and how the dates are looked for
     estate: Estate,
     inventory: Inventory,
     assessment: Assessment,
@@ -52,7 +52,7 @@ def make_plan(
     made_from: tuple[InputRef, ...],
     created_at: datetime,
     tool_version: str,
-    run: Run = Run(),
+    run: Run = DEFAULT_RUN,
 ) -> Plan:
     """Return the approach of every segment and the ordered, dated measures, none starting before `as_of`.
 
@@ -61,9 +61,6 @@ def make_plan(
     """
     _require_same_estate(estate, inventory, assessment)
     decisions = decide(estate, positions, as_of)
-    placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
-    dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
-    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
     drafts = measures.drafts(estate, inventory, assessment, decisions, as_of=as_of)
     roadmap = make_roadmap(drafts, Setting(estate, assessment, as_of, run))
     pairs = zip(roadmap.placed, roadmap.reasons, strict=True)
@@ -165,7 +162,10 @@ def _assumptions() -> tuple[Assumption, ...]:
         Assumption(name="duration of a migration", value="the longer end of migration_years", source="estate"),
         Assumption(name="duration of other measures, in days", value=days, source=ours),
         Assumption(
-            name="changes under way at once for each owner, and as many enquiries", value=str(AT_ONCE), source=ours
+            name="changes under way at once for each owner, and as many enquiries",
+            value=f"{AT_ONCE}, where the estate does not say how many engineers the owner has",
+            source=ours,
         ),
         Assumption(name="longest wait for a refresh or contract, in days", value=str(MOST_WAIT_DAYS), source=ours),
+        *(Assumption(name=name, value=value, source=ours) for name, value in WEIGHTS.items()),
     )

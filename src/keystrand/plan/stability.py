@@ -48,7 +48,8 @@ def stability(draws: int = 5000, seed: int = 1) -> Stability:
 
     def same(approach: Approach, sums: Callable[[Profile], list[tuple[float, Draws]]]) -> NDArray[np.bool_]:
         kept = [_level(total, cuts) == sum(now >= cut for cut in CUTS) for now, total in sums(PROFILES[approach])]
-        return np.all(kept, axis=0)
+        stays: NDArray[np.bool_] = np.all(kept, axis=0)
+        return stays
 
     complexity = {a: same(a, lambda p: [_burdens(p, set_, changes, draws) for set_ in _loads(p)]) for a in Approach}
     readiness = {a: same(a, lambda p: [_criteria(set_, changes, draws) for set_ in _met(p)]) for a in Approach}

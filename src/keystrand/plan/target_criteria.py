@@ -1,6 +1,6 @@
 """The success criteria of the target state. Bounds of a declared pilot come first; the others are proposals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from keystrand.model.estate import Continuity, Segment, System
@@ -46,7 +46,7 @@ def for_segment(segment: Segment, pilot: Pilot | None) -> Iterator[SuccessCriter
     )
 
 
-def _agreed(criteria: Criteria) -> Mapping[CriterionKind, _Bound]:
+def _agreed(criteria: Criteria) -> dict[CriterionKind, _Bound]:
     return {
         CriterionKind.RECOVERY: _Bound(None, criteria.recovery_max_s, "s"),
         CriterionKind.KEY_RATE: _Bound(criteria.secret_key_rate_min_bits_per_s, None, "bit/s"),

@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 
 from keystrand.plan.topology_model import Programme
 
+WITHOUT_ORTOOLS = "OR-Tools is not installed, so the search is slower: pip install 'keystrand[plan]'"
+
 
 class Solved(NamedTuple):
     """`values`: the best solution found, or None; `bound`: no solution costs less; `proven`: none is better.

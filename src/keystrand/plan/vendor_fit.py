@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from keystrand.formats.vendor_answers import answer_text
@@ -119,8 +120,15 @@ def _carried(rate: float, at: float, stretch: Stretch) -> float | None:
 
 
 def doubts(points: Sequence[VendorAnswer], asked: Requirement) -> list[str]:
-    """Return a question for each rate far above what the planning model gives at the same loss."""
+    """Return a question for each rate far above the planning model's at its loss, and where rates grow with loss."""
     found = []
+    rising = sorted(points, key=lambda point: point.at or 0.0)
+    for near, far in pairwise(rising):
+        if amounts(near, asked).high < amounts(far, asked).low and near.at != far.at:
+            found.append(
+                f"{asked.id}: {answer_text(far)} at {far.at:g} dB is more than {answer_text(near)} at {near.at:g} dB: "
+                "do both belong to the same device and setting?"
+            )
     for point in points:
         made, claimed = _at(point.at or 0.0), amounts(point, asked).high
         if made > 0 and claimed > DOUBT_RATIO * made:

@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from keystrand.model.document import Document, Part
 from keystrand.model.prices import CostCategory
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Count, Estimate, Interval
 
 

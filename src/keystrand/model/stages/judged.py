@@ -51,6 +51,7 @@ class Exposure(Part, frozen=True, kw_only=True):
     Ratios are probabilities; `data_years` are expected years of readable data per year of production, from the low
     threat curve with the shortest times to the high one with the longest. `sunk` was recorded before `as_of` and no
     migration removes it; `avoidable` is still to come. `shelf_life_range_years`: where the retention is not one number.
+    `..._evenly`: with both times spread evenly over their ranges, so that only the threat curve is left as a range.
     """
 
     system: str
@@ -63,6 +64,8 @@ class Exposure(Part, frozen=True, kw_only=True):
     delay_cost_data_years_per_year: Interval
     verdict: Verdict
     shelf_life_range_years: Interval | None = None
+    shelf_life_exceeds_horizon_evenly: Interval | None = None
+    avoidable_evenly_data_years: Interval | None = None
 
     @property
     def shelf_life(self) -> Interval:

@@ -1,0 +1,186 @@
+"""The roadmap of a plan: told, drawn, compared, and tried under other conditions."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from keystrand import __version__
+from keystrand.app.documents import FILES, MADE_BY, load, now, require_made_from
+from keystrand.app.estate import OpenEstate, open_estate
+from keystrand.assess.run import DEFAULT_CURVE, assess
+from keystrand.edge.catalogue import beside, curves, policies, positions
+from keystrand.edge.estate_folder import changed_estate
+from keystrand.edge.files import read_bytes, write_atomic
+from keystrand.formats.charts_gantt import gantt
+from keystrand.formats.charts_time import TimeRow
+from keystrand.formats.documents import decode
+from keystrand.formats.icalendar import Event, calendar
+from keystrand.formats.wording import interval_text, two_figures
+from keystrand.model.errors import InvalidInput
+from keystrand.model.estate import Estate
+from keystrand.model.stages import Assessment, Inventory, Measure, Phase, Plan, RoadmapFigures
+from keystrand.model.units import Interval
+from keystrand.plan.roadmap import Run
+from keystrand.plan.roadmap_diff import PlanChange, announced_of, plan_changes
+from keystrand.plan.run import make_plan
+
+Row = dict[str, Any]
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in `path`, a run's folder or a file. Raises `MissingInput` without one."""
+    file = path / FILES[Plan] if path.is_dir() else path
+    return decode(read_bytes(file, hint=f"make it first: {MADE_BY[Plan]}"), Plan, file=str(file))
+
+
+def announced(path: Path | None) -> dict[str, date]:
+    """Return the dates that the plan in `path` announced; none without one."""
+    return announced_of(read_plan(path)) if path else {}
+
+
+def roadmap_rows(plan: Plan) -> list[Row]:
+    """Return one row a measure: its dates, what binds them, and what a quarter's slip costs."""
+    return [
+        {
+            "measure": m.id,
+            "owner": m.owner or "nobody named",
+            "engineers": m.engineers,
+            "start": m.start.isoformat(),
+            "finish": m.finish.isoformat(),
+            "deadline": m.latest_finish.isoformat() if m.latest_finish else "",
+            "late": m.late,
+            "bound_by": m.why_date.binding.value if m.why_date else "",
+            "why": m.why_date.because if m.why_date else "",
+            "slip_of_a_quarter": _slip(m),
+        }
+        for m in plan.measures
+    ]
+
+
+def _slip(measure: Measure) -> str:
+    if measure.why_date is None:
+        return ""
+    cost = measure.why_date.slip_data_years
+    words = [interval_text(cost, "data-years") if cost is not None else "not judged"]
+    words += (
+        [f"misses the deadline of {', '.join(measure.why_date.slip_misses)}"] if measure.why_date.slip_misses else []
+    )
+    return "; ".join(words)
+
+
+def phase_rows(plan: Plan) -> list[Row]:
+    """Return one row a phase: dates, what it needs and proves, and its worth."""
+    return [
+        {
+            "phase": p.title,
+            "start": p.start.isoformat(),
+            "finish": p.finish.isoformat(),
+            "measures": len(p.measures),
+            "entry": "; ".join(p.entry),
+            "exit": p.exit[0],
+            "certificates": len(p.certificates),
+            "avoided_of_avoidable": _worth(p),
+            "sunk": _years(p.sunk),
+            "rules_met": len(p.met),
+            "rules_missed": list(p.missed),
+            "rollback": p.rollback,
+        }
+        for p in plan.phases
+    ]
+
+
+def _years(interval: Interval | None) -> str:
+    return interval_text(interval) if interval is not None else "not judged"
+
+
+def _worth(phase: Phase) -> str:
+    return "not judged" if phase.avoided is None else f"{_years(phase.avoided)} of {_years(phase.avoidable)}"
+
+
+def figures_text(figures: RoadmapFigures | None) -> str:
+    """Return in words how good the roadmap is."""
+    if figures is None:
+        return "this plan has no figures of its roadmap: make it again"
+    best = "the best there is" if figures.proven else f"at most {two_figures(figures.gap * 100)} percent from the best"
+    peer = figures.first_deadline_first
+    if peer <= figures.exposure:
+        return f"by {figures.method}: {best}"
+    less = two_figures((1 - figures.exposure / peer) * 100)
+    return f"by {figures.method}: {best}; {less} percent less exposure than with the first deadline first"
+
+
+def write_gantt(plan: Plan) -> str:
+    """Return the chart of the measures by their begin."""
+    rows = [
+        TimeRow(m.title, m.start, m.finish, m.latest_finish, m.late)
+        for m in sorted(plan.measures, key=lambda m: (m.start, m.finish, m.id))
+    ]
+    return gantt(rows, sorted({m.latest_finish for m in plan.measures if m.latest_finish}), plan.as_of)
+
+
+def write_calendar(path: Path, plan: Plan) -> None:
+    """Write measures, and milestones as single days, as a calendar."""
+    home = plan.made_from[0].content_sha256[:12] if plan.made_from else "plan"
+    events = [
+        Event(f"{m.id}@{home}.keystrand", m.start, m.finish, m.title, _note(m), m.kind.value) for m in plan.measures
+    ]
+    events += [
+        Event(f"milestone.{m.id}@{home}.keystrand", m.date, m.date, m.title, "", "milestone") for m in plan.milestones
+    ]
+    write_atomic(path, calendar(events, name="Post-quantum roadmap", stamp=plan.created_at))
+
+
+def _note(measure: Measure) -> str:
+    lines = [
+        f"Owner: {measure.owner or 'nobody named'}",
+        f"Done when {measure.done_when}",
+        f"Fallback: {measure.fallback}",
+    ]
+    lines += [f"Deadline: {measure.latest_finish}{', missed' if measure.late else ''}"] if measure.latest_finish else []
+    lines += [f"Date: {measure.why_date.because}"] if measure.why_date else []
+    return "\n".join(lines)
+
+
+def changes_between(old: Path, new: Path) -> tuple[PlanChange, ...]:
+    """Return what differs between two plans; each path is a run's folder or a file."""
+    return plan_changes(read_plan(old), read_plan(new))
+
+
+def change_rows(changes: tuple[PlanChange, ...]) -> list[Row]:
+    """Return one row a change."""
+    return [{**msgspec.structs.asdict(change), "change": change.change.value} for change in changes]
+
+
+def what_if(folder: Path, out: Path, changes: tuple[str, ...], *, other: Path | None, run: Run) -> tuple[Plan, Plan]:
+    """Return the plan in `out`, and what it would be under `changes` or with the estate in `other`. Writes nothing.
+
+    The inventory stays as it is; it is judged again, as the estate may say other things of the same systems.
+    Raises `InvalidInput` where nothing is to be changed, or the changed estate is not sound.
+    """
+    if not changes and other is None:
+        raise InvalidInput("nothing is to be different", hint="give --set NOUN.ID.FIELD=VALUE, or --estate OTHER")
+    plan, _ = load(out, Plan)
+    opened = open_estate(other or folder)
+    estate = changed_estate(other or folder, changes) if changes else opened.estate
+    return plan, _planned(opened, estate, out, plan, run)
+
+
+def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run) -> Plan:
+    inventory, inventory_ref = load(out, Inventory)
+    assessment, assessment_ref = load(out, Assessment)
+    require_made_from(plan, assessment_ref)
+    origin = {"as_of": plan.as_of, "created_at": now(), "tool_version": __version__}
+    judged = assess(
+        estate,
+        inventory,
+        policies(beside(opened.folder, "policies")),
+        curves(beside(opened.folder, "curves")),
+        made_from=(opened.ref, inventory_ref),
+        curve=assessment.curve.id if assessment.curve else DEFAULT_CURVE,
+        **origin,
+    )
+    known = positions(beside(opened.folder, "positions"))
+    made_from = (opened.ref, inventory_ref, assessment_ref)
+    return make_plan(estate, inventory, judged, known, made_from=made_from, run=run, **origin)

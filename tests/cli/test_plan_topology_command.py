@@ -1,0 +1,258 @@
+"""`keystrand plan topology`: from an estate or a network file to a design, a map, a graph, and clear refusals."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from keystrand.formats.networks import network_from
+from keystrand.model.stages.designed import TopologyDesign
+from keystrand.plan import topology_solver
+from keystrand.plan.topology_optics import rate_of
+from keystrand.plan.topology_verify import faults
+
+from .conftest import Typed
+
+ROOT = Path(__file__).parents[2]
+BANK = ROOT / "examples" / "regional-bank"
+NETWORK = """?SNDlib native format; type: network; version: 1.0
+NODES (
+  North ( 10.0 49.0 )
+  East ( 10.6 48.5 )
+  South ( 10.0 48.0 )
+  West ( 9.4 48.5 )
+)
+LINKS (
+  NE ( North East ) 0 0 0 0 ( 1 1 )
+  ES ( East South ) 0 0 0 0 ( 1 1 )
+  SW ( South West ) 0 0 0 0 ( 1 1 )
+  WN ( West North ) 0 0 0 0 ( 1 1 )
+)
+DEMANDS (
+  one ( North South ) 1 5.0 UNLIMITED
+  two ( East West ) 1 3.0 UNLIMITED
+)
+"""
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Path:
+    """Return a ring of four places as a file."""
+    (tmp_path / "ring.txt").write_text(NETWORK)
+    return tmp_path / "ring.txt"
+
+
+def test_a_network_file_becomes_a_checked_design(typed: Typed, ring: Path, tmp_path: Path) -> None:
+    """Cost, bound, gap and greedy are told; the document holds before the verifier, and says what it rests on."""
+    out = tmp_path / "out"
+    told = typed("plan", "topology", "--network", str(ring), "--demands", "2", "--out", str(out), "-o", "json")
+    assert told.code == 0
+    design = msgspec.json.decode((out / "topology.json").read_bytes(), type=TopologyDesign)
+    assert told.json["cost"] == msgspec.to_builtins(design.cost)
+    assert faults(design, rate_of(design.optics.rate)) == ()
+    assert len(design.routes) == 4
+    assert design.bound == pytest.approx(design.cost.likely, abs=0.2)
+    for words in ("2 of 2 needs", "gap none", "greedy planner", "checked again", "unverified-default"):
+        assert words in told.err
+    assert {"needs", "places", "prices", "key rate of a span"} <= {one.name for one in design.assumptions}
+
+
+def test_every_form_of_output(typed: Typed, ring: Path, tmp_path: Path) -> None:
+    """Links, routes and places as rows; nothing but data on stdout."""
+    command = ("plan", "topology", "--network", str(ring), "--demands", "1", "--out", str(tmp_path / "out"))
+    assert "North - East" in typed(*command).out
+    lines = typed(*command, "--show", "routes", "-o", "jsonl").out.splitlines()
+    assert {json.loads(line)["way"] for line in lines} == {"North > East > South", "North > West > South"}
+    places = typed(*command, "--show", "places", "-o", "csv").out.splitlines()
+    assert places[0] == "place,role,access,region,zone"
+    assert "East,trusted node,staffed,," in places
+
+
+def test_map_and_graphs_come_out_and_go_in_again(typed: Typed, ring: Path, tmp_path: Path) -> None:
+    """The map tells all in words and shapes; a graph that was written is a network that is read."""
+    command = ("plan", "topology", "--network", str(ring), "--demands", "2", "--out", str(tmp_path / "out"))
+    for name in ("design.graphml", "design.geojson"):
+        told = typed(*command, "--graph", str(tmp_path / name), "--plot", str(tmp_path / "map.svg"))
+        assert told.code == 0
+        read = network_from((tmp_path / name).read_bytes(), name, 0.22).network
+        assert {node.id for node in read.nodes} == {"North", "East", "South", "West"}
+        assert len(read.fibres) == 4
+    drawn = ET.fromstring((tmp_path / "map.svg").read_text())  # noqa: S314 - our own text
+    titles = [element.text or "" for element in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0].startswith("Map of the quantum network")
+    assert any("trusted node" in title for title in titles)
+    assert any("system" in title for title in titles)
+
+
+def test_the_example_bank_is_planned_in_part(typed: Typed, tmp_path: Path) -> None:
+    """What cannot be protected is told with the reason and a next step; the rest is planned, and the exit code says so."""
+    told = typed("plan", "topology", str(BANK), "--out", str(tmp_path), "--as-of", "2026-11-26", "-o", "json")
+    assert told.code == 3
+    served, unserved = ({one["need"] for one in told.json[part]} for part in ("routes", "unserved"))
+    assert served
+    assert unserved
+    assert not served & unserved
+    assert "not served: clearing-route: no chain of fibres" in told.err
+    assert "hint:" in told.err
+    gaps = [gap["reason"] for gap in told.json["coverage"]["gaps"]]
+    assert any("there is no dark fibre" in reason for reason in gaps)
+
+
+def _changed(folder: Path, old: str, new: str) -> Path:
+    """Return a copy of the bank in which `old`, a pattern, is `new` everywhere."""
+    shutil.copytree(BANK, folder / "bank")
+    file = folder / "bank" / "estate.toml"
+    text, number = re.subn(old, new, file.read_text())
+    assert number
+    file.write_text(text)
+    return folder / "bank"
+
+
+def test_demands_of_the_estate_count(typed: Typed, tmp_path: Path) -> None:
+    """A [[demand]] takes the place of the segments' own; its peak is what is built for."""
+    bank = _changed(tmp_path, r"\n# --- Systems", """
+[[demand]]
+id = "vault"
+a = "dc-south"
+b = "hub-kempten"
+bits_per_s = 100
+peak_bits_per_s = 300
+protection = "none"
+
+# --- Systems""")  # fmt: skip
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+    assert told.code == 0
+    assert [(need["id"], need["bits_per_s"]) for need in told.json["network"]["needs"]] == [("vault", 300)]
+
+
+def test_a_price_of_the_estate_counts(typed: Typed, tmp_path: Path) -> None:
+    """The organisation's price of a pair takes the place of ours; another currency is refused."""
+    price = """
+[[price]]
+item = "qkd-pair"
+low = 90000
+likely = 100000
+high = 110000
+currency = "{}"
+source = "offer"
+as_of = 2026-11-01
+
+# --- Systems"""
+    bank = _changed(tmp_path, r"\n# --- Systems", price.format("EUR"))
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+    assert told.json["tariff"]["pair"] == {"low": 90, "likely": 100, "high": 110}
+    assert "pair: offer" in told.json["tariff"]["source"]
+    shutil.rmtree(bank)
+    foreign = _changed(tmp_path, r"\n# --- Systems", price.format("CHF"))
+    told = typed("plan", "topology", str(foreign), "--out", str(tmp_path / "not"))
+    assert told.code == 2
+    assert "CHF" in told.err
+    assert not (tmp_path / "not").exists()
+
+
+def test_an_estate_without_a_dark_fibre_is_refused(typed: Typed, tmp_path: Path) -> None:
+    """Each segment is named with what it lacks, and nothing is written."""
+    bank = _changed(tmp_path, r'dark_fibre = "yes"', 'dark_fibre = "no"')
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"))
+    assert told.code == 2
+    assert "no dark fibre" in told.err
+    assert not (tmp_path / "out" / "topology.json").exists()
+
+
+def test_a_prohibition_comes_first(typed: Typed, tmp_path: Path) -> None:
+    """Where quantum key distribution is prohibited nothing is designed, whatever the fibres."""
+    bank = _changed(tmp_path, r'\nname = "[^"]*"\nsector', '\nname = "Bank"\nsector')
+    (bank / "positions").mkdir()
+    (bank / "positions" / "our-authority.toml").write_text("""
+id = "our-authority"
+authority = "Our authority"
+stance = "prohibits"
+jurisdictions = []
+applies_to = "all users"
+text = "Not permitted."
+[source]
+title = "Notice"
+publisher = "Our authority"
+clause = "1"
+published = 2026-01-01
+as_of = 2026-11-01
+verification = "primary"
+""")
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "--as-of", "2026-11-26")
+    assert told.code == 12
+    assert "Our authority prohibits quantum key distribution" in told.err
+    assert "plan make" in told.err
+    assert not (tmp_path / "out" / "topology.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told_words"),
+    [
+        (("--demand", "North:Suoth:100"), "did you mean 'South'?"),
+        (("--demand", "North:South"), "write PLACE:PLACE:BITS_PER_S"),
+        (("--demand", "North:South:-5"), "write PLACE:PLACE:BITS_PER_S"),
+        (("--demand", "North:North:5"), "both ends are 'North'"),
+        (("--graph", "design.pdf"), ".graphml or .geojson"),
+    ],
+)
+def test_a_mistake_is_told(typed: Typed, ring: Path, tmp_path: Path, words: tuple[str, ...], told_words: str) -> None:
+    """What is wrong and what to write instead; no traceback, nothing written."""
+    told = typed("plan", "topology", "--network", str(ring), "--out", str(tmp_path / "out"), *words)
+    assert told.code == 2
+    assert told_words in told.err
+    assert "Traceback" not in told.err
+    assert not (tmp_path / "out" / "topology.json").exists()
+
+
+def test_a_file_that_is_no_network_is_told(typed: Typed, tmp_path: Path) -> None:
+    """Missing, of another kind, or without traffic: each has its next step."""
+    out = ("--out", str(tmp_path / "out"))
+    assert typed("plan", "topology", "--network", str(tmp_path / "none"), *out).code == 2
+    told = typed("plan", "topology", "--network", str(BANK / "estate.toml"), *out)
+    assert told.code == 2
+    assert "is no network" in told.err
+    (tmp_path / "quiet.txt").write_text(NETWORK.partition("DEMANDS")[0])
+    told = typed("plan", "topology", "--network", str(tmp_path / "quiet.txt"), *out)
+    assert told.code == 2
+    assert "--demand PLACE:PLACE:BITS_PER_S" in told.err
+
+
+def test_without_or_tools_it_goes_on(typed: Typed, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SciPy's HiGHS finds the same optimum, and the document says who solved."""
+    command = ("plan", "topology", "--network", str(ring), "--demands", "2", "--out", str(tmp_path), "-o", "json")
+    best = typed(*command).json["cost"]
+    monkeypatch.setattr(topology_solver, "has_ortools", lambda: False)
+    told = typed(*command)
+    assert told.json["cost"] == best
+    assert "SciPy" in told.json["solver"]
+    assert "keystrand[plan]" in told.err
+
+
+def test_interrupted_it_keeps_the_best_so_far(tmp_path: Path) -> None:
+    """^C ends the search at once, not the design: it is written, checked, and says that it was stopped."""
+    draws = [f"  N{n} ( {9 + n % 6 * 0.5} {47.5 + n // 6 * 0.4} )" for n in range(36)]
+    links = [f"  H{n} ( N{n} N{n + 1} ) 0 0 0 0 ( 1 1 )" for n in range(36) if n % 6 < 5]
+    links += [f"  V{n} ( N{n} N{n + 6} ) 0 0 0 0 ( 1 1 )" for n in range(30)]
+    pairs = [f"  D{n} ( N{n} N{35 - n} ) 1 {20 - n}.0 UNLIMITED" for n in range(18)]
+    parts = [("NODES", draws), ("LINKS", links), ("DEMANDS", pairs)]
+    text = "?SNDlib native format\n" + "".join(f"{name} (\n" + "\n".join(rows) + "\n)\n" for name, rows in parts)
+    (tmp_path / "grid.txt").write_text(text)
+    command = [sys.executable, "-m", "keystrand.cli.main", "plan", "topology", "--network", str(tmp_path / "grid.txt"),
+               "--demands", "18", "--out", str(tmp_path / "out"), "--time-limit", "300"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:  # noqa: S603 - our own command
+        time.sleep(8)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    design = msgspec.json.decode((tmp_path / "out" / "topology.json").read_bytes(), type=TopologyDesign)
+    assert design.ended == "stopped"
+    assert len(design.routes) == 36
+    assert "Traceback" not in said
