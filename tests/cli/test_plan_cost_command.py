@@ -170,7 +170,7 @@ def test_the_options_are_shown_with_ranges_and_marked(typed: Typed, bank: Path) 
     assert made == again
 
 
-@pytest.mark.parametrize("part", ["options", "categories", "scenarios", "inputs", "find-out"])
+@pytest.mark.parametrize("part", ["options", "categories", "phases", "scenarios", "inputs", "find-out"])
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 def test_every_part_in_every_form(typed: Typed, bank: Path, part: str, form: str) -> None:
     """Data on stdout only."""

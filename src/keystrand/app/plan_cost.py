@@ -123,6 +123,11 @@ def category_rows(report: CostReport) -> list[Row]:
     ]
 
 
+def phase_rows(report: CostReport) -> list[Row]:
+    """Return one row a phase of the plan."""
+    return [{"phase": one.phase, "title": one.title, "present_value": money(one.cost)} for one in report.phases]
+
+
 def scenario_rows(report: CostReport) -> list[Row]:
     """Return one row a named scenario and option."""
     return [

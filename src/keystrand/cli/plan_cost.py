@@ -14,6 +14,7 @@ class CostPart(StrEnum):
 
     OPTIONS = "options"
     CATEGORIES = "categories"
+    PHASES = "phases"
     SCENARIOS = "scenarios"
     INPUTS = "inputs"
     FIND_OUT = "find-out"
@@ -57,6 +58,7 @@ def cost(  # noqa: PLR0913 - every option of the command is one
     rows = {
         CostPart.OPTIONS: plan_cost.option_rows,
         CostPart.CATEGORIES: plan_cost.category_rows,
+        CostPart.PHASES: plan_cost.phase_rows,
         CostPart.SCENARIOS: plan_cost.scenario_rows,
         CostPart.INPUTS: plan_cost.swing_rows,
         CostPart.FIND_OUT: plan_cost.information_rows,

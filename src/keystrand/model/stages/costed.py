@@ -44,6 +44,14 @@ class CostOption(Part, frozen=True, kw_only=True):
     fill_in: tuple[str, ...]
 
 
+class PhaseCost(Part, frozen=True, kw_only=True):
+    """The present value of one phase of the plan, what it keeps costing included."""
+
+    phase: str
+    title: str
+    cost: Estimate
+
+
 class CostComparison(Part, frozen=True, kw_only=True):
     """Two options over the same draws. `cheaper`: in which share of the scenarios `option` costs less than `other`."""
 
@@ -177,6 +185,7 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     data_year: str
     sunk_data_years: Interval
     options: tuple[CostOption, ...]
+    phases: tuple[PhaseCost, ...]
     comparisons: tuple[CostComparison, ...]
     named_scenarios: tuple[ScenarioCost, ...]
     swings: tuple[Swing, ...]
