@@ -144,13 +144,15 @@ class FrontierStep(Part, frozen=True, kw_only=True):
     subject: str
     what: str
     saved_per_hour: Estimate
-    saved: float
-    operation: float
-    cost: float
+    saved: Estimate
+    operation: Estimate
+    cost: Estimate
 
 
 class Portfolio(Part, frozen=True, kw_only=True):
-    """The best choice within the limits: nothing else that fits saves more on average, but for the share `gap` at most.
+    """The best choice within the limits, by expected values.
+
+    Nothing else that fits saves more on average, but for the share `gap` at most; 0 is proven best.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
     data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
@@ -166,10 +168,13 @@ class Portfolio(Part, frozen=True, kw_only=True):
     systems: tuple[str, ...]
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
-    saved: float
+    expected_saved: float
+    expected_cost: float
+    expected_operation: float
     gap: float
-    cost: float
-    operation: float
+    saved: Estimate
+    cost: Estimate
+    operation: Estimate
     per_hour: float | None
     per_money: float | None
 
