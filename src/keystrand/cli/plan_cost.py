@@ -90,5 +90,7 @@ def frontier(
     emit(output, made(report), value={"ways": report.ways, "steps": report.steps, "portfolio": report.portfolio})
     if plot:
         draw(plot, frontier_chart(report))
+    if report.steps_not_listed and show is FrontierPart.STEPS:
+        say(f"{report.steps_not_listed:,} further steps are not listed")
     for line in plan_cost.portfolio_words(report):
         say(line)
