@@ -65,8 +65,8 @@ def test_from_an_empty_folder_to_a_comparison(typed: Typed, bank: Path) -> None:
     assert (bank / "vendors" / "acme.toml").read_bytes() == before
 
     _fill(Path("acme.xlsx"), "v11", "Yes", None, None, None, "claimed", "2026-10-01", "mail")
-    taken = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank", "--as-of", "2026-11-01")
-    assert (taken.code, taken.out) == (0, "")
+    taken = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank", "--as-of", "2026-11-01", "-o", "json")
+    assert (taken.code, taken.json[0]["new_or_changed"], taken.json[0]["gone"]) == (0, 2, 0)
     assert "2 answers new or changed, 0 gone" in taken.err
     first = (bank / "vendors" / "acme.toml").read_bytes()
     again = typed("plan", "vendors", "import", "acme", "acme.xlsx", "bank", "--as-of", "2026-12-01")
