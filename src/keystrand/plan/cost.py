@@ -23,6 +23,7 @@ from keystrand.model.stages.costed import (
     CostOption,
     CostReport,
     OptionKind,
+    PhaseCost,
     ScenarioCost,
 )
 from keystrand.model.units import Interval
@@ -30,7 +31,7 @@ from keystrand.plan import cost_words
 from keystrand.plan.cost_figures import estimate, figure, interval
 from keystrand.plan.cost_inputs import Inputs, draw
 from keystrand.plan.cost_knowing import information, swing_parts
-from keystrand.plan.cost_lines import QUANTUM, Line, lines_of, link_drivers, system_drivers
+from keystrand.plan.cost_lines import MIGRATIONS, QUANTUM, Line, lines_of, link_drivers, system_drivers
 from keystrand.plan.cost_risk import Saving, reduction, weighs_by_volume
 from keystrand.plan.cost_sensitivity import HIGH_SCORE
 from keystrand.plan.cost_setting import Setting, setting_of
@@ -110,6 +111,7 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         data_year=cost_words.data_year(by_volume=_by_volume(setting)),
         sunk_data_years=_sunk(assessment),
         options=tuple(_option(one, inputs, estate, options.most_unverified) for one in costed),
+        phases=tuple(_phases(setting)),
         comparisons=tuple(_comparisons(costed, inputs.currency)),
         named_scenarios=tuple(_named(costed, setting, options)),
         swings=tuple(swing_parts(costed[-1].bill, setting)),
@@ -167,16 +169,13 @@ def _hours(kind: OptionKind, setting: Setting) -> Values:
     """Return the person-hours a year that the option adds to operation once everything is done."""
     if kind is OptionKind.DO_NOTHING:
         return setting.none
-    migrated = sum(m.kind in _MIGRATIONS for m in setting.plan.measures)
+    migrated = sum(m.kind in MIGRATIONS for m in setting.plan.measures)
     total = setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
     if kind is OptionKind.PLAN:
         for decision in setting.plan.decisions:
             if decision.chosen is not Approach.QUANTUM_INTERNET_TESTBED:
                 total = total + setting.hours(link_drivers(setting.segments[decision.segment], decision.chosen))
     return total
-
-
-_MIGRATIONS = (MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE)
 
 
 def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float) -> CostOption:
@@ -201,6 +200,13 @@ def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float)
         usable=share <= most_unverified and not one.bill.missing,
         fill_in=(*one.bill.missing, *worst)[:MOST_FILL_IN] if share > most_unverified or one.bill.missing else (),
     )
+
+
+def _phases(setting: Setting) -> Iterable[PhaseCost]:
+    for phase in setting.plan.phases:
+        lines = lines_of(setting.scope, setting.plan, links=True, only=frozenset(phase.measures))
+        cost = setting.worth(lines)
+        yield PhaseCost(phase=phase.id, title=phase.title, cost=estimate(cost, setting.inputs.currency))
 
 
 def _comparisons(costed: Sequence[Costed], currency: str) -> Iterable[CostComparison]:

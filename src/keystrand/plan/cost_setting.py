@@ -1,6 +1,6 @@
 """What everything about one plan is reckoned with: its draws, its savings, and when its links would be built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
         """Return nothing, in every scenario."""
         return np.zeros(self.draws.values.shape[1])
 
-    def worth(self, lines: Sequence[Line]) -> Values:
+    def worth(self, lines: Iterable[Line]) -> Values:
         """Return the present value of `lines` in each scenario."""
         return price(bill_of(lines, self.inputs.prices, self.discount.size), self.draws, self.discount).present
 
