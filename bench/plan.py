@@ -13,9 +13,7 @@ from bench.measure import Failed, Missing, Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "assets": plan_assets.rows,
-    "exposure": plan_exposure.rows,
     "approach": plan_approach.rows,
-    "cost": plan_cost.rows,
     "vendors": plan_vendors.rows,
 }
 
