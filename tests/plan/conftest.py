@@ -114,7 +114,8 @@ def _assessment(*findings: Finding, ranks: dict[str, int] | None = None) -> Asse
         as_of=AS_OF, source="", binding=True,
     )  # fmt: skip
     order = tuple(
-        Priority(rank=n, tier=1, system=s, reasons=("first",)) for s, n in ({"replication": 1} if ranks is None else ranks).items()
+        Priority(rank=n, tier=1, system=s, reasons=("first",))
+        for s, n in ({"replication": 1} if ranks is None else ranks).items()
     )
     return Assessment(
         format_version="1.0", tool_version="0", seed=None,
