@@ -122,13 +122,8 @@ def write_gantt(plan: Plan) -> str:
 
 def write_calendar(path: Path, plan: Plan) -> None:
     """Write measures, and milestones as single days, as a calendar."""
-    home = plan.made_from[0].content_sha256[:12] if plan.made_from else "plan"
-    events = [
-        Event(f"{m.id}@{home}.keystrand", m.start, m.finish, m.title, _note(m), m.kind.value) for m in plan.measures
-    ]
-    events += [
-        Event(f"milestone.{m.id}@{home}.keystrand", m.date, m.date, m.title, "", "milestone") for m in plan.milestones
-    ]
+    events = [Event(f"{m.id}@keystrand", m.start, m.finish, m.title, _note(m), m.kind.value) for m in plan.measures]
+    events += [Event(f"milestone.{m.id}@keystrand", m.date, m.date, m.title, "", "milestone") for m in plan.milestones]
     write_atomic(path, calendar(events, name="Post-quantum roadmap", stamp=plan.created_at))
 
 

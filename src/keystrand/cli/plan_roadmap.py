@@ -44,6 +44,10 @@ def make(
     *,
     keep: KeepOption = None,
     effort: EffortOption = None,
+    hold_deadlines: Annotated[
+        bool,
+        typer.Option("--hold-deadlines", help="Refuse dates that miss a deadline, and say what stands against it."),
+    ] = False,
 ) -> None:
     """Choose an approach per segment and date the measures, from the documents in OUT. ^C takes the best so far."""
     from keystrand.app.estate import open_estate
@@ -54,7 +58,7 @@ def make(
 
     known = announced(keep)
     with progress_bar("dates") as bar, interruptible() as stopped:
-        run = DEFAULT_RUN._replace(announced=known, stop=stopped, progress=_shown(bar))
+        run = DEFAULT_RUN._replace(announced=known, hold_deadlines=hold_deadlines, stop=stopped, progress=_shown(bar))
         run = run if effort is None else run._replace(effort=effort)
         plan = plan_estate(open_estate(folder), out, as_of=day(as_of), run=run)
     emit(output, decision_rows(plan), value=plan)

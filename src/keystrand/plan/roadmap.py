@@ -13,7 +13,12 @@ import numpy as np
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, DateReason, RoadmapFigures
 from keystrand.plan.roadmap_check import broken
-from keystrand.plan.roadmap_conflict import beyond_calendar, require_possible, require_within_calendar
+from keystrand.plan.roadmap_conflict import (
+    beyond_calendar,
+    require_deadlines,
+    require_possible,
+    require_within_calendar,
+)
 from keystrand.plan.roadmap_exposure import KNOTS, PITCH_DAYS, Curves, curves_of, ordering, tables
 from keystrand.plan.roadmap_freeze import frozen_spans
 from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, cost
@@ -52,9 +57,13 @@ _LIST_MOST = 5_000
 
 
 class Run(NamedTuple):
-    """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id."""
+    """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id.
+
+    `hold_deadlines`: a roadmap that misses one is refused, with what stands against it.
+    """
 
     announced: Mapping[str, date] = {}
+    hold_deadlines: bool = False
     effort: float = EFFORT
     stop: Callable[[], bool] = never
     progress: Progress | None = None
@@ -100,6 +109,9 @@ def make_roadmap(drafts: Sequence[Draft], setting: Setting) -> Roadmap:
     start = _listed(order, problem, setting.as_of)
     run = setting.run
     found = search(problem, effort=run.effort, stop=run.stop, progress=run.progress, start=start)
+    if run.hold_deadlines:
+        late = np.flatnonzero(found.starts + problem.length > problem.deadline)
+        require_deadlines(order, problem, setting.as_of, late.tolist())
     placed = _placed(order, problem, found.starts, setting.as_of)
     reasons = date_reasons(order, problem, found.starts, setting.as_of, ends)
     return Roadmap(placed, reasons, _figures(problem, found), curves)

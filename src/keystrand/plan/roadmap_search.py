@@ -13,7 +13,7 @@ import numpy as np
 from keystrand.plan.roadmap_bound import lower_bound
 from keystrand.plan.roadmap_exact import has_solver, improved
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
-from keystrand.plan.roadmap_serial import best_serial
+from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
 
 EFFORT = 1.0
 """Deterministic time of CP-SAT for a plan; a unit is 2 to 4 seconds on a core of 2024."""
@@ -59,9 +59,9 @@ def search(
 
     `start`: a known schedule to begin from. Without OR-Tools the best serial schedule is the answer.
     """
-    starts = best_serial(problem)
-    if start is not None and cost(problem, start).total < cost(problem, starts).total:
-        starts = start
+    known = [best_serial(problem), *([start] if start is not None else [])]
+    known += [as_announced(problem)] if problem.move_cost else []
+    starts = min(known, key=lambda made: cost(problem, made).total)
     if not problem.size or not has_solver() or effort <= 0:
         return Found(starts, lower_bound(problem, starts), not problem.size, "serial")
     hunt = _Hunt(problem, starts, effort, stop, progress)
@@ -70,7 +70,8 @@ def search(
     if not hunt.proven:
         hunt.parts()
     bound = max(hunt.bound, lower_bound(problem, hunt.starts))
-    return Found(hunt.starts, min(bound, hunt.cost), hunt.proven, "constraint programming")
+    starts = tightened(problem, hunt.starts)
+    return Found(starts, min(bound, cost(problem, starts).total), hunt.proven, "constraint programming")
 
 
 class _Hunt:
