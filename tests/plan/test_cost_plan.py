@@ -117,6 +117,19 @@ def test_the_saving_is_the_closed_form_between_two_dates(case: tuple[Estate, Pla
     assert (report.sunk_data_years.low, report.sunk_data_years.high) == (5.0, 50.0)
 
 
+def test_data_years_weigh_by_volume_where_every_system_states_it(case: tuple[Estate, Plan]) -> None:
+    """Both what is saved and what is sunk, and the document says in which unit."""
+    estate, plan = case
+    system = msgspec.structs.replace(estate.system[0], volume_per_year=4.0)
+    plain = _cost(estate, plan, _exposure("replication"))
+    weighed = _cost(msgspec.structs.replace(estate, system=(system,)), plan, _exposure("replication"))
+    saved = [_of(one, OptionKind.PQC_ONLY).saved.value for one in (plain, weighed)]
+    assert saved[1] == pytest.approx(4 * saved[0], rel=1e-4)
+    assert weighed.sunk_data_years.high == 4 * plain.sunk_data_years.high
+    assert "volume" in weighed.data_year
+    assert "weigh alike" in plain.data_year
+
+
 def test_an_unknown_verdict_may_save_nothing(case: tuple[Estate, Plan]) -> None:
     """It counts at the high end and never at the low one."""
     sure = _of(_cost(*case, _exposure("replication")), OptionKind.PQC_ONLY).saved

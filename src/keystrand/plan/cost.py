@@ -4,7 +4,7 @@ All options are priced with the same draws (common random numbers), so that a di
 blurred by what they share. Equal inputs give equal documents.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from keystrand.plan.cost_figures import estimate, figure, interval
 from keystrand.plan.cost_inputs import Inputs, draw
 from keystrand.plan.cost_knowing import information, swing_parts
 from keystrand.plan.cost_lines import MIGRATIONS, QUANTUM, Line, lines_of, link_drivers, system_drivers
-from keystrand.plan.cost_risk import Saving, reduction, weighs_by_volume
+from keystrand.plan.cost_risk import Saving, reduction
 from keystrand.plan.cost_sensitivity import HIGH_SCORE
 from keystrand.plan.cost_setting import Setting, setting_of
 from keystrand.plan.cost_steps import frontier_steps, portfolio, possible_steps
@@ -88,10 +88,7 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
     created_at: datetime,
     tool_version: str,
 ) -> CostReport:
-    """Return what `plan` costs and saves within the estate's horizon, from its day on.
-
-    Raises `InvalidInput` where nothing is left to plan for.
-    """
+    """Return what `plan` costs and saves within the estate's horizon, from its day on."""
     draws = draw(inputs, scenarios=options.scenarios, seed=options.seed)
     setting = setting_of(estate, assessment, plan, inputs, horizons, draws)
     costed = [_costed(kind, setting) for kind in OptionKind]
@@ -108,8 +105,8 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         coverage=_coverage(costed, inputs),
         currency=inputs.currency,
         scenarios=options.scenarios,
-        data_year=cost_words.data_year(by_volume=_by_volume(setting)),
-        sunk_data_years=_sunk(assessment),
+        data_year=cost_words.data_year(by_volume=setting.weight is not None),
+        sunk_data_years=_sunk(assessment, setting.weight),
         options=tuple(_option(one, inputs, estate, options.most_unverified) for one in costed),
         phases=tuple(_phases(setting)),
         comparisons=tuple(_comparisons(costed, inputs.currency)),
@@ -120,19 +117,15 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         steps=listed,
         steps_not_listed=not_listed,
         portfolio=portfolio(steps, setting, _committed(setting)),
-        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=_by_volume(setting)),
+        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=setting.weight is not None),
     )
 
 
-def _by_volume(setting: Setting) -> bool:
-    return weighs_by_volume(setting.systems[name] for name in setting.exposed)
-
-
-def _sunk(assessment: Assessment) -> Interval:
+def _sunk(assessment: Assessment, weight: Mapping[str, float] | None) -> Interval:
     """Return the sum over all exposures, from the sum of the low ends to that of the high ends: both of one curve."""
+    found = [(weight[e.system] if weight else 1.0, e.sunk_data_years) for e in assessment.exposures]
     return Interval(
-        low=figure(sum(e.sunk_data_years.low for e in assessment.exposures)),
-        high=figure(sum(e.sunk_data_years.high for e in assessment.exposures)),
+        low=figure(sum(w * one.low for w, one in found)), high=figure(sum(w * one.high for w, one in found))
     )
 
 
