@@ -113,9 +113,8 @@ def _assessment(*findings: Finding, ranks: dict[str, int] | None = None) -> Asse
         id="rules", name="Rules", status=Status.FINAL, force=Force.LAW, verification=Verification.PRIMARY,
         as_of=AS_OF, source="", binding=True,
     )  # fmt: skip
-    order = tuple(
-        Priority(rank=n, tier=1, system=s, reasons=("first",)) for s, n in ({"replication": 1} if ranks is None else ranks).items()
-    )
+    ranked = {"replication": 1} if ranks is None else ranks
+    order = tuple(Priority(rank=n, tier=1, system=s, reasons=("first",)) for s, n in ranked.items())
     return Assessment(
         format_version="1.0", tool_version="0", seed=None,
         coverage=Coverage(unit="finding", looked_at=len(findings), answered=len(findings)),
