@@ -15,8 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from keystrand.cli.plan_topology import RateBy, Survives
 from keystrand.formats.networks import network_from
-from keystrand.model.stages.designed import TopologyDesign
+from keystrand.model.planning import Protection
+from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.plan import topology_solver
 from keystrand.plan.topology_optics import rate_of
 from keystrand.plan.topology_verify import faults
@@ -210,6 +212,12 @@ def test_a_file_that_is_no_network_is_told(typed: Typed, tmp_path: Path) -> None
     told = typed("plan", "topology", "--network", str(tmp_path / "quiet.txt"), *out)
     assert told.code == 2
     assert "--demand PLACE:PLACE:BITS_PER_S" in told.err
+
+
+def test_the_words_of_the_options_are_those_of_the_model() -> None:
+    """The command's own lists, which load fast, say what the model's say."""
+    assert [one.value for one in Survives] == [one.value for one in Protection]
+    assert [one.value for one in RateBy] == [one.value for one in RateModel]
 
 
 def test_without_or_tools_it_goes_on(typed: Typed, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

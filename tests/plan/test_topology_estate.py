@@ -11,8 +11,10 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.network import Access
 from keystrand.model.planning import Demand, Protection
+from keystrand.model.stages.designed import RateModel
 from keystrand.model.units import Answer
 from keystrand.plan.topology_estate import network_of
+from keystrand.plan.topology_optics import rate_of
 
 
 def test_a_segment_becomes_a_fibre_with_its_measured_loss(estate: Callable[..., Estate]) -> None:
@@ -37,6 +39,16 @@ def test_sites_on_the_way_split_a_segment(estate: Callable[..., Estate]) -> None
     assert first.length_km / second.length_km == pytest.approx(ratio)
     assert first.loss_db + second.loss_db == pytest.approx(16.0)
     assert first.length_km + second.length_km == pytest.approx(80.0)
+
+
+def test_two_sites_in_one_place_are_joined(estate: Callable[..., Estate]) -> None:
+    """A hop of no length has no loss, and still makes keys."""
+    made = estate(via=["hub"])
+    sites = {site.id: site for site in made.site}
+    near = msgspec.structs.replace(sites["hub"], latitude=sites["north"].latitude, longitude=sites["north"].longitude)
+    first, _ = network_of(msgspec.structs.replace(made, site=(sites["north"], near, sites["south"]))).fibres
+    assert first.loss_db == 0
+    assert rate_of(RateModel.DECOY)(first.loss_db) > 1e5
 
 
 @pytest.mark.parametrize(

@@ -152,4 +152,4 @@ def relaxed_bound(made: Programme, seconds: float) -> float:
         method="highs-ipm",
         options={"time_limit": seconds},
     )
-    return float(found.fun) * (1 - _ROUNDING) if found.status == 0 else 0.0
+    return float(found.fun) * (1 - _ROUNDING) if found.status == 0 and found.fun is not None else 0.0
