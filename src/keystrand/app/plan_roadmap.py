@@ -166,7 +166,7 @@ def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run
     inventory, inventory_ref = load(out, Inventory)
     assessment, assessment_ref = load(out, Assessment)
     require_made_from(plan, assessment_ref)
-    origin = {"as_of": plan.as_of, "created_at": now(), "tool_version": __version__}
+    moment = now()
     judged = assess(
         estate,
         inventory,
@@ -174,8 +174,20 @@ def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run
         curves(beside(opened.folder, "curves")),
         made_from=(opened.ref, inventory_ref),
         curve=assessment.curve.id if assessment.curve else DEFAULT_CURVE,
-        **origin,
+        as_of=plan.as_of,
+        created_at=moment,
+        tool_version=__version__,
     )
     known = positions(beside(opened.folder, "positions"))
     made_from = (opened.ref, inventory_ref, assessment_ref)
-    return make_plan(estate, inventory, judged, known, made_from=made_from, run=run, **origin)
+    return make_plan(
+        estate,
+        inventory,
+        judged,
+        known,
+        as_of=plan.as_of,
+        made_from=made_from,
+        created_at=moment,
+        tool_version=__version__,
+        run=run,
+    )

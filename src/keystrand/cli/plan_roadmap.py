@@ -134,10 +134,11 @@ def what_if(
     detailed_exitcode: ExitOption = False,
 ) -> None:
     """Show what the plan in OUT would become if something were different. Nothing is written."""
-    from keystrand.app.plan_roadmap import change_rows, figures_text, plan_changes
+    from keystrand.app.plan_roadmap import change_rows, figures_text
     from keystrand.app.plan_roadmap import what_if as tried
     from keystrand.cli.progress import interruptible, progress_bar
     from keystrand.plan.roadmap import DEFAULT_RUN
+    from keystrand.plan.roadmap_diff import plan_changes
 
     with progress_bar("dates") as bar, interruptible() as stopped:
         run = DEFAULT_RUN._replace(stop=stopped, progress=_shown(bar))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.plan.roadmap_problem import (
+    NEVER,
     Problem,
     Reals,
     Whole,
@@ -45,6 +46,17 @@ def lower_bound(problem: Problem, starts: Whole) -> float:
     return max(_searched(problem, _alone(problem, first, width), cost(problem, starts).total), 0.0)
 
 
+def latest_ends(problem: Problem, starts: Whole) -> Whole:
+    """Return the last end of each job in any schedule cheaper than `starts`: beyond it, that job alone costs more than
+    what the others cannot do without leaves. `NEVER` where that is not within the steps looked at."""
+    alone = _alone(problem, heads(problem), _width(problem, starts))
+    least = np.minimum(alone.costs.min(axis=1), alone.beyond)
+    most = least + (cost(problem, starts).total - least.sum()) + 1e-6
+    inside = alone.costs <= most[:, None]
+    last = alone.costs.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
+    return np.where(inside.any(axis=1) & (alone.beyond > most), last, NEVER)
+
+
 def _width(problem: Problem, starts: Whole) -> int:
     """Return W, beyond all windows, the end of the known schedule and the earliest end of every job."""
     ends = [int((starts + problem.length).max()), int(heads(problem).max()), int(problem.announced.max())]
@@ -63,7 +75,7 @@ def _alone(problem: Problem, first: Whole, width: int) -> _Alone:
             due[max(low, 0) : high] = 0.0
         costs[n] += due
         costs[n, : first[n]] = np.inf
-        for low, high in spans_of(problem, n):
+        for low, high in spans_of(problem, int(n)):
             costs[n, low:high] = np.inf
     return _Alone(costs, beyond)
 
@@ -74,7 +86,7 @@ def _endless(problem: Problem, first: Whole) -> float:
     best = early + problem.surcharge
     for n in np.flatnonzero(problem.surcharge):
         for low, high in problem.windows[n]:
-            end = after_freeze(spans_of(problem, n), max(low, int(first[n])))
+            end = after_freeze(spans_of(problem, int(n)), max(low, int(first[n])))
             if end < high:
                 waits = float(exposure_at(problem, np.array([end]), slice(n, n + 1))[0])
                 best[n] = min(best[n], waits + max(end - int(problem.deadline[n]), 0) * problem.late_cost)

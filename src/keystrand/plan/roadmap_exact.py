@@ -38,6 +38,7 @@ class _Frame(NamedTuple):
     starts: Whole
     free: Sequence[int]
     horizon: int
+    latest: Whole
 
 
 def has_solver() -> bool:
@@ -47,8 +48,11 @@ def has_solver() -> bool:
     return importlib.util.find_spec("ortools") is not None
 
 
-def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: float) -> Answer:
+def improved(
+    problem: Problem, starts: Whole, free: Sequence[int], *, limit: float, latest: Whole | None = None
+) -> Answer:
     """Return better starts for the jobs `free`, or the known ones. `limit`: CP-SAT's deterministic time, about seconds.
+    `latest`: an end of each job that none of a better schedule passes.
 
     Raises `InvalidInput` without OR-Tools.
     """
@@ -57,7 +61,8 @@ def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: flo
     except ImportError as error:
         raise InvalidInput("OR-Tools is not installed", hint="pip install 'keystrand[plan]'") from error
     model = cp_model.CpModel()
-    frame = _Frame(problem, starts, free, _horizon(problem, starts))
+    last = np.full(problem.size, NEVER) if latest is None else np.maximum(latest, starts + problem.length)
+    frame = _Frame(problem, starts, free, _horizon(problem, starts), last)
     ends = _ends(model, frame)
     _dependencies(model, frame, ends)
     _capacity(model, frame, ends)
@@ -82,7 +87,7 @@ def feasible(problem: Problem, *, limit: float) -> bool | None:
     model = cp_model.CpModel()
     free = sorted(holding(problem))
     dated = problem.deadline[problem.deadline < NEVER]
-    frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)))
+    frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)), problem.deadline)
     ends = _ends(model, frame)
     for n in free:
         if problem.deadline[n] < NEVER:
@@ -123,7 +128,7 @@ def _ends(model: "CpModel", frame: _Frame) -> dict[int, Any]:
     for n in frame.free:
         fixed = [int(frame.starts[b] + problem.length[b]) for b in problem.before[n] if b not in free]
         low = max([int(problem.release[n]), *fixed]) + int(problem.length[n])
-        high = min(frame.horizon, followers.get(n, NEVER))
+        high = min(frame.horizon, followers.get(n, NEVER), int(frame.latest[n]))
         thawed = Domain(low, high).intersection_with(_open(spans_of(problem, n), frame.horizon))
         made[n] = model.new_int_var_from_domain(thawed, f"end{n}")
         model.add_hint(made[n], int(frame.starts[n] + problem.length[n]))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keystrand.plan.roadmap_bound import lower_bound
+from keystrand.plan.roadmap_bound import latest_ends, lower_bound
 from keystrand.plan.roadmap_exact import has_solver, improved
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
 from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
@@ -25,7 +25,7 @@ _PART_LIMIT = 0.12
 _GROWTH = 1.1
 _OVERHEAD = 0.02
 """Effort counted for a neighbourhood beside the solver's, so that every search ends."""
-_WHOLE_SHARE = 0.6
+_WHOLE_SHARE, _WHOLE_LIMIT = 0.6, 3.0
 """Share of the effort that the whole problem gets; what is left then goes to neighbourhoods."""
 _SEED = 20261126
 
@@ -88,8 +88,9 @@ class _Hunt:
 
     def whole(self) -> None:
         """Try the whole problem."""
-        limit = min(self.effort, EFFORT) * _WHOLE_SHARE
-        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit)
+        limit = min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
+        latest = latest_ends(self.problem, self.starts)
+        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, latest=latest)
         self._take(answer.starts, answer.effort)
         self.bound, self.proven = answer.bound, answer.proven
 
