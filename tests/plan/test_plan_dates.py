@@ -135,6 +135,17 @@ def test_what_exposes_more_goes_first_whatever_its_rank(dated: Dated) -> None:
     assert made["lasting"].finish < made["empty"].start
 
 
+def test_a_measure_of_the_same_deadline_is_no_reason_for_another(dated: Dated) -> None:
+    """Hands on what is due on the same day are full hands: nothing there is due sooner."""
+    systems: dict[str, Row] = {"empty": {"data_classes": []}, "lasting": {"vendor_ready": "2027-06-01"}}
+    made = by_subject(dated(systems, due=date(2029, 1, 31), owner=owners(crypto=1)))
+    first, second = sorted(made.values(), key=lambda measure: measure.start)
+    assert (first.subject, second.subject) == ("empty", "lasting")
+    assert second.why_date is not None
+    assert second.why_date.binding is Binding.CAPACITY
+    assert "sooner" not in second.why_date.because
+
+
 def test_the_slip_of_a_quarter_is_the_closed_form(dated: Dated, curve: ThreatCurve, as_of: date) -> None:
     """What 91 days more expose, by both ends of the curve, to within the lines between whole years."""
     (measure,) = dated({"a": {}}).measures

@@ -17,7 +17,7 @@ from keystrand.formats.charts_gantt import gantt
 from keystrand.formats.charts_time import TimeRow
 from keystrand.formats.documents import decode
 from keystrand.formats.icalendar import Event, calendar
-from keystrand.formats.wording import interval_text, two_figures
+from keystrand.formats.wording import interval_text, joined, two_figures
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, Inventory, Measure, Phase, Plan, RoadmapFigures
@@ -64,9 +64,9 @@ def _slip(measure: Measure) -> str:
         return ""
     cost = measure.why_date.slip_data_years
     words = [interval_text(cost, "data-years") if cost is not None else "not judged"]
-    words += (
-        [f"misses the deadline of {', '.join(measure.why_date.slip_misses)}"] if measure.why_date.slip_misses else []
-    )
+    missed = [name for name in measure.why_date.slip_misses if name != measure.id]
+    words += ["misses its deadline"] if len(missed) < len(measure.why_date.slip_misses) else []
+    words += [f"misses the deadline of {joined(missed)}"] if missed else []
     return "; ".join(words)
 
 
@@ -151,7 +151,8 @@ def change_rows(changes: tuple[PlanChange, ...]) -> list[Row]:
 def what_if(folder: Path, out: Path, changes: tuple[str, ...], *, other: Path | None, run: Run) -> tuple[Plan, Plan]:
     """Return the plan in `out`, and what it would be under `changes` or with the estate in `other`. Writes nothing.
 
-    The inventory stays as it is; it is judged again, as the estate may say other things of the same systems.
+    The inventory stays as it is; it is judged again, as the estate may say other things of the same systems. Dates of
+    the plan count as announced, so that what moves is what the change moves.
     Raises `InvalidInput` where nothing is to be changed, or the changed estate is not sound.
     """
     if not changes and other is None:
@@ -159,7 +160,7 @@ def what_if(folder: Path, out: Path, changes: tuple[str, ...], *, other: Path | 
     plan, _ = load(out, Plan)
     opened = open_estate(other or folder)
     estate = changed_estate(other or folder, changes) if changes else opened.estate
-    return plan, _planned(opened, estate, out, plan, run)
+    return plan, _planned(opened, estate, out, plan, run._replace(announced=announced_of(plan)))
 
 
 def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run) -> Plan:
