@@ -97,7 +97,11 @@ def test_a_roadmap_is_shown_drawn_and_written(bank: Path, typed: Typed) -> None:
     assert [row["measure"] for row in rows] == [m["id"] for m in told.json["measures"]]
     moves = sorted((r["start"], r["finish"]) for r in rows if r["measure"].startswith("migrate"))
     assert moves[0][1] < moves[1][0], "three engineers cannot do two changes of two at once"
-    assert typed("plan", "roadmap", "--out", str(home / "out"), "--phases").code == 0
+    told = typed("plan", "roadmap", "--out", str(home / "out"), "--phases", "-o", "csv")
+    phases = list(csv.DictReader(told.out.splitlines()))
+    keys = [(row["about"], row["what"]) for row in phases if row["phase"] == "Move key establishment"]
+    assert [about for about, _ in keys if about in ("dates", "worth", "way back")] == ["dates", "worth", "way back"]
+    assert dict(keys)["worth"].startswith("avoids 0 to "), "nobody has looked at these systems"
 
 
 def test_equal_inputs_give_equal_dates_and_no_change(bank: Path, typed: Typed) -> None:
