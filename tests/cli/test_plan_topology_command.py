@@ -117,6 +117,21 @@ def test_the_example_bank_is_planned(typed: Typed, tmp_path: Path) -> None:
     assert any("there is no dark fibre" in reason for reason in gaps)
 
 
+def test_a_link_of_the_plan_that_the_design_does_without_is_named(typed: Typed, tmp_path: Path) -> None:
+    """The plan has a link on the short segment; the keys go over the first span of the long one, which is there anyway.
+
+    Costs are ranges of two figures: the search's own number is told beside its bound and nowhere else.
+    """
+    bank, out = _changed(tmp_path, r"(?s)\[\[target\]\].*(?=\[scan\])", ""), tmp_path / "out"
+    for stage in (("inventory", "scan"), ("assess", "run"), ("plan", "make", "--effort", "0")):
+        typed(*stage, str(bank), "--out", str(out), "--as-of", "2026-11-26")
+    told = typed("plan", "topology", str(bank), "--out", str(out), "--as-of", "2026-11-26", "-o", "csv")
+    assert told.code == 0
+    assert "the plan has a quantum link on archive-vault, and this design none" in told.err
+    assert re.search(r"cost \d{2}0 to \d,\d00 thousand EUR", told.err)
+    assert [line.rpartition(",")[2] for line in told.out.splitlines()[1:]] == ["190", "490", "280", "110"]
+
+
 def test_what_cannot_be_protected_is_told_and_the_rest_is_planned(typed: Typed, tmp_path: Path) -> None:
     """Reason and next step stand beside the need, the others are served, and the exit code says that it is a part."""
     bank = _changed(tmp_path, r'protection = "none" # one route.*', 'protection = "node"\npeak_bits_per_s = 3000')
