@@ -200,6 +200,15 @@ def test_the_frontier_and_the_charts(typed: Typed, bank: Path) -> None:
         assert words in "".join(drawn.itertext())
 
 
+def test_figures_that_seem_to_disagree_are_explained(typed: Typed, bank: Path) -> None:
+    """What is saved and what is sunk beside the options; what is planned though another way does as much for less."""
+    assert "recorded before today are saved by no option" in _cost(typed, bank).err
+    told = typed("plan", "frontier", "--out", str(bank / "out"), "-o", "json")
+    worse = [way["segment"] for way in told.json["ways"] if way["planned"] and "dominated" in way["standing"]]
+    assert worse
+    assert f"saves as much for less: {' and '.join(worse)};" in told.err
+
+
 def test_limits_give_the_best_choice(typed: Typed, bank: Path) -> None:
     """With a budget and operating hours; in words, and in the document."""
     _append(bank, "\n[planning]\nbudget = 9e5\noperating_hours_per_year = 40\n")

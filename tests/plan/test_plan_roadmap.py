@@ -16,7 +16,7 @@ from keystrand.plan.roadmap_core import conditions, relaxed, smallest_conflict
 from keystrand.plan.roadmap_exact import feasible, improved
 from keystrand.plan.roadmap_freeze import frozen_spans
 from keystrand.plan.roadmap_problem import NEVER, Problem, Whole, cost, heads
-from keystrand.plan.roadmap_search import search
+from keystrand.plan.roadmap_search import search, usual_effort
 from keystrand.plan.roadmap_serial import as_announced, best_serial, by_deadline, serial, tightened
 
 AS_OF = date(2026, 11, 24)
@@ -148,6 +148,11 @@ def test_what_exposes_most_goes_first() -> None:
     found = search(three_in_a_row())
     assert found.proven
     assert found.starts.tolist() == [6, 0, 3]
+
+
+def test_the_usual_effort_keeps_proofs_that_are_cheap() -> None:
+    """Whole where everything may be proven and where there is much to find; half in between."""
+    assert [usual_effort(size) for size in (1, 60, 61, 200, 201, 5000)] == [1.0, 1.0, 0.5, 0.5, 1.0, 1.0]
 
 
 def test_an_announced_date_is_kept_unless_moving_it_saves_more() -> None:

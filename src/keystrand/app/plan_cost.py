@@ -15,13 +15,13 @@ from keystrand.edge.files import read_bytes
 from keystrand.edge.price_lists import price_lists, rate_lists
 from keystrand.edge.scenarios import scenario_set
 from keystrand.formats.toml_lines import line_index, line_of
-from keystrand.formats.wording import interval_text, joined, ratio_text, two_figures
+from keystrand.formats.wording import counted, interval_text, joined, ratio_text, two_figures
 from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.horizon import horizons
 from keystrand.model.prices import Spread
 from keystrand.model.stages import Assessment, PilotReport, Plan
-from keystrand.model.stages.costed import CostReport
+from keystrand.model.stages.costed import CostReport, Standing
 from keystrand.model.units import Estimate, Interval
 from keystrand.plan.cost import Options, make_cost
 from keystrand.plan.cost_inputs import Inputs, inputs_of
@@ -29,6 +29,7 @@ from keystrand.plan.cost_measured import measured_rates
 from keystrand.plan.cost_ways import name_of
 
 Row = dict[str, Any]
+_WORSE = (Standing.DOMINATED, Standing.EXTENDEDLY_DOMINATED)
 
 
 def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
@@ -97,6 +98,10 @@ def money(value: Estimate) -> str:
 
 def _range(value: Estimate) -> str:
     return interval_text(Interval(low=value.low, high=value.high))
+
+
+def _range_of(value: Interval) -> str:
+    return interval_text(value, "data-years")
 
 
 def option_rows(report: CostReport) -> list[Row]:
@@ -198,6 +203,24 @@ def step_rows(report: CostReport) -> list[Row]:
         }
         for one in report.steps
     ]
+
+
+def saved_words(report: CostReport) -> str:
+    """Return against what is saved, and why the assessment's avoidable part is another figure."""
+    return (
+        f"data-years saved: against doing nothing over the plan's {counted(len(report.options[0].by_year), 'year')}, "
+        "less what end points and flaws leave open. The assessment's avoidable ones count until each change is done. "
+        f"{_range_of(report.sunk_data_years)} recorded before today are saved by no option."
+    )
+
+
+def doubtful_words(report: CostReport) -> tuple[str, ...]:
+    """Return the planned ways beside which another saves as much for less, in a sentence."""
+    worse = [one.segment for one in report.ways if one.planned and one.standing in _WORSE]
+    if not worse:
+        return ()
+    return (f"planned by the rules, though by these odds another way saves as much for less: {joined(worse, most=8)}; "
+            "the choice was made by rules, not by these figures: ask keystrand plan explain SEGMENT",)  # fmt: skip
 
 
 def portfolio_words(report: CostReport) -> tuple[str, ...]:

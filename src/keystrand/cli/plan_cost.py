@@ -66,6 +66,8 @@ def cost(  # noqa: PLR0913 - every option of the command is one
     emit(output, rows, value=report)
     if plot:
         draw(plot, tornado_chart(report))
+    if show is CostPart.OPTIONS:
+        say(plan_cost.saved_words(report))
     weak = [one for one in report.options if not one.usable]
     for one in weak:
         say(f"{one.option}: not for a decision; get prices for: {', '.join(one.fill_in)}")
@@ -92,5 +94,5 @@ def frontier(
         draw(plot, frontier_chart(report))
     if report.steps_not_listed and show is FrontierPart.STEPS:
         say(f"{report.steps_not_listed:,} further steps are not listed")
-    for line in plan_cost.portfolio_words(report):
+    for line in (*plan_cost.doubtful_words(report), *plan_cost.portfolio_words(report)):
         say(line)

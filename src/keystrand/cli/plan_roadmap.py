@@ -58,8 +58,9 @@ def make(
 
     known = announced(keep)
     with progress_bar("dates") as bar, interruptible() as stopped:
-        run = DEFAULT_RUN._replace(announced=known, hold_deadlines=hold_deadlines, stop=stopped, progress=_shown(bar))
-        run = run if effort is None else run._replace(effort=effort)
+        run = DEFAULT_RUN._replace(
+            announced=known, hold_deadlines=hold_deadlines, effort=effort, stop=stopped, progress=_shown(bar)
+        )
         plan = plan_estate(open_estate(folder), out, as_of=day(as_of), run=run)
     emit(output, decision_rows(plan), value=plan)
     if stopped():
@@ -141,8 +142,7 @@ def what_if(
     from keystrand.plan.roadmap_diff import plan_changes
 
     with progress_bar("dates") as bar, interruptible() as stopped:
-        run = DEFAULT_RUN._replace(stop=stopped, progress=_shown(bar))
-        run = run if effort is None else run._replace(effort=effort)
+        run = DEFAULT_RUN._replace(effort=effort, stop=stopped, progress=_shown(bar))
         now, then = tried(folder, out, tuple(changes or ()), other=estate, run=run)
     found = plan_changes(now, then)
     emit(output, change_rows(found), value=found)

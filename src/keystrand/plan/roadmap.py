@@ -22,7 +22,7 @@ from keystrand.plan.roadmap_conflict import (
 from keystrand.plan.roadmap_exposure import KNOTS, PITCH_DAYS, Curves, curves_of, ordering, tables
 from keystrand.plan.roadmap_freeze import frozen_spans
 from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, cost
-from keystrand.plan.roadmap_search import EFFORT, Found, Progress, never, search
+from keystrand.plan.roadmap_search import Found, Progress, never, search, usual_effort
 from keystrand.plan.roadmap_serial import best_serial, by_deadline, serial
 from keystrand.plan.roadmap_why import date_reasons
 from keystrand.plan.schedule import (
@@ -60,12 +60,12 @@ _LIST_MOST = 5_000
 class Run(NamedTuple):
     """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id.
 
-    `hold_deadlines`: a roadmap that misses one is refused, with what stands against it.
+    `hold_deadlines`: a roadmap that misses one is refused, with what stands against it. `effort`: None for the usual.
     """
 
     announced: Mapping[str, date] = {}
     hold_deadlines: bool = False
-    effort: float = EFFORT
+    effort: float | None = None
     stop: Callable[[], bool] = never
     progress: Progress | None = None
 
@@ -109,7 +109,8 @@ def make_roadmap(drafts: Sequence[Draft], setting: Setting) -> Roadmap:
     problem = _near_windows(problem)
     start = _listed(order, problem, setting.as_of)
     run = setting.run
-    found = search(problem, effort=run.effort, stop=run.stop, progress=run.progress, start=start)
+    effort = usual_effort(problem.size) if run.effort is None else run.effort
+    found = search(problem, effort=effort, stop=run.stop, progress=run.progress, start=start)
     if run.hold_deadlines:
         late = np.flatnonzero(found.starts + problem.length > problem.deadline)
         require_deadlines(order, problem, setting.as_of, late.tolist())
