@@ -86,6 +86,9 @@ def feasible(problem: Problem, *, limit: float) -> bool | None:
         return False
     model = cp_model.CpModel()
     free = sorted(holding(problem))
+    held = set(free)
+    # nothing is placed of what has no deadline and is waited for by nothing that has one: it may come at any time later
+    problem = problem._replace(before=tuple(b if n in held else () for n, b in enumerate(problem.before)))
     dated = problem.deadline[problem.deadline < NEVER]
     frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)), problem.deadline)
     ends = _ends(model, frame)
