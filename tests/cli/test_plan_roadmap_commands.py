@@ -1,6 +1,7 @@
 """`keystrand plan make`, `roadmap`, `diff` and `what-if`, end to end on the example's estate with nothing scanned."""
 
 import csv
+import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -96,7 +97,11 @@ def test_a_roadmap_is_shown_drawn_and_written(bank: Path, typed: Typed) -> None:
     assert [row["measure"] for row in rows] == [m["id"] for m in told.json["measures"]]
     moves = sorted((r["start"], r["finish"]) for r in rows if r["measure"].startswith("migrate"))
     assert moves[0][1] < moves[1][0], "three engineers cannot do two changes of two at once"
-    assert typed("plan", "roadmap", "--out", str(home / "out"), "--phases").code == 0
+    told = typed("plan", "roadmap", "--out", str(home / "out"), "--phases", "-o", "csv")
+    phases = list(csv.DictReader(told.out.splitlines()))
+    keys = [(row["about"], row["what"]) for row in phases if row["phase"] == "Move key establishment"]
+    assert [about for about, _ in keys if about in ("dates", "worth", "way back")] == ["dates", "worth", "way back"]
+    assert dict(keys)["worth"].startswith("avoids 0 to "), "nobody has looked at these systems"
 
 
 def test_equal_inputs_give_equal_dates_and_no_change(bank: Path, typed: Typed) -> None:
@@ -119,6 +124,23 @@ def test_what_if_a_supplier_is_late(bank: Path, typed: Typed) -> None:
     assert late["change"] == "now-late"
     assert "2033-01-0" in late["after"]
     assert (out / "plan.json").read_bytes() == before
+
+
+def test_what_if_moves_only_what_the_change_moves(bank: Path, typed: Typed) -> None:
+    """A plan in another order than the search's own, announced like that: a new name for an owner moves nothing."""
+    out, old = bank.parent / "out", bank.parent / "old.json"
+    plan = json.loads((out / "plan.json").read_text())
+    moves = [m for m in plan["measures"] if m["kind"] == "migrate-key-establishment"]
+    dates = [(m["start"], m["finish"]) for m in reversed(moves)]
+    for measure, (start, finish) in zip(moves, dates, strict=True):
+        measure["start"], measure["finish"] = start, finish
+    old.write_text(json.dumps(plan))
+    words = (str(bank), "--out", str(out))
+    assert typed("plan", "make", *words, "--keep", str(old), "--as-of", "2026-11-26").code == 0
+    kept = {m["id"]: m["finish"] for m in json.loads((out / "plan.json").read_text())["measures"]}
+    assert kept == {m["id"]: m["finish"] for m in plan["measures"]}
+    told = typed("plan", "what-if", *words, "--set", "owner.crypto.name=Ciphers", "--detailed-exitcode", "-o", "json")
+    assert (told.code, told.json) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from keystrand.formats.documents import content_hash
-from keystrand.model.algorithm import Function
+from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.horizon import avoidable, horizons, years_between
 from keystrand.model.policy import ThreatCurve
-from keystrand.model.stages import Binding, Finding, Measure, MeasureKind, Plan, PolicyFinding
+from keystrand.model.stages import Binding, Finding, Measure, MeasureKind, Plan, PolicyFinding, PolicyState
 from keystrand.plan.roadmap import DEFAULT_RUN
 from keystrand.plan.roadmap_diff import PlanChangeKind, announced_of, plan_changes
 
@@ -37,11 +37,12 @@ def dated(
 
     def run(systems: dict[str, Row], function: Function = KEX, *, due: date | None = None, **more: Any) -> Plan:
         options = {name: more.pop(name) for name in ("run",) if name in more}
+        seen = more.pop("verdict", Verdict.QUANTUM_VULNERABLE)
+        duties = more.pop("policies", (rule(due),) if due else ())
         rows = [system_row | {"id": n, "segments": [], "migration_years": [1, 1]} | row for n, row in systems.items()]
         of = msgspec.structs.replace(estate(systems=rows), **msgspec.convert(more, dict[str, Any]), segment=())
         of = msgspec.convert(msgspec.to_builtins(of), Estate)
-        duties = (rule(due),) if due else ()
-        found = [finding(function, id=f"{name}/x", system=name, policies=duties) for name in systems]
+        found = [finding(function, id=f"{name}/x", system=name, policies=duties, verdict=seen) for name in systems]
         ranks = {name: n for n, name in enumerate(systems, 1)}
         return plan(of, *found, ranks=ranks, curve=curve, **options)
 
@@ -135,6 +136,17 @@ def test_what_exposes_more_goes_first_whatever_its_rank(dated: Dated) -> None:
     assert made["lasting"].finish < made["empty"].start
 
 
+def test_a_measure_of_the_same_deadline_is_no_reason_for_another(dated: Dated) -> None:
+    """Hands on what is due on the same day are full hands: nothing there is due sooner."""
+    systems: dict[str, Row] = {"empty": {"data_classes": []}, "lasting": {"vendor_ready": "2027-06-01"}}
+    made = by_subject(dated(systems, due=date(2029, 1, 31), owner=owners(crypto=1)))
+    first, second = sorted(made.values(), key=lambda measure: measure.start)
+    assert (first.subject, second.subject) == ("empty", "lasting")
+    assert second.why_date is not None
+    assert second.why_date.binding is Binding.CAPACITY
+    assert "sooner" not in second.why_date.because
+
+
 def test_the_slip_of_a_quarter_is_the_closed_form(dated: Dated, curve: ThreatCurve, as_of: date) -> None:
     """What 91 days more expose, by both ends of the curve, to within the lines between whole years."""
     (measure,) = dated({"a": {}}).measures
@@ -194,6 +206,22 @@ def test_phases_hold_every_measure_once_and_tell_their_worth(dated: Dated) -> No
     assert phase.missed == ()
 
 
+def test_what_is_not_known_counts_at_the_high_end_alone(dated: Dated) -> None:
+    """As in the assessment: nothing is promised for a system that may be safe, and a range of retention is a range."""
+    spread = [{"id": "ledger", "name": "Ledger", "sensitivity": "critical", "retention_years": 20,
+               "retention_range_years": [10, 30]}]  # fmt: skip
+    (sure,) = dated({"a": {}}, data_class=spread).phases
+    (middle,) = dated({"a": {}}, data_class=[spread[0] | {"retention_range_years": None}]).phases
+    (open_,) = [p for p in dated({"a": {}}, verdict=Verdict.UNKNOWN, data_class=spread).phases if p.id == "keys"]
+    for one in ("sunk", "avoidable", "avoided"):
+        low, high = getattr(sure, one).low, getattr(sure, one).high
+        assert low < getattr(middle, one).low
+        assert high > getattr(middle, one).high
+        assert getattr(open_, one).low == 0
+        assert getattr(open_, one).high > 0
+    assert open_.sunk == msgspec.structs.replace(sure.sunk, low=0.0)
+
+
 def test_leaf_before_root_gains_nothing_and_is_never_planned(dated: Dated) -> None:
     """A signature waits for its anchor, and the anchor is its own phase."""
     systems: dict[str, Row] = {"leaf": {"depends_on": ["root"], "place": "web"}, "root": {"place": "identity"}}
@@ -203,6 +231,16 @@ def test_leaf_before_root_gains_nothing_and_is_never_planned(dated: Dated) -> No
     assert [p.id for p in made.phases] == ["anchors", "signatures"]
     assert measures["leaf"].why_date is not None
     assert measures["leaf"].why_date.binding is Binding.DEPENDENCY
+
+
+def test_what_is_unknown_today_is_no_rule_that_the_plan_misses(
+    dated: Dated, rule: Callable[..., PolicyFinding]
+) -> None:
+    """A date that has passed, undetermined: that is to be found out. A rule of a policy that binds nobody says so."""
+    state = PolicyState.UNDETERMINED
+    rules = (rule(date(2019, 3, 21), state=state), rule(date(2035, 12, 31), policy="other", state=PolicyState.NOTICE))
+    (phase,) = [p for p in dated({"a": {}}, verdict=Verdict.UNKNOWN, policies=rules).phases if p.id == "keys"]
+    assert (phase.met, phase.missed) == (("other (not binding), 1, by 31 December 2035: 1 system",), ())
 
 
 def test_one_line_a_change_the_gravest_first(dated: Dated) -> None:
