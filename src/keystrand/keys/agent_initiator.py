@@ -41,7 +41,8 @@ class InitiatorEnd(End):
         return min(super().next_s, due)
 
     def _set_right(self, now: float) -> list[Action]:
-        self.due_s = min(self.due_s, now)
+        if not self._failures:  # else the next one is planned already
+            self._failures, self.due_s = 1, min(self.due_s, now)
         return []
 
     def _go(self, event: IE, now: float, why: str = "") -> list[Action]:
@@ -76,9 +77,7 @@ class InitiatorEnd(End):
     def _happened(self, event: Event, now: float) -> list[Action]:
         if event.heard is Heard.WANTED:
             # the peer cannot ask for more keys than failures of our own would cost
-            if self.state in _AT_REST and not self._failures:
-                self._failures, self.due_s = 1, min(self.due_s, now)
-            return []
+            return self._set_right(now) if self.state in _AT_REST else []
         if self.state is Ini.TAKING:
             return self._took(event, now)
         return self._went(event, now) if self._on_trial(event.key_id) else []
