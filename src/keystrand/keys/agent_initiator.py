@@ -45,7 +45,7 @@ class InitiatorEnd(End):
             self._failures, self.due_s = 1, min(self.due_s, now)
         return []
 
-    def _go(self, event: IE, now: float, why: str = "") -> list[Action]:
+    def _go(self, event: InitiatorEvent, now: float, why: str = "") -> list[Action]:
         if event is IE.DUE:
             self.began = self.state
         self.state, steps = initiator_step(self.state, event, self.began)
@@ -146,7 +146,7 @@ class InitiatorEnd(End):
             detail["key_ID"] = lost
         return [*actions, Save(memory=self.memory), Tell(action="agent.changeover-failed", detail=detail)]
 
-    def _plan_next(self, was: Ini, now: float) -> None:
+    def _plan_next(self, was: InitiatorState, now: float) -> None:
         """Try again: at once where the ends are apart or a substitute is wanted, else ever less often."""
         wanted_qkd = was in (Ini.TAKING, Ini.OFFERED) and not self._by_pqc
         self._by_pqc = wanted_qkd and self.lapse.may_substitute(now) and self._grows_old(now)

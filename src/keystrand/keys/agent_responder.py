@@ -34,7 +34,7 @@ class ResponderEnd(End):
     def _set_right(self, now: float) -> list[Action]:  # noqa: ARG002  # as the other end's
         return [Do(verb=Verb.WANT)] if self.state in _AT_REST else []
 
-    def _go(self, event: RE, now: float, why: str = "") -> list[Action]:
+    def _go(self, event: ResponderEvent, now: float, why: str = "") -> list[Action]:
         if event is RE.OFFERED:
             self.began = responder_restarted(self.state, self.began)
         self.state, steps = responder_step(self.state, event, self.began)
@@ -63,7 +63,7 @@ class ResponderEnd(End):
     def _offered(self, event: Event, now: float) -> list[Action]:
         why = self._objection(event, now)
         if why:
-            detail = {"key_ID": event.key_id, "number": event.number, "why": why}
+            detail: dict[str, str | float] = {"key_ID": event.key_id, "number": event.number, "why": why}
             return [Tell(action="agent.refused", detail=detail),
                     Do(verb=Verb.REFUSE, key_id=event.key_id, why=why)]  # fmt: skip
         before = [Do(verb=Verb.DESTROY, key_id=self.new.key_id)] if self.new else []

@@ -82,7 +82,7 @@ class Site:
         _demand_ready(child, self.config(at).parent / "log")
 
     def start_agent(self, at: int, *, stop_at: tuple[str, str, Path] | None = None) -> None:
-        """Start the agent and wait until it listens; with `stop_at` it stops before or after its journal says a state."""
+        """Start the agent and wait until it listens; with `stop_at` it stops where its journal says a state."""
         command = ["-m", "keystrand.cli.main", "agent", "run", "--config", str(self.config(at))]
         if stop_at:
             command = [str(HERE / "stopping_agent.py"), str(self.config(at)), *map(str, stop_at)]

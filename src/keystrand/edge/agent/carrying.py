@@ -158,8 +158,10 @@ class Carrier:
         offer = self._holding.offer
         if offer is None or offer.key_id != do.key_id:
             return
-        fresh, key = self._holding.agreed(do.key_id) or await asyncio.to_thread(self._holding.fetch, do.key_id)
-        self._holding.accept(offer, fresh, key)
+        found = self._holding.agreed(do.key_id)
+        if found is None:
+            found = await asyncio.to_thread(self._holding.fetch, do.key_id)
+        self._holding.accept(offer, *found)
         self.hear(Heard.MATCHED, do.key_id)
 
     async def _agree(self, _: Do) -> None:
