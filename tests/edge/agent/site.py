@@ -51,16 +51,19 @@ class Site:
         """Return the agent's file."""
         return self.folder / f"agent-{at}" / "agent.toml"
 
+    def port(self, at: int) -> int:
+        """Return where an agent listens."""
+        return int(self._ports[at].getsockname()[1])
+
     def write(self, at: int) -> None:
         """Write the agent's file."""
         pki, own = self.pair.pki, NAMES[at]
         tls, sae = pki.of(Kind.AGENT, own), pki.of(Kind.SAE, self.pair.saes[at])
-        ports = [port.getsockname()[1] for port in self._ports]
         file = self.config(at)
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         file.write_text(
-            f"[agent]\nname = '{own}'\nlisten = '127.0.0.1:{ports[at]}'\npeer = '{NAMES[1 - at]}'\n"
-            f"peer_address = '127.0.0.1:{ports[1 - at]}'\nca = '{tls.ca}'\ncertificate = '{tls.certificate}'\n"
+            f"[agent]\nname = '{own}'\nlisten = '127.0.0.1:{self.port(at)}'\npeer = '{NAMES[1 - at]}'\n"
+            f"peer_address = '127.0.0.1:{self.port(1 - at)}'\nca = '{tls.ca}'\ncertificate = '{tls.certificate}'\n"
             f"key = '{tls.key}'\njournal = 'journal'\naudit = 'audit'\ninstaller = 'installer.sock'\n"
             f"[kme]\nurl = '{self.pair.urls[at]}'\nca = '{sae.ca}'\ncertificate = '{sae.certificate}'\n"
             f"key = '{sae.key}'\nkme_id = '{KME_IDS[at]}'\n"
@@ -81,14 +84,19 @@ class Site:
         self._installers[at] = child = self._start(at, command)
         _demand_ready(child, self.config(at).parent / "log")
 
-    def start_agent(self, at: int, *, stop_at: tuple[str, str, Path] | None = None) -> None:
+    def start_agent(
+        self, at: int, *, stop_at: tuple[str, str, Path] | None = None, with_installer: bool = False
+    ) -> None:
         """Start the agent and wait until it listens; with `stop_at` it stops where its journal says a state."""
         command = ["-m", "keystrand.cli.main", "agent", "run", "--config", str(self.config(at))]
+        if with_installer:
+            command.append("--with-installer")
         if stop_at:
             command = [str(HERE / "stopping_agent.py"), str(self.config(at)), *map(str, stop_at)]
-        self._agents[at] = child = self._start(at, command)
+        child = self._start(at, command)
         if not stop_at:
             _demand_ready(child, self.config(at).parent / "log")
+        self._agents[at] = child
 
     def start(self) -> None:
         """Start everything."""
@@ -96,6 +104,11 @@ class Site:
             self.start_installer(at)
         for at in (1, 0):
             self.start_agent(at)
+
+    def pid(self, at: int) -> int:
+        """Return the number of an agent's process."""
+        agent = self._agents[at]
+        return agent.pid if agent else 0
 
     def kill_agent(self, at: int, number: signal.Signals = signal.SIGKILL) -> None:
         """End an agent by a signal."""
@@ -162,6 +175,8 @@ def wait_until(condition: Callable[[], bool], within_s: float, what: str) -> flo
 def _demand_ready(child: subprocess.Popen[str], log: Path) -> None:
     assert child.stdout
     line = child.stdout.readline()
+    if not line:
+        _end(child, signal.SIGKILL)
     assert line.startswith("ready "), log.read_text()[-3000:]
 
 

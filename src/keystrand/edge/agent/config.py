@@ -36,8 +36,9 @@ class AgentPlace(_Part, frozen=True, kw_only=True):
     """The agent itself. Relative paths start at the configuration's folder.
 
     `peer` is the agent at the other end, by the name in its certificate, reached at `peer_address`. `journal` and
-    `audit` are folders of the agent alone. `installer` is the socket of its privileged part. Started as root, the agent
-    becomes `user`. `exception_key` is the public half (ML-DSA-65, PEM) of whoever may permit `fail-open`.
+    `audit` are folders of the agent alone; the key that signs the audit is in the former where `signing_key` does not
+    say otherwise. `installer` is the socket of its privileged part. Started as root, the agent becomes `user`.
+    `exception_key` is the public half (ML-DSA-65, PEM) of whoever may permit `fail-open`.
     """
 
     name: PartyId
@@ -253,7 +254,7 @@ def _absolute(config: AgentConfig, folder: Path) -> AgentConfig:
         config.agent, "ca", "certificate", "key", "crl", "journal", "audit", "signing_key", "installer", "exception_key"
     )
     if not place.signing_key:
-        place = msgspec.structs.replace(place, signing_key=f"{place.audit}.key")
+        place = msgspec.structs.replace(place, signing_key=f"{place.journal}/audit.key")
     kme = with_paths(config.kme, "ca", "certificate", "key")
     consumers = tuple(with_paths(one, "exception") for one in config.consumers)
     return msgspec.structs.replace(config, agent=place, kme=kme, consumers=consumers)

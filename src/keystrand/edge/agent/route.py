@@ -3,7 +3,7 @@
 import json
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from keystrand.edge.daemons import program
 from keystrand.model.errors import PeerUnavailable, PolicyDenied
@@ -11,9 +11,12 @@ from keystrand.model.errors import PeerUnavailable, PolicyDenied
 _LOOK_S = 5.0
 
 
-def device_towards(address: str) -> str:
-    """Return the network device that packets to the IP `address` leave by, as the kernel tells; empty for none."""
-    command = (program("ip", "iproute2"), "-j", "route", "get", address)
+def device_towards(address: str, prefix: Sequence[str] = ()) -> str:
+    """Return the network device that packets to the IP `address` leave by, as the kernel tells; empty for none.
+
+    `prefix` is what enters another network namespace than ours.
+    """
+    command = (*prefix, program("ip", "iproute2"), "-j", "route", "get", address)
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_LOOK_S)  # noqa: S603  # a program found by us, an address
     except subprocess.TimeoutExpired as error:
@@ -23,7 +26,7 @@ def device_towards(address: str) -> str:
     return str(json.loads(done.stdout)[0].get("dev", ""))
 
 
-def demand_outside(host: str, devices: Mapping[str, str]) -> None:
+def demand_outside(host: str, devices: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
     """Raise `PolicyDenied` where the way to `host` leaves by a device that one of our consumers makes.
 
     `devices` gives the consumer of each. Raises `PeerUnavailable` where `host` has no address.
@@ -35,7 +38,7 @@ def demand_outside(host: str, devices: Mapping[str, str]) -> None:
     except OSError as error:
         raise PeerUnavailable(f"{host} has no address: {error.strerror}") from error
     for address in sorted({str(one[4][0]) for one in found}):
-        device = device_towards(address)
+        device = device_towards(address, prefix)
         if device in devices:
             raise PolicyDenied(
                 f"the way to the peer agent at {address} leaves by {device}, which the consumer {devices[device]} keys",

@@ -1,12 +1,14 @@
 """The agent: its consumers at work, the channel to its peer, its journal and its audit, until it is told to stop."""
 
 import asyncio
+import codecs
 import contextlib
 import logging
 import os
 import pwd
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ _INSTALLER_S = 10.0
 _PREPARE_AGAIN_S = 5.0
 _CHECKPOINT_S = 60.0
 _ACTOR = "agent"
+_THREADS_EACH = 3
+"""The KME's answer, the installer's, and one to spare."""
 
 
 class Agent:
@@ -57,6 +61,9 @@ class Agent:
     async def start(self) -> str:
         """Open everything and return where it listens. Raises `KeystrandError` before anything is changed."""
         place = self.config.agent
+        # a KME or consumer that hangs must not keep another's key from being retired
+        threads = ThreadPoolExecutor(_THREADS_EACH * len(self.config.consumers) + _THREADS_EACH)
+        asyncio.get_running_loop().set_default_executor(threads)
         host, _ = host_and_port(place.peer_address)
         with contextlib.suppress(PeerUnavailable):  # its name may be known later
             await asyncio.to_thread(demand_outside, host, self.config.devices)
@@ -230,9 +237,11 @@ def become(user: str) -> None:
         return
     if os.geteuid() != 0:
         raise InvalidInput(f"only root can become {user}", hint=f"start the agent as root or as {user}")
+    codecs.lookup("idna")  # what Python loads late, from a folder that the new user may not read
     os.initgroups(user, found.pw_gid)
     os.setgid(found.pw_gid)
     os.setuid(found.pw_uid)
+    os.environ["HOME"] = found.pw_dir  # what is looked for at home is not root's
 
 
 async def run(config: AgentConfig, ready: Callable[[str], None], stop: asyncio.Event) -> None:
