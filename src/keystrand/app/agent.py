@@ -16,17 +16,18 @@ import msgspec
 from keystrand.edge.agent.config import AgentConfig, host_and_port, load_agent
 from keystrand.edge.agent.exception import Permission, sign_exception
 from keystrand.edge.agent.installer import Installer, check_consumers, demand_own, remove_dead, user_of
+from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.route import demand_outside
 from keystrand.edge.agent.running import become, run
 from keystrand.edge.agent.standing import Standing, standings
 from keystrand.edge.daemons import Daemon, Daemons
 from keystrand.edge.files import write_atomic
-from keystrand.edge.kme.client import Client014
 from keystrand.edge.tls import LiveContext
 from keystrand.edge.undumpable import hide_memory
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, Problem
 
 Row = dict[str, Any]
+_KME_S = 10.0
 
 
 def write_starter(file: Path) -> None:
@@ -134,11 +135,7 @@ def _way(config: AgentConfig) -> str:
 
 
 def _stock(config: AgentConfig, peer_sae: str) -> str:
-    kme = config.kme
-    with Client014(
-        kme.url, Path(kme.ca), Path(kme.certificate), Path(kme.key), kme_id=kme.kme_id,
-        require_post_quantum=kme.require_post_quantum, foreign=kme.foreign,
-    ) as client:  # fmt: skip
+    with KmeAccess(config.kme, _KME_S).client() as client:
         status = client.status(peer_sae)
     if not status.stored_key_count:
         raise PeerUnavailable(f"{status.source_kme_id} has no key for {peer_sae} now")

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from keystrand.crypto.key_proof import agreed_key, key_proof
 from keystrand.crypto.secret import Secret
-from keystrand.edge.agent.frames import MOST, Unframer, framed
+from keystrand.edge.agent.frames import MOST, Unframer, framed, word_of
 from keystrand.edge.agent.words import Answered, Install, Offer, Refuse
 from keystrand.edge.kme.pair import Pair
 from keystrand.edge.pki import Credentials, Identity, Kind, issue
@@ -68,7 +68,8 @@ class Caller:
     def hears(self) -> Answered:
         """Return the next word."""
         size = int.from_bytes(self.stream.recv_exactly(4), "big")
-        return msgspec.json.decode(self.stream.recv_exactly(size), type=Answered)  # type: ignore[arg-type]
+        word: Answered = word_of(self.stream.recv_exactly(size), Answered)
+        return word
 
 
 @contextmanager

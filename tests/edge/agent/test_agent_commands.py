@@ -7,11 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from keystrand.edge.agent.config import load_agent
+from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.kme.pair import Pair
+from keystrand.edge.pki import Identity, Kind, issue
 
 from .site import HERE, Site, running_pair, wait_until
 from .test_agent_channel import QUIET
@@ -20,16 +25,26 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def ground() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own are closed to others."""
+    with TemporaryDirectory(prefix="agents-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def pair(ground: Path) -> Iterator[Pair]:
     """Two KMEs with keys in stock."""
-    with running_pair(tmp_path_factory.mktemp("commands")) as running:
+    with running_pair(ground) as running:
         yield running
 
 
 @pytest.fixture
-def site(pair: Pair, tmp_path: Path) -> Iterator[Site]:
+def site(pair: Pair, ground: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """Two sites; nothing runs yet."""
-    made = Site(tmp_path, pair, QUIET)
+    folder = ground / request.node.name[:40]
+    folder.mkdir(mode=0o755)
+    made = Site(folder, pair, QUIET)
     try:
         yield made
     finally:
@@ -59,6 +74,21 @@ def test_check_says_what_is_well_and_what_is_not(site: Site) -> None:
     assert "chmod go-w" in rows["file"]["told"]
     assert not site.keys(0).exists()
     assert "Traceback" not in done.stderr
+
+
+def test_a_renewed_certificate_counts_with_the_next_question(
+    site: Site, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way to the KME is made anew where its files have changed, and only then."""
+    monkeypatch.syspath_prepend(HERE)
+    access = KmeAccess(load_agent(site.config(0)).kme, 5)
+    first = access.client()
+    assert access.client() is first
+    issue(pair.pki, Identity(kind=Kind.SAE, id="sae-a"), now=datetime.now(UTC), renew=True)
+    second = access.client()
+    assert second is not first
+    assert second.status("sae-b").stored_key_count
+    access.close()
 
 
 def test_an_agent_without_its_installer_ends_with_the_next_step(site: Site) -> None:
@@ -116,10 +146,7 @@ def _open_to_nobody(site: Site, pair: Pair) -> None:
             folder = site.config(at).parent / name
             folder.mkdir()
             os.chown(folder, 65534, 65534)
-    for place in (site.config(0), pair.pki.folder):
-        for parent in place.parents:
-            if parent.name.startswith("pytest-") or any(one.name.startswith("pytest-") for one in parent.parents):
-                parent.chmod(parent.stat().st_mode | 0o011)
+    pair.pki.folder.parent.chmod(0o755)
 
 
 def test_one_command_for_both_parts(site: Site) -> None:

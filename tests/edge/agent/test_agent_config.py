@@ -67,7 +67,7 @@ def test_a_file_is_read_with_its_paths_made_absolute(write: Write, tmp_path: Pat
     (one,) = config.consumers
     assert (one.role, one.policy, one.wait_s) == (Role.INITIATOR, FailurePolicy.FAIL_SECURE, 10)
     assert config.devices == {"wg0": "door"}
-    assert one.serves_most_s == 120
+    assert one.serves_most_s() == 120
 
 
 MISTAKES = [
@@ -164,7 +164,8 @@ def test_a_signed_exception_permits_fail_open_until_it_ends(write: Write, tmp_pa
     ends_s = exception_ends_s(config.consumers[0], config.agent)
     assert ends_s is not None
     assert abs(ends_s - (datetime.now(UTC) + timedelta(days=1)).timestamp()) < 60
-    assert config.consumers[0].serves_most_s is None
+    assert config.consumers[0].serves_most_s(500) == 500
+    assert config.consumers[0].serves_most_s(-5) == 120
 
 
 @pytest.mark.parametrize(

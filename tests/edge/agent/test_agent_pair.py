@@ -1,5 +1,6 @@
 """Two agents, two installers, two KMEs, all real processes: rotation, and what a kill at any step leaves."""
 
+import random
 import signal
 import time
 from collections.abc import Iterator
@@ -99,6 +100,25 @@ def test_a_kill_at_any_step_leaves_two_ends_that_meet_again(site: Site, at: int,
         ids = [key_id for key_id, _ in site.installed(end)]
         assert len(set(ids)) == len(ids), "a key was installed twice"
     assert site.status(at)["footing"] == "fresh"
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(site: Site) -> None:
+    """30 kills of either agent, whenever: a common key at every moment, no key twice, and all well at the end."""
+    draw = random.Random(4)
+    for _ in range(30):
+        at = draw.randrange(2)
+        site.kill_agent(at)
+        site.start_agent(at)
+        ended = time.monotonic() + draw.random()
+        while time.monotonic() < ended:
+            assert set(site.held(0)) & set(site.held(1)), "no key in common"
+            time.sleep(0.005)
+    count = len(site.installed(0))
+    wait_until(lambda: site.settled(count), 20, site.log(0)[-3000:])
+    for end in (0, 1):
+        ids = [key_id for key_id, _ in site.installed(end)]
+        assert len(set(ids)) == len(ids)
 
 
 def test_an_agent_that_is_told_to_stop_leaves_its_key(site: Site) -> None:

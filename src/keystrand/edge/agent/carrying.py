@@ -14,10 +14,10 @@ from keystrand.edge.agent.config import AgentConfig, ConsumerTable
 from keystrand.edge.agent.holding import Fresh, Holding
 from keystrand.edge.agent.installer import Installed
 from keystrand.edge.agent.journal import steady_s
+from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.words import Agree, Agreed, Answered, Asked, Confirm, Install, Offer, Proven, Refuse, Want
 from keystrand.edge.agent.words import Installed as SaidInstalled
 from keystrand.edge.consumers.base import NewKey, Role
-from keystrand.edge.kme.client import Client014
 from keystrand.keys.agent import End
 from keystrand.keys.agent_initiator import InitiatorEnd
 from keystrand.keys.agent_memory import Action, Do, Event, Heard, Memory, Save, Verb
@@ -61,7 +61,7 @@ class Place(Protocol):
 class Carrier:
     """The consumer of `table`. Everything but blocking calls runs in the loop's thread."""
 
-    def __init__(self, table: ConsumerTable, terms: Terms, memory: Memory, place: Place, kme: Client014) -> None:
+    def __init__(self, table: ConsumerTable, terms: Terms, memory: Memory, place: Place, kme: KmeAccess) -> None:
         self.table, self._place = table, place
         initiates = table.role is Role.INITIATOR
         self.end: End = (InitiatorEnd if initiates else ResponderEnd)(terms, table.pace, memory)

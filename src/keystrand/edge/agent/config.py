@@ -109,11 +109,10 @@ class ConsumerTable(_Part, frozen=True, kw_only=True):
             exception_ends_s=exception_ends_s,
         )  # fmt: skip
 
-    @property
-    def serves_most_s(self) -> float | None:
-        """How long one key may serve by this policy when nobody replaces it; None under a signed exception."""
+    def serves_most_s(self, exception_left_s: float = 0.0) -> float:
+        """Return how long one key may serve by this policy when nobody replaces it."""
         if self.policy is FailurePolicy.FAIL_OPEN:
-            return None
+            return max(self.max_age_s, exception_left_s)
         return self.ttl_s if self.policy is FailurePolicy.HOLD_UNTIL_TTL and self.ttl_s else self.max_age_s
 
 

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from keystrand.crypto.key_proof import agreed_key, key_proof
 from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.config import ConsumerTable
+from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.words import NONCE_OCTETS, Agree, Agreed, Confirm, Offer
 from keystrand.edge.consumers.base import Role
 from keystrand.edge.devices.pqc import AGREEMENTS
-from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.wire import SecretKey
 from keystrand.formats.etsi014_extensions import provenance_in
 from keystrand.keys.agent_memory import Note
@@ -56,7 +56,7 @@ class _Begun(NamedTuple):
 class Holding:
     """The keys of the consumer of `table`. `parties`: the initiating and the responding agent, by name."""
 
-    def __init__(self, table: ConsumerTable, parties: tuple[str, str], kme: Client014) -> None:
+    def __init__(self, table: ConsumerTable, parties: tuple[str, str], kme: KmeAccess) -> None:
         self._table, self._parties, self._kme = table, parties, kme
         self._keys: dict[str, _Held] = {}
         self._begun: _Begun | None = None
@@ -89,12 +89,12 @@ class Holding:
 
     def take(self) -> tuple[Fresh, Secret]:
         """Ask our KME for a key to share with the other agent's SAE. Raises what `Client014.enc_keys` raises."""
-        (key,) = self._kme.enc_keys(self._table.peer_sae, size=self._table.key_bits)
+        (key,) = self._kme.client().enc_keys(self._table.peer_sae, size=self._table.key_bits)
         return fresh_of(key), key.key
 
     def fetch(self, key_id: str) -> tuple[Fresh, Secret]:
         """Ask our KME for the key that the other agent's SAE was given. Raises what `Client014.dec_keys` raises."""
-        (key,) = self._kme.dec_keys(self._table.peer_sae, [key_id], retry=True)
+        (key,) = self._kme.client().dec_keys(self._table.peer_sae, [key_id], retry=True)
         return fresh_of(key), key.key
 
     def accept(self, offer: Offer, fresh: Fresh, key: Secret) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.agent.config import AgentConfig, ConsumerTable
+from keystrand.edge.agent.config import AgentConfig, ConsumerTable, exception_ends_s
 from keystrand.edge.agent.frames import framed, receive, receive_exactly
 from keystrand.edge.agent.journal import steady_s
 from keystrand.edge.consumers.base import Consumer, ConsumerFailure, NewKey, Proof
@@ -60,15 +60,15 @@ class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _Kept:
     """One consumer, one verb at a time, and until when each of its keys may serve."""
 
-    def __init__(self, table: ConsumerTable, consumer: Consumer) -> None:
-        self.table, self.consumer = table, consumer
+    def __init__(self, table: ConsumerTable, consumer: Consumer, exception_ends_s: float | None) -> None:
+        self.table, self.consumer, self._exception_ends_s = table, consumer, exception_ends_s
         self.turn = threading.Lock()
         self.ends: dict[str, float] = {}
 
     def install(self, key: NewKey) -> None:
         self.consumer.install(key)
-        if self.table.serves_most_s is not None:
-            self.ends[key.key_id] = steady_s() + self.table.serves_most_s
+        left_s = (self._exception_ends_s or 0.0) - time.time()
+        self.ends[key.key_id] = steady_s() + self.table.serves_most_s(left_s)
 
     def retire(self, key_id: str) -> None:
         self.consumer.retire(key_id)
@@ -92,7 +92,10 @@ class Installer:
 
     def __init__(self, config: AgentConfig, file: Path) -> None:
         self._user_id, self._group_id = user_of(config.agent.user)
-        self._kept = {one.id: _Kept(one, _made(one, n, file)) for n, one in enumerate(config.consumers)}
+        self._kept = {
+            one.id: _Kept(one, _made(one, n, file), exception_ends_s(one, config.agent))
+            for n, one in enumerate(config.consumers)
+        }
         self._path = Path(config.agent.installer)
         self._listener = self._listen()
         self._over = threading.Event()

@@ -17,10 +17,10 @@ from keystrand.edge.agent.config import AgentConfig, ConsumerTable, exception_en
 from keystrand.edge.agent.control import Line, call, listen
 from keystrand.edge.agent.installer import wait_for
 from keystrand.edge.agent.journal import Journal, steady_s
+from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.route import demand_outside
 from keystrand.edge.agent.words import Answered, Asked
 from keystrand.edge.consumers.base import ConsumerFailure, Role
-from keystrand.edge.kme.client import Client014
 from keystrand.edge.store.audit_file import AuditFile
 from keystrand.edge.store.audit_signer import open_signer
 from keystrand.edge.tls import LiveContext
@@ -31,7 +31,7 @@ from keystrand.operate.audit import AuditRecord, detail_of
 
 _log = logging.getLogger(__name__)
 
-_INSTALLER_S = 10.0
+_INSTALLER_S = 3.0
 _PREPARE_AGAIN_S = 5.0
 _CHECKPOINT_S = 60.0
 _ACTOR = "agent"
@@ -91,15 +91,10 @@ class Agent:
         return f"{host_and_port(place.listen)[0]}:{port}"
 
     def _carrier(self, table: ConsumerTable) -> Carrier:
-        kme = self.config.kme
         ends_s = exception_ends_s(table, self.config.agent)
         terms = table.terms(None if ends_s is None else steady_s() + ends_s - time.time())
         memory = self._journal.read(table.id, table.role.value, steady_s(), time.time())
-        client = Client014(
-            kme.url, Path(kme.ca), Path(kme.certificate), Path(kme.key), kme_id=kme.kme_id,
-            require_post_quantum=kme.require_post_quantum, foreign=kme.foreign, timeout_s=table.wait_s,
-        )  # fmt: skip
-        return Carrier(table, terms, memory, self, client)
+        return Carrier(table, terms, memory, self, KmeAccess(self.config.kme, table.wait_s))
 
     async def _begin(self, one: Carrier) -> None:
         """Have the guard of a consumer in place, however long that takes, and only then begin."""
