@@ -37,7 +37,10 @@ def test_any_octets_are_a_message_or_refused(content: bytes) -> None:
 
 def test_the_example_of_the_specification() -> None:
     """The example of strongSwan's README.md, `Encoding example`, octet for octet."""
-    message = {"key1": "value1", "section1": {"sub-section": {"key2": "value2"}, "list1": ["item1", "item2"]}}
+    message: dict[str, Any] = {
+        "key1": "value1",
+        "section1": {"sub-section": {"key2": "value2"}, "list1": ["item1", "item2"]},
+    }
     octets = b"\3\4key1\0\6value1\1\10section1\1\13sub-section\3\4key2\0\6value2\2\4\5list1\5\0\5item1\5\0\5item2\6\2"
     assert written(message) == octets
     assert read(octets) == message

@@ -15,6 +15,7 @@ from keystrand.model.errors import InvalidInput
 
 DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 """Names of devices: IFNAMSIZ is 16 with its end (if.h); of the rest what needs no quoting."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _TIMEOUT_S = 10.0
 
 
@@ -47,22 +48,39 @@ def put_up(device: str, far: Sequence[str], prefix: Sequence[str] = ()) -> None:
     _nft(rules(device, far), prefix)
 
 
+def stands(device: str, prefix: Sequence[str] = ()) -> bool:
+    """Return whether a guard of `device` stands. Raises `MissingInput` where nft is not installed."""
+    return not _told(["list", "table", "inet", table(device)], "", prefix).returncode
+
+
 def take_down(device: str, prefix: Sequence[str] = ()) -> None:
     """Take the guard down: for who gives the consumer up, never between two keys. Raises `ConsumerFailure`."""
     name = table(device)
     _nft(f"table inet {name} {{}}\ndelete table inet {name}\n", prefix)
 
 
+def overlaps(network: Network, far: Sequence[str]) -> bool:
+    """Return whether `network` has an address in one of the far networks."""
+    return any(network.version == one.version and network.overlaps(one) for one in map(_network, far))
+
+
 def _nft(script: str, prefix: Sequence[str]) -> None:
-    command = [*prefix, program("nft", "nftables"), "-f", "-"]
-    done = subprocess.run(  # noqa: S603 - nft as installed, and a script of checked words
-        command, input=script, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
-    )
+    done = _told(["-f", "-"], script, prefix)
     if done.returncode:
         raise ConsumerFailure(f"the guard does not stand: {' '.join(done.stderr.split())}", hint="it needs root")
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _told(words: Sequence[str], script: str, prefix: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - nft as installed, and a script of checked words
+            [*prefix, program("nft", "nftables"), *words], input=script, check=False, capture_output=True, text=True,
+            timeout=_TIMEOUT_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ConsumerFailure(f"nft was not done within {_TIMEOUT_S:g} s") from None
+
+
+def _network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:

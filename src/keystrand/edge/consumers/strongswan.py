@@ -64,7 +64,7 @@ class StrongSwan:
         self._demand_usable(key)
         name = self._named(key.key_id)
         with self._charon() as charon:
-            shared = {"id": name, "type": "ppk", "data": key.octets, "owners": [key.key_id]}
+            shared: Message = {"id": name, "type": "ppk", "data": key.octets, "owners": [key.key_id]}
             try:
                 charon.command("load-shared", shared)
                 self._load_alone(charon, name, key.key_id)
@@ -155,7 +155,6 @@ class StrongSwan:
 
     def _strangers(self, listed: Sequence[Told]) -> list[str]:
         """Return the connections, of those that charon lists, that carry a far network and are not ours."""
-        far = [ipaddress.ip_network(one) for one in self._far]
         found = {
             name
             for event in listed
@@ -163,7 +162,7 @@ class StrongSwan:
             if not self._is_ours(name)
             for _, child in _sections(one.get("children", one.get("child-sas")))
             for network in _selected(child.get("remote-ts"))
-            if any(network.version == other.version and network.overlaps(other) for other in far)
+            if guard.overlaps(network, self._far)
         }
         return sorted(found)
 
@@ -210,7 +209,7 @@ def _faults(raw: Mapping[str, Any], far: Sequence[str]) -> Iterator[tuple[str, s
         yield "remote_addrs", 'name the peer, as a list such as ["192.0.2.2"]'
         return
     for network in (one for peer in peers for one in _selected([str(peer)])):
-        if any(network.version == one.version and network.overlaps(one) for one in map(ipaddress.ip_network, far)):
+        if guard.overlaps(network, far):
             yield "remote_addrs", "the peer lies in a far network: the guard would stop IKE itself"
 
 
@@ -243,14 +242,14 @@ def _texts(told: object) -> list[str]:
     return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
 
-def _selected(selectors: object) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def _selected(selectors: object) -> Iterator[guard.Network]:
     """Yield the networks of traffic selectors as charon writes them: `10.2.0.0/24[udp/53]`, `10.2.0.1..10.2.0.9`."""
     for selector in _texts(selectors):
         first, _, last = selector.partition("[")[0].partition("..")
         try:
             if last:
                 ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
-                yield from ipaddress.summarize_address_range(*ends)  # type: ignore[type-var]  # mixed versions raise
+                yield from ipaddress.summarize_address_range(*ends)
             else:
                 yield ipaddress.ip_network(first, strict=False)
         except (ValueError, TypeError):
