@@ -15,7 +15,7 @@ from tests.edge.consumers.ipsec import Ipsec, ipsec
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
-from keystrand.edge.consumers.strongswan import make
+from keystrand.edge.consumers.strongswan import connection_of, make
 from keystrand.edge.consumers.vici import Refused, Vici
 from keystrand.model.errors import InvalidInput, MissingInput
 
@@ -272,6 +272,7 @@ def test_what_is_no_charon_is_told(tmp_path: Path, answer: bytes) -> None:
         ({"name": "a", "far": ""}, CONNECTION, "no far network"),
         ({"name": "a", "far": "10.2.0.1/24"}, CONNECTION, "is no network"),
         ({"name": "a", "far": FAR, "device": 'x"; drop'}, CONNECTION, "no name of a device"),
+        ({"name": "a", "far": FAR, "nam": "b"}, CONNECTION, "nam: there is no such setting"),
         ({"name": "a", "far": FAR}, "remote_addrs = [", "not valid TOML"),
         ({"name": "a", "far": FAR}, 'ppk_required = "no"\n' + CONNECTION, "ppk_required: keystrand sets it itself"),
         ({"name": "a", "far": FAR}, "version = 1\n" + CONNECTION, "version: keystrand sets it itself"),
@@ -295,3 +296,19 @@ def test_settings_that_cannot_be_are_refused(
         make({**settings, "connection": str(path)}, Role.INITIATOR)
     problems = caught.value.problems if isinstance(caught.value, InvalidInput) else ()
     assert message in " ".join([caught.value.message, *map(str, problems)])
+
+
+def test_a_connection_is_given_as_charon_takes_it(tmp_path: Path) -> None:
+    """Words for truth, texts for numbers, certificates read from beside the file, a consumer made of it."""
+    (tmp_path / "own.pem").write_bytes(b"certificate")
+    path = tmp_path / "connection.toml"
+    path.write_text(
+        f'encap = true\nmobike = false\nfragmentation = "yes"\nif_id_in = 7\n{CONNECTION}[local]\ncerts = ["own.pem"]\n'
+    )
+    assert connection_of(path, [FAR]) == {
+        "encap": "yes", "mobike": "no", "fragmentation": "yes", "if_id_in": "7", "remote_addrs": ["192.0.2.2"],
+        "children": {"net": {"remote_ts": ["10.2.0.0/24"]}}, "local": {"certs": [b"certificate"]},
+    }  # fmt: skip
+    settings = {"name": "a", "far": FAR, "connection": str(path), "socket": str(tmp_path / "none.vici")}
+    with pytest.raises(ConsumerFailure, match="No such file"):
+        make(settings, Role.RESPONDER).prove("one")

@@ -6,19 +6,16 @@ import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.edge.consumers.corridor import CARRIER, FAR, Corridor, corridor
+from tests.edge.consumers.corridor import FAR
+from tests.edge.consumers.wireguard_pair import Tunnel, wireguard_pair
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
 from keystrand.edge.consumers.wireguard import WireGuard, make
-from keystrand.edge.consumers.wireguard_device import Device, Uapi, WgTool
-from keystrand.edge.daemons import Daemon, program
+from keystrand.edge.consumers.wireguard_device import Uapi, WgTool
 from keystrand.model.errors import InvalidInput
 
 needs_tunnels = pytest.mark.skipif(
@@ -27,56 +24,11 @@ needs_tunnels = pytest.mark.skipif(
 )
 
 
-class Tunnel(NamedTuple):
-    """A corridor with WireGuard over it; `made` makes the consumer of one end."""
-
-    corridor: Corridor
-    publics: tuple[str, str]
-    devices: tuple[str, str]
-    daemons: tuple[Daemon, Daemon]
-
-    def socket(self, at: int) -> Path:
-        """Return where the device at one end is spoken to."""
-        return Path(f"/var/run/wireguard/{self.devices[at]}.sock")
-
-    def made(self, at: int, *, forced: bool = False, by_tool: bool = False, far: str = FAR) -> WireGuard:
-        """Return the consumer at one end, without memory of an earlier one."""
-        space = (self.corridor.a, self.corridor.b)[at]
-        networks = [far, "10.8.0.0/24"] if at == 0 else ["10.8.0.0/24"]
-        device: Device = WgTool(self.devices[at], space.prefix) if by_tool else Uapi(self.socket(at))
-        return WireGuard(
-            device, self.publics[1 - at], self.devices[at], networks, forced=forced, prefix=space.prefix
-        )  # fmt: skip
-
-
 @pytest.fixture
 def tunnel(tmp_path: Path) -> Iterator[Tunnel]:
-    """Yield two peers that know each other's public keys, with a random device name each."""
-    privates = (X25519PrivateKey.generate(), X25519PrivateKey.generate())
-    publics = tuple(p.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) for p in privates)
-    devices = tuple(f"kst{secrets.token_hex(4)}" for _ in range(2))
-    with corridor(tmp_path) as made:
-        daemons = []
-        for at, space in enumerate((made.a, made.b)):
-            path = Path(f"/var/run/wireguard/{devices[at]}.sock")
-            daemon = Daemon(
-                [program("wireguard-go", "wireguard-go"), "-f", devices[at]],
-                tmp_path / f"{at}.log",
-                prefix=space.prefix,
-            )
-            made.care.add(daemon)
-            daemon.start(path.exists)
-            daemons.append(daemon)
-            allowed = ("10.8.0.0/24", FAR) if at == 0 else ("10.8.0.0/24",)
-            lines = [f"private_key={privates[at].private_bytes_raw().hex()}", f"listen_port={51820 + at}",
-                     f"public_key={publics[1 - at].hex()}", f"endpoint={CARRIER[1 - at]}:{51820 + 1 - at}",
-                     *(f"allowed_ip={network}" for network in allowed)]  # fmt: skip
-            Uapi(path).told([*lines, "preshared_key=PSK"], Secret(bytes(32)))
-            space.run("ip", "address", "add", f"10.8.0.{at + 1}/24", "dev", devices[at])
-            space.run("ip", "link", "set", devices[at], "up")
-        made.a.run("ip", "route", "add", FAR, "dev", devices[0], "src", "10.8.0.1", "metric", "10")
-        names = b64encode(publics[0]).decode(), b64encode(publics[1]).decode()
-        yield Tunnel(made, names, (devices[0], devices[1]), (daemons[0], daemons[1]))
+    """Yield two peers that know each other's public keys."""
+    with wireguard_pair(tmp_path) as made:
+        yield made
 
 
 def _key(name: str, octets: bytes) -> NewKey:
@@ -195,6 +147,7 @@ def test_a_new_run_leaves_the_tunnel_up_and_can_end_it(tunnel: Tunnel) -> None:
     again.prepare()
     assert tunnel.corridor.flood(20) == 20
     assert not again.prove("one").in_use
+    assert not again.prove("").in_use
     again.retire("one")
     assert tunnel.corridor.flood(10) == 0
     again.retire("one")
@@ -271,16 +224,29 @@ def test_a_device_or_peer_that_is_not_there_is_told(tunnel: Tunnel, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "wg 0", "peer": "x", "far": FAR}, "no name of a device"),
-        ({"device": 'wg0"; drop', "peer": "x", "far": FAR}, "no name of a device"),
-        ({"device": "wg0", "peer": "x", "far": ""}, "no far network"),
-        ({"device": "wg0", "peer": "x", "far": "10.2.0.0/33"}, "is no network"),
+        ({"device": "wg 0", "peer": "x", "far": FAR}, "device: 'wg 0' is no name of a device"),
+        ({"device": 'wg0"; drop', "peer": "x", "far": FAR}, "is no name of a device"),
+        ({"peer": "x", "far": FAR}, "device: '' is no name"),
+        ({"device": "wg0", "peer": "x", "far": ""}, "far: no far network"),
+        ({"device": "wg0", "peer": "x", "far": "10.2.0.0/33"}, "far: '10.2.0.0/33' is no network"),
         ({"device": "wg0", "peer": "x", "far": "10.2.0.1/24"}, "is no network"),
-        ({"device": "wg0", "peer": "short", "far": FAR}, "no public key"),
-        ({"device": "wg0", "peer": "A" * 43 + "=", "far": FAR, "change": "now"}, "change is 'now'"),
+        ({"device": "wg0", "peer": "short", "far": FAR}, "peer: this is no public key"),
+        ({"device": "wg0", "far": FAR}, "peer: this is no public key"),
+        ({"device": "wg0", "peer": "A" * 43 + "=", "far": FAR, "change": "now"}, "change: 'now' is no change"),
+        ({"device": "wg0", "peer": "A" * 43 + "=", "far": FAR, "changed": "forced"}, "changed: there is no such"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, str | int | float | bool], message: str) -> None:
-    """Each with what is wrong; nothing that is not a name or a network gets into the guard's script."""
-    with pytest.raises(InvalidInput, match=message):
+    """Each with its field and what is wrong; nothing that is no name or network gets into the guard's script."""
+    with pytest.raises(InvalidInput) as caught:
         make(settings, Role.INITIATOR)
+    assert message in str(caught.value.problems[0])
+    assert caught.value.problems[0].hint
+
+
+def test_settings_that_can_be_make_a_consumer(tmp_path: Path) -> None:
+    """Without touching anything: the device need not be there yet."""
+    settings = {"device": "wg0", "peer": "A" * 43 + "=", "far": f"{FAR} fd00::/64", "change": "forced"}
+    assert isinstance(make(settings, Role.RESPONDER), WireGuard)
+    with pytest.raises(ConsumerFailure, match="No such file"):
+        make({**settings, "socket": str(tmp_path / "wg0.sock")}, Role.INITIATOR).prepare()

@@ -9,9 +9,8 @@ import re
 import subprocess
 from collections.abc import Sequence
 
-from keystrand.edge.consumers.base import ConsumerFailure
+from keystrand.edge.consumers.base import ConsumerFailure, unusable
 from keystrand.edge.daemons import program
-from keystrand.model.errors import InvalidInput
 
 DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 """Names of devices: IFNAMSIZ is 16 with its end (if.h); of the rest what needs no quoting."""
@@ -27,9 +26,9 @@ def table(device: str) -> str:
 def rules(device: str, far: Sequence[str]) -> str:
     """Return the guard in the language of nft(8). Raises `InvalidInput` for a name or a network that is none."""
     if not DEVICE.match(device):
-        raise InvalidInput(f"{device!r} is no name of a device", hint="write it as `ip link` shows it, such as wg0")
+        raise unusable("device", f"{device!r} is no name of a device", "write it as `ip link` shows it, such as wg0")
     if not far:
-        raise InvalidInput("no far network is named", hint="name what lies behind the tunnel, such as 10.2.0.0/24")
+        raise unusable("far", "no far network is named", "name what lies behind the tunnel, such as 10.2.0.0/24")
     drops = "\n".join(
         f'        {"ip" if network.version == 4 else "ip6"} daddr {network} oifname != "{device}" drop'
         for network in map(_network, far)
@@ -84,4 +83,4 @@ def _network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise InvalidInput(f"{text!r} is no network: {error}", hint="write it as 10.2.0.0/24") from None
+        raise unusable("far", f"{text!r} is no network: {error}", "write it as 10.2.0.0/24") from None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, demand_known, unusable
 from keystrand.edge.consumers.vici import TIMEOUT_S, Message, Refused, Told, Vici
 from keystrand.edge.files import read_bytes
 from keystrand.edge.toml_files import read_text
@@ -173,8 +173,9 @@ def make(settings: Settings, role: Role) -> StrongSwan:
     Raises `InvalidInput` with the field.
     """
     name, device = str(settings.get("name", "")), str(settings.get("device", DEVICE))
+    demand_known(settings, ("name", "connection", "far", "device", "socket"))
     if not _NAME.match(name):
-        raise InvalidInput(f"{name!r} is no name for a connection", hint="letters, digits, - and _, such as corridor")
+        raise unusable("name", f"{name!r} is no name for a connection", "letters, digits, - and _, such as corridor")
     far = str(settings.get("far", "")).split()
     guard.rules(device, far)
     connection = connection_of(Path(str(settings.get("connection", ""))), far)

@@ -17,15 +17,13 @@ from pathlib import Path
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, demand_known, unusable
 from keystrand.edge.consumers.wireguard_device import PSK_OCTETS, Device, Uapi, WgTool
-from keystrand.model.errors import InvalidInput
 
 SOCKETS = Path("/var/run/wireguard")
 APART_S = 0.1
-"""How far apart two handshakes of one initiator must be. The peer drops one that comes within 20 ms (wireguard-go,
-device/constants.go, HandshakeInitationRate), or whose time stamp, cut to 17 ms, is not later; the next is tried only
-5 s after (REKEY_TIMEOUT of the protocol).
+"""How far apart two handshakes must be. The peer drops one that comes within 20 ms of the last (wireguard-go,
+device/constants.go, HandshakeInitationRate), and the next is tried only after 5 s (RekeyTimeout there).
 """
 
 
@@ -83,7 +81,7 @@ class WireGuard:
 
     def _lack(self, key_id: str) -> str:
         """Return what is missing to say that traffic runs under the key."""
-        if key_id != self._current:
+        if not self._current or key_id != self._current:
             return "another key was installed since" if self._current else "it was not installed in this run"
         peer = self._device.peer(self._peer)
         if not peer.keyed:
@@ -120,10 +118,11 @@ def make(settings: Settings, role: Role) -> WireGuard:
     """
     name = str(settings.get("device", ""))
     far = str(settings.get("far", "")).split()
+    demand_known(settings, ("device", "peer", "far", "change", "socket"))
     guard.rules(name, far)
     change = settings.get("change", "lazy")
     if change not in ("lazy", "forced"):
-        raise InvalidInput(f"change is {change!r}", hint='write "lazy" (acts within two minutes) or "forced"')
+        raise unusable("change", f"{change!r} is no change", 'write "lazy" (acts within two minutes) or "forced"')
     path = Path(str(settings.get("socket", SOCKETS / f"{name}.sock")))
     device = Uapi(path) if "socket" in settings or path.exists() else WgTool(name)
     return WireGuard(
@@ -136,5 +135,5 @@ def _octets(public_key: str) -> bytes:
     with suppress(ValueError):
         octets = base64.b64decode(public_key, validate=True)
     if len(octets) != PSK_OCTETS:
-        raise InvalidInput("peer is no public key of WireGuard", hint="write it as `wg show` does, 44 characters")
+        raise unusable("peer", "this is no public key of WireGuard", "write it as `wg show` does, 44 characters")
     return octets
