@@ -282,6 +282,7 @@ def test_what_is_no_charon_is_told(tmp_path: Path, answer: bytes) -> None:
         ({"name": "a", "far": "192.0.2.0/24"}, CONNECTION, "remote_addrs: the peer lies in a far network"),
         ({"name": "a", "far": FAR}, CONNECTION + 'start_action = "trap"', "start_action: only the agent starts it"),
         ({"name": "a", "far": FAR}, CONNECTION + '[local]\ncerts = ["none.pem"]', "none.pem does not exist"),
+        ({"name": "a", "far": FAR, "connection": "c.toml"}, CONNECTION, "connection: 'c.toml' is no absolute path"),
         ({"name": "a", "far": FAR}, None, "does not exist"),
     ],
 )  # fmt: skip
@@ -293,7 +294,7 @@ def test_settings_that_cannot_be_are_refused(
     if connection is not None:
         path.write_text(connection)
     with pytest.raises((InvalidInput, MissingInput)) as caught:
-        make({**settings, "connection": str(path)}, Role.INITIATOR)
+        make({"connection": str(path), **settings}, Role.INITIATOR)
     problems = caught.value.problems if isinstance(caught.value, InvalidInput) else ()
     assert message in " ".join([caught.value.message, *map(str, problems)])
 

@@ -140,17 +140,32 @@ def test_a_program_that_dies_leaks_nothing(tunnel: Tunnel) -> None:
 
 
 @needs_tunnels
-def test_a_new_run_leaves_the_tunnel_up_and_can_end_it(tunnel: Tunnel) -> None:
-    """After a crash `prepare` comes again and loses nothing; the key that nobody remembers is retired all the same."""
+def test_a_new_run_knows_the_key_and_leaves_the_tunnel_up(tunnel: Tunnel) -> None:
+    """After a crash `prepare` comes again and loses nothing; the key before is retired without harm, the last ends."""
     _up(tunnel)
     again = tunnel.made(0, forced=True)
     again.prepare()
+    again.retire("before")
     assert tunnel.corridor.flood(20) == 20
-    assert not again.prove("one").in_use
+    assert again.prove("one").in_use
     assert not again.prove("").in_use
-    again.retire("one")
+    tunnel.made(0).retire("one")
     assert tunnel.corridor.flood(10) == 0
-    again.retire("one")
+    assert not again.prove("one").in_use
+
+
+@needs_tunnels
+def test_a_key_that_nobody_remembers_is_retired_too(tunnel: Tunnel) -> None:
+    """Where what we knew is lost, whatever is in use goes; where it is spoilt, that is told."""
+    initiator, _ = _up(tunnel)
+    (file,) = (tunnel.corridor.folder / "run").glob(f"wireguard-{tunnel.devices[0]}-*.json")
+    assert file.stat().st_mode & 0o077 == 0
+    file.write_text("?")
+    with pytest.raises(ConsumerFailure, match="not to be read"):
+        initiator.prepare()
+    file.unlink()
+    initiator.retire("one")
+    assert tunnel.corridor.flood(10) == 0
 
 
 @needs_tunnels
@@ -175,8 +190,8 @@ def test_what_is_up_without_a_key_of_ours_is_ended(tunnel: Tunnel, key: bytes) -
             Uapi(tunnel.socket(at)).set_key(b64decode(tunnel.publics[1 - at]), held, anew=True)
     assert tunnel.corridor.flood(20) >= 19
     if not any(key):
-        # as if the device had been started anew behind a guard that stands
-        guard.put_up(tunnel.devices[0], [FAR], tunnel.corridor.a.prefix)
+        # as if the device had been started anew after a key of ours
+        tunnel.made(0).install(_key("one", key))
     tunnel.made(0).prepare()
     assert tunnel.corridor.flood(10) == 0
 

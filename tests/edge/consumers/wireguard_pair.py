@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.edge.consumers.corridor import CARRIER, FAR, Corridor, corridor
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.consumers.wireguard import WireGuard
+from keystrand.edge.consumers.wireguard import Place, WireGuard
 from keystrand.edge.consumers.wireguard_device import Device, Uapi, WgTool
 from keystrand.edge.daemons import Daemon, program
 
@@ -32,11 +32,10 @@ class Tunnel(NamedTuple):
     def made(self, at: int, *, forced: bool = False, by_tool: bool = False, far: str = FAR) -> WireGuard:
         """Return the consumer at one end, without memory of an earlier one."""
         space = (self.corridor.a, self.corridor.b)[at]
-        networks = [far, "10.8.0.0/24"] if at == 0 else ["10.8.0.0/24"]
+        networks = (far, "10.8.0.0/24") if at == 0 else ("10.8.0.0/24",)
+        place = Place(self.devices[at], networks, self.corridor.folder / "run", space.prefix)
         device: Device = WgTool(self.devices[at], space.prefix) if by_tool else Uapi(self.socket(at))
-        return WireGuard(
-            device, self.publics[1 - at], self.devices[at], networks, forced=forced, prefix=space.prefix
-        )  # fmt: skip
+        return WireGuard(device, self.publics[1 - at], place, forced=forced)
 
 
 @contextmanager

@@ -47,11 +47,6 @@ def put_up(device: str, far: Sequence[str], prefix: Sequence[str] = ()) -> None:
     _nft(rules(device, far), prefix)
 
 
-def stands(device: str, prefix: Sequence[str] = ()) -> bool:
-    """Return whether a guard of `device` stands. Raises `MissingInput` where nft is not installed."""
-    return not _told(["list", "table", "inet", table(device)], "", prefix).returncode
-
-
 def take_down(device: str, prefix: Sequence[str] = ()) -> None:
     """Take the guard down: for who gives the consumer up, never between two keys. Raises `ConsumerFailure`."""
     name = table(device)
@@ -64,19 +59,15 @@ def overlaps(network: Network, far: Sequence[str]) -> bool:
 
 
 def _nft(script: str, prefix: Sequence[str]) -> None:
-    done = _told(["-f", "-"], script, prefix)
-    if done.returncode:
-        raise ConsumerFailure(f"the guard does not stand: {' '.join(done.stderr.split())}", hint="it needs root")
-
-
-def _told(words: Sequence[str], script: str, prefix: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    command = [*prefix, program("nft", "nftables"), "-f", "-"]
     try:
-        return subprocess.run(  # noqa: S603 - nft as installed, and a script of checked words
-            [*prefix, program("nft", "nftables"), *words], input=script, check=False, capture_output=True, text=True,
-            timeout=_TIMEOUT_S,
-        )  # fmt: skip
+        done = subprocess.run(  # noqa: S603 - nft as installed, and a script of checked words
+            command, input=script, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired:
         raise ConsumerFailure(f"nft was not done within {_TIMEOUT_S:g} s") from None
+    if done.returncode:
+        raise ConsumerFailure(f"the guard does not stand: {' '.join(done.stderr.split())}", hint="it needs root")
 
 
 def _network(text: str) -> Network:

@@ -178,7 +178,10 @@ def make(settings: Settings, role: Role) -> StrongSwan:
         raise unusable("name", f"{name!r} is no name for a connection", "letters, digits, - and _, such as corridor")
     far = str(settings.get("far", "")).split()
     guard.rules(device, far)
-    connection = connection_of(Path(str(settings.get("connection", ""))), far)
+    file = Path(str(settings.get("connection", "")))
+    if not file.is_absolute():
+        raise unusable("connection", f"{str(file)!r} is no absolute path", "name the connection's file from / on")
+    connection = connection_of(file, far)
     return StrongSwan(Path(str(settings.get("socket", SOCKET))), name, connection, role, far, device=device)
 
 
