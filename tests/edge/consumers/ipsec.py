@@ -59,8 +59,12 @@ class Ipsec(NamedTuple):
     files: tuple[Credentials, Credentials]
 
     def start(self, at: int) -> None:
-        """Start the charon at one end and give it what `swanctl --load-creds` would."""
+        """Start the charon at one end with its credentials."""
         self.charons[at].start(lambda: _answers(self.socket(at)))
+        self.give_credentials(at)
+
+    def give_credentials(self, at: int) -> None:
+        """Give the charon at one end what `swanctl --load-creds` would."""
         with Vici(self.socket(at)) as charon:
             charon.command("load-cert", {"type": "x509", "flag": "CA", "data": self.files[at].ca.read_bytes()})
             charon.command("load-key", {"type": "any", "data": self.files[at].key.read_bytes()})

@@ -20,8 +20,9 @@ from keystrand.edge.consumers.vici import Refused, Vici
 from keystrand.model.errors import InvalidInput, MissingInput
 
 needs_charon = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("charon-systemd", "nft")),
-    reason="needs root, charon-systemd with kernel-libipsec, and nftables",
+    os.geteuid() != 0
+    or not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("charon-systemd", "swanctl", "nft")),
+    reason="needs root, charon-systemd with kernel-libipsec, swanctl and nftables",
 )
 CONNECTION = 'remote_addrs = ["192.0.2.2"]\n[children.net]\nremote_ts = ["10.2.0.0/24"]\n'
 
@@ -174,6 +175,26 @@ def test_a_charon_that_dies_leaks_nothing_and_the_next_key_brings_it_back(pair: 
             verb("one")
     pair.start(0)
     _up(pair, "two")
+    assert pair.corridor.flood(20) == 20
+
+
+@needs_charon
+def test_what_swanctl_unloads_is_put_right_by_the_next_key(pair: Ipsec) -> None:
+    """An operator's `swanctl --load-all` unloads our connection and key: traffic goes on, and the next change works."""
+    _up(pair, "one")
+    conf = pair.folder / "swanctl.conf"
+    conf.write_text("")
+    for at in (0, 1):
+        words = ("--load-all", "--noprompt", "--file", str(conf), "--uri", f"unix://{pair.socket(at)}")
+        pair.corridor.a.run("swanctl", *words)
+        assert _held(pair, at) == ([], [], 1)
+    assert pair.corridor.flood(20) == 20
+    for at in (0, 1):
+        pair.give_credentials(at)
+    _up(pair, "two")
+    for at in (0, 1):
+        pair.made(at).retire("one")
+    assert pair.made(0).prove("two").in_use
     assert pair.corridor.flood(20) == 20
 
 
