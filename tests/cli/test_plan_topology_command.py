@@ -20,6 +20,7 @@ from keystrand.formats.networks import network_from
 from keystrand.model.planning import Protection
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.plan import topology_solver
+from keystrand.plan.topology_model import Programme
 from keystrand.plan.topology_optics import rate_of
 from keystrand.plan.topology_verify import faults
 
@@ -117,6 +118,21 @@ def test_the_example_bank_is_planned(typed: Typed, tmp_path: Path) -> None:
     assert any("there is no dark fibre" in reason for reason in gaps)
 
 
+def test_a_link_of_the_plan_that_the_design_does_without_is_named(typed: Typed, tmp_path: Path) -> None:
+    """The plan has a link on the short segment; the keys go over the first span of the long one, which is there anyway.
+
+    Costs are ranges of two figures: the search's own number is told beside its bound and nowhere else.
+    """
+    bank, out = _changed(tmp_path, r"(?s)\[\[target\]\].*(?=\[scan\])", ""), tmp_path / "out"
+    for stage in (("inventory", "scan"), ("assess", "run"), ("plan", "make", "--effort", "0")):
+        typed(*stage, str(bank), "--out", str(out), "--as-of", "2026-11-26")
+    told = typed("plan", "topology", str(bank), "--out", str(out), "--as-of", "2026-11-26", "-o", "csv")
+    assert told.code == 0
+    assert "the plan has a quantum link on archive-vault, and this design none" in told.err
+    assert re.search(r"cost \d{2}0 to \d,\d00 thousand EUR", told.err)
+    assert [line.rpartition(",")[2] for line in told.out.splitlines()[1:]] == ["190", "490", "280", "110"]
+
+
 def test_what_cannot_be_protected_is_told_and_the_rest_is_planned(typed: Typed, tmp_path: Path) -> None:
     """Reason and next step stand beside the need, the others are served, and the exit code says that it is a part."""
     bank = _changed(tmp_path, r'protection = "none" # one route.*', 'protection = "node"\npeak_bits_per_s = 3000')
@@ -145,6 +161,28 @@ def test_prices_in_another_currency_are_refused(typed: Typed, tmp_path: Path) ->
     assert told.code == 2
     assert "CHF" in told.err
     assert not (tmp_path / "not").exists()
+
+
+def test_a_demand_beyond_all_fibres_is_told(typed: Typed, tmp_path: Path) -> None:
+    """The most that may be stated is not served, with the reason; more than that is a mistake in the estate."""
+    for most, code, said in (("1e12", 3, "the fibres cannot carry so many keys"), ("1e300", 2, "too large")):
+        bank = _changed(tmp_path / most, r"bits_per_s = 2560\nprotection", f"bits_per_s = {most}\nprotection")
+        told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"))
+        assert (told.code, said in told.err) == (code, True)
+        assert "internal" not in told.err
+
+
+def test_what_one_solver_refuses_the_other_solves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OR-Tools reports a refusal by an error of its own error path: the answer then is SciPy's."""
+    made = Programme()
+    made.row(4.0, [(made.column(2.0, 3.0), 1.0), (made.column(1.0, 3.0), 1.0)], 6.0)
+    expected = topology_solver.solve(made, seconds=5)
+    monkeypatch.setattr("ortools.math_opt.python.mathopt.solve", _refuse)
+    assert topology_solver.solve(made, seconds=5).cost == pytest.approx(expected.cost) == 5.0
+
+
+def _refuse(*_args: object, **_more: object) -> None:
+    raise AttributeError("canonical_code")
 
 
 def test_an_estate_without_a_dark_fibre_is_refused(typed: Typed, tmp_path: Path) -> None:
@@ -188,6 +226,7 @@ verification = "primary"
         (("--demand", "North:Suoth:100"), "did you mean 'South'?"),
         (("--demand", "North:South"), "write PLACE:PLACE:BITS_PER_S"),
         (("--demand", "North:South:-5"), "write PLACE:PLACE:BITS_PER_S"),
+        (("--demand", "North:South:1e300"), "write PLACE:PLACE:BITS_PER_S"),
         (("--demand", "North:North:5"), "both ends are 'North'"),
         (("--graph", "design.pdf"), ".graphml or .geojson"),
     ],

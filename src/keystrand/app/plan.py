@@ -10,6 +10,7 @@ from keystrand.app.estate import OpenEstate
 from keystrand.assess.run import DEFAULT_CURVE
 from keystrand.edge.catalogue import beside, curves, positions
 from keystrand.edge.scenarios import limitations, scenario_set
+from keystrand.formats.wording import two_figures
 from keystrand.model.stages import Assessment, Fit, Inventory, Plan
 from keystrand.plan.roadmap import DEFAULT_RUN, Run
 from keystrand.plan.run import make_plan
@@ -48,7 +49,7 @@ def decision_rows(plan: Plan) -> list[dict[str, Any]]:
         {
             "segment": d.segment,
             "approach": d.chosen.value,
-            "modelled_rate_kbit_per_s": round(d.rate.secret_key_rate_bits_per_s / 1e3, 1) if d.rate else None,
+            "modelled_rate_kbit_per_s": two_figures(d.rate.secret_key_rate_bits_per_s / 1e3) if d.rate else "",
             "why": "; ".join(next(o.reasons for o in d.options if o.fit is Fit.CHOSEN)),
             "questions": len(d.questions),
         }

@@ -19,7 +19,7 @@ from keystrand.formats.charts_topology import topology_map
 from keystrand.formats.network_geojson import geojson_of
 from keystrand.formats.network_graphml import graphml_of
 from keystrand.formats.networks import network_from
-from keystrand.formats.wording import counted
+from keystrand.formats.wording import counted, interval_text, joined, two_figures
 from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, PolicyDenied
 from keystrand.model.network import FibreNetwork
@@ -29,7 +29,7 @@ from keystrand.model.stages import Plan
 from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.model.stages.judged import Assumption
 from keystrand.model.stages.weighed import Approach
-from keystrand.model.units import Answer
+from keystrand.model.units import Answer, Interval
 from keystrand.plan import topology_solver
 from keystrand.plan.positions import gates
 from keystrand.plan.topology import Head, design_topology
@@ -164,7 +164,7 @@ def link_rows(design: TopologyDesign) -> list[Row]:
             "huts": k.spans - 1,
             "bypassed": list(k.bypassed),
             "span_loss_db": round(k.span_loss_db, 1),
-            "modelled_rate_kbit_per_s": round(k.rate_bits_per_s / 1e3, 1),
+            "planned_rate_kbit_per_s": two_figures(k.rate_bits_per_s / 1e3),
         }
         for k in design.links
     ]
@@ -206,12 +206,24 @@ def summary(design: TopologyDesign) -> tuple[str, ...]:
         f"{served} of {counted(len(design.network.needs), 'need')} served by "
         f"{counted(sum(k.systems for k in design.links), 'system')} on {counted(len(design.links), 'link')}, "
         f"{counted(len(design.relays), 'trusted node')} and {counted(sum(k.spans - 1 for k in design.links), 'hut')}",
-        f"cost {cost.likely:,.0f} (range {cost.low:,.0f} to {cost.high:,.0f}) thousand {money} by "
-        f"{design.tariff.verification} prices; no design costs less than {design.bound:,.0f}: gap {gap}",
+        f"cost {interval_text(Interval(low=cost.low, high=cost.high))} thousand {money} by "
+        f"{design.tariff.verification} prices; by the likely ones {cost.likely:,.0f}, and no design costs less than "
+        f"{design.bound:,.0f}: gap {gap}",
         f"a greedy planner: {design.greedy_cost:,.0f}{same}{saved}; search ended: {design.ended.value}",
         f"checked again by the verifier: {counted(len(design.checks), 'rule')} hold",
         *(() if topology_solver.has_ortools() else (topology_solver.WITHOUT_ORTOOLS,)),
     )
+
+
+def beside_the_plan(opened: OpenEstate, out: Path, design: TopologyDesign) -> tuple[str, ...]:
+    """Return where the plan in `out` has a quantum link and the design has none: they are two documents."""
+    segments, _ = _planned(opened, out)
+    used = {fibre.partition("/")[0] for link in design.links for fibre in link.fibres}
+    idle = sorted((segments or frozenset()) - used)
+    if not idle:
+        return ()
+    return (f"the plan has a quantum link on {joined(idle)}, and this design none: its keys can go another way for "
+            f"less. Ask why the plan has it: keystrand plan explain {idle[0]} --out {out}",)  # fmt: skip
 
 
 def map_of(design: TopologyDesign) -> str:

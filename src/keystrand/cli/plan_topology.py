@@ -85,8 +85,11 @@ def topology(  # noqa: PLR0913 - every option of the command is one
         plan_topology.graph_writer(graph)
     with _watched() as told:
         options = plan_topology.Options(RateModel(rate), systems, time_limit, rounds, seed, told)
+        unlike: tuple[str, ...] = ()
         if network is None:
-            design = plan_topology.estate_topology(open_estate(folder), out, options, as_of=day(as_of))
+            opened = open_estate(folder)
+            design = plan_topology.estate_topology(opened, out, options, as_of=day(as_of))
+            unlike = plan_topology.beside_the_plan(opened, out, design)
         else:
             given = plan_topology.Network(network, demands, demand or (), Protection(protection))
             design = plan_topology.file_topology(given, out, options, as_of=day(as_of))
@@ -101,7 +104,7 @@ def topology(  # noqa: PLR0913 - every option of the command is one
         TopologyPart.PLACES: plan_topology.place_rows,
     }
     emit(output, rows[show](design), value=design)
-    for line in (*plan_topology.summary(design), f"wrote {out}/topology.json"):
+    for line in (*plan_topology.summary(design), *unlike, f"wrote {out}/topology.json"):
         say(line)
     for one in design.unserved:
         say(f"not served: {one.need}: {one.reason}\n  hint: {one.next_step}")

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import inspect
 
+from keystrand.model.units import MOST
+
 SHOWN_MOST = 60
 """Characters of a wrong value that a message repeats; the line is named beside it."""
 
@@ -94,10 +96,12 @@ def _choices(kind: inspect.Type) -> list[str]:
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    if kind.ge is not None and kind.le is not None:
+    if kind.ge is not None and kind.le is not None and kind.le < MOST:
         return f" from {kind.ge} to {kind.le}"
     limits = (("above", kind.gt), ("of at least", kind.ge), ("below", kind.lt), ("of at most", kind.le))
-    words = " and ".join(f"{word} {limit}" for word, limit in limits if limit is not None)
+    words = " and ".join(
+        f"{word} {int(limit) if limit == MOST else limit}" for word, limit in limits if limit is not None
+    )
     return f" {words}" if words else ""
 
 

@@ -12,6 +12,7 @@ from keystrand.model.pilot import Pilot
 from keystrand.model.planning import Demand, Freeze, Planning, Price, Waiver
 from keystrand.model.starttls import StartTls
 from keystrand.model.units import (
+    MOST,
     Answer,
     Decibels,
     DecibelsPerKm,
@@ -219,7 +220,7 @@ class System(Noun, frozen=True, kw_only=True):
     contract_ends: date | None = None
     retires: date | None = None
     engineers: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    volume_per_year: Annotated[float, Meta(gt=0)] | None = None
+    volume_per_year: Annotated[float, Meta(gt=0, le=MOST)] | None = None
     vendor_ready: date | None = None
     vendor_evidence: Text | None = None
     post_quantum_path: Answer = Answer.UNKNOWN

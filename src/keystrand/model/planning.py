@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from keystrand.model.noun import Noun
-from keystrand.model.units import Identifier, Ratio, Text
+from keystrand.model.units import MOST, Identifier, Ratio, Text
 
 DayOfYear = Annotated[str, Meta(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z", description="month-day, 12-15")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z", description="ISO 4217 code, such as EUR")]
@@ -57,8 +57,8 @@ class Demand(Noun, frozen=True, kw_only=True):
     id: Identifier
     a: Identifier
     b: Identifier
-    bits_per_s: Annotated[float, Meta(gt=0)]
-    peak_bits_per_s: Annotated[float, Meta(gt=0)] | None = None
+    bits_per_s: Annotated[float, Meta(gt=0, le=MOST)]
+    peak_bits_per_s: Annotated[float, Meta(gt=0, le=MOST)] | None = None
     protection: Protection = Protection.NODE
     zones: tuple[Identifier, ...] = ()
     regions: tuple[Identifier, ...] = ()
@@ -71,9 +71,9 @@ class Price(Noun, frozen=True, kw_only=True):
     """
 
     item: Identifier
-    low: Annotated[float, Meta(ge=0)]
-    likely: Annotated[float, Meta(ge=0)]
-    high: Annotated[float, Meta(ge=0)]
+    low: Annotated[float, Meta(ge=0, le=MOST)]
+    likely: Annotated[float, Meta(ge=0, le=MOST)]
+    high: Annotated[float, Meta(ge=0, le=MOST)]
     currency: Currency
     source: Text
     as_of: date
@@ -83,7 +83,7 @@ class Exchange(Noun, frozen=True, kw_only=True):
     """What one unit of `currency` is worth in the plan's currency, for prices given in another one."""
 
     currency: Currency
-    rate: Annotated[float, Meta(gt=0)]
+    rate: Annotated[float, Meta(gt=0, le=MOST)]
     source: Text
     as_of: date
 
@@ -95,8 +95,8 @@ class Planning(Noun, frozen=True, kw_only=True):
     """
 
     currency: Currency = "EUR"
-    budget: Annotated[float, Meta(gt=0)] | None = None
-    operating_hours_per_year: Annotated[float, Meta(gt=0)] | None = None
+    budget: Annotated[float, Meta(gt=0, le=MOST)] | None = None
+    operating_hours_per_year: Annotated[float, Meta(gt=0, le=MOST)] | None = None
     discount_rate: Ratio = 0.03
     horizon_years: Annotated[int, Meta(ge=1, le=30)] = 10
     inflation_rate: Ratio = 0.02

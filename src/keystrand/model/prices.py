@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from keystrand.model.noun import Noun
 from keystrand.model.planning import Currency
-from keystrand.model.units import Identifier, Text
+from keystrand.model.units import MOST, Identifier, Text
 
-Amount = Annotated[float, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0, le=MOST)]
 
 
 class CostCategory(StrEnum):

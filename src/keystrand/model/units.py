@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+MOST = 1e12
+"""Most bits of key a second, money, or units of data a year that anybody states: beyond it sums lose their meaning."""
 Kilometres = Annotated[float, Meta(ge=0.01, le=20_000, description="kilometres")]
 Decibels = Annotated[float, Meta(ge=0, le=200, description="decibels of loss")]
 DecibelsPerKm = Annotated[float, Meta(ge=0.1, le=3.0, description="decibels of loss per kilometre")]

@@ -9,6 +9,7 @@ from keystrand.formats.network_raw import Traffic
 from keystrand.model.errors import InvalidInput
 from keystrand.model.network import FibreNetwork, KeyNeed
 from keystrand.model.planning import Protection
+from keystrand.model.units import MOST
 
 KEY_BITS = 256
 """An AES-256 key."""
@@ -47,7 +48,7 @@ def _named(word: str, number: int, known: Sequence[str], protection: Protection)
         rate = float(parts[-1])
     except ValueError:
         rate = 0.0
-    if len(ends) != 2 or not 0 < rate < float("inf"):
+    if len(ends) != 2 or not 0 < rate <= MOST:
         raise InvalidInput(
             f"--demand {word!r} is no demand", hint="write PLACE:PLACE:BITS_PER_S, such as Ulm:Kiel:2560"
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -53,7 +54,9 @@ def solve(
     if seconds <= 0:
         return Solved(None, math.inf, -math.inf, proven=False, by_time=True)
     if has_ortools():
-        return _by_mathopt(made, seconds, nodes, gap, hint)
+        # what MathOpt refuses to solve ends in an AttributeError of its own error path (OR-Tools 9.15)
+        with suppress(AttributeError):
+            return _by_mathopt(made, seconds, nodes, gap, hint)
     return _by_scipy(made, seconds, nodes, gap)
 
 
