@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of, judge
-from keystrand.assess.priority import Standing, has_open_work, prioritise
+from keystrand.assess.priority import Standing, _Criteria, _tiers, has_open_work, prioritise
 from keystrand.edge.catalogue import curves, policies
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import Exposure, Sensitivity
@@ -96,6 +96,27 @@ def test_ranks_count_up_and_tiers_never_fall(order: Order, drawn: list[Drawn]) -
     done = [drawn[int(p.system[1:])][4] == "X25519MLKEM768" for p in found]
     assert done == sorted(done)
     assert all(p.reasons for p in found)
+
+
+criteria = st.lists(
+    st.builds(_Criteria, st.floats(0, 3).map(lambda x: round(x, 1)), st.integers(0, 4), st.integers(0, 2),
+              st.sampled_from([-5, -2, 0])),
+    max_size=40,
+).map(lambda found: sorted(found, reverse=True))  # fmt: skip
+
+
+@given(criteria)
+def test_a_tier_is_one_more_than_the_highest_that_beats_it(found: list[_Criteria]) -> None:
+    """By definition, over all pairs: who is at least as urgent in everything and more urgent in something."""
+    expected: list[int] = []
+    for n, own in enumerate(found):
+        beaten_by = [
+            expected[before]
+            for before, other in enumerate(found[:n])
+            if other != own and all(a >= b for a, b in zip(other, own, strict=True))
+        ]
+        expected.append(1 + max(beaten_by, default=0))
+    assert _tiers(found) == expected
 
 
 def test_a_system_that_is_worse_in_everything_comes_first(order: Order) -> None:

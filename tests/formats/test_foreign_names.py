@@ -5,9 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystrand.formats import capture_ssh
+from keystrand.formats import ike_codepoints as codes
 from keystrand.formats.foreign_names import canonical, curve_name, oid_names, ssh_algorithm
+from keystrand.formats.ike_names import proposal_uses
+from keystrand.formats.source.parts import Parts
+from keystrand.formats.source.parts import named as source_name
 from keystrand.formats.symmetric_names import cipher_name, hash_name, mac_name
+from keystrand.formats.tls_codepoints import cipher_of
 from keystrand.model.algorithm import Function, Verdict, classify
+from keystrand.model.observation import AlgorithmUse
 
 KEX, SIG, ENC, MAC = Function.KEY_ESTABLISHMENT, Function.SIGNATURE, Function.ENCRYPTION, Function.MAC
 DIGEST, KDF = Function.DIGEST, Function.KEY_DERIVATION
@@ -37,7 +43,7 @@ DIGEST, KDF = Function.DIGEST, Function.KEY_DERIVATION
         ("hmac-sha2-512-etm@openssh.com", "HMAC-SHA-512"),
         ("hmac-sha1-96", "HMAC-SHA-1"),
         ("HMAC_256", "HMAC-SHA-256"),
-        ("AES-CMAC", "AES-CMAC"),
+        ("AES-CMAC", "CMAC-AES"),
         ("PBKDF2WithHmacSHA256", "PBKDF2-HMAC-SHA-256"),
         ("md5crypt", "MD5-crypt"),
         ("RSASSA-PSS", "RSA-PSS"),
@@ -136,3 +142,39 @@ def test_ssh_names_are_the_same_from_a_report_a_capture_and_a_configuration(
     assert told == (expected, function)
     kinds = {ENC: (cipher_name, capture_ssh.cipher_name), MAC: (mac_name, capture_ssh.mac_name)}[function]
     assert expected == "x" or {of(name) for of in kinds} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "function"),
+    [
+        (("AES-CMAC", "AESCMAC", "CMAC-AES", "AES/CMAC"), "CMAC-AES", MAC),
+        (("AES-128-CMAC", "CMAC-AES-128", "AES128_CMAC", "AES_CMAC_128"), "CMAC-AES-128", MAC),
+        (("AES-256-GMAC", "GMAC-AES-256", "aes256-gmac"), "AES-256-GMAC", MAC),
+        (("NULL", "eNULL", "ENCR_NULL"), "NULL", ENC),
+    ],
+)
+def test_one_thing_has_one_name(words: tuple[str, ...], name: str, function: Function) -> None:
+    """However other tools spell it, it is one asset."""
+    for word in words:
+        assert [(one.algorithm, one.function) for one in canonical(word)] == [(name, function)], word
+
+
+def test_a_code_of_a_cipher_has_one_name_everywhere() -> None:
+    """What a gateway negotiates, what its configuration says and what source code calls is one thing."""
+    on_the_wire = codes.integrity_name(8)
+    (configured,) = proposal_uses("aescmac")
+    in_source = source_name(Parts(family="AES", bits=128, mode="CMAC"), MAC)
+    assert isinstance(configured, AlgorithmUse)
+    assert {on_the_wire, configured.algorithm, in_source} == {"CMAC-AES-128"}
+    assert classify(on_the_wire).verdict is Verdict.QUANTUM_SAFE
+
+
+def test_no_encryption_has_one_name_everywhere_and_is_never_safe() -> None:
+    """TLS, IKE, SSH and configuration files agree on it, and the catalogue says what it is worth."""
+    found = {cipher_of(0x0002), codes.cipher_name(11, None), capture_ssh.cipher_name("none"), cipher_name("eNULL")}
+    assert (asked := ssh_algorithm("none", ENC)) is not None
+    assert found | {asked.algorithm} == {"NULL"}
+    assert ssh_algorithm("none", MAC) is None
+    known = classify("NULL")
+    assert (known.function, known.verdict) == (ENC, Verdict.QUANTUM_VULNERABLE)
+    assert "nothing" in known.note

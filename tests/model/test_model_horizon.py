@@ -15,11 +15,13 @@ from keystrand.model.horizon import (
     DAYS_PER_YEAR,
     Horizon,
     avoidable,
+    avoidable_evenly,
     avoided,
     delay_cost,
     forgeable,
     horizons,
     shelf_life_exceeds_horizon,
+    shelf_life_exceeds_horizon_evenly,
     sunk,
     years_between,
 )
@@ -128,3 +130,35 @@ def test_the_closed_forms_take_arrays() -> None:
         together = figure(horizon, m, x)
         assert together == pytest.approx([float(figure(horizon, a, b)) for a, b in zip(m, x, strict=True)])
     assert sunk(horizon, x) == pytest.approx([float(sunk(horizon, one)) for one in x])
+
+
+spans = st.tuples(st.floats(0, 30), st.floats(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(anchor_points(), spans, spans)
+def test_an_even_spread_lies_within_its_ends_and_agrees_with_quadrature(
+    points: Points, m: tuple[float, float], x: tuple[float, float]
+) -> None:
+    """The exact mean is between both corners, and what 400 x 400 points give, thin spans included."""
+    horizon = Horizon(points)
+    grid = (np.arange(400) + 0.5) / 400
+    times, lives = (low + (high - low) * grid for low, high in (m, x))
+    for evenly, plain, digits in (
+        (avoidable_evenly, avoidable, 1e-2),
+        (shelf_life_exceeds_horizon_evenly, shelf_life_exceeds_horizon, 1e-3),
+    ):
+        mean = float(evenly(horizon, m, x))
+        assert float(plain(horizon, m[0], x[0])) - 1e-3 <= mean <= float(plain(horizon, m[1], x[1])) + 1e-3
+        assert mean == pytest.approx(float(plain(horizon, times[:, None], lives[None, :]).mean()), abs=digits)
+
+
+def test_spreads_take_arrays_of_thin_and_wide_spans() -> None:
+    """A point, a range of one time, of the other, of both: together what they give one by one."""
+    horizon = Horizon([(5.0, 0.1), (10.0, 0.4)], 1.0)
+    m = np.array([2.0, 2.0, 1.0, 1.0]), np.array([2.0, 2.0, 4.0, 4.0])
+    x = np.array([9.0, 5.0, 9.0, 5.0]), np.array([9.0, 12.0, 9.0, 12.0])
+    together = avoidable_evenly(horizon, m, x)
+    alone = [avoidable_evenly(horizon, (m[0][n], m[1][n]), (x[0][n], x[1][n])) for n in range(4)]
+    assert together == pytest.approx([float(one) for one in alone])
+    assert together[0] == pytest.approx(float(avoidable(horizon, 2.0, 9.0)))

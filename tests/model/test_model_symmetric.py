@@ -16,7 +16,11 @@ KNOWN = {
     "AES-64": (Function.ENCRYPTION, UNKNOWN, 64, None),
     "AES-512-GCM": (Function.ENCRYPTION, UNKNOWN, 512, None),
     "Camellia-40-CBC": (Function.ENCRYPTION, UNKNOWN, 40, None),
-    "AES-CMAC": (Function.MAC, SAFE, None, 1),
+    "AES-CMAC": (Function.MAC, SAFE, None, 1),  # as documents of before have it
+    "AES-128-GMAC": (Function.MAC, SAFE, 128, 1),
+    "CMAC-AES": (Function.MAC, SAFE, None, 1),
+    "CMAC-AES-256": (Function.MAC, SAFE, 256, 5),
+    "NULL": (Function.ENCRYPTION, BROKEN, None, None),
     "ChaCha20-Poly1305": (Function.ENCRYPTION, SAFE, 256, None),
     "Camellia-256-CBC": (Function.ENCRYPTION, SAFE, 256, None),
     "3DES-168-CBC": (Function.ENCRYPTION, UNKNOWN, None, None),

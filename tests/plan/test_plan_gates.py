@@ -8,16 +8,21 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.conftest import AS_OF, _estate, _position
 
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import Estate
 from keystrand.model.policy import Position, Technique
 from keystrand.model.stages import Approach, Bucket, Fit, SegmentDecision
 from keystrand.model.units import Answer
+from keystrand.plan.approach import decide
+from keystrand.plan.numbered import results
 from keystrand.plan.physics import PLANNING_HOP_KM, Span, modelled_rate, most_loss_db, worst_span
 from keystrand.plan.rules import SETTLED, Fact, SegmentFacts, choose, smallest_change
 
 Row = dict[str, Any]
+CASE = ("dedicated_optics", "trusted_nodes", "specialised_operation", "controlled_wavelength")
+SEGMENT = _estate().segment[0]
 PSK = [{"of": "psk", "until": "2030-12-31"}]
 
 
@@ -46,7 +51,7 @@ def test_smallest_change_leads_there_and_nothing_smaller_does(facts: SegmentFact
         for chosen in combinations(names, size)
         for answers in product((Answer.YES, Answer.NO), repeat=size)
     ]
-    for to in set(Approach) - {choose(facts)}:
+    for to in set(Approach) - {choose(facts), Approach.PQC_ONLY}:
         found = smallest_change(facts, to)
         assert not found or _changed(facts, found) is to
         least = next((len(needs) for needs in few if _changed(facts, needs) is to), None)
@@ -124,6 +129,24 @@ def test_national_security_decides_whom_it_binds(
     organisation = msgspec.structs.replace(of.organisation, national_security=Answer(is_one))
     made = decision(msgspec.structs.replace(of, organisation=organisation), position(national_security=speaks_of))
     assert next(o.fit for o in made.options if o.approach is Approach.HYBRID) is expected
+
+
+def test_advice_against_it_needs_somebody_who_accepts(
+    estate: Callable[..., Estate],
+    position: Callable[..., Position],
+    decision: Callable[..., SegmentDecision],
+    segment_row: Row,
+) -> None:
+    """An authority that speaks to the organisation and discourages is overruled by a name, never by silence."""
+    against = position(stance="discourages")
+    unsigned = {name: answer for name, answer in segment_row["quantum"].items() if name != "accepted_by"}
+    assert decision(estate(), against).chosen is Approach.HYBRID
+    made = decision(estate(quantum=unsigned), against)
+    assert (made.chosen, made.rules[0].fired) == (Approach.PQC_ONLY, Answer.UNKNOWN)
+    assert any("advise against it" in question for question in made.questions)
+    assert decision(estate(quantum=unsigned), position(stance="discourages", jurisdictions=["US"])).chosen is (
+        Approach.HYBRID
+    )
 
 
 def test_each_rule_says_whether_it_fired_and_why(
@@ -252,3 +275,37 @@ def test_what_has_no_path_stays_classical(
     both = decision(estate(systems=[stays, system_row | {"id": "other"}], dark_fibre="no"))
     assert both.bucket is Bucket.CAN_BECOME_QUANTUM_SAFE
     assert decision(estate(systems=[stays])).bucket is Bucket.PILOT_QUANTUM_FIRST
+
+
+@given(segments())
+def test_numbered_rules_and_the_choice_say_the_same(facts: SegmentFacts) -> None:
+    """No quantum link where a rule that excludes fired or may fire; and none fired without a reason to stay away."""
+    fired = {rule.id: rule.fired for rule in results(facts, SEGMENT, ())}
+    excluding = {fired[name] for name in ("G1", "G3", "G4", "G5", "G6")}
+    chosen = choose(facts)
+    if chosen in (Approach.QKD_FIBRE, Approach.QKD_TRUSTED_NODE, Approach.HYBRID):
+        assert excluding == {Answer.NO}
+        assert fired["G8"] is Answer.NO
+    elif chosen is Approach.PQC_ONLY and fired["G8"] is Answer.NO and facts.single_span.answer is not Answer.UNKNOWN:
+        assert excluding != {Answer.NO}
+    if chosen is Approach.QKD_FIBRE:
+        assert fired["G7"] is Answer.NO
+    assert fired["G2"] is Answer.YES
+
+
+@given(st.data())
+def test_nothing_gets_past_a_prohibition(data: st.DataObject) -> None:
+    """Whatever the segment has in its favour, an authority that forbids it to this organisation decides."""
+    case = {name: data.draw(st.sampled_from(["yes", "no", "unknown"])) for name in CASE}
+    changes: Row = {
+        "loss_db": data.draw(st.floats(min_value=0.1, max_value=30)),
+        "continuity": data.draw(st.sampled_from(["may-wait", "must-continue"])),
+        "dark_fibre": data.draw(st.sampled_from(["yes", "no", "unknown"])),
+        "purpose": data.draw(st.sampled_from(["production", "research"])),
+        "quantum": case,
+    }
+    technique = data.draw(st.sampled_from(["qkd", "psk"]))
+    of, forbids = _estate(**changes), _position(prohibits=[{"of": technique, "until": "2030-12-31"}])
+    (made,) = decide(of, (forbids,), AS_OF)
+    assert (made.chosen, made.rate, made.residuals) == (Approach.PQC_ONLY, None, ())
+    assert all(o.fit is Fit.EXCLUDED for o in made.options if o.approach is not Approach.PQC_ONLY)

@@ -8,25 +8,29 @@ from keystrand import __version__
 from keystrand.app.documents import load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.assess.explain import explain
-from keystrand.assess.run import assess
+from keystrand.assess.run import DEFAULT_CURVE, assess
 from keystrand.edge.catalogue import beside, curves, policies
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.stages import Assessment, Inventory, PolicyFinding, PolicyState
 
 
-def assess_estate(opened: OpenEstate, out: Path, *, as_of: date) -> Assessment:
-    """Judge the inventory in `out` against policies and threat curves, and write the assessment beside it."""
+def assess_estate(opened: OpenEstate, out: Path, *, as_of: date, curve: str = DEFAULT_CURVE) -> Assessment:
+    """Judge the inventory in `out` against policies and the threat curve `curve`, and write the assessment beside it.
+
+    Policies and curves are those that come with the package and those beside the estate.
+    """
     inventory, ref = load(out, Inventory)
     require_estate(inventory, opened.ref)
     assessment = assess(
         opened.estate,
         inventory,
         policies(beside(opened.folder, "policies")),
-        curves(),
+        curves(beside(opened.folder, "curves")),
         as_of=as_of,
         made_from=(opened.ref, ref),
         created_at=now(),
         tool_version=__version__,
+        curve=curve,
     )
     save(out, assessment)
     return assessment

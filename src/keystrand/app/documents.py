@@ -13,6 +13,8 @@ from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
 from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
 from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.stages.designed import TopologyDesign
+from keystrand.model.stages.targeted import TargetDocument
 
 D = TypeVar("D", bound=Document)
 
@@ -21,6 +23,8 @@ FILES: dict[type[Document], str] = {
     Inventory: "inventory.json",
     Assessment: "assessment.json",
     Plan: "plan.json",
+    TargetDocument: "target.json",
+    TopologyDesign: "topology.json",
     CostReport: "cost.json",
     VendorComparison: "vendors.json",
     PilotReport: "pilot.json",
@@ -33,6 +37,8 @@ MADE_BY = {
     Inventory: "keystrand inventory scan",
     Assessment: "keystrand assess run",
     Plan: "keystrand plan make",
+    TargetDocument: "keystrand plan target",
+    TopologyDesign: "keystrand plan topology",
     CostReport: "keystrand plan cost",
     VendorComparison: "keystrand plan vendors evaluate",
     PilotReport: "keystrand pilot run",

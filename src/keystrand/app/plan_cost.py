@@ -13,10 +13,13 @@ from keystrand.edge.catalogue import curves
 from keystrand.edge.estate_folder import estate_file
 from keystrand.edge.files import read_bytes
 from keystrand.edge.price_lists import price_lists, rate_lists
+from keystrand.edge.scenarios import scenario_set
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.formats.wording import interval_text, joined, ratio_text, two_figures
+from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.horizon import horizons
+from keystrand.model.prices import Spread
 from keystrand.model.stages import Assessment, PilotReport, Plan
 from keystrand.model.stages.costed import CostReport
 from keystrand.model.units import Estimate, Interval
@@ -37,14 +40,14 @@ def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     require_made_from(plan, assessment_ref)
-    chosen = next(curve for curve in curves() if curve.id == DEFAULT_CURVE)
+    curve = assessment.curve or next(one for one in curves() if one.id == DEFAULT_CURVE)
     inputs, pilots = _inputs(opened, out)
     report = make_cost(
         opened.estate,
         assessment,
         plan,
         inputs,
-        horizons(chosen, plan.as_of),
+        horizons(curve, plan.as_of),
         options=options,
         made_from=(opened.ref, assessment_ref, plan_ref, *pilots),
         created_at=now(),
@@ -54,15 +57,17 @@ def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
     return report
 
 
-def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[Any, ...]]:
+def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[InputRef, ...]]:
     rates = rate_lists(opened.folder)
-    measured, refs = {}, ()
+    measured: dict[str, Spread] = {}
+    refs: tuple[InputRef, ...] = ()
     if (out / FILES[PilotReport]).exists():
         pilot, ref = load(out, PilotReport)
         measured = measured_rates(pilot, rates)
         refs = (ref,) if measured else ()
+    prices, odds = price_lists(opened.folder), scenario_set(opened.folder)
     try:
-        return inputs_of(opened.estate, price_lists(opened.folder), rates, measured), refs
+        return inputs_of(opened.estate, prices, rates, odds, measured), refs
     except InvalidInput as error:
         raise InvalidInput(error.message, hint=error.hint, problems=_placed(error.problems, opened.folder)) from error
 
@@ -118,6 +123,11 @@ def category_rows(report: CostReport) -> list[Row]:
     ]
 
 
+def phase_rows(report: CostReport) -> list[Row]:
+    """Return one row a phase of the plan."""
+    return [{"phase": one.phase, "title": one.title, "present_value": money(one.cost)} for one in report.phases]
+
+
 def scenario_rows(report: CostReport) -> list[Row]:
     """Return one row a named scenario and option."""
     return [
@@ -143,14 +153,17 @@ def swing_rows(report: CostReport) -> list[Row]:
 
 def information_rows(report: CostReport) -> list[Row]:
     """Return one row an input that is worth finding out."""
-    if report.information is None:
-        return []
-    question = f"{report.information.option} or {report.information.other}"
     return [
-        {"question": question, "find_out": one.name,
-         "worth_at_most": f"{two_figures(one.worth)} {report.currency}"}
-        for one in report.information.inputs
-    ]  # fmt: skip
+        {
+            "subject": told.subject,
+            "question": told.question,
+            "find_out": one.name,
+            "worth_at_most": f"{two_figures(one.worth)} {report.currency}",
+            "at_a_price_of_a_data_year": f"{two_figures(told.price_per_data_year)} {report.currency}",
+        }
+        for told in report.information
+        for one in told.inputs
+    ]
 
 
 def way_rows(report: CostReport) -> list[Row]:
@@ -179,9 +192,9 @@ def step_rows(report: CostReport) -> list[Row]:
             "subject": one.subject,
             "what": one.what,
             "saved_for_each_hour": _range(one.saved_per_hour),
-            "data_years_saved_so_far": two_figures(one.saved),
-            "hours_a_year_so_far": two_figures(one.operation),
-            "cost_so_far": f"{two_figures(one.cost)} {report.currency}",
+            "data_years_saved_so_far": _range(one.saved),
+            "hours_a_year_so_far": _range(one.operation),
+            "cost_so_far": money(one.cost),
         }
         for one in report.steps
     ]
@@ -192,13 +205,17 @@ def portfolio_words(report: CostReport) -> tuple[str, ...]:
     best = report.portfolio
     if best is None:
         return ("no limits are given: set budget or operating_hours_per_year under [planning] for the best choice",)
+    if not best.within:
+        return ("signatures, owners and enquiries alone need more than the limits under [planning] allow",)
     chosen = [*best.systems, *(f"{segment} ({name_of(approach)})" for segment, approach in best.links)]
     said = [
-        f"within the limits: {joined(chosen, most=12) or 'nothing'}; saves {two_figures(best.saved)} data-years",
-        f"for {two_figures(best.operation)} hours a year and {two_figures(best.cost)} {report.currency}, beside "
+        f"within the limits: {joined(chosen, most=12) or 'nothing'}; saves {_range(best.saved)} data-years",
+        f"for {_range(best.operation)} hours a year and {money(best.cost)}, beside "
         f"{two_figures(best.committed_operation)} hours and {two_figures(best.committed_cost)} {report.currency} for "
         "signatures, owners and enquiries",
     ]
+    if best.gap:
+        said.append(f"the search was cut off: something else may save {two_figures(100 * best.gap)} percent more")
     if best.per_hour is not None:
         said.append(f"one more hour a year would save {two_figures(best.per_hour)} data-years")
     if best.per_money is not None:

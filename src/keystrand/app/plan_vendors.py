@@ -1,8 +1,9 @@
 """Ask vendors, take their answers, and compare them."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,20 +23,19 @@ from keystrand.edge.vendor_files import (
 )
 from keystrand.formats.decode import faults_of
 from keystrand.formats.documents import canonical_hash
-from keystrand.formats.questionnaire import Changes, Returned, kind_text, sheet_of
+from keystrand.formats.questionnaire import Changes, Returned, sheet_of
 from keystrand.formats.questionnaire_markdown import questionnaire_markdown, read_markdown
 from keystrand.formats.questionnaire_workbook import read_xlsx
 from keystrand.formats.vendor_toml import sheet_to_toml, weights_of
-from keystrand.formats.wording import interval_text, joined, ratio_text
+from keystrand.formats.wording import joined
 from keystrand.model.document import InputRef
-from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput
+from keystrand.model.errors import InvalidInput, KeystrandError, MissingInput, Problem
 from keystrand.model.stages import PilotReport, Plan
-from keystrand.model.stages.compared import VendorComparison, VendorResult
-from keystrand.model.units import Identifier, Interval
+from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.units import Identifier
 from keystrand.model.vendor import Requirement, VendorSheet
+from keystrand.model.words import shown
 from keystrand.plan.vendors import Asked, Grounds, compare_vendors
-
-Row = dict[str, Any]
 
 
 def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorComparison:
@@ -50,6 +50,7 @@ def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorCom
     if file:
         refs.append(_ref("vendor-weights", counts, file))
     refs += [_ref("vendor-sheet", one.sheet, one.file) for one in sheets]
+    _require_known_pilots(sheets, opened)
     grounds, more = _grounds(opened, out)
     comparison = compare_vendors(
         grounds,
@@ -67,6 +68,19 @@ def evaluate_vendors(opened: OpenEstate, out: Path, *, as_of: date) -> VendorCom
 def _ref(kind: str, value: object, file: TextFile | None) -> InputRef:
     said = canonical_hash(value)
     return InputRef(kind=kind, content_sha256=said, file_sha256=sha256_hex(file.text.encode()) if file else said)
+
+
+def _require_known_pilots(sheets: Sequence[SheetFile], opened: OpenEstate) -> None:
+    known = [pilot.id for pilot in opened.estate.pilot]
+    problems = tuple(
+        Problem(message=f"the estate has no pilot {name!r}", file=one.file.name, field="pilots",
+                hint=f"pilots of the estate: {joined(known, most=20) or 'none'}")
+        for one in sheets
+        for name in one.sheet.pilots
+        if name not in known
+    )  # fmt: skip
+    if problems:
+        raise InvalidInput("sheets of vendors name pilots that are not there", problems=problems)
 
 
 def _grounds(opened: OpenEstate, out: Path) -> tuple[Grounds, list[InputRef]]:
@@ -130,8 +144,13 @@ def _sheet(home: Path, vendor: str, asked: dict[str, Requirement]) -> SheetFile:
 
 
 def write_questionnaire(home: Path, vendor: str, file: Path) -> None:
-    """Write the questions to `vendor` into `file`: a workbook, or Markdown, by the ending of its name."""
+    """Write the questions to `vendor` into `file`: a workbook, or Markdown, by the ending of its name.
+
+    Raises `InvalidInput` where the file is there: it may hold answers.
+    """
     _require_folder(home)
+    if file.exists():
+        raise InvalidInput(f"{file} is there already, and is left as it is", hint="choose another name for --file")
     asked = requirements(home)
     sheet = _sheet(home, vendor, asked).sheet
     if file.suffix == ".md":
@@ -155,26 +174,44 @@ def _workbook(sheet: VendorSheet, asked: list[Requirement]) -> bytes:
 
 
 class Imported(NamedTuple):
-    """What came of a questionnaire: the sheet's file, and what changed in it."""
+    """What came of a questionnaire: the sheet's file, what changed in it, and what to know."""
 
     path: Path
     changes: Changes
+    notes: tuple[str, ...]
 
 
-def import_questionnaire(home: Path, file: Path, *, as_of: date) -> Imported:
-    """Put what a vendor sent back into its sheet; where nothing changed, the sheet's file is left as it is.
+def import_questionnaire(home: Path, vendor: str, file: Path, *, as_of: date) -> Imported:
+    """Put what `vendor` sent back into its sheet; where nothing changed, the sheet's file is left as it is.
 
-    Raises `InvalidInput` with every problem, each with its line or cell: then nothing is written.
+    Raises `InvalidInput` with every problem, each with its line or cell, and where the file speaks for another vendor:
+    then nothing is written.
     """
     _require_folder(home)
     asked = requirements(home)
     returned = _returned(file)
+    if returned.vendor != vendor:
+        raise InvalidInput(
+            f"{file} speaks for {shown(returned.vendor)!r}, not for {vendor!r}",
+            hint="a vendor's file must not change another's sheet: name the vendor that it is from",
+        )
     before = next((one for one in vendor_sheets(home, asked) if one.sheet.id == returned.vendor), None)
     changes = sheet_of(returned, before.sheet if before else None, asked, as_of=as_of)
     path = Path(before.file.name) if before else home / SHEETS / f"{changes.sheet.id}.toml"
     if before is None or changes.sheet != before.sheet:
         write_atomic(path, sheet_to_toml(changes.sheet).encode())
-    return Imported(path, changes)
+    return Imported(path, changes, _differences(returned, changes))
+
+
+def _differences(returned: Returned, changes: Changes) -> tuple[str, ...]:
+    """Return what the file says otherwise than the sheet, and what it does not have: both are left as they were."""
+    sheet = changes.sheet
+    heads = (("name", returned.name, sheet.name), ("offer", returned.offer, sheet.offer))
+    notes = [
+        f"the file has another {name}, {shown(said)!r}: the sheet's is kept" for name, said, our in heads if said != our
+    ]
+    absent = [f"not in the file, and left as they were: {joined(changes.kept)}"] if changes.kept else []
+    return (*notes, *absent)
 
 
 def _returned(file: Path) -> Returned:
@@ -184,124 +221,3 @@ def _returned(file: Path) -> Returned:
     if file.suffix == ".xlsx":
         return read_xlsx(content, str(file))
     raise InvalidInput(f"{file} is neither workbook nor Markdown", hint="only .xlsx and .md are read")
-
-
-def requirement_rows(home: Path) -> list[Row]:
-    """Return one row a requirement, in the catalogue's order."""
-    return [
-        {"id": one.id, "group": one.group, "question": one.question, "answer": kind_text(one), "weight": one.weight}
-        for one in requirements(home).values()
-    ]
-
-
-def saved_comparison(out: Path) -> VendorComparison:
-    """Return the comparison in `out`."""
-    return load(out, VendorComparison)[0]
-
-
-def comparison_rows(comparison: VendorComparison) -> list[Row]:
-    """Return one row a vendor, in order. Shares are of the whole weight, in percent, as ranges."""
-    return [
-        {
-            "vendor": one.vendor,
-            "standing": one.standing.value,
-            "rank": _rank(one),
-            "proven": ratio_text(one.supported),
-            "as_said": ratio_text(one.raw),
-            "first_in_draws": "" if one.first_ratio is None else ratio_text(_point(one.first_ratio)),
-            "price": _price(one),
-            "open_questions": len(one.questions),
-            "must_haves": "; ".join(f"{g.requirement} {g.state}: {g.reason}" for g in one.gates if g.state != "passed"),
-        }
-        for one in comparison.vendors
-    ]
-
-
-def _point(value: float) -> Interval:
-    return Interval(low=value, high=value)
-
-
-def _rank(one: VendorResult) -> str:
-    if one.best_rank is None or one.worst_rank is None:
-        return ""
-    return str(one.best_rank) if one.best_rank == one.worst_rank else f"{one.best_rank} to {one.worst_rank}"
-
-
-def _price(one: VendorResult) -> str:
-    if one.price is None:
-        return "not known"
-    asked = (
-        f"{interval_text(Interval(low=one.price.low, high=one.price.high))} {one.price.currency} for {one.price.per}"
-    )
-    return f"{asked}; beaten by {joined(one.beaten_by)}" if one.beaten_by else asked
-
-
-def _result(comparison: VendorComparison, vendor: str) -> VendorResult:
-    found = next((one for one in comparison.vendors if one.vendor == vendor), None)
-    if found is None:
-        known = joined([one.vendor for one in comparison.vendors], most=20)
-        raise MissingInput(f"no vendor {vendor!r} was compared", hint=f"compared were {known}")
-    return found
-
-
-def answer_rows(comparison: VendorComparison, vendor: str) -> list[Row]:
-    """Return one row a requirement: what the vendor said, how far it is proven, what it is worth, and what is open."""
-    return [
-        {
-            "requirement": one.requirement,
-            "said": one.said or "nothing",
-            "evidence": one.level.value if one.level else "",
-            "as_said": ratio_text(one.raw),
-            "proven": ratio_text(one.supported),
-            "reason": one.reason,
-            "question": one.question,
-        }
-        for one in _result(comparison, vendor).answers
-    ]
-
-
-def segment_rows(comparison: VendorComparison, vendor: str) -> list[Row]:
-    """Return one row for each segment and requirement that is judged there."""
-    return [
-        {
-            "segment": one.segment,
-            "requirement": one.requirement,
-            "loss_db": one.loss_db,
-            "length_km": one.length_km,
-            "enough": one.enough.value,
-            "reason": one.reason,
-        }
-        for one in _result(comparison, vendor).segments
-    ]
-
-
-def weight_rows(comparison: VendorComparison) -> list[Row]:
-    """Return one row a requirement: its weight, and between which weights the first stays first."""
-    return [
-        {
-            "requirement": one.requirement,
-            "weight": one.weight,
-            "share": ratio_text(_point(one.share)),
-            "first_stays_from": one.low,
-            "first_stays_to": "any" if one.high is None else one.high,
-        }
-        for one in comparison.weights
-    ]
-
-
-def summary(comparison: VendorComparison) -> str:
-    """Return what the comparison says, in sentences."""
-    count = sum(one.best_rank is not None for one in comparison.vendors)
-    if not count:
-        return "every vendor fails a must-have"
-    if comparison.first is None:
-        lead = "no vendor is first alone"
-    else:
-        lead = f"on what is proven today {comparison.first} is first of {count}"
-        worst = next(one.worst_rank or 1 for one in comparison.vendors if one.vendor == comparison.first)
-        lead += f", but what is open can make it number {worst}" if worst > 1 else ""
-    change = f"{comparison.weight_change:.0%}"
-    pairs = [f"{swap.ahead} and {swap.behind}" for swap in comparison.swaps]
-    held = f"the order holds whatever the weights change by up to {change}" if not pairs else (
-        f"weights changed by up to {change} can turn round {joined(pairs)}")  # fmt: skip
-    return f"{lead}; {held}" if count > 1 else lead

@@ -6,6 +6,7 @@ from pathlib import Path
 from keystrand import __version__
 from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
+from keystrand.edge.catalogue import beside, controls
 from keystrand.edge.files import write_atomic
 from keystrand.edge.templates import report_template
 from keystrand.formats.report_html import render
@@ -33,6 +34,7 @@ def report_estate(opened: OpenEstate, out: Path, *, as_of: date) -> tuple[Operat
         made_from=(opened.ref, inventory_ref, assessment_ref, plan_ref, *pilot_refs),
         created_at=now(),
         tool_version=__version__,
+        controls=controls(beside(opened.folder, "controls")),
     )
     save(out, report)
     page = out / "report.html"

@@ -56,7 +56,13 @@ def _about_the_traffic() -> tuple[Assumption, ...]:
         _ours(
             "even production",
             "Each data class produces one unit a year, evenly, until the system is migrated or retires; the "
-            "span of the migration is its owner's estimate in the estate.",
+            "span of the migration is its owner's estimate in the estate. Where a retention is a range, its shortest "
+            "time counts in the low end and its longest in the high end.",
+        ),
+        _ours(
+            "ranges of ranks",
+            "Threat curve, migration times and shelf lives are drawn evenly within their ranges; all systems of a draw "
+            "share the curve. A verdict that is not known counts as exposed there.",
         ),
     )
 
@@ -66,7 +72,13 @@ def _about_the_verdicts() -> tuple[Assumption, ...]:
         _ours(
             "signatures are not harvested",
             "Only key establishment is exposed to later reading. A signature can be forged once a quantum "
-            "computer is there, not read back in time; it is judged by verdict and date alone.",
+            "computer is there, not read back in time: how long that could go on is counted apart, until the last "
+            "verifier stops accepting the old algorithm.",
+        ),
+        _ours(
+            "trust anchors",
+            "A system's signatures are trusted through the identity and code-signing systems it depends on. Devices in "
+            "the field count where the estate says until when they trust the old signature.",
         ),
         _ours(
             "unknown is not safe",

@@ -2,11 +2,20 @@
 
 import difflib
 
-from keystrand.assess.words import deadline_text, span_text, years_text
-from keystrand.formats.wording import counted, interval_text, ratio_text, sentences
+from keystrand.assess.words import deadline_text, span_text
+from keystrand.formats.wording import counted, interval_text, joined, ratio_text, sentences
 from keystrand.model.algorithm import Verdict
 from keystrand.model.errors import InvalidInput
-from keystrand.model.stages import Assessment, Exposure, Finding, PolicyFinding, PolicyState, Priority
+from keystrand.model.stages import (
+    Assessment,
+    Exposure,
+    Finding,
+    Forgeable,
+    PolicyFinding,
+    PolicyState,
+    Priority,
+    RankRange,
+)
 from keystrand.model.units import Answer
 
 
@@ -21,7 +30,13 @@ def explain(assessment: Assessment, name: str) -> tuple[str, ...]:
     told = [line for finding in found for line in _finding(finding)]
     if name == found[0].system:
         rank = [line for p in assessment.priorities if p.system == name for line in _priority(p, assessment)]
-        told = [*rank, *told, *(line for e in assessment.exposures if e.system == name for line in _exposure(e))]
+        told = [
+            *rank,
+            *told,
+            *(line for e in assessment.exposures if e.system == name for line in _exposure(e)),
+            *(line for r in assessment.exposure_ranks if r.system == name for line in _ranks(r, assessment)),
+            *(line for f in assessment.forgeable if f.system == name for line in _forgeable(f)),
+        ]
     return tuple(sentences([line]) for line in told)
 
 
@@ -68,14 +83,38 @@ def _exposure(exposure: Exposure) -> tuple[str, ...]:
     carried = f"data of class {exposure.data_class}"
     delay = exposure.delay_cost_data_years_per_year
     return (
-        f"{carried} must stay secret for {years_text(exposure.shelf_life_years)} and the change takes "
+        f"{carried} must stay secret for {span_text(exposure.shelf_life)} and the change takes "
         f"{span_text(exposure.migration_years)}: {ratio_text(exposure.shelf_life_exceeds_horizon)} that a quantum "
-        "computer comes before both have passed",
+        f"computer comes before both have passed{_evenly(exposure)}",
         f"if all of it is recorded, {interval_text(exposure.avoidable_data_years, 'data-years')} produced before the "
         "change become readable and can still be avoided; each year of delay adds "
         f"{interval_text(delay, 'data-years')}",
         f"of what may have been recorded before today {interval_text(exposure.sunk_data_years, 'data-years')} become "
         "readable; no migration removes that part",
+    )
+
+
+def _evenly(exposure: Exposure) -> str:
+    spread = exposure.shelf_life_exceeds_horizon_evenly
+    return f" ({ratio_text(spread)} with both times spread evenly over their ranges)" if spread else ""
+
+
+def _ranks(found: RankRange, assessment: Assessment) -> tuple[str, ...]:
+    of = counted(len(assessment.exposure_ranks), "system")
+    place = f"rank {found.low}" if found.low == found.high else f"rank {found.low} to {found.high}"
+    return (
+        f"by exposure it is at {place} of {of} in nine of ten draws, when the threat curve and all times vary within "
+        "their ranges",
+    )
+
+
+def _forgeable(found: Forgeable) -> tuple[str, ...]:
+    years = interval_text(found.service_years, "years")
+    return (
+        f"its {found.trusted_for.value} under the old algorithm is trusted for another "
+        f"{span_text(found.trusted_until_years)}, held by {joined(found.held_by)}",
+        f"for {years} of that, expected, somebody with a quantum computer could forge it; none of it is harvested "
+        "beforehand",
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.assess.policy import Facts
-from keystrand.assess.words import span_text, years_text
+from keystrand.assess.words import span_text
 from keystrand.formats.wording import counted, day_text, interval_text, joined, ratio_text
 from keystrand.model.algorithm import Verdict
 from keystrand.model.estate import Exposure as Network
@@ -70,15 +70,22 @@ def _by_tier(tiers: list[int], standings: list[Standing]) -> list[tuple[int, Sta
 def _tiers(criteria: list[_Criteria]) -> list[int]:
     """Return the tier of each: one more than the highest tier among those that are at least as urgent in everything.
 
-    `criteria` are in falling order, so whoever beats another stands before it.
+    `criteria` are in falling order, so whoever beats another stands before it, and equals stand together. All but the
+    exposure take few values: a table over those holds the highest tier so far of whoever is at least as urgent in them.
     """
-    table = np.array(criteria, dtype=float).reshape(-1, len(_Criteria._fields))
-    tiers = np.zeros(len(criteria), dtype=int)
-    for n in range(len(criteria)):
-        before, own = table[:n], table[n]
-        beaten_by = (before >= own).all(axis=1) & (before > own).any(axis=1)
-        tiers[n] = 1 + tiers[:n][beaten_by].max(initial=0)
-    return [int(tier) for tier in tiers]
+    levels = [sorted(set(column), reverse=True) for column in zip(*(c[1:] for c in criteria), strict=True)]
+    places = [{value: n for n, value in enumerate(values)} for values in levels]
+    highest = np.zeros([len(values) for values in levels] or [1], dtype=int)
+    tiers: list[int] = []
+    for n, own in enumerate(criteria):
+        if n and own == criteria[n - 1]:
+            tiers.append(tiers[-1])
+            continue
+        at = tuple(place[value] for place, value in zip(places, own[1:], strict=True))
+        tiers.append(1 + int(highest[at]))
+        behind = highest[tuple(slice(place, None) for place in at)]
+        np.maximum(behind, tiers[-1], out=behind)
+    return tiers
 
 
 def _order(standing: Standing) -> tuple[float | int | str, ...]:
@@ -140,7 +147,7 @@ def _exposure_reasons(exposures: tuple[Exposure, ...]) -> tuple[str, ...]:
     ahead = interval_text(worst.avoidable_data_years, "data-years")
     chance = ratio_text(worst.shelf_life_exceeds_horizon)
     return (
-        f"{worst.data_class} data stays secret for {years_text(worst.shelf_life_years)} and the change takes "
+        f"{worst.data_class} data stays secret for {span_text(worst.shelf_life)} and the change takes "
         f"{span_text(worst.migration_years)}: {chance} that a quantum computer comes "
         "before both have passed",
         f"{ahead} of readable data can still be avoided, if the traffic is recorded",

@@ -6,10 +6,12 @@ from datetime import date, datetime
 from msgspec.structs import replace
 
 from keystrand.assess.assumptions import assumptions
+from keystrand.assess.authenticity import forgeables
 from keystrand.assess.exposure import exposures
 from keystrand.assess.findings import findings
 from keystrand.assess.policy import facts_of, judge, remarks
 from keystrand.assess.priority import Standing, prioritise
+from keystrand.assess.ranks import SEED, rank_ranges
 from keystrand.assess.waivers import waiver_uses
 from keystrand.model.algorithm import Verdict
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
@@ -45,14 +47,15 @@ def assess(  # noqa: PLR0913 - what every stage takes, and the curve to use
     _require_known((curve,), tuple(c.id for c in curves), "threat curve", "threat curve")
     chosen = next(c for c in curves if c.id == curve)
     judged = _judged(estate, inventory, policies, as_of)
-    exposed = exposures(estate, judged, horizons(chosen, as_of), as_of)
+    both_ends = horizons(chosen, as_of)
+    exposed = exposures(estate, judged, both_ends, as_of)
     return Assessment(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
         as_of=as_of,
         created_at=created_at,
         made_from=made_from,
-        seed=None,
+        seed=SEED if exposed else None,
         coverage=_coverage(judged),
         findings=judged,
         exposures=exposed,
@@ -60,6 +63,9 @@ def assess(  # noqa: PLR0913 - what every stage takes, and the curve to use
         policies=tuple(_ref(policy, estate, as_of) for policy in policies),
         waivers=waiver_uses(estate, judged, as_of),
         assumptions=assumptions(chosen, as_of),
+        curve=chosen,
+        forgeable=forgeables(estate, judged, both_ends, as_of),
+        exposure_ranks=rank_ranges(exposed, chosen, as_of),
     )
 
 

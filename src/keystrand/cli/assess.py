@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
-from keystrand.cli import assess_policies
+from keystrand.cli import assess_exposure, assess_policies
 from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.command()(assess_policies.policies)
 app.command()(assess_policies.waivers)
+app.command()(assess_exposure.exposure)
+app.command()(assess_exposure.authenticity)
+app.command()(assess_exposure.sensitivity)
+app.command()(assess_exposure.controls)
 
 
 class PolicyState(StrEnum):
@@ -40,6 +44,10 @@ def run(
     as_of: AsOfOption = "",
     output: OutputOption = Output.TABLE,
     fail_on: Annotated[Gate | None, typer.Option("--fail-on", help="Exit 10 where this is found.")] = None,
+    *,
+    curve: Annotated[
+        str, typer.Option("--curve", metavar="ID", help="Threat curve: a shipped one, or yours in DIR/curves.")
+    ] = "gri-2025",
 ) -> None:
     """Judge the inventory in OUT: verdicts, policies, exposure, order of work."""
     from keystrand.app.assess import assess_estate, gate_count, priority_rows, waived_count
@@ -49,7 +57,7 @@ def run(
     from keystrand.model.errors import GateTripped
 
     opened = open_estate(folder)
-    assessment = assess_estate(opened, out, as_of=day(as_of))
+    assessment = assess_estate(opened, out, as_of=day(as_of), curve=curve)
     emit(output, priority_rows(assessment), value=assessment)
     say(f"wrote {out}/assessment.json; ask why with: keystrand assess explain SYSTEM --out {out}")
     if questions := own_questions(opened.folder, assessment.as_of):

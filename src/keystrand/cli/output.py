@@ -1,6 +1,7 @@
 """How results and messages leave: stdout is data only, everything else goes to stderr."""
 
 import csv
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -58,10 +59,17 @@ def _print_lines(rows: Sequence[Row]) -> None:
 
 
 def _print_csv(rows: Sequence[Row]) -> None:
+    sys.stdout.write(csv_text(rows))
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return `rows` as CSV with a line of names; empty without rows."""
+    made = io.StringIO()
     if rows:
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(made, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _cell(item) for key, item in row.items()} for row in rows)
+    return made.getvalue()
 
 
 def _cell(item: Any) -> str:

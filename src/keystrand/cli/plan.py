@@ -4,29 +4,19 @@ from pathlib import Path
 
 import typer
 
-from keystrand.cli import plan_cost, plan_vendors
-from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say
+from keystrand.cli import plan_approach, plan_cost, plan_roadmap, plan_target, plan_topology, plan_vendors
+from keystrand.cli.output import OutOption, Output, OutputOption, emit
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(plan_vendors.app, name="vendors", help="Ask vendors, and compare what they answer.")
+app.command()(plan_approach.compare)
+app.command()(plan_approach.explain)
+app.command()(plan_target.target)
+app.command()(plan_target.check)
 
 
-@app.command()
-def make(
-    folder: EstateArgument = Path(),
-    out: OutOption = Path("out"),
-    as_of: AsOfOption = "",
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Choose an approach per segment and date the measures, from the documents in OUT."""
-    from keystrand.app.estate import open_estate
-    from keystrand.app.plan import decision_rows, plan_estate
-
-    plan = plan_estate(open_estate(folder), out, as_of=day(as_of))
-    emit(output, decision_rows(plan), value=plan)
-    late = sum(measure.late for measure in plan.measures)
-    say(f"{len(plan.measures)} measures, {late} later than a deadline; wrote {out}/plan.json")
-    say(f"see them with: keystrand plan show --out {out}")
+for verb in (plan_roadmap.make, plan_roadmap.roadmap, plan_roadmap.diff, plan_roadmap.what_if):
+    app.command()(verb)
 
 
 @app.command()
@@ -39,3 +29,4 @@ def show(out: OutOption = Path("out"), output: OutputOption = Output.TABLE) -> N
 
 app.command()(plan_cost.cost)
 app.command()(plan_cost.frontier)
+app.command()(plan_topology.topology)

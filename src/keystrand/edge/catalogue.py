@@ -11,7 +11,9 @@ from keystrand.assess.policy_disputes import Contradiction, contradictions, disp
 from keystrand.edge.files import read_bytes
 from keystrand.formats.catalogue import (
     CatalogueRecord,
+    control_from_toml,
     curve_from_toml,
+    harvest_from_toml,
     policy_from_toml,
     position_from_toml,
     record_from_toml,
@@ -19,7 +21,9 @@ from keystrand.formats.catalogue import (
 from keystrand.formats.decode import dotted
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.formats.wording import counted
+from keystrand.model.control import Control
 from keystrand.model.errors import InvalidInput, MissingInput, Problem
+from keystrand.model.likelihood import HarvestSet
 from keystrand.model.policy import Policy, Position, ThreatCurve
 
 
@@ -93,6 +97,16 @@ def positions(folder: Path | None = None) -> tuple[Position, ...]:
 def curves(folder: Path | None = None) -> tuple[ThreatCurve, ...]:
     """Return the threat curves, as `policies` does."""
     return _load("curves", folder, curve_from_toml)
+
+
+def harvests(folder: Path | None = None) -> tuple[HarvestSet, ...]:
+    """Return the sets of assumptions on how likely traffic is recorded, as `policies` does."""
+    return _load("harvest", folder, harvest_from_toml)
+
+
+def controls(folder: Path | None = None) -> tuple[Control, ...]:
+    """Return the controls with what each does not cover, as `policies` does."""
+    return _load("controls", folder, control_from_toml)
 
 
 def _load(kind: str, folder: Path | None, decode: Callable[[str, str], R]) -> tuple[R, ...]:

@@ -129,7 +129,10 @@ class Space:
 
 def run(*words: str) -> str:
     """Run a command to its end and return what it said. Raises `PeerUnavailable` with its complaint."""
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+    except subprocess.TimeoutExpired:
+        raise PeerUnavailable(f"{' '.join(words)}: not done within {_START_S:g} s") from None
     if done.returncode:
         told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
         raise PeerUnavailable(f"{' '.join(words)}: {told}")

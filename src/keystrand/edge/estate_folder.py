@@ -8,10 +8,14 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from keystrand.edge.catalogue import beside, policies
 from keystrand.edge.files import read_bytes, sha256_hex
 from keystrand.formats.documents import canonical_hash
-from keystrand.formats.estate_toml import question_estate, read_estate
+from keystrand.formats.estate_changes import changed
+from keystrand.formats.estate_toml import judge_estate, question_estate, read_estate
+from keystrand.formats.toml_input import parse_toml
 from keystrand.formats.toml_lines import line_index
 from keystrand.model.errors import InvalidInput, Problem, StoreFailure
 from keystrand.model.estate import Estate
@@ -60,6 +64,19 @@ def load_estate(folder: Path) -> LoadedEstate:
     content, text = _read(folder)
     estate = read_estate(text, str(estate_file(folder)), _rules_by_policy(folder))
     return LoadedEstate(estate, canonical_hash(estate), sha256_hex(content))
+
+
+def changed_estate(folder: Path, changes: tuple[str, ...]) -> Estate:
+    """Return the estate in `folder` with `changes` made to it, such as `system.x.refresh=2029-01-01`.
+
+    Raises `InvalidInput` where a change names nothing, or makes an estate that is not sound.
+    """
+    _, text = _read(folder)
+    file = str(estate_file(folder))
+    raw = changed(parse_toml(text, file=file, what="the estate"), changes)
+    if problems := judge_estate(raw, line_index(text), file, _rules_by_policy(folder)):
+        raise InvalidInput("the changed estate is not sound; nothing was written", problems=problems)
+    return msgspec.convert(raw, Estate)
 
 
 def estate_doubts(folder: Path) -> tuple[Problem, ...]:

@@ -40,7 +40,7 @@ class Agreed(NamedTuple):
 
 def cipher_name(name: str) -> str:
     """Return the canonical name of a cipher, or `name` where it is not known."""
-    return symmetric_names.cipher_name(name) or ("NULL" if name == "none" else name)
+    return symmetric_names.cipher_name(name) or name
 
 
 def mac_name(name: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from keystrand.formats.decode import Fault, near_name, sound_fields
 from keystrand.formats.estate_references import rows
 from keystrand.formats.toml_input import parse_toml, read_toml
+from keystrand.model.control import Control
+from keystrand.model.likelihood import HarvestSet
 from keystrand.model.policy import Policy, Position, Source, Status, ThreatCurve
 
 T = TypeVar("T")
@@ -28,6 +30,26 @@ def position_from_toml(text: str, file: str) -> Position:
 def curve_from_toml(text: str, file: str) -> ThreatCurve:
     """Return the threat curve in `text`. Raises `InvalidInput` as above, also where it is no distribution."""
     return _decode(text, file, ThreatCurve, "threat curve")
+
+
+def harvest_from_toml(text: str, file: str) -> HarvestSet:
+    """Return the set of likelihoods in `text`. Raises `InvalidInput` as above, also where a network stands twice."""
+    return read_toml(text, HarvestSet, file=file, what=f"set of likelihoods {file}", further=_repeated_networks)
+
+
+def _repeated_networks(raw: Raw) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for n, row in rows(raw, "likelihoods"):
+        if (network := str(row.get("network"))) in seen:
+            yield Fault(
+                ("likelihoods", n, "network"), f"network {network!r} stands here twice", "leave one of them out"
+            )
+        seen.add(network)
+
+
+def control_from_toml(text: str, file: str) -> Control:
+    """Return the control in `text`. Raises `InvalidInput` as above."""
+    return read_toml(text, Control, file=file, what=f"control {file}")
 
 
 def record_from_toml(text: str, file: str) -> CatalogueRecord | None:

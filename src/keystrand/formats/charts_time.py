@@ -69,9 +69,17 @@ def _today(years: Years, as_of: date, top: float, bottom: float) -> list[str]:
 
 
 def timeline(
-    rows: Sequence[TimeRow], deadlines: Sequence[date], as_of: date, years: Years, key: str = "chart-timeline"
+    rows: Sequence[TimeRow],
+    deadlines: Sequence[date],
+    as_of: date,
+    years: Years,
+    key: str = "chart-timeline",
+    beside: str = " Dates are in the table above.",
 ) -> str:
-    """Return one bar a measure. Upright dashed lines are `deadlines`; a diamond is a measure's own; late is hatched."""
+    """Return one bar a measure. Upright dashed lines are `deadlines`; a diamond is a measure's own; late is hatched.
+
+    `beside`: where the same is said in words, for who does not see the drawing.
+    """
     top, step = 52.0, 46.0
     bottom = top + len(rows) * step
     body = [
@@ -82,7 +90,7 @@ def timeline(
     for n, row in enumerate(rows):
         body += _measure(row, years, top + n * step)
     late = sum(row.late for row in rows)
-    title = f"Timeline of {len(rows)} measures, {late} of them later than their deadline. Dates are in the table above."
+    title = f"Timeline of {len(rows)} measures, {late} of them later than their deadline.{beside}"
     return drawing(key, WIDTH, bottom + 28, title, body)
 
 

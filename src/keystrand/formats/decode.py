@@ -112,6 +112,9 @@ def _faults(raw: Any, annotation: Any) -> list[Fault]:
         nested = _struct_faults(raw, bare)
     elif isinstance(raw, list | tuple) and (item := _item_type(bare)) is not None:
         nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, item))]
+    elif isinstance(raw, dict) and get_origin(bare) is dict:
+        named, held = get_args(bare)
+        nested = [f for k, v in raw.items() for f in _below(str(k), [*_faults(k, named), *_faults(v, held)])]
     elif isinstance(raw, list | tuple) and get_origin(bare) is tuple and len(raw) == len(get_args(bare)):
         nested = [f for n, value in enumerate(raw) for f in _below(n, _faults(value, get_args(bare)[n]))]
     return nested or _own_faults(raw, annotation)

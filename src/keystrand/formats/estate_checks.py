@@ -5,7 +5,9 @@ Judged on the fields that are sound, so that one faulty field of a row does not 
 
 import ipaddress
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterator
+from datetime import date
 from itertools import pairwise
 from math import asin, cos, hypot, radians, sin, sqrt
 from pathlib import PurePosixPath
@@ -18,7 +20,8 @@ from keystrand.formats.estate_references import rows
 from keystrand.formats.host_names import a_labels
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
-from keystrand.model.planning import Demand, Price, Waiver
+from keystrand.model.planning import Demand, Freeze, Price, Waiver
+from keystrand.model.units import Answer
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
 """Below any fibre made: 0.091 dB/km, hollow core (Petrovich et al., Nature Photonics 2025)."""
@@ -73,6 +76,7 @@ def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
         ("target", Target, _target_faults),
         ("rule", Rule, _rule_faults),
         ("data_class", DataClass, _data_class_faults),
+        ("freeze", Freeze, _freeze_faults),
         ("waiver", Waiver, _waiver_faults),
         ("demand", Demand, _demand_faults),
         ("price", Price, _price_faults),
@@ -105,6 +109,16 @@ def _system_faults(system: Fields) -> Iterator[Fault]:
         case {"migration_years": (shortest, longest)} if shortest > longest:
             yield Fault(("migration_years",), f"the shortest time {shortest:g} is above the longest {longest:g}",
                         f"write [{longest:g}, {shortest:g}]")  # fmt: skip
+    yield from _date_faults(system)
+
+
+def _date_faults(system: Fields) -> Iterator[Fault]:
+    match system:
+        case {"retires": date() as retires, "vendor_ready": date() as ready, "post_quantum_path": Answer.YES} if (
+            ready >= retires
+        ):
+            yield Fault(("post_quantum_path",), f"it retires on {retires}, before its supplier is ready on {ready}",
+                        'write "no" and say under compensating what protects it until then')  # fmt: skip
 
 
 def _data_class_faults(data_class: Fields) -> Iterator[Fault]:
@@ -112,6 +126,13 @@ def _data_class_faults(data_class: Fields) -> Iterator[Fault]:
         case {"retention_years": years, "retention_range_years": (low, high)} if not low <= years <= high:
             yield Fault(("retention_range_years",), f"{years:g} years do not lie between {low:g} and {high:g}",
                         "write the shortest and the longest time, around retention_years")  # fmt: skip
+
+
+def _freeze_faults(freeze: Fields) -> Iterator[Fault]:
+    for name in ("first", "last"):
+        match freeze.get(name):
+            case str() as day if int(day[3:]) > monthrange(2028, int(day[:2]))[1]:
+                yield Fault((name,), f"there is no day {day} in any year", "write month and day, such as 12-15")
 
 
 def _waiver_faults(waiver: Fields) -> Iterator[Fault]:

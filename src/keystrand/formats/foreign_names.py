@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keystrand.formats import oids
 from keystrand.formats.ssh_names import host_key_name, key_exchange_name
-from keystrand.formats.symmetric_names import cipher_name, hash_name, mac_name, plain_key
+from keystrand.formats.symmetric_names import cipher_code, cipher_name, hash_name, mac_name, plain_key
 from keystrand.formats.tls_codepoints import POST_QUANTUM_GROUPS
 from keystrand.model.algorithm import Function, Verdict, classify
 from keystrand.model.words import shown
@@ -48,6 +48,7 @@ _FIXED: dict[str, Named] = {
     **{re.sub("[^A-Z0-9]", "", name.upper()): Named(name, _KEX) for name in POST_QUANTUM_GROUPS.values()},
     **{key: Named(name, _KEX) for key, name in _MONTGOMERY.items()},
     **{key: Named(name, _SIG) for key, name in _EDWARDS.items()},
+    **dict.fromkeys(("NULL", "ENULL", "ESP-NULL", "ENCR-NULL", "ID-NULL"), Named("NULL", _ENC)),
 }
 _CIPHERS = {"AES": "AES", "RIJNDAEL": "AES", "CAMELLIA": "Camellia", "ARIA": "ARIA", "SEED": "SEED", "SM4": "SM4",
             "TWOFISH": "Twofish", "SERPENT": "Serpent"}  # fmt: skip
@@ -55,10 +56,13 @@ _OLD_CIPHERS = {"RC4": "RC4", "ARC4": "RC4", "ARCFOUR": "RC4", "RC2": "RC2", "BL
                 "CAST5": "CAST5", "CAST": "CAST5", "IDEA": "IDEA", "RC5": "RC5", "RC6": "RC6", "SKIPJACK": "Skipjack",
                 "DES": "DES"}  # fmt: skip
 _TRIPLE = r"(?:3DES-EDE3?|3DES|DESEDE3?|TRIPLEDES|TDEA|TDES|DES3|DES-EDE3?|DES-CBC3)"
-_MODE = r"GCM-SIV|GCM|CCM-?8|CCM|SIV|OCB|EAX|CBC|CTR|ECB|CFB\d*|OFB|XTS|KWP?|CMAC|GMAC|WRAP"
-_CIPHER = re.compile(
-    rf"(?:ID-)?(?P<name>{'|'.join(_CIPHERS)})-?(?P<bits>128|192|256)?-?(?P<mode>{_MODE})?-?(?P<rest>.*)"
+_MODE = r"GCM-SIV|GCM|CCM-?8|CCM|SIV|OCB|EAX|CBC|CTR|ECB|CFB\d*|OFB|XTS|KWP?|WRAP"
+_NAMES, _SIZE = "|".join(_CIPHERS), "128|192|256"
+_CODE_OF_CIPHER = re.compile(
+    rf"(?:(?P<name>{_NAMES})-?(?P<bits>{_SIZE})?-?(?P<code>CMAC|GMAC)|(?P<leading>CMAC|GMAC)-?(?P<inner>{_NAMES}))"
+    rf"(?:-?(?P<after>{_SIZE}))?(?:-ETM)?"
 )
+_CIPHER = re.compile(rf"(?:ID-)?(?P<name>{_NAMES})-?(?P<bits>{_SIZE})?-?(?P<mode>{_MODE})?-?(?P<rest>.*)")
 _TRIPLE_CIPHER = re.compile(rf"(?:{_TRIPLE})-?(?P<bits>112|168|192)?-?(?P<mode>{_MODE})?(?:-.*)?")
 _OLD_CIPHER = re.compile(rf"(?P<name>{'|'.join(_OLD_CIPHERS)})-?(?P<bits>\d+)?-?(?P<mode>{_MODE})?(?:-.*)?")
 _PADDINGS = {"PKCS5": "PKCS5", "PKCS7": "PKCS7", "NOPADDING": "NoPadding", "ISO10126": "ISO10126", "X923": "X923"}
@@ -125,8 +129,7 @@ def _cipher(key: str, bits: int | None, _: str) -> _Names:
         return (Named("ChaCha20-Poly1305" if match[1] else "ChaCha20", _ENC),)
     if match := re.fullmatch(rf"{_CIPHER.pattern}", key):
         mode = _mode(match["mode"])
-        function = Function.MAC if mode in ("CMAC", "GMAC") else _ENC
-        return (Named(_with(_CIPHERS[match["name"]], match["bits"] or bits, mode, _padding(mode, key)), function),)
+        return (Named(_with(_CIPHERS[match["name"]], match["bits"] or bits, mode, _padding(mode, key)), _ENC),)
     if match := _TRIPLE_CIPHER.fullmatch(key):
         known = match["bits"] or ("168" if re.search("EDE3|DES3|CBC3", key) or match["mode"] else "")
         size = "168" if known == "192" else known
@@ -148,7 +151,7 @@ def _keyed(key: str, _: int | None, __: str) -> _Names:
         inner = hash_name(match["hash"])
         hmac = "HMAC" if inner and kdf in ("PBKDF2", "PBKDF1") else ""
         return (Named(_with(kdf, hmac, inner), Function.KEY_DERIVATION),)
-    if match := re.fullmatch(r"(CMAC|GMAC|POLY1305|SIPHASH|UMAC)(?:-?(?:AES-?)?(\d+))?(?:-ETM)?", key):
+    if match := re.fullmatch(r"(CMAC|GMAC|POLY1305|SIPHASH|UMAC)(?:-?(\d+))?(?:-ETM)?", key):
         return (Named(_with({"POLY1305": "Poly1305", "SIPHASH": "SipHash"}.get(match[1], match[1]), match[2]),
                       Function.MAC),)  # fmt: skip
     return ()
@@ -244,10 +247,13 @@ def canonical(text: str, *, bits: int | None = None, curve: str = "", function: 
 
 
 def _known(text: str, bits: int | None, curve: str, function: Function | None) -> _Names:
+    key = plain_key(text[:MAX_NAME].partition("@")[0])
+    if match := _CODE_OF_CIPHER.fullmatch(key):
+        cipher = _with(_CIPHERS[match["name"] or match["inner"]], match["bits"] or match["after"] or bits)
+        return (Named(cipher_code(match["code"] or match["leading"], cipher), Function.MAC),)
     known = classify(text, function or _KEX)
     if (known.family and known.bits is not None) or known.components:
         return (Named(text, known.function),)
-    key = plain_key(text[:MAX_NAME].partition("@")[0])
     montgomery = _MONTGOMERY.get(plain_key(curve.rpartition("/")[2]))
     if montgomery and key in ("ECDH", "ECDHE", "EC", "XDH"):
         return (Named(montgomery, _KEX),)
@@ -276,12 +282,12 @@ def oid_names(oid: str) -> _Names:
 
 
 def ssh_algorithm(name: str, function: Function) -> Named | None:
-    """Return an algorithm by the name that SSH gives it; None for what authenticates nothing, such as `none`."""
+    """Return an algorithm by the name that SSH gives it; None for a code that authenticates nothing: `none`."""
     if function is _KEX:
         return Named(key_exchange_name(name), _KEX)
     if function is _SIG:
         return Named(host_key_name(name), _SIG)
-    if name == "none":
+    if name == "none" and function is not _ENC:
         return None
     if known := cipher_name(name) if function is _ENC else mac_name(name):
         return Named(known, function)

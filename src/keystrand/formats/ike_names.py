@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice, product
 
 from keystrand.formats import ike_codepoints as codes
-from keystrand.formats.symmetric_names import hash_name
+from keystrand.formats.symmetric_names import cipher_code, hash_name
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse
 
@@ -16,7 +16,7 @@ _TOKENS: tuple[_Token, ...] = (
     (r"aes(128|192|256)?(gcm|ccm|ctr)(?:8|12|16|64|96|128)?",
      lambda m: (_sized("AES", m[1] or "128", m[2].upper()), _ENC)),
     (r"aes_(gcm|ccm|ctr|cbc)(?:_\w)?(?:_?(128|192|256))?", lambda m: (_sized("AES", m[2], m[1].upper()), _ENC)),
-    (r"aes(128|192|256)?gmac", lambda m: (_sized("AES", m[1], "GMAC"), _MAC)),
+    (r"aes(128|192|256)?gmac", lambda m: (cipher_code("GMAC", _sized("AES", m[1], "")), _MAC)),
     (r"aes(128|192|256)?", lambda m: (_sized("AES", m[1] or "128", "CBC"), _ENC)),
     (r"camellia(128|192|256)?", lambda m: (_sized("Camellia", m[1] or "128", "CBC"), _ENC)),
     (r"chacha20_?poly1305", lambda _: ("ChaCha20-Poly1305", _ENC)),

@@ -114,7 +114,7 @@ def sheet_of(
     """
     answers, problems = [], []
     for n, row in enumerate(returned.rows):
-        found = list(_row_problems(n, row, returned, requirements))
+        found = list(_row_problems(n, row, returned, requirements, as_of))
         problems += found
         if not found and not row.blank:
             answers.append((n, _answer(row, requirements[row.requirement])))
@@ -166,7 +166,9 @@ def _problem(returned: Returned, n: int, name: str, message: str, hint: str = ""
     return Problem(**returned.place(n, name), message=message, hint=hint)
 
 
-def _row_problems(n: int, row: Row, returned: Returned, requirements: Mapping[str, Requirement]) -> Iterator[Problem]:
+def _row_problems(
+    n: int, row: Row, returned: Returned, requirements: Mapping[str, Requirement], as_of: date
+) -> Iterator[Problem]:
     asked = requirements.get(row.requirement)
     if asked is None:
         near = near_name(row.requirement, requirements)
@@ -176,7 +178,12 @@ def _row_problems(n: int, row: Row, returned: Returned, requirements: Mapping[st
         found = [*_form(n, row, asked, returned)]
         yield from found
         if not found:
-            for fault in answer_faults(_answer(row, asked), asked):
+            answer = _answer(row, asked)
+            if answer.day > as_of:
+                yield _problem(
+                    returned, n, "date", f"{answer.day} is still to come", "write the day it was said or read"
+                )
+            for fault in answer_faults(answer, asked):
                 name = next(shown for shown, field in _NAMES.items() if field == fault.field)
                 yield _problem(returned, n, name, fault.message, fault.hint)
 

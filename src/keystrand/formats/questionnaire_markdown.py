@@ -15,7 +15,7 @@ MAX_BYTES = 1_000_000
 _HEAD = ("vendor", "name", "offer")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>&!#|~])")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
-_ITEM = re.compile(rf"- ({'|'.join((*_HEAD, *FIELDS))}):(.*)")
+_ITEM = re.compile(rf"[-*+] ({'|'.join((*_HEAD, *FIELDS))}):(.*)")
 _HEADING = re.compile(r"## (\S+)(?: .*)?")
 
 
@@ -27,7 +27,8 @@ def questionnaire_markdown(sheet: VendorSheet, requirements: Sequence[Requiremen
         *(f"- {name}: {_escaped(text)}" for name, text in head), "",
         f"> Fill in after the colons, one line each, and nothing else. Evidence is {' or '.join(LEVELS)}; the date is",
         "> that of the statement or document, as YYYY-MM-DD; the source names the document and page, or who said it.",
-        "> Leave open what you cannot answer. Repeat the seven lines to give one more figure.", "",
+        "> Leave open what you cannot answer. Repeat the seven lines to give one more figure. Lines that begin with >",
+        "> are ours and are not read.", "",
     ]  # fmt: skip
     for asked, pairs in groupby(rows_of(sheet, requirements), key=lambda pair: pair[0]):
         lines += [f"## {asked.id} {_escaped(asked.question)}", "", f"> {_escaped(asked.why)}",
@@ -80,7 +81,7 @@ class _Reader:
             self.question = heading[1]
         elif item := _ITEM.fullmatch(line):
             self.item(number, item[1], one_line(_ESCAPED.sub(r"\1", item[2])))
-        elif line and not line.startswith((">", "# ")):
+        elif line and not line.startswith(">") and (self.question or not line.startswith("# ")):
             hint = "put what you want to say on the line of its field, such as `- answer: yes`"
             self.wrong(number, "a line that belongs to no field", hint)
 

@@ -17,6 +17,8 @@ from keystrand.formats.xlsx_cells import column_name
 from keystrand.model.vendor import Requirement, VendorSheet
 
 _LISTS = "Lists"
+_WRAPPED, _BOLD = Alignment(wrap_text=True, vertical="top"), Font(bold=True)
+_OPEN, _LIGHT, _AS_TEXT = Protection(locked=False), PatternFill("solid", fgColor="FFF8DC"), "@"
 _WIDTHS = (7, 48, 40, 30, 32, 10, 12, 10, 14, 13, 40)
 _SPARE_ROWS = 100
 """Lines that a vendor may add below, for one more figure: they are open, and the lists hold there too."""
@@ -32,8 +34,8 @@ _HOW = (
 def questionnaire_xlsx(sheet: VendorSheet, requirements: Sequence[Requirement]) -> bytes:
     """Return the workbook with the questions to a vendor, and what it has said so far."""
     book = Workbook()
-    page = book.active
-    page.title = SHEET
+    del book["Sheet"]
+    page = book.create_sheet(SHEET)
     lists = book.create_sheet(_LISTS)
     lists.sheet_state = "hidden"
     _head(page, sheet)
@@ -51,13 +53,11 @@ def _write(page: Worksheet, row: int, column: int, text: str, *, open_cell: bool
         cell.value = text
         cell.data_type = "s"
     cell.quotePrefix = text.startswith(("=", "+", "-", "@"))
-    cell.alignment = Alignment(wrap_text=True, vertical="top")
-    cell.number_format = "@" if open_cell else "General"
-    cell.protection = Protection(locked=not open_cell)
+    cell.alignment = _WRAPPED
     if open_cell:
-        cell.fill = PatternFill("solid", fgColor="FFF8DC")
+        cell.protection, cell.fill, cell.number_format = _OPEN, _LIGHT, _AS_TEXT
     if bold:
-        cell.font = Font(bold=True)
+        cell.font = _BOLD
 
 
 def _head(page: Worksheet, sheet: VendorSheet) -> None:
@@ -70,7 +70,7 @@ def _head(page: Worksheet, sheet: VendorSheet) -> None:
     for column, (name, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True), start=1):
         _write(page, FIRST, column, name, bold=True)
         page.column_dimensions[column_name(column)].width = width
-    page.freeze_panes = page.cell(FIRST + 1, 3)
+    page.freeze_panes = f"C{FIRST + 1}"
 
 
 def _rows(page: Worksheet, lists: Worksheet, sheet: VendorSheet, requirements: Sequence[Requirement]) -> None:

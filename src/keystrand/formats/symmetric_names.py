@@ -13,6 +13,8 @@ _OLD = {"3des": "3DES-168", "des3": "3DES-168", "desede": "3DES-168", "desede3":
         "idea": "IDEA", "rc2": "RC2", "seed": "SEED-128", "sm4": "SM4-128"}  # fmt: skip
 _BLOCKS = {"aes": "AES", "rijndael": "AES", "camellia": "Camellia", "aria": "ARIA", "serpent": "Serpent",
            "twofish": "Twofish"}  # fmt: skip
+_NOTHING = ("null", "none", "enull", "cipher-null")
+"""What IKE and TLS, SSH and OpenVPN, OpenSSL, and dm-crypt call a cipher that leaves all as it is (RFC 2410)."""
 _MODE = r"(gcm-siv|gcm|ccm|ocb|eax|siv|cbc|ctr|ecb|cfb|cfb8|ofb|xts|kw|wrap)"
 
 
@@ -36,6 +38,8 @@ def plain_key(text: str) -> str:
 def cipher_name(name: str) -> str:
     """Return the canonical name of a cipher with size and mode as far as they are named; empty where not known."""
     plain = name.strip().lower().partition("@")[0].replace("_", "-")
+    if plain in _NOTHING:
+        return "NULL"
     if re.fullmatch(r"x?chacha20(-?ietf)?(-?poly-?1305)?", plain):
         return ("X" if plain.startswith("x") else "") + "ChaCha20" + ("-Poly1305" if "1305" in plain else "")
     if re.fullmatch(r"(arcfour|rc4)(-?\d+)?", plain):
@@ -52,6 +56,14 @@ def cipher_name(name: str) -> str:
 
 def _mode(mode: str | None) -> str:
     return {"wrap": "KW"}.get(mode or "", (mode or "").upper())
+
+
+def cipher_code(mode: str, cipher: str = "") -> str:
+    """Return the canonical name of an authentication code that is a mode of a block cipher: `CMAC-AES-128`.
+
+    CMAC leads its cipher, as the CycloneDX registry has it; the others stand behind it: `AES-128-GMAC`.
+    """
+    return "-".join(filter(None, (mode, cipher) if mode == "CMAC" else (cipher, mode)))
 
 
 def mac_name(name: str) -> str:

@@ -88,7 +88,8 @@ def repeated(answers: Sequence[VendorAnswer]) -> Iterator[int]:
 
 def number_text(value: float) -> str:
     """Return a number exactly, without a needless `.0`: 100, 10.5."""
-    return str(int(value)) if value.is_integer() else repr(value)
+    exact = float(value)
+    return str(int(exact)) if exact.is_integer() else repr(exact)
 
 
 def answer_text(answer: VendorAnswer) -> str:

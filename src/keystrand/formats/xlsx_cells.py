@@ -119,12 +119,19 @@ def _string(element: XmlElement) -> str:
 
 
 def _cells(root: XmlElement, strings: list[str]) -> Iterator[tuple[tuple[int, int], Cell]]:
+    """Yield the cells with their places. One that does not say its place stands right of the one before it."""
+    at = 0
     for row in _under(root, "sheetData"):
+        said = row.attributes.get("r", "")
+        at, column = int(said) if said.isdecimal() else at + 1, 0
         for element in row.all("c"):
-            found = _REFERENCE.match(element.attributes.get("r", ""))
-            if not found or int(found[2]) > MAX_ROWS:
-                raise InvalidInput(f"a cell without a place, or beyond row {MAX_ROWS:,}")
-            yield (int(found[2]), _column(found[1])), _cell(element, strings)
+            if found := _REFERENCE.match(element.attributes.get("r", "")):
+                at, column = int(found[2]), _column(found[1])
+            else:
+                column += 1
+            if at > MAX_ROWS:
+                raise InvalidInput(f"a cell beyond row {MAX_ROWS:,}")
+            yield (at, column), _cell(element, strings)
 
 
 def _column(name: str) -> int:

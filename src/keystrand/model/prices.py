@@ -53,7 +53,6 @@ class Factor(StrEnum):
     FIBRE = "fibre"
     SITES = "sites"
     EFFORT = "effort"
-    SECURITY = "security"
 
 
 class Spread(Noun, frozen=True, kw_only=True):
@@ -106,7 +105,7 @@ class PriceList(Noun, frozen=True, kw_only=True):
 
 
 class RateList(Noun, frozen=True, kw_only=True):
-    """One file of rates: working time by unit, and chances (unit `ratio`)."""
+    """One file of rates: working time by unit, and shares (unit `ratio`)."""
 
     id: Identifier
     rate: Annotated[tuple[Spread, ...], Meta(min_length=1)]

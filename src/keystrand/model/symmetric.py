@@ -139,7 +139,13 @@ def _password(m: re.Match[str]) -> Strength:
 def _mac(m: re.Match[str]) -> Strength:
     inner = _in(_CIPHERS, m["of"].removesuffix("-XCBC")) if m["of"] else None
     holds = not m["of"] or (int(m["size"]) >= _LEAST_TAG if m["size"] else bool(inner and inner.safe))
-    return Strength(m["name"], "mac", safe=holds or None)
+    return Strength(
+        m["name"], "mac", safe=holds or None, bits=inner and inner.bits, nist_level=inner and inner.nist_level
+    )
+
+
+def _nothing(_: re.Match[str]) -> Strength:
+    return Strength("NULL", "encryption", safe=False, note="encrypts nothing: all can read it (RFC 2410)")
 
 
 def _random(m: re.Match[str]) -> Strength:
@@ -158,6 +164,7 @@ _CIPHERS: _Patterns = (
     (r"X?(?:ChaCha20|ChaCha12|ChaCha8|Salsa20)(?:-Poly1305)?", _stream),
     (r"(?P<name>3DES|DES|RC4|RC2|Blowfish|CAST5|IDEA|GOST28147|TEA|RC5|Skipjack|A5/1)"
      rf"(?:-\d+)?(?:-{_MODES})?{_PADDING}", _named_cipher),
+    (r"NULL", _nothing),
 )  # fmt: skip
 _HASHES: _Patterns = (
     (r"SHA-(?P<size>224|256|384|512)(?:/(?P<out>224|256))?", _sha2),

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from keystrand.formats.wording import capital, counted, day_text, interval_text
 from keystrand.model.algorithm import Function
+from keystrand.model.control import Control
 from keystrand.model.document import FORMAT_VERSION, InputRef
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, Figure, Inventory, OperationsReport, PilotReport, Plan
@@ -129,8 +130,11 @@ def make_report(  # noqa: PLR0913 - one argument a document, and the parts of th
     as_of: date,
     created_at: datetime,
     tool_version: str,
+    controls: tuple[Control, ...],
 ) -> OperationsReport:
     """Return the leadership report. `pilot` is None where none was run, which the report then says.
+
+    `controls` are those of the catalogue.
 
     Every figure names its document by kind, and the place in it by a JSON pointer (RFC 6901). Ranges stay ranges.
     """
@@ -154,7 +158,7 @@ def make_report(  # noqa: PLR0913 - one argument a document, and the parts of th
         pilot_limits=pilot_limits(pilot),
         obligations=obligations_of(assessment),
         not_covered=NOT_COVERED,
-        controls=controls_of(frozenset(d.chosen for d in plan.decisions)),
+        controls=controls_of(frozenset(d.chosen for d in plan.decisions), controls),
         unknown=unknown_figures(estate, inventory, assessment, plan, pilot),
         answers=ANSWERS,
     )

@@ -1,8 +1,9 @@
-"""What holds for every estate: what these controls do not cover, and the questions that leadership always asks.
+"""What holds for every estate: what no control of keys covers, and the questions that leadership always asks.
 
 Kept to what is true of the technique itself; nothing here depends on a document. Mission rows M8 and M26.
 """
 
+from keystrand.model.control import Control
 from keystrand.model.stages import Approach, ControlScope, StandingAnswer
 
 APPROACH_NAMES: dict[Approach, str] = {
@@ -26,51 +27,6 @@ NOT_COVERED: tuple[str, ...] = (
     "Data already recorded: what was copied before the change stays as it was encrypted then. "
     "No later change of keys reaches it.",
 )
-
-_QUANTUM = {
-    "confidentiality": "Makes keys whose secrecy does not rest on a mathematical problem; the data itself is still "
-    "encrypted with ordinary ciphers.",
-    "integrity": "None by itself: its classical channel must be authenticated by other means, and so must the data.",
-}
-_CONTROLS: dict[Approach, ControlScope] = {
-    Approach.QKD_FIBRE: ControlScope(
-        control=APPROACH_NAMES[Approach.QKD_FIBRE],
-        availability="Lowers it: a cut or disturbed fibre stops new keys. A fallback has to be decided beforehand.",
-        recoverability="Stored keys bridge a short outage; hardware needs spares and specialised staff.",
-        **_QUANTUM,
-    ),
-    Approach.QKD_TRUSTED_NODE: ControlScope(
-        control=APPROACH_NAMES[Approach.QKD_TRUSTED_NODE],
-        confidentiality="As over dedicated fibre on each span, but every node on the way sees the keys: it must be "
-        "guarded like the end points.",
-        integrity=_QUANTUM["integrity"],
-        availability="Each span and node can fail; a second path without shared parts is what protects it.",
-        recoverability="Keys can be sent another way if there is one; a node that was entered must be rebuilt and "
-        "its keys discarded.",
-    ),
-    Approach.HYBRID: ControlScope(
-        control=APPROACH_NAMES[Approach.HYBRID],
-        confidentiality="Holds as long as any one of its key sources holds.",
-        integrity="Comes from the signatures and ciphers beside it; those need their own change to post-quantum.",
-        availability="Traffic can go on with the remaining key source when the quantum link fails, if policy allows.",
-        recoverability="Each source can be repaired or replaced on its own; the loss of one must be visible.",
-    ),
-    Approach.PQC_ONLY: ControlScope(
-        control=APPROACH_NAMES[Approach.PQC_ONLY],
-        confidentiality="Resists known quantum attacks on key exchange; rests on mathematics that is younger than "
-        "what it replaces.",
-        integrity="Only where signatures and certificates are changed as well, up to the root.",
-        availability="About as today: it is software, with larger messages.",
-        recoverability="An algorithm that fails is replaced by software, if the system was built to allow that.",
-    ),
-    Approach.QUANTUM_INTERNET_TESTBED: ControlScope(
-        control=APPROACH_NAMES[Approach.QUANTUM_INTERNET_TESTBED],
-        confidentiality="None that may be relied on: it is research.",
-        integrity="None that may be relied on.",
-        availability="None promised; production traffic must not depend on it.",
-        recoverability="Switch it off: nothing in production changes.",
-    ),
-}
 
 ANSWERS: tuple[StandingAnswer, ...] = (
     StandingAnswer(
@@ -102,6 +58,16 @@ ANSWERS: tuple[StandingAnswer, ...] = (
 )
 
 
-def controls_of(approaches: frozenset[Approach]) -> tuple[ControlScope, ...]:
+def controls_of(approaches: frozenset[Approach], controls: tuple[Control, ...]) -> tuple[ControlScope, ...]:
     """Return the scope of every control in `approaches`; post-quantum is always there, being the default."""
-    return tuple(_CONTROLS[a] for a in Approach if a in approaches or a is Approach.PQC_ONLY)
+    known = {control.approach: control for control in controls}
+    return tuple(
+        _scope(known[approach])
+        for approach in Approach
+        if approach in known and (approach in approaches or approach is Approach.PQC_ONLY)
+    )
+
+
+def _scope(control: Control) -> ControlScope:
+    said = {name: getattr(control, name) for name in ControlScope.__struct_fields__ if name != "control"}
+    return ControlScope(control=control.name, **said)

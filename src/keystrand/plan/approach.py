@@ -22,7 +22,8 @@ from keystrand.model.stages import (
 from keystrand.model.units import Answer
 from keystrand.plan import numbered, rules
 from keystrand.plan.comparison import profile_text
-from keystrand.plan.facts import facts_of, is_shared, margin
+from keystrand.plan.facts import Said, facts_of, is_shared, margin
+from keystrand.plan.ground import Ground, ground_of
 from keystrand.plan.physics import (
     COEXISTENCE_MARGIN,
     PLANNING_HOP_KM,
@@ -32,7 +33,7 @@ from keystrand.plan.physics import (
     most_loss_db,
     worst_span,
 )
-from keystrand.plan.positions import gates
+from keystrand.plan.positions import advisers_against, gates
 from keystrand.plan.rules import UNKNOWN, YES, Judgement, SegmentFacts
 
 NAMES: dict[Approach, str] = {
@@ -146,7 +147,7 @@ def _would_change(facts: SegmentFacts) -> tuple[str, ...]:
     if said:
         return said
     closest, standing = rules.nearest(facts)
-    missing = joined([_wish(closest, name) for name in (*standing.unmet, *standing.unknown)], most=12)
+    missing = joined([_wish(closest, name) for name in (*standing.unmet, *standing.unknown)], most=13)
     return (f"no single fact; {NAMES[closest]} is nearest, and would be chosen if {missing}",)
 
 
@@ -156,7 +157,9 @@ def _wish(approach: Approach, name: str) -> str:
 
 def _changes(facts: SegmentFacts) -> tuple[Change, ...]:
     chosen = rules.choose(facts)
-    found = [(to, rules.smallest_change(facts, to)) for to in Approach if to is not chosen]
+    found = [
+        (to, rules.smallest_change(facts, to)) for to in rules.CONDITIONS if to is not chosen and rules.CONDITIONS[to]
+    ]
     made = [Change(approach=to, needs=tuple(map(_words, needs))) for to, needs in found if needs]
     return tuple(sorted(made, key=lambda change: len(change.needs)))
 
@@ -190,28 +193,33 @@ def _functions(chosen: Approach) -> tuple[FunctionChoice, ...]:
     )
 
 
-def _bucket(segment: Segment, estate: Estate, chosen: Approach, stays: Sequence[Classical]) -> Bucket:
-    users = {system.id for system in estate.system if segment.id in system.segments}
+def _bucket(segment: Segment, ground: Ground, chosen: Approach, stays: Sequence[Classical]) -> Bucket:
+    users = {system.id for system in ground.users(segment)}
     if chosen is not Approach.PQC_ONLY:
         return Bucket.PILOT_QUANTUM_FIRST
     all_stay = bool(users) and users == {one.system for one in stays}
     return Bucket.MUST_REMAIN_CLASSICAL if all_stay else Bucket.CAN_BECOME_QUANTUM_SAFE
 
 
-def decide(segment: Segment, estate: Estate, positions: Sequence[Position], as_of: date) -> SegmentDecision:
-    """Return the approach of `segment` with all five options, what is not known, and what would change the choice.
+def decide(estate: Estate, positions: Sequence[Position], as_of: date) -> tuple[SegmentDecision, ...]:
+    """Return the approach of every segment with all five options, what is not known, and what would change the choice.
 
     `positions` are all that are known; every quantum choice shows them all, an exclusion those that caused it. A
     prohibition that applies decides before anything is weighed.
     """
-    found = tuple(gates(positions, estate, as_of))
+    found, ground = tuple(gates(positions, estate, as_of)), ground_of(estate)
     if any(gate.applies is YES for gate in found):
-        return _forbidden(segment, estate, found)
-    span = worst_span(segment, {site.id: site for site in estate.site})
-    rate, stays = modelled_rate(span), numbered.stays_classical(segment, estate)
-    facts = facts_of(segment, estate, found, span, rate)
+        return tuple(_forbidden(segment, ground, found) for segment in estate.segment)
+    said, known = Said(found, advisers_against(positions, estate)), tuple(position.id for position in positions)
+    return tuple(_decided(segment, ground, said, known) for segment in estate.segment)
+
+
+def _decided(segment: Segment, ground: Ground, said: Said, known: tuple[str, ...]) -> SegmentDecision:
+    span = worst_span(segment, ground.sites)
+    rate, stays = modelled_rate(span), numbered.stays_classical(segment, ground)
+    facts = facts_of(segment, ground, said, span, rate)
     chosen = rules.choose(facts)
-    shown = {p.id for p in positions} if chosen is not Approach.PQC_ONLY else {gate.position for gate in found}
+    shown = known if chosen is not Approach.PQC_ONLY else {gate.position for gate in said.gates}
     return SegmentDecision(
         segment=segment.id,
         chosen=chosen,
@@ -220,18 +228,18 @@ def decide(segment: Segment, estate: Estate, positions: Sequence[Position], as_o
         would_change=(*_would_change(facts), *_threshold(facts, segment, span)),
         rate=rate,
         positions=tuple(sorted(shown)),
-        bucket=_bucket(segment, estate, chosen, stays),
+        bucket=_bucket(segment, ground, chosen, stays),
         rules=numbered.results(facts, segment, stays),
-        gates=found,
+        gates=said.gates,
         functions=_functions(chosen),
         classical=stays,
         changes=_changes(facts),
     )
 
 
-def _forbidden(segment: Segment, estate: Estate, found: tuple[Gate, ...]) -> SegmentDecision:
+def _forbidden(segment: Segment, ground: Ground, found: tuple[Gate, ...]) -> SegmentDecision:
     """Return the decision where a prohibition applies: no rate, no weighing, no question on quantum links."""
-    stays, chosen = numbered.stays_classical(segment, estate), Approach.PQC_ONLY
+    stays, chosen = numbered.stays_classical(segment, ground), Approach.PQC_ONLY
     deciding = [gate for gate in found if gate.applies is YES]
     return SegmentDecision(
         segment=segment.id,
@@ -244,7 +252,7 @@ def _forbidden(segment: Segment, estate: Estate, found: tuple[Gate, ...]) -> Seg
         ),
         rate=None,
         positions=tuple(sorted({gate.position for gate in deciding})),
-        bucket=_bucket(segment, estate, chosen, stays),
+        bucket=_bucket(segment, ground, chosen, stays),
         rules=numbered.stopped(found, segment, stays),
         gates=found,
         functions=_functions(chosen),

@@ -5,6 +5,7 @@ once at scale. The cut-offs are *calibrated*: they are set so that the counts gi
 guide this product implements. The words order the approaches; they are never used in arithmetic.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -47,9 +48,9 @@ _LABORATORY_WEIGHT = 2.0
 """There is no vendor to call: it weighs as two burdens."""
 _FALLBACK_WEIGHT = 0.5
 """A quantum burden weighs half where its failure degrades the service instead of stopping it."""
-_COMPLEXITY = ((1.5, "low"), (3.5, "medium"), (5.5, "high"))
-_READINESS = ("low", "low", "medium", "medium", "high", "high", "very high")
-"""The word for 0 to 6 criteria met."""
+CUTS = (1.5, 3.5, 5.5)
+"""Calibrated cut-offs between the words, for burdens and for criteria alike."""
+_WORDS = ("low", "medium", "high", "very high")
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -107,15 +108,20 @@ PROFILES: dict[Approach, Profile] = {
 }
 
 
-def _weight(burden: Burden, *, degrades: bool) -> float:
+def weight(burden: Burden, *, degrades: bool) -> float:
+    """Return how much one burden weighs, where the service goes on without the quantum link or not."""
     if burden is Burden.LABORATORY_GRADE:
         return _LABORATORY_WEIGHT
     return _FALLBACK_WEIGHT if degrades and burden in _QUANTUM else 1.0
 
 
-def _complexity_word(profile: Profile, burdens: frozenset[Burden]) -> str:
-    total = sum(_weight(burden, degrades=profile.degrades) for burden in burdens)
-    return next((word for below, word in _COMPLEXITY if total < below), "very high")
+def _word(total: float) -> str:
+    return _WORDS[sum(total >= cut for cut in CUTS)]
+
+
+def burden(profile: Profile, burdens: Iterable[Burden]) -> float:
+    """Return how much `burdens` weigh in an approach of `profile`."""
+    return sum(weight(one, degrades=profile.degrades) for one in burdens)
 
 
 def _range(low: str, high: str) -> str:
@@ -125,16 +131,15 @@ def _range(low: str, high: str) -> str:
 def operational_complexity(approach: Approach) -> str:
     """Return the rating in words: `low` to `very high`, or a range."""
     profile = PROFILES[approach]
-    return _range(
-        _complexity_word(profile, profile.always), _complexity_word(profile, profile.always | profile.sometimes)
-    )
+    most = profile.always | profile.sometimes
+    return _range(_word(burden(profile, profile.always)), _word(burden(profile, most)))
 
 
 def migration_readiness(approach: Approach) -> str:
     """Return the rating in words; where pilot and scale differ it names both."""
     profile = PROFILES[approach]
-    pilot = _READINESS[len(profile.pilot)]
-    scale = pilot if profile.scale is None else _READINESS[len(profile.scale)]
+    pilot = _word(len(profile.pilot))
+    scale = pilot if profile.scale is None else _word(len(profile.scale))
     if profile.spread:
         return _range(pilot, scale)
     return pilot if pilot == scale else f"{pilot} for pilot, {scale} for scale"

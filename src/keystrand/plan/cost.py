@@ -4,7 +4,7 @@ All options are priced with the same draws (common random numbers), so that a di
 blurred by what they share. Equal inputs give equal documents.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,21 +22,22 @@ from keystrand.model.stages.costed import (
     CostComparison,
     CostOption,
     CostReport,
-    Information,
-    InformationWorth,
     OptionKind,
+    PhaseCost,
     ScenarioCost,
-    Swing,
 )
 from keystrand.model.units import Interval
-from keystrand.plan import cost_risk, cost_words
+from keystrand.plan import cost_words
 from keystrand.plan.cost_figures import estimate, figure, interval
-from keystrand.plan.cost_inputs import CURVE, LIFE, Inputs, draw, spreads
-from keystrand.plan.cost_lines import QUANTUM, Line, Scope, builds, lines_of, link_drivers, system_drivers
-from keystrand.plan.cost_risk import exposed_systems, reduction, saving
-from keystrand.plan.cost_sensitivity import HIGH_SCORE, partial_information, perfect_information, swings
-from keystrand.plan.cost_totals import MIDDLE, Bill, Priced, bill_of, discounts, price
-from keystrand.plan.cost_ways import Setting, frontier_steps, portfolio, possible_steps, segment_ways
+from keystrand.plan.cost_inputs import Inputs, draw
+from keystrand.plan.cost_knowing import information, swing_parts
+from keystrand.plan.cost_lines import MIGRATIONS, QUANTUM, Line, lines_of, link_drivers, system_drivers
+from keystrand.plan.cost_risk import Saving, reduction
+from keystrand.plan.cost_sensitivity import HIGH_SCORE
+from keystrand.plan.cost_setting import Setting, setting_of
+from keystrand.plan.cost_steps import frontier_steps, portfolio, possible_steps
+from keystrand.plan.cost_totals import MIDDLE, Bill, Priced, bill_of, price
+from keystrand.plan.cost_ways import judged, ways_of
 
 Values = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ NAMED: tuple[tuple[str, str, dict[Factor, float]], ...] = (
      {Factor.FIBRE: HIGH_SCORE, Factor.SITES: HIGH_SCORE}),
     ("slow-work", "every effort and every migration at its 90th percentile", {Factor.EFFORT: HIGH_SCORE}),
     ("all-dear", "all of these at once",
-     {f: HIGH_SCORE for f in Factor if f is not Factor.SECURITY}),
+     dict.fromkeys(Factor, HIGH_SCORE)),
 )  # fmt: skip
 
 
@@ -87,18 +88,13 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
     created_at: datetime,
     tool_version: str,
 ) -> CostReport:
-    """Return what `plan` costs and saves within the estate's horizon, from its day on.
-
-    Raises `InvalidInput` where nothing is left to plan for.
-    """
-    scope = Scope(estate, plan.as_of, float(estate.planning.horizon_years))
+    """Return what `plan` costs and saves within the estate's horizon, from its day on."""
     draws = draw(inputs, scenarios=options.scenarios, seed=options.seed)
-    discount = discounts(estate.planning.discount_rate, estate.planning.horizon_years)
-    exposed = exposed_systems(scope, assessment, plan)
-    setting = Setting(scope, plan, inputs, draws, discount, horizons, exposed)
+    setting = setting_of(estate, assessment, plan, inputs, horizons, draws)
     costed = [_costed(kind, setting) for kind in OptionKind]
-    segments = {segment.id: segment for segment in estate.segment}
-    steps = possible_steps(setting)
+    ways = {decision.segment: ways_of(setting, setting.segments[decision.segment]) for decision in plan.decisions}
+    steps = possible_steps(setting, ways)
+    listed, not_listed = frontier_steps(steps, setting)
     return CostReport(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
@@ -109,36 +105,33 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         coverage=_coverage(costed, inputs),
         currency=inputs.currency,
         scenarios=options.scenarios,
-        data_year=cost_words.data_year(by_volume=_by_volume(setting)),
-        sunk_data_years=_sunk(assessment),
+        data_year=cost_words.data_year(by_volume=setting.weight is not None),
+        sunk_data_years=_sunk(assessment, setting.weight),
         options=tuple(_option(one, inputs, estate, options.most_unverified) for one in costed),
+        phases=tuple(_phases(setting)),
         comparisons=tuple(_comparisons(costed, inputs.currency)),
         named_scenarios=tuple(_named(costed, setting, options)),
-        swings=tuple(_swings(costed[-1], setting)),
-        information=_information(costed, setting),
-        ways=tuple(w for d in plan.decisions for w in segment_ways(setting, segments[d.segment], d.chosen)),
-        steps=tuple(frontier_steps(steps)),
+        swings=tuple(swing_parts(costed[-1].bill, setting)),
+        information=tuple(information(costed[1].saved, costed[1].priced.present, ways, setting)),
+        ways=tuple(w for d in plan.decisions for w in judged(setting, d.segment, d.chosen, ways[d.segment])),
+        steps=listed,
+        steps_not_listed=not_listed,
         portfolio=portfolio(steps, setting, _committed(setting)),
-        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=_by_volume(setting)),
+        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=setting.weight is not None),
     )
 
 
-def _by_volume(setting: Setting) -> bool:
-    return cost_risk.weighs_by_volume(s for s in setting.scope.estate.system if s.id in setting.exposed)
-
-
-def _sunk(assessment: Assessment) -> Interval:
+def _sunk(assessment: Assessment, weight: Mapping[str, float] | None) -> Interval:
     """Return the sum over all exposures, from the sum of the low ends to that of the high ends: both of one curve."""
+    found = [(weight[e.system] if weight else 1.0, e.sunk_data_years) for e in assessment.exposures]
     return Interval(
-        low=figure(sum(e.sunk_data_years.low for e in assessment.exposures)),
-        high=figure(sum(e.sunk_data_years.high for e in assessment.exposures)),
+        low=figure(sum(w * one.low for w, one in found)), high=figure(sum(w * one.high for w, one in found))
     )
 
 
-def _lines(kind: OptionKind, setting: Setting) -> list[Line]:
-    if kind is OptionKind.DO_NOTHING:
-        return []
-    return list(lines_of(setting.scope, setting.plan, links=kind is OptionKind.PLAN))
+def _lines(kind: OptionKind, setting: Setting) -> Iterable[Line]:
+    if kind is not OptionKind.DO_NOTHING:
+        yield from lines_of(setting.scope, setting.plan, links=kind is OptionKind.PLAN)
 
 
 def _costed(kind: OptionKind, setting: Setting) -> Costed:
@@ -149,44 +142,33 @@ def _costed(kind: OptionKind, setting: Setting) -> Costed:
 
 def _saved(kind: OptionKind, setting: Setting) -> Values:
     """Return the data-years that the option saves: each system by its move, then what links add on top."""
-    none = np.zeros(setting.draws.values.shape[1])
     if kind is OptionKind.DO_NOTHING:
-        return none
-    total = cost_risk.Saving()
-    for exposed in setting.exposed.values():
-        total = total.plus(saving(exposed, setting.horizons))
+        return setting.none
+    total = Saving()
+    for one in setting.savings.values():
+        total = total.plus(one)
     saved = reduction(Approach.PQC_ONLY, total, total, 0, setting.draws)
     if kind is OptionKind.PQC_ONLY:
         return saved
-    built = builds(setting.scope, setting.plan)
-    segments = {segment.id: segment for segment in setting.scope.estate.segment}
     for decision in setting.plan.decisions:
         if decision.chosen in QUANTUM:
-            segment = segments[decision.segment]
-            parts = cost_risk.of_segment(
-                segment, setting.scope.estate, dict(setting.exposed), setting.horizons, built[segment.id].deploy.end
-            )
-            with_link = reduction(decision.chosen, *parts, len(segment.via), setting.draws)
-            saved = saved + with_link - reduction(Approach.PQC_ONLY, *parts, 0, setting.draws)
+            parts, nodes = setting.parts(decision.segment), len(setting.segments[decision.segment].via)
+            saved = saved + reduction(decision.chosen, *parts, nodes, setting.draws)
+            saved = saved - reduction(Approach.PQC_ONLY, *parts, nodes, setting.draws)
     return saved
 
 
 def _hours(kind: OptionKind, setting: Setting) -> Values:
     """Return the person-hours a year that the option adds to operation once everything is done."""
-    none = np.zeros(setting.draws.values.shape[1])
     if kind is OptionKind.DO_NOTHING:
-        return none
-    migrated = sum(m.kind in _MIGRATIONS for m in setting.plan.measures)
-    total = none + setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
+        return setting.none
+    migrated = sum(m.kind in MIGRATIONS for m in setting.plan.measures)
+    total = setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
     if kind is OptionKind.PLAN:
-        segments = {segment.id: segment for segment in setting.scope.estate.segment}
         for decision in setting.plan.decisions:
             if decision.chosen is not Approach.QUANTUM_INTERNET_TESTBED:
-                total = total + setting.hours(link_drivers(segments[decision.segment], decision.chosen))
+                total = total + setting.hours(link_drivers(setting.segments[decision.segment], decision.chosen))
     return total
-
-
-_MIGRATIONS = (MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE)
 
 
 def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float) -> CostOption:
@@ -213,6 +195,13 @@ def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float)
     )
 
 
+def _phases(setting: Setting) -> Iterable[PhaseCost]:
+    for phase in setting.plan.phases:
+        lines = lines_of(setting.scope, setting.plan, links=True, only=frozenset(phase.measures))
+        cost = setting.worth(lines)
+        yield PhaseCost(phase=phase.id, title=phase.title, cost=estimate(cost, setting.inputs.currency))
+
+
 def _comparisons(costed: Sequence[Costed], currency: str) -> Iterable[CostComparison]:
     for n, one in enumerate(costed):
         for other in costed[n + 1 :]:
@@ -231,73 +220,6 @@ def _named(costed: Sequence[Costed], setting: Setting, options: Options) -> Iter
             cost = price(one.bill, draws, setting.discount).present
             yield ScenarioCost(scenario=name, what=what, option=one.kind,
                                cost=estimate(cost, setting.inputs.currency))  # fmt: skip
-
-
-def _swings(one: Costed, setting: Setting) -> Iterable[Swing]:
-    known = spreads(setting.inputs)
-    found = swings(setting.draws, known, lambda draws: price(one.bill, draws, setting.discount).present)
-    for name, swung in found.items():
-        if swung.alone[0] != swung.alone[1]:
-            yield Swing(
-                input=name,
-                name=input_name(name, setting.inputs),
-                low_at=figure(swung.at[0]),
-                high_at=figure(swung.at[1]),
-                unit=_unit(name, setting.inputs),
-                alone=(figure(swung.alone[0]), figure(swung.alone[1])),
-                together=(figure(swung.together[0]), figure(swung.together[1])),
-            )
-
-
-def input_name(name: str, inputs: Inputs) -> str:
-    """Return an input in words."""
-    if name == CURVE:
-        return "Where between the low and the high threat curve the truth lies"
-    if name.startswith(LIFE):
-        return f"Life of: {inputs.prices[name.removeprefix(LIFE)].name}"
-    return (inputs.prices.get(name) or inputs.rates[name]).name
-
-
-def _unit(name: str, inputs: Inputs) -> str:
-    if name == CURVE:
-        return "ratio"
-    if name.startswith(LIFE):
-        return "years"
-    if name in inputs.prices:
-        return f"{inputs.currency} for each {inputs.prices[name].unit}"
-    return inputs.rates[name].unit
-
-
-def _information(costed: Sequence[Costed], setting: Setting) -> Information | None:
-    """Return what to find out before the links are decided; without links, before anything is.
-
-    The net benefit is what the dearer option saves more, at the price of a data-year at which both are worth the same
-    on average, less what it costs more. None where it saves nothing: then no price makes it worth its cost.
-    """
-    nothing, pqc, plan = costed
-    one, other = (plan, pqc) if plan.bill.kinds != pqc.bill.kinds else (pqc, nothing)
-    gain, cost = one.saved - other.saved, one.priced.present - other.priced.present
-    if gain.mean() <= 0 or cost.mean() <= 0:
-        return None
-    worth = cost.mean() / gain.mean()
-    benefit = worth * gain - cost
-    perfect = perfect_information(benefit)
-    parts = {
-        name: min(partial_information(benefit, setting.draws.scores[n]), perfect)
-        for name, n in setting.draws.names.items()
-    }
-    top = sorted(parts, key=lambda name: (-parts[name], name))[:MOST_FILL_IN]
-    return Information(
-        option=one.kind,
-        other=other.kind,
-        price_per_data_year=figure(worth),
-        perfect=figure(perfect),
-        inputs=tuple(
-            InformationWorth(input=n, name=input_name(n, setting.inputs), worth=figure(parts[n]),
-                             share=figure(parts[n] / perfect if perfect else 0.0))
-            for n in top
-        ),
-    )  # fmt: skip
 
 
 def _committed(setting: Setting) -> tuple[float, float]:

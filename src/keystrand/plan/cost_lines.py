@@ -1,6 +1,6 @@
 """The bill of a plan: which things are bought and done when, in numbers, before any price. Time in years from today."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ PILOT_YEARS, DEPLOY_YEARS = 0.5, 1.0
 """How long a link that the plan has not chosen would be piloted and built: as the plan assumes for those it has."""
 HOUR = "operator-hour"
 QUANTUM = frozenset(Approach) - {Approach.PQC_ONLY}
-_MIGRATIONS = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE})
+MIGRATIONS = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE})
 _LINK_WORK = frozenset({MeasureKind.PILOT, MeasureKind.DEPLOY_QUANTUM_LINK})
 
 Drivers = tuple[tuple[str, float], ...]
@@ -92,19 +92,19 @@ def link_drivers(segment: Segment, approach: Approach) -> Drivers:
     return tuple(found)
 
 
-def lines_of(scope: Scope, plan: Plan, *, links: bool) -> Iterator[Line]:
-    """Yield the lines of every measure of `plan`; without `links`, of what serves no quantum link."""
+def lines_of(scope: Scope, plan: Plan, *, links: bool, only: Container[str] | None = None) -> Iterator[Line]:
+    """Yield the lines of every measure of `plan`, or of those in `only`; without `links`, of what serves no link."""
     systems = {system.id: system for system in scope.estate.system}
     segments = {segment.id: segment for segment in scope.estate.segment}
     chosen = {decision.segment: decision.chosen for decision in plan.decisions}
-    upgraded: set[str] = set()
-    for measure in plan.measures:
-        if measure.kind in _MIGRATIONS:
+    upgrade = {m.subject: m.id for m in reversed(plan.measures) if m.kind in MIGRATIONS}
+    for measure in plan.measures if only is None else (m for m in plan.measures if m.id in only):
+        if measure.kind in MIGRATIONS:
             system = systems[measure.subject]
-            yield from migration(scope, system, measure, first=system.id not in upgraded)
-            upgraded.add(system.id)
+            yield from migration(scope, system, measure, first=upgrade[system.id] == measure.id)
         elif measure.kind is MeasureKind.PILOT and links:
-            yield from pilot(measure.id, segments[measure.subject], scope.window(measure))
+            segment = segments[measure.subject]
+            yield from pilot(measure.id, segment, chosen[segment.id], scope.window(measure))
         elif measure.kind is MeasureKind.DEPLOY_QUANTUM_LINK and links:
             segment = segments[measure.subject]
             yield from link(scope, measure.id, segment, chosen[segment.id], scope.window(measure))
@@ -145,10 +145,13 @@ def _operation(name: str, drivers: Drivers, when: Window) -> Iterator[Line]:
         yield Line(name, HOUR, count, *when, rates=(rate,), yearly=True)
 
 
-def pilot(name: str, segment: Segment, when: Window) -> Iterator[Line]:
-    """Yield the lines of a pilot: devices are hired, people work on it."""
-    months = max(when.end - when.start, 0.0) * MONTHS_PER_YEAR
-    yield Line(name, "qkd-pair-hire-month", segment.spans * months, *when)
+def pilot(name: str, segment: Segment, approach: Approach, when: Window) -> Iterator[Line]:
+    """Yield the lines of a pilot: devices are hired, or a place in a research network is; people work on it."""
+    if approach is Approach.QUANTUM_INTERNET_TESTBED:
+        yield Line(name, "laboratory-year", 1.0, *when, yearly=True)
+    else:
+        months = max(when.end - when.start, 0.0) * MONTHS_PER_YEAR
+        yield Line(name, "qkd-pair-hire-month", segment.spans * months, *when)
     yield Line(name, "specialist-day", 1.0, *when, rates=("pilot-link",), category=CostCategory.PILOT)
 
 
@@ -181,8 +184,6 @@ def link(scope: Scope, name: str, segment: Segment, approach: Approach, when: Wi
     yield from _operation(name, link_drivers(segment, approach), Window(when.end, end))
     if when.end < end:
         yield Line(name, "device-disposal", 2.0 * spans + servers, end, end)
-    if approach is Approach.QUANTUM_INTERNET_TESTBED:
-        yield Line(name, "laboratory-year", 1.0, when.end, end, yearly=True)
 
 
 class Build(NamedTuple):
@@ -192,22 +193,16 @@ class Build(NamedTuple):
     deploy: Window
 
 
-def builds(scope: Scope, plan: Plan) -> dict[str, Build]:
-    """Return, for each segment, when its link is piloted and built: as planned, or after the last of its systems."""
+def builds(scope: Scope, plan: Plan, users: Mapping[str, Iterable[System]]) -> dict[str, Build]:
+    """Return, for each segment, when its link is piloted and built: as planned, or after the last of its `users`."""
     by_id = {measure.id: measure for measure in plan.measures}
-    return {segment.id: _build(scope, segment, by_id) for segment in scope.estate.segment}
+    return {segment.id: _build(scope, segment, by_id, users[segment.id]) for segment in scope.estate.segment}
 
 
-def _build(scope: Scope, segment: Segment, by_id: Mapping[str, Measure]) -> Build:
+def _build(scope: Scope, segment: Segment, by_id: Mapping[str, Measure], users: Iterable[System]) -> Build:
     trial, service = by_id.get(f"pilot.{segment.id}"), by_id.get(f"deploy-quantum-link.{segment.id}")
     if trial and service:
         return Build(scope.window(trial), scope.window(service))
-    ready = max((scope.window(m).end for m in _first(scope.estate.system, segment, by_id)), default=0.0)
+    first = (by_id[f"{MeasureKind.MIGRATE_KEY_ESTABLISHMENT}.{system.id}"] for system in users)
+    ready = max((scope.window(measure).end for measure in first), default=0.0)
     return Build(Window(ready, ready + PILOT_YEARS), Window(ready + PILOT_YEARS, ready + PILOT_YEARS + DEPLOY_YEARS))
-
-
-def _first(systems: Iterable[System], segment: Segment, by_id: Mapping[str, Measure]) -> Iterator[Measure]:
-    for system in systems:
-        measure = by_id.get(f"{MeasureKind.MIGRATE_KEY_ESTABLISHMENT}.{system.id}")
-        if measure and segment.id in system.segments:
-            yield measure

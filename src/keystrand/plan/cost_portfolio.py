@@ -2,7 +2,8 @@
 
 A multiple-choice knapsack with two limits: each system migrates or does not, each segment takes at most one link, and a
 link comes only where its systems migrate, since post-quantum cryptography is its fallback. SciPy's HiGHS solves it by
-branch and bound to a gap of zero; the shadow prices are the duals of its linear relaxation.
+branch and bound, to a gap of zero unless the search is cut off; the shadow prices are the duals of its linear
+relaxation.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from scipy.sparse import csr_array
 from keystrand.model.errors import InvalidInput
 
 Values = NDArray[np.float64]
+MOST_NODES = 20_000
+"""Nodes of the search, so that it ends, and ends at the same place on every machine; then the gap is told."""
 _WHOLE = 0.5
 """The solver gives whole numbers up to its tolerance."""
 
@@ -31,10 +34,14 @@ class Choice(NamedTuple):
 
 
 class Best(NamedTuple):
-    """What is chosen, by place, what it saves, and the shadow prices (None where that limit does not bind)."""
+    """What is chosen, by place, what it saves, and the shadow prices (None where that limit does not bind).
+
+    `gap`: by which share something else may save more at most; 0 is proven best.
+    """
 
     chosen: tuple[int, ...]
     saved: float
+    gap: float
     per_cost: float | None
     per_effort: float | None
 
@@ -45,56 +52,53 @@ def best(choices: Sequence[Choice], *, budget: float | None, effort: float | Non
     Raises `InvalidInput` where the solver gives no proven answer.
     """
     if not choices:
-        return Best((), 0.0, None, None)
+        return Best((), 0.0, 0.0, None, None)
     worth = -np.array([c.saved for c in choices])
-    rows, limits = _constraints(choices, budget, effort)
-    matrix = csr_array(rows)
-    found = milp(worth, constraints=LinearConstraint(matrix, ub=limits), bounds=Bounds(0, 1),
-                 integrality=np.ones(len(choices)), options={"mip_rel_gap": 0.0})  # fmt: skip
-    if found.x is None or found.status != 0:
+    matrix, limits = _constraints(choices, budget, effort)
+    within = LinearConstraint(matrix, ub=limits)
+    whole = np.ones(len(choices), dtype=np.int64)
+    found = milp(worth, constraints=within, bounds=Bounds(0, 1), integrality=whole,
+                 options={"mip_rel_gap": 0.0, "node_limit": MOST_NODES})  # fmt: skip
+    if found.x is None:
         raise InvalidInput(
             f"the best choice within the limits was not found: {found.message}",
             hint="look at budget and operating_hours_per_year under [planning]",
         )
-    relaxed = linprog(worth, A_ub=matrix, b_ub=limits, bounds=(0, 1), method="highs")
+    relaxed = linprog(worth, A_ub=matrix, b_ub=limits, bounds=(0, 1), method="highs")  # type: ignore[call-overload]  # its stubs know no sparse matrix
     chosen = tuple(int(n) for n in np.flatnonzero(found.x > _WHOLE))
-    duals = iter(-relaxed.ineqlin.marginals)
-    per_cost = _positive(next(duals)) if budget is not None else None
-    per_effort = _positive(next(duals)) if effort is not None else None
-    return Best(chosen, float(sum(choices[n].saved for n in chosen)), per_cost, per_effort)
+    duals = iter(-np.asarray(relaxed.ineqlin.marginals))
+    per_cost = _positive(float(next(duals))) if budget is not None else None
+    per_effort = _positive(float(next(duals))) if effort is not None else None
+    saved = float(sum(choices[n].saved for n in chosen))
+    gap = max(-float(found.mip_dual_bound) / saved - 1.0, 0.0) if found.status and saved else 0.0
+    return Best(chosen, saved, gap, per_cost, per_effort)
 
 
 def _positive(dual: float) -> float | None:
-    return float(dual) if dual > 0 else None
+    return dual if dual > 0 else None
 
 
 def _constraints(
     choices: Sequence[Choice], budget: float | None, effort: float | None
-) -> tuple[tuple[Values, tuple[Values, Values]], Values]:
-    """Return the sparse matrix (values, rows and columns) and the upper limits, the two resources first."""
-    values: list[float] = []
-    rows: list[int] = []
-    columns: list[int] = []
-    limits: list[float] = []
-
-    def add(entries: Sequence[tuple[int, float]], limit: float) -> None:
-        for column, value in entries:
-            values.append(value)
-            rows.append(len(limits))
-            columns.append(column)
-        limits.append(limit)
-
+) -> tuple[csr_array[np.float64, tuple[int, int]], Values]:
+    """Return the matrix and the upper limits, the two resources first; a last row that always holds is never empty."""
+    rows: list[tuple[list[tuple[int, float]], float]] = []
     if budget is not None:
-        add([(n, c.cost) for n, c in enumerate(choices)], budget)
+        rows.append(([(n, c.cost) for n, c in enumerate(choices)], budget))
     if effort is not None:
-        add([(n, c.effort) for n, c in enumerate(choices)], effort)
+        rows.append(([(n, c.effort) for n, c in enumerate(choices)], effort))
     groups: dict[str, list[int]] = {}
     for n, choice in enumerate(choices):
         groups.setdefault(choice.group, []).append(n)
-    for members in groups.values():
-        if len(members) > 1:
-            add([(n, 1.0) for n in members], 1.0)
-    for n, choice in enumerate(choices):
-        for needed in choice.needs:
-            add([(n, 1.0), *((m, -1.0) for m in groups.get(needed, ()))], 0.0)
-    return (np.array(values), (np.array(rows), np.array(columns))), np.array(limits)
+    rows += [([(n, 1.0) for n in members], 1.0) for members in groups.values() if len(members) > 1]
+    rows += [
+        ([(n, 1.0), *((m, -1.0) for m in groups.get(needed, ()))], 0.0)
+        for n, choice in enumerate(choices)
+        for needed in choice.needs
+    ]
+    rows.append(([(0, 1.0)], 1.0))
+    entries = [(r, column, value) for r, (row, _) in enumerate(rows) for column, value in row]
+    at = np.array([(r, column) for r, column, _ in entries]).T
+    values = np.array([value for _, _, value in entries])
+    matrix = csr_array((values, (at[0], at[1])), shape=(len(rows), len(choices)))
+    return matrix, np.array([limit for _, limit in rows])

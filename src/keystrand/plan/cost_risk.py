@@ -1,30 +1,31 @@
 """What a migration and a quantum link save, in data-years of readable data (model/horizon.py), and what is left.
 
 For a system whose key exchange moves at M and would otherwise stay as it is until its end T, E(T) - E(M) is what is
-produced in between and readable. Post-quantum cryptography removes it but for the chance p that it is broken itself. A
-link that is combined with it from D on removes what is left from then on, but for the chance q that the link or a node
-on it leaks: both must fail. Without the combination only the link counts from D on.
+produced in between and readable. Post-quantum cryptography removes it but for the odds p that it fails itself. A link
+in service from D on changes those odds from then on: to q if its keys stand alone, to those of both failing if they
+are combined. The end point gives some of it away (e), whatever made the keys. Odds: `plan.residual`, drawn from the
+ranges of the organisation's own set.
 
-    post-quantum only    (1 - p) A                     A = E(T) - E(M)
-    combined from D      (1 - p) A + p (1 - q) B       B = E(T) - E(max(M, D)), the part of A after D
-    link alone from D    (1 - p) (A - B) + (1 - q) B
-    q = 1 - (1 - link) (1 - node)^nodes                nodes that fail one by one; see the page on its limits
+    saved = (1 - e) [(1 - p) (A - B) + (1 - leg) B]     leg: p, q, or both, by the approach
+    A = E(T) - E(M),  B = E(T) - E(max(M, D))           B is the part of A after D
 
 What was recorded before today is sunk, has no part in A, and is never counted as saved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keystrand.model.algorithm import Verdict
-from keystrand.model.estate import Estate, Segment, System
+from keystrand.model.estate import Estate, System
 from keystrand.model.horizon import Horizon, avoided, years_between
+from keystrand.model.scenario import Odds
 from keystrand.model.stages import Approach, Assessment, Exposure, MeasureKind, Plan
 from keystrand.plan.cost_inputs import CURVE, Draws
 from keystrand.plan.cost_lines import QUANTUM, Scope
+from keystrand.plan.residual import Legs, leg
 
 Values = NDArray[np.float64]
 ROUNDED = 6
@@ -55,11 +56,18 @@ class Exposed(NamedTuple):
     weight: float
 
 
-def exposed_systems(scope: Scope, assessment: Assessment, plan: Plan) -> dict[str, Exposed]:
-    """Return the systems whose key exchange the plan moves, with their exposures.
+def weights(estate: Estate, assessment: Assessment) -> dict[str, float] | None:
+    """Return the yearly volume of each system with an exposure; None where one does not state it: all weigh alike."""
+    named = {exposure.system for exposure in assessment.exposures}
+    stated = {system.id: system.volume_per_year for system in estate.system if system.id in named}
+    found = {name: volume for name, volume in stated.items() if volume is not None}
+    return found if found and len(found) == len(stated) else None
 
-    Where every such system states its yearly volume, each weighs by it; else all weigh alike.
-    """
+
+def exposed_systems(
+    scope: Scope, assessment: Assessment, plan: Plan, weight: Mapping[str, float] | None
+) -> dict[str, Exposed]:
+    """Return the systems whose key exchange the plan moves, with their exposures; see `weights`."""
     moves = {
         measure.subject: years_between(scope.as_of, measure.finish)
         for measure in plan.measures
@@ -69,64 +77,67 @@ def exposed_systems(scope: Scope, assessment: Assessment, plan: Plan) -> dict[st
     for exposure in assessment.exposures:
         if exposure.system in of:
             of[exposure.system].append(exposure)
-    concerned = [system for system in scope.estate.system if of.get(system.id)]
-    by_volume = weighs_by_volume(concerned)
     return {
-        system.id: Exposed(
-            tuple(of[system.id]),
-            moves[system.id],
-            scope.end_of(system),
-            system.volume_per_year if by_volume and system.volume_per_year else 1.0,
-        )
-        for system in concerned
+        s.id: Exposed(tuple(of[s.id]), moves[s.id], scope.end_of(s), weight[s.id] if weight else 1.0)
+        for s in scope.estate.system
+        if of.get(s.id)
     }
 
 
-def weighs_by_volume(systems: Iterable[System]) -> bool:
-    """Return whether every one of `systems` states its volume: then data-years are multiplied by it."""
-    stated = [system.volume_per_year for system in systems]
-    return bool(stated) and None not in stated
+def savings(
+    exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], *, after: float = 0.0
+) -> dict[str, Saving]:
+    """Return what the move of each system saves, or only that part which is produced from `after` on.
 
-
-def saving(exposed: Exposed, horizons: tuple[Horizon, Horizon], *, after: float = 0.0) -> Saving:
-    """Return what the move of one system saves, or only that part which is produced from `after` on.
-
-    A verdict that is not known counts at the high end and never at the low one.
+    The low end is that of the low curve with the shortest shelf life, the high end that of the others. A verdict that
+    is not known counts at the high end and never at the low one.
     """
-    start = min(max(exposed.moves, after), exposed.ends)
-    total = Saving()
-    for one in exposed.exposures:
-        low, high = (float(avoided(h, exposed.ends, start, one.shelf_life_years)) for h in horizons)
-        sure = one.verdict is Verdict.QUANTUM_VULNERABLE
-        total = total.plus(Saving(min(low, high) if sure else 0.0, max(low, high)), exposed.weight)
-    return Saving(round(total.low, ROUNDED), round(total.high, ROUNDED))
+    rows = [(n, system, one) for n, system in enumerate(exposed.values()) for one in system.exposures]
+    at = np.array([n for n, _, _ in rows], dtype=int)
+    ends = np.array([system.ends for _, system, _ in rows])
+    start = np.minimum(np.maximum([system.moves for _, system, _ in rows], after), ends)
+    weight = np.array([system.weight for _, system, _ in rows])
+    lives = [np.array([getattr(one.shelf_life, end) for _, _, one in rows]) for end in ("low", "high")]
+    sure = np.array([one.verdict is Verdict.QUANTUM_VULNERABLE for _, _, one in rows], dtype=bool)
+    of_curves = [avoided(h, ends, start, life) * weight for h, life in zip(horizons, lives, strict=True)]
+    low, high = np.zeros(len(exposed)), np.zeros(len(exposed))
+    np.add.at(low, at, np.where(sure, np.minimum(*of_curves), 0.0))
+    np.add.at(high, at, np.maximum(*of_curves))
+    return {
+        name: Saving(round(float(low[n]), ROUNDED), round(float(high[n]), ROUNDED)) for n, name in enumerate(exposed)
+    }
 
 
 def reduction(approach: Approach, whole: Saving, late: Saving, nodes: int, draws: Draws) -> Values:
     """Return the data-years that `approach` saves in each scenario; `whole` and `late` are A and B above."""
-    broken, a = draws.of("pqc-broken"), whole.drawn(draws)
+    odds, a = legs_drawn(nodes, draws), whole.drawn(draws)
     if approach not in QUANTUM or approach is Approach.QUANTUM_INTERNET_TESTBED:
-        return np.asarray((1.0 - broken) * a, dtype=float)  # a testbed carries no production traffic
+        return np.asarray((1 - odds.endpoint) * (1 - odds.pqc) * a)  # a testbed carries no production traffic
     b = late.drawn(draws)
-    leaks = 1.0 - (1.0 - draws.of("quantum-link-leaks")) * (1.0 - draws.of("trusted-node-read")) ** nodes
-    if approach is Approach.HYBRID:
-        return np.asarray((1.0 - broken) * a + broken * (1.0 - leaks) * b, dtype=float)
-    return np.asarray((1.0 - broken) * (a - b) + (1.0 - leaks) * b, dtype=float)
+    return np.asarray((1 - odds.endpoint) * ((1 - odds.pqc) * (a - b) + (1 - leg(approach, odds)) * b))
 
 
-def users(estate: Estate, segment: Segment) -> tuple[System, ...]:
-    """Return the systems that use `segment`."""
-    return tuple(system for system in estate.system if segment.id in system.segments)
+def legs_drawn(nodes: int, draws: Draws) -> Legs:
+    """Return the odds of each key source in each scenario, over so many trusted nodes (formulas: `plan.residual`)."""
+    node, shared = draws.of(Odds.TRUSTED_NODE), draws.of(Odds.SHARED_CAUSE)
+    kept = (1 - shared * node) * (1 - (1 - shared) * node) ** nodes if nodes else 1.0
+    return Legs(
+        pqc=1 - (1 - draws.of(Odds.PQC_CRYPTANALYSIS)) * (1 - draws.of(Odds.PQC_IMPLEMENTATION)),
+        qkd=1 - (1 - draws.of(Odds.QKD_SIDE_CHANNEL)) * kept,
+        correlation=draws.of(Odds.COMMON_FAILURE),
+        endpoint=draws.of(Odds.ENDPOINT),
+    )
 
 
 def of_segment(
-    segment: Segment, estate: Estate, exposed: dict[str, Exposed], horizons: tuple[Horizon, Horizon], built: float
+    systems: Iterable[System], exposed: Mapping[str, Exposed], horizons: tuple[Horizon, Horizon], built: float
 ) -> tuple[Saving, Saving]:
-    """Return A and B of a segment: a system's data counts to each of its segments in equal shares."""
+    """Return A and B of the `systems` of a segment: a system's data counts to each of its segments in equal shares."""
+    shares = {system.id: 1.0 / len(system.segments) for system in systems if system.id in exposed}
+    parts = {name: exposed[name] for name in shares}
     whole, late = Saving(), Saving()
-    for system in users(estate, segment):
-        if system.id in exposed:
-            share = 1.0 / len(system.segments)
-            whole = whole.plus(saving(exposed[system.id], horizons), share)
-            late = late.plus(saving(exposed[system.id], horizons, after=built), share)
+    for name, part in savings(parts, horizons).items():
+        whole = whole.plus(part, shares[name])
+    for name, part in savings(parts, horizons, after=built).items():
+        late = late.plus(part, shares[name])
     return whole, late

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keystrand.plan.cost_inputs import Draws, values_at
+from keystrand.plan.cost_inputs import Draws, Ends, values_at
 
 Values = NDArray[np.float64]
-Ends = tuple[tuple[float, float, float] | None, object]
 
 LOW_SCORE, HIGH_SCORE = -1.2815515655446004, 1.2815515655446004
 """Normal scores of the 10th and 90th percentile."""
@@ -30,7 +29,7 @@ def swings(draws: Draws, known: Mapping[str, Ends], cost: Callable[[Draws], Valu
     """Return the swing of every input over the cost that `cost` gives for a set of draws, the largest alone first."""
     names = list(known)
     mean = draws.values.mean(axis=1)
-    ends = values_at([known[name] for name in names], np.tile([LOW_SCORE, HIGH_SCORE], (len(names), 1)))  # type: ignore[misc]  # what moves an input is not looked at
+    ends = values_at([known[name] for name in names], np.tile([LOW_SCORE, HIGH_SCORE], (len(names), 1)))
     columns = np.repeat(mean[:, None], 2 * len(names), axis=1)
     for n in range(len(names)):
         columns[n, 2 * n : 2 * n + 2] = ends[n]

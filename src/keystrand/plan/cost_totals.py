@@ -5,6 +5,7 @@ factors are added up first: the draws are multiplied once for each of these, how
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ Values = NDArray[np.float64]
 
 MIDDLE = 0.5
 """Money of a year counts as spent in its middle (mid-year convention of discounting)."""
+
+
+BATCH = 50_000
+"""Lines taken at once: a hundred thousand systems have over a million."""
 
 
 class Kind(NamedTuple):
@@ -67,21 +72,25 @@ def yearly_shares(lines: Sequence[Line], years: int) -> Values:
 
 def bill_of(lines: Iterable[Line], prices: dict[str, PriceItem], years: int) -> Bill:
     """Return the bill of `lines`. What has no price is left out of the amounts, and named in `missing`."""
-    all_lines = list(lines)
-    missing = tuple(dict.fromkeys(line.item for line in all_lines if prices[line.item].ends is None))
-    priced = [line for line in all_lines if prices[line.item].ends is not None]
-    places: dict[Kind, int] = {}
-    at = [places.setdefault(kind_of(line, prices), len(places)) for line in priced]
-    amounts = np.zeros((len(places), years))
-    if priced:
-        np.add.at(amounts, at, yearly_shares(priced, years))
+    rows: dict[Kind, Values] = {}
     bought: dict[tuple[str, float], float] = {}
-    for line in priced:
-        if prices[line.item].life_years and not line.yearly and line.start < years:
-            key = line.item, line.start
-            bought[key] = bought.get(key, 0.0) + line.amount
+    missing: dict[str, None] = {}
+    ahead = iter(lines)
+    while batch := list(islice(ahead, BATCH)):
+        missing |= dict.fromkeys(line.item for line in batch if prices[line.item].ends is None)
+        priced = [line for line in batch if prices[line.item].ends is not None]
+        for line, share in zip(priced, yearly_shares(priced, years), strict=True):
+            kind = kind_of(line, prices)
+            if kind in rows:
+                rows[kind] += share
+            else:
+                rows[kind] = share
+            if prices[line.item].life_years and not line.yearly and line.start < years:
+                key = line.item, line.start
+                bought[key] = bought.get(key, 0.0) + line.amount
     purchases = tuple(Purchase(item, start, amount) for (item, start), amount in sorted(bought.items()))
-    return Bill(tuple(places), amounts, purchases, missing)
+    amounts = np.array(list(rows.values())).reshape(len(rows), years)
+    return Bill(tuple(rows), amounts, purchases, tuple(missing))
 
 
 def kind_of(line: Line, prices: dict[str, PriceItem]) -> Kind:
@@ -141,10 +150,15 @@ def _bought_again(bought: Purchase, draws: Draws, years: int) -> Values:
     return cash
 
 
-def by_subject(lines: Sequence[Line], prices: dict[str, PriceItem], draws: Draws, discount: Values) -> dict[str, float]:
-    """Return the expected present value of the lines of each subject, replacements included."""
-    groups: dict[str, list[Line]] = {}
-    for line in lines:
-        groups.setdefault(line.subject, []).append(line)
-    return {name: float(price(bill_of(of, prices, discount.size), draws, discount).present.mean())
-            for name, of in groups.items()}  # fmt: skip
+def expected(lines: Iterable[Line], prices: dict[str, PriceItem], draws: Draws, discount: Values) -> dict[str, float]:
+    """Return the expected present value of the lines of each subject, replacements left out: no migration has any."""
+    unit: dict[Kind, float] = {}
+    found: dict[str, float] = {}
+    ahead = iter(lines)
+    while batch := [line for line in islice(ahead, BATCH) if prices[line.item].ends is not None]:
+        for line, weight in zip(batch, yearly_shares(batch, discount.size) @ discount, strict=True):
+            kind = kind_of(line, prices)
+            if kind not in unit:
+                unit[kind] = float(worths([kind], draws)[0].mean())
+            found[line.subject] = found.get(line.subject, 0.0) + unit[kind] * float(weight)
+    return found

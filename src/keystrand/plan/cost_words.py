@@ -37,4 +37,9 @@ def assumptions(inputs: Inputs, planning: Planning, *, by_volume: bool) -> tuple
         for rate in inputs.rates.values()
         if rate.ends is not None
     )  # fmt: skip
-    return (*made, *rates)
+    odds = (
+        Assumption(name=f"odds of {one.id.value} ({one.level.value})", value=f"{one.low:g} to {one.high:g}. {one.text}",
+                   source=f"{inputs.odds.name}; {one.source}")
+        for one in inputs.odds.assumed
+    )  # fmt: skip
+    return (*made, *rates, *odds)

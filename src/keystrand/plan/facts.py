@@ -2,24 +2,24 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import NamedTuple
 
 from keystrand.formats.wording import counted, joined, two_figures
 from keystrand.model.estate import (
     Continuity,
-    DataClass,
-    Estate,
     LossBasis,
     Purpose,
     Segment,
     Sensitivity,
     Site,
-    System,
 )
 from keystrand.model.link import LinkRate
 from keystrand.model.policy import Technique
 from keystrand.model.stages import Gate
 from keystrand.model.units import Answer
+from keystrand.plan.ground import Ground
 from keystrand.plan.physics import COEXISTENCE_MARGIN, MOST_LOSS_DB, RATE_MARGIN, Span
+from keystrand.plan.positions import FORBIDDEN
 from keystrand.plan.rules import NO, UNKNOWN, YES, Fact, SegmentFacts
 
 LONG_SHELF_LIFE_YEARS = 10.0
@@ -49,7 +49,7 @@ def permitted(found: Sequence[Gate], technique: Technique) -> Fact:
     """Return whether the organisation may rely on `technique`, by the prohibitions `found`."""
     said = [gate for gate in found if gate.technique is technique]
     if not said:
-        return Fact(YES, "no prohibition known here applies to the organisation")
+        return Fact(YES, f"no prohibition of {FORBIDDEN[technique]} is known to apply to the organisation")
     answer = NO if any(gate.applies is YES for gate in said) else UNKNOWN
     return Fact(answer, joined([gate.reason for gate in said if answer is UNKNOWN or gate.applies is YES]))
 
@@ -76,23 +76,16 @@ def margin(segment: Segment) -> float:
     return COEXISTENCE_MARGIN if is_shared(segment) else RATE_MARGIN
 
 
-def carried(segment: Segment, estate: Estate) -> list[tuple[System, DataClass]]:
-    """Return every system that uses `segment` with each class of data it carries."""
-    classes = {item.id: item for item in estate.data_class}
-    users = [system for system in estate.system if segment.id in system.segments]
-    return [(system, classes[name]) for system in users for name in system.data_classes]
-
-
-def _nodes(segment: Segment, estate: Estate) -> Fact:
+def _nodes(segment: Segment, ground: Ground) -> Fact:
     if segment.spans == 1:
         return Fact(YES, "one span needs no trusted node")
     limit = segment.quantum.accepted_sensitivity
-    beyond = [item for _, item in carried(segment, estate) if limit and item.sensitivity.weight > limit.weight]
+    beyond = [item for _, item in ground.carried(segment) if limit and item.sensitivity.weight > limit.weight]
     if beyond:
         return Fact(
             NO, f"trusted nodes are accepted up to {limit} data, and {beyond[0].name} is {beyond[0].sensitivity}"
         )
-    return _acceptance(segment, {site.id: site for site in estate.site})
+    return _acceptance(segment, ground.sites)
 
 
 def _acceptance(segment: Segment, sites: dict[str, Site]) -> Fact:
@@ -116,11 +109,11 @@ def _acceptance(segment: Segment, sites: dict[str, Site]) -> Fact:
     return Fact(answer, next(words for holds, words in why if holds))
 
 
-def _shelf_life(segment: Segment, estate: Estate) -> Fact:
-    users = [system for system in estate.system if segment.id in system.segments]
+def _shelf_life(segment: Segment, ground: Ground) -> Fact:
+    users = ground.users(segment)
     long = [
         (system, item)
-        for system, item in carried(segment, estate)
+        for system, item in ground.carried(segment)
         if item.retention_years >= LONG_SHELF_LIFE_YEARS and item.sensitivity.weight >= Sensitivity.HIGH.weight
     ]
     if long:
@@ -148,13 +141,24 @@ def _rate_fact(segment: Segment, span: Span, rate: LinkRate | None) -> Fact:
     return Fact(enough, f"{said}; {needed:g} bit/s are needed, {times:g} times over as a margin")
 
 
-def facts_of(
-    segment: Segment, estate: Estate, found: Sequence[Gate], span: Span, rate: LinkRate | None
-) -> SegmentFacts:
-    """Return the facts of `segment` as the rules want them; what the estate leaves out is unknown.
+def _accepted(segment: Segment, advisers: Sequence[str]) -> Fact:
+    if not advisers:
+        return Fact(YES, "no authority that speaks to the organisation advises against it")
+    said = f"{joined(advisers)} advise{'s' if len(advisers) == 1 else ''} against it"
+    if segment.quantum.accepted_by:
+        return Fact(YES, f"{said}, and {segment.quantum.accepted_by} answers for it")
+    return Fact(UNKNOWN, f"{said}, and nobody is named in accepted_by who answers for it")
 
-    `found` are the prohibitions that apply or may apply.
-    """
+
+class Said(NamedTuple):
+    """What the authorities say to the organisation: prohibitions, and who advises against quantum key distribution."""
+
+    gates: tuple[Gate, ...]
+    advisers: tuple[str, ...]
+
+
+def facts_of(segment: Segment, ground: Ground, said: Said, span: Span, rate: LinkRate | None) -> SegmentFacts:
+    """Return the facts of `segment` as the rules want them; what the estate leaves out is unknown."""
     case = segment.quantum
     return SegmentFacts(
         research=_bool(
@@ -173,8 +177,9 @@ def facts_of(
             what="its traffic may wait for a key",
             negative="its traffic must go on without a quantum key",
         ),
-        permitted=permitted(found, Technique.QKD),
-        psk_permitted=permitted(found, Technique.PSK),
+        permitted=permitted(said.gates, Technique.QKD),
+        psk_permitted=permitted(said.gates, Technique.PSK),
+        advice_accepted=_accepted(segment, said.advisers),
         dedicated_optics=_said(
             case.dedicated_optics, "dedicated optics are justified", "dedicated optics are not justified"
         ),
@@ -184,7 +189,7 @@ def facts_of(
             "a team is there for the specialised operation",
             "no team is there for the specialised operation",
         ),
-        nodes_accepted=_nodes(segment, estate),
-        long_shelf_life=_shelf_life(segment, estate),
+        nodes_accepted=_nodes(segment, ground),
+        long_shelf_life=_shelf_life(segment, ground),
         rate_meets_demand=_rate_fact(segment, span, rate),
     )

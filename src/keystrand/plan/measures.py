@@ -8,11 +8,12 @@ import msgspec
 
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, Finding, Inventory, SegmentDecision
+from keystrand.model.trust import anchors_of
 from keystrand.plan.owner_measures import assign_owners
 from keystrand.plan.schedule import Draft
 from keystrand.plan.segment_measures import of_segment
 from keystrand.plan.system_measures import of_system
-from keystrand.plan.work import Work, anchors_of
+from keystrand.plan.work import Work
 
 
 def drafts(

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from keystrand.formats.wording import joined
-from keystrand.model.estate import Estate, Segment
+from keystrand.model.estate import Segment
 from keystrand.model.stages import Classical, Gate, RuleResult
 from keystrand.model.units import Answer
+from keystrand.plan.ground import Ground
 from keystrand.plan.rules import NO, UNKNOWN, WORDS, YES, Fact, SegmentFacts, fact
 
 
@@ -23,9 +24,9 @@ class _Numbered(NamedTuple):
     source: str
 
 
-G1 = "what an authority forbids is left out, before anything is weighed"
+G1 = "what an authority forbids is left out before anything is weighed; what one advises against needs an acceptor"
 _TABLE = (
-    _Numbered("G1", G1, ("permitted", "psk_permitted"), NO, "positions on quantum key distribution"),
+    _Numbered("G1", G1, ("permitted", "psk_permitted", "advice_accepted"), NO, "positions on quantum key distribution"),
     _Numbered(
         "G3",
         "no quantum link without dedicated optics, managed trusted nodes and specialised operation",
@@ -96,7 +97,7 @@ def _result(one: _Numbered, facts: SegmentFacts, segment: Segment) -> RuleResult
         fired=fired,
         reason=joined([item.because for _, item in deciding], most=len(deciding)),
         source=one.source if one.id == "G1" else f"estate.toml, segment {segment.id}: {one.source}",
-        would_change=joined(list(_otherwise(one, fired, deciding)), most=len(deciding)),
+        would_change=(" and " if fired is YES else " or ").join(_otherwise(one, fired, deciding)),
     )
 
 
@@ -138,10 +139,10 @@ def _classical(stays: Sequence[Classical], segment: Segment) -> RuleResult:
     )
 
 
-def stays_classical(segment: Segment, estate: Estate) -> tuple[Classical, ...]:
+def stays_classical(segment: Segment, ground: Ground) -> tuple[Classical, ...]:
     """Return the systems on `segment` of which the estate says that there is no post-quantum path."""
     return tuple(
         Classical(system=system.id, until=system.retires, compensating=system.compensating)
-        for system in estate.system
-        if segment.id in system.segments and system.post_quantum_path is NO
+        for system in ground.users(segment)
+        if system.post_quantum_path is NO
     )

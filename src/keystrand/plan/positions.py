@@ -76,10 +76,11 @@ def _addresses(position: Position, sector: str) -> Answer:
     return Answer.YES if addressed & own else Answer.NO
 
 
-_FORBIDDEN = {
+FORBIDDEN = {
     Technique.QKD: "quantum key distribution",
     Technique.PSK: "keys shared beforehand as the means to resist a quantum computer",
 }
+"""What may be forbidden, in words."""
 
 
 def gates(positions: Iterable[Position], estate: Estate, as_of: date) -> Iterator[Gate]:
@@ -102,6 +103,11 @@ def gates(positions: Iterable[Position], estate: Estate, as_of: date) -> Iterato
             )
 
 
+def advisers_against(positions: Iterable[Position], estate: Estate) -> tuple[str, ...]:
+    """Return the authorities that advise this organisation against quantum key distribution."""
+    return tuple(p.authority for p in positions if p.stance is Stance.DISCOURAGES and applies(p, estate) is Answer.YES)
+
+
 def _prohibitions(position: Position) -> tuple[Prohibition, ...]:
     """Return what `position` forbids; one that prohibits without saying more forbids QKD since it was published."""
     if position.prohibits or position.stance is not Stance.PROHIBITS:
@@ -118,7 +124,7 @@ def _reason(position: Position, one: Prohibition, *, sure: bool) -> str:
     when = f"since {day_text(one.since)}" if one.since else ""
     when = f"after {day_text(one.until)}" if one.until else when
     may = "prohibits" if sure else "prohibits, perhaps also for this organisation,"
-    return f"{position.authority} {may} {_FORBIDDEN[one.of]} {when}"
+    return f"{position.authority} {may} {FORBIDDEN[one.of]} {when}"
 
 
 def position_refs(positions: Sequence[Position], estate: Estate) -> tuple[PositionRef, ...]:

@@ -13,6 +13,7 @@ from keystrand.model.policy import Position
 from keystrand.model.stages import (
     Assessment,
     Assumption,
+    DateReason,
     Inventory,
     Measure,
     MeasureKind,
@@ -24,7 +25,9 @@ from keystrand.plan import measures, work
 from keystrand.plan.approach import ASSUMPTIONS, decide
 from keystrand.plan.comparison import CALIBRATION
 from keystrand.plan.positions import position_refs
-from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed, schedule
+from keystrand.plan.roadmap import DEFAULT_RUN, WEIGHTS, Run, Setting, make_roadmap
+from keystrand.plan.roadmap_phases import Grounds, phases
+from keystrand.plan.schedule import AT_ONCE, MOST_WAIT_DAYS, Placed
 from keystrand.qkd.decoy import MODEL, SOURCE
 from keystrand.qkd.parameter_sets import PLANNING_1GHZ
 
@@ -39,7 +42,7 @@ _MILESTONES: dict[MeasureKind, str] = {
 }
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - what every stage takes, and how the dates are looked for
     estate: Estate,
     inventory: Inventory,
     assessment: Assessment,
@@ -49,6 +52,7 @@ def make_plan(
     made_from: tuple[InputRef, ...],
     created_at: datetime,
     tool_version: str,
+    run: Run = DEFAULT_RUN,
 ) -> Plan:
     """Return the approach of every segment and the ordered, dated measures, none starting before `as_of`.
 
@@ -56,9 +60,12 @@ def make_plan(
     `InvalidInput` where the work cannot be dated.
     """
     _require_same_estate(estate, inventory, assessment)
-    decisions = tuple(decide(segment, estate, positions, as_of) for segment in estate.segment)
-    placed = schedule(measures.drafts(estate, inventory, assessment, decisions, as_of=as_of), as_of=as_of)
-    dated = tuple(_measure(rank, one) for rank, one in enumerate(placed, start=1))
+    decisions = decide(estate, positions, as_of)
+    drafts = measures.drafts(estate, inventory, assessment, decisions, as_of=as_of)
+    roadmap = make_roadmap(drafts, Setting(estate, assessment, as_of, run))
+    pairs = zip(roadmap.placed, roadmap.reasons, strict=True)
+    dated = tuple(_measure(rank, one, why) for rank, (one, why) in enumerate(pairs, start=1))
+    grounds = Grounds(estate, inventory, assessment, roadmap.curves, as_of)
     return Plan(
         format_version=FORMAT_VERSION,
         tool_version=tool_version,
@@ -72,6 +79,8 @@ def make_plan(
         milestones=_milestones(dated),
         positions=position_refs(positions, estate),
         assumptions=_assumptions(),
+        phases=phases(roadmap.placed, grounds),
+        roadmap=roadmap.figures,
     )
 
 
@@ -83,7 +92,7 @@ def _require_same_estate(estate: Estate, inventory: Inventory, assessment: Asses
         raise DocumentMismatch(f"the estate does not have {joined([f'{noun} {name}' for noun, name in strange])}")
 
 
-def _measure(rank: int, placed: Placed) -> Measure:
+def _measure(rank: int, placed: Placed, why: DateReason) -> Measure:
     draft = placed.draft
     moved = (f"ends with the {placed.window.why} on {day_text(placed.window.day)}",) if placed.window else ()
     return Measure(
@@ -101,6 +110,8 @@ def _measure(rank: int, placed: Placed) -> Measure:
         reasons=(*draft.reasons, *moved),
         done_when=draft.done_when,
         fallback=draft.fallback,
+        engineers=draft.engineers,
+        why_date=why,
     )
 
 
@@ -151,7 +162,10 @@ def _assumptions() -> tuple[Assumption, ...]:
         Assumption(name="duration of a migration", value="the longer end of migration_years", source="estate"),
         Assumption(name="duration of other measures, in days", value=days, source=ours),
         Assumption(
-            name="changes under way at once for each owner, and as many enquiries", value=str(AT_ONCE), source=ours
+            name="changes under way at once for each owner, and as many enquiries",
+            value=f"{AT_ONCE}, where the estate does not say how many engineers the owner has",
+            source=ours,
         ),
         Assumption(name="longest wait for a refresh or contract, in days", value=str(MOST_WAIT_DAYS), source=ours),
+        *(Assumption(name=name, value=value, source=ours) for name, value in WEIGHTS.items()),
     )

@@ -30,6 +30,11 @@ ENQUIRIES = frozenset({MeasureKind.FIND_OUT, MeasureKind.ASSIGN_OWNER})
 """Kinds of work that change nothing: they do not stand in line behind migrations that take years."""
 
 
+GOES_LIVE = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE,
+                       MeasureKind.RETIRE_CLASSICAL, MeasureKind.DEPLOY_QUANTUM_LINK})  # fmt: skip
+"""Kinds of work that change what runs: they end on no frozen day."""
+
+
 class Window(NamedTuple):
     """A day on which a change is cheap, and why."""
 
@@ -38,7 +43,10 @@ class Window(NamedTuple):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A measure without dates. `days` >= 1; `rank` orders the work, lowest first; `depends_on` names other drafts."""
+    """A measure without dates. `days` >= 1; `rank` orders the work, lowest first; `depends_on` names other drafts.
+
+    `engineers` are bound by it all the time; `not_before`: the day on which its supplier delivers.
+    """
 
     id: str
     kind: MeasureKind
@@ -53,6 +61,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     done_when: str = ""
     fallback: str = ""
+    engineers: int = 1
+    not_before: date | None = None
 
     @property
     def lane(self) -> "Lane":

@@ -88,6 +88,8 @@ def _migrate(system: System, finding: Finding, work: Work) -> Draft:
         rank=work.ranks.get(system.id, LAST),
         latest_finish=deadline.day,
         windows=windows((system.refresh, "hardware refresh"), (system.contract_ends, "end of the contract")),
+        engineers=system.engineers,
+        not_before=system.vendor_ready,
         depends_on=(
             *([_find_out_id(system.id)] if unknown else []),
             *owner_first("system", system.id, Layer.ALGORITHMS, work),

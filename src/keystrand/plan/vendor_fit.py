@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from keystrand.formats.vendor_answers import answer_text
@@ -70,8 +71,9 @@ def reach(stretch: Stretch, answer: VendorAnswer | None, asked: Requirement) -> 
 def key_rate(stretch: Stretch, points: Sequence[VendorAnswer], asked: Requirement) -> Fits:
     """Return whether the rates said, each at its loss, give what the segment needs at its own loss.
 
-    A rate never grows with loss: what is said at more loss is a lower bound, at less loss an upper one. Between them our
-    model carries the rates over. It models other hardware, so it answers yes only with `DOUBT_RATIO` to spare, never no.
+    A rate never grows with loss: what is said at more loss is a lower bound, at less loss an upper one. Between them
+    our model carries the rates over. It models other hardware, so it says yes only with `DOUBT_RATIO` to spare, never
+    no.
     """
     loss, needed = stretch.span.loss_db, stretch.demand_bits_per_s
     if missing := _missing(stretch, points):
@@ -118,8 +120,15 @@ def _carried(rate: float, at: float, stretch: Stretch) -> float | None:
 
 
 def doubts(points: Sequence[VendorAnswer], asked: Requirement) -> list[str]:
-    """Return a question for each rate far above what the planning model gives at the same loss."""
+    """Return a question for each rate far above the planning model's at its loss, and where rates grow with loss."""
     found = []
+    rising = sorted(points, key=lambda point: point.at or 0.0)
+    for near, far in pairwise(rising):
+        if amounts(near, asked).high < amounts(far, asked).low and near.at != far.at:
+            found.append(
+                f"{asked.id}: {answer_text(far)} at {far.at:g} dB is more than {answer_text(near)} at {near.at:g} dB: "
+                "do both belong to the same device and setting?"
+            )
     for point in points:
         made, claimed = _at(point.at or 0.0), amounts(point, asked).high
         if made > 0 and claimed > DOUBT_RATIO * made:

@@ -85,6 +85,7 @@ def compare_vendors(
         made_from=made_from,
         seed=vendor_weights.SEED,
         coverage=_coverage(judged),
+        segments_judged=None if grounds.plan is None else len(stretches),
         vendors=_results(judged, order, asked),
         weight_change=vendor_weights.WEIGHT_CHANGE,
         draws=vendor_weights.DRAWS,

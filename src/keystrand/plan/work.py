@@ -5,15 +5,10 @@ from datetime import date
 from typing import NamedTuple
 
 from keystrand.formats.wording import day_text
-from keystrand.model.estate import Estate, Layer, Place
+from keystrand.model.estate import Estate, Layer
 from keystrand.model.policy import Effect
 from keystrand.model.stages import Finding, PolicyFinding, PolicyState
 from keystrand.plan.schedule import Window
-
-TRUST_ANCHORS = frozenset({Place.IDENTITY, Place.CODE_SIGNING})
-"""Places whose signatures others check: certificate authorities, sign-on, time stamps, signing of software. A signature
-that moves before its anchor proves nothing, because a forged anchor vouches for any key. A key exchange has no anchor:
-a front end gains as soon as it moves, whatever stands behind it."""
 
 FIND_OUT_DAYS = 30
 ASSIGN_OWNER_DAYS = 30
@@ -50,27 +45,6 @@ class Deadline(NamedTuple):
 
     day: date | None
     reasons: tuple[str, ...]
-
-
-def anchors_of(estate: Estate) -> dict[str, tuple[str, ...]]:
-    """Return, for each system, the trust anchors among `depends_on`; anchors in a circle do not wait for each other."""
-    places = {system.id: system.place for system in estate.system}
-    direct = {s.id: tuple(name for name in s.depends_on if places.get(name) in TRUST_ANCHORS) for s in estate.system}
-    return {
-        name: tuple(anchor for anchor in found if name not in _reach(anchor, direct)) for name, found in direct.items()
-    }
-
-
-def _reach(start: str, needs: dict[str, tuple[str, ...]]) -> set[str]:
-    """Return `start` and everything it needs, directly or over others."""
-    found: set[str] = set()
-    ahead = [start]
-    while ahead:
-        name = ahead.pop()
-        if name not in found:
-            found.add(name)
-            ahead += needs.get(name, ())
-    return found
 
 
 def owner_first(noun: str, name: str, layer: Layer, work: Work) -> tuple[str, ...]:

@@ -58,8 +58,8 @@ def ask(talk: Talk, port: int, timeout_s: float = 5.0) -> Answer:
 
     async def run() -> Answer:
         job = Job("?", "127.0.0.1", port, lambda: talk, "udp")
-        with Watch() as watch:
-            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s, watch).answer()
+        with Watch(timeout_s) as watch:
+            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), watch).answer()
 
     return asyncio.run(run())
 
@@ -154,7 +154,11 @@ class _LastWord(Talk):
 
 def test_an_answered_question_is_done_even_where_the_last_word_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full send buffer must not turn an answer into silence."""
+
+    def serve(server: socket.socket, _: bytes, client: tuple[str, int]) -> None:
+        server.sendto(b"yes", client)
+
     monkeypatch.setattr(socket, "socket", _Deaf)
-    with serving(lambda server, _octets, client: server.sendto(b"yes", client)) as port:
+    with serving(serve) as port:
         answer = ask(_LastWord(), port, timeout_s=0.5)
     assert answer.ending is Ending.DONE

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from keystrand.edge.catalogue import controls
 from keystrand.model.document import FORMAT_VERSION, Coverage, InputRef
 from keystrand.model.estate import (
     Estate,
@@ -228,5 +229,5 @@ def report(
     return make_report(
         estate, inventory, assessment, plan, pilot,
         made_from=(_ref("estate"), _ref("inventory"), _ref("assessment"), _ref("plan"), _ref("pilot-report")),
-        as_of=AS_OF, created_at=MADE, tool_version="0.1.0",
+        as_of=AS_OF, created_at=MADE, tool_version="0.1.0", controls=controls(),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keystrand.edge.catalogue import controls
 from keystrand.formats.documents import content_hash, encode
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import Coverage, Document, Gap
@@ -18,6 +19,7 @@ from keystrand.model.policy import Verification
 from keystrand.model.stages import (
     Approach,
     Assessment,
+    ControlScope,
     Exposure,
     Figure,
     Inventory,
@@ -55,7 +57,7 @@ def report_on(
     """Return the report on these documents."""
     return make_report(
         estate, inventory, assessment, plan, pilot, made_from=(), as_of=assessment.as_of,
-        created_at=assessment.created_at, tool_version="0.1.0",
+        created_at=assessment.created_at, tool_version="0.1.0", controls=controls(),
     )  # fmt: skip
 
 
@@ -248,6 +250,7 @@ def test_only_the_controls_of_the_plan_are_described(
     decisions = tuple(d for d in plan.decisions if d.chosen is Approach.PQC_ONLY)
     report = report_on(estate, inventory, assessment, replace(plan, decisions=decisions), None)
     assert [c.control for c in report.controls] == ["Post-quantum only"]
+    assert all(getattr(report.controls[0], name) for name in ControlScope.__struct_fields__)
     for word in ("Endpoints", "Insiders", "Malware", "Misconfiguration"):
         assert any(text.startswith(word) for text in report.not_covered)
 

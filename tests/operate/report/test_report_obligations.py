@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from keystrand.edge.catalogue import controls
 from keystrand.model.estate import Estate
 from keystrand.model.policy import Effect
 from keystrand.model.stages import (
@@ -26,7 +27,7 @@ def report_on(
     """Return the report on these documents."""
     return make_report(
         estate, inventory, assessment, plan, pilot, made_from=(), as_of=assessment.as_of,
-        created_at=assessment.created_at, tool_version="0.1.0",
+        created_at=assessment.created_at, tool_version="0.1.0", controls=controls(),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
+from keystrand.edge.catalogue import controls
 from keystrand.edge.templates import report_template
 from keystrand.formats.documents import encode
 from keystrand.formats.report_html import DOCUMENT_FILES, render, split_lead
@@ -77,7 +78,7 @@ def page_of(estate: Estate, inventory: Inventory, assessment: Assessment, plan: 
     """Return the page on these documents."""
     report = make_report(
         estate, inventory, assessment, plan, pilot, made_from=(), as_of=assessment.as_of,
-        created_at=assessment.created_at, tool_version="0.1.0",
+        created_at=assessment.created_at, tool_version="0.1.0", controls=controls(),
     )  # fmt: skip
     return render(report, estate, assessment, plan, pilot, report_template()).decode()
 

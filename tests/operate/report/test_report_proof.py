@@ -2,6 +2,7 @@
 
 import msgspec
 
+from keystrand.edge.catalogue import controls
 from keystrand.model.estate import Estate
 from keystrand.model.stages import (
     Assessment,
@@ -23,7 +24,7 @@ def report_on(
     """Return the report on these documents."""
     return make_report(
         estate, inventory, assessment, plan, pilot, made_from=(), as_of=assessment.as_of,
-        created_at=assessment.created_at, tool_version="0.1.0",
+        created_at=assessment.created_at, tool_version="0.1.0", controls=controls(),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ A parameter that is not known is left out, never guessed.
 
 from typing import NamedTuple
 
+from keystrand.formats.symmetric_names import cipher_code
 from keystrand.model.algorithm import Function
 
 
@@ -100,6 +101,8 @@ def _cipher(family: str, parts: Parts) -> str:
     """Return cipher, key length, mode and padding in one: `AES-128-CBC-PKCS7`."""
     bits = {128: 112, 192: 168}.get(parts.bits or 0) if family == "3DES" else parts.bits  # without parity
     size = f"-{bits}" if bits in _KEY_SIZES.get(family, ()) else ""
+    if parts.mode in ("CMAC", "GMAC"):
+        return cipher_code(parts.mode, f"{family}{size}")
     mode = f"-{parts.mode}" if parts.mode else ""
     padding = f"-{parts.padding}" if parts.padding in _PADDINGS and parts.mode in ("ECB", "CBC", "PCBC") else ""
     return f"{family}{size}{mode}{padding}"

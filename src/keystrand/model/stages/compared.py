@@ -106,10 +106,12 @@ class Swap(Part, frozen=True, kw_only=True):
 class VendorComparison(Document, frozen=True, kw_only=True, tag="vendor-comparison"):
     """The vendors in the order of what their evidence supports today, those that are out last.
 
+    `segments_judged` is None where there was no plan to say which segments may and should have a quantum link.
     `first` is None where two or more share the first place, or none is in. `swaps`: neighbours whose order some change
     of the weights by up to `weight_change` each, all at once, turns round; empty: the order holds.
     """
 
+    segments_judged: Count | None
     vendors: tuple[VendorResult, ...]
     first: str | None
     weights: tuple[WeightRange, ...]

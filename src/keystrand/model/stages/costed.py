@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from keystrand.model.document import Document, Part
 from keystrand.model.prices import CostCategory
-from keystrand.model.stages.decided import Approach
 from keystrand.model.stages.judged import Assumption
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Count, Estimate, Interval
 
 
@@ -42,6 +42,14 @@ class CostOption(Part, frozen=True, kw_only=True):
     unverified_share: float
     usable: bool
     fill_in: tuple[str, ...]
+
+
+class PhaseCost(Part, frozen=True, kw_only=True):
+    """The present value of one phase of the plan, what it keeps costing included."""
+
+    phase: str
+    title: str
+    cost: Estimate
 
 
 class CostComparison(Part, frozen=True, kw_only=True):
@@ -88,14 +96,14 @@ class InformationWorth(Part, frozen=True, kw_only=True):
 
 
 class Information(Part, frozen=True, kw_only=True):
-    """What to find out first. The question is `option` against `other`.
+    """What to find out before a decision: a link on a segment beyond post-quantum cryptography, or the whole migration.
 
     `price_per_data_year`: where both are worth the same on average; there, knowing more is worth most. `perfect`: the
     worth of knowing everything.
     """
 
-    option: OptionKind
-    other: OptionKind
+    subject: str
+    question: str
     price_per_data_year: float
     perfect: float
     inputs: tuple[InformationWorth, ...]
@@ -136,29 +144,37 @@ class FrontierStep(Part, frozen=True, kw_only=True):
     subject: str
     what: str
     saved_per_hour: Estimate
-    saved: float
-    operation: float
-    cost: float
+    saved: Estimate
+    operation: Estimate
+    cost: Estimate
 
 
 class Portfolio(Part, frozen=True, kw_only=True):
-    """The best choice within the limits, proven: nothing else that fits saves more on average.
+    """The best choice within the limits, by expected values.
+
+    Nothing else that fits saves more on average, but for the share `gap` at most; 0 is proven best.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
-    data-years, and come first. `per_hour` and `per_money` are the shadow prices: what one more hour a year, or one more
-    unit of money, would save (of the relaxed problem, in which things may be done by halves).
+    data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
+    what one more hour a year, or one more unit of money, would save (of the relaxed problem, in which things may be
+    done by halves).
     """
 
     budget: float | None
     operating_hours_per_year: float | None
     committed_cost: float
     committed_operation: float
+    within: bool
     systems: tuple[str, ...]
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
-    saved: float
-    cost: float
-    operation: float
+    expected_saved: float
+    expected_cost: float
+    expected_operation: float
+    gap: float
+    saved: Estimate
+    cost: Estimate
+    operation: Estimate
     per_hour: float | None
     per_money: float | None
 
@@ -174,11 +190,13 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     data_year: str
     sunk_data_years: Interval
     options: tuple[CostOption, ...]
+    phases: tuple[PhaseCost, ...]
     comparisons: tuple[CostComparison, ...]
     named_scenarios: tuple[ScenarioCost, ...]
     swings: tuple[Swing, ...]
-    information: Information | None
+    information: tuple[Information, ...]
     ways: tuple[SegmentWay, ...]
     steps: tuple[FrontierStep, ...]
+    steps_not_listed: Count
     portfolio: Portfolio | None
     assumptions: tuple[Assumption, ...]

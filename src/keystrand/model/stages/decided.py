@@ -18,7 +18,7 @@ from keystrand.model.stages.weighed import (
     Residual,
     RuleResult,
 )
-from keystrand.model.units import Count
+from keystrand.model.units import Count, Interval, Ratio
 
 
 class Fit(StrEnum):
@@ -87,10 +87,38 @@ class MeasureKind(StrEnum):
     DEPLOY_QUANTUM_LINK = "deploy-quantum-link"
 
 
+class Binding(StrEnum):
+    """What keeps a measure from being done earlier."""
+
+    START = "start"
+    ORDER = "order"
+    CAPACITY = "capacity"
+    DEPENDENCY = "dependency"
+    VENDOR = "vendor"
+    FREEZE = "freeze"
+    WINDOW = "window"
+    DEADLINE = "deadline"
+    ANNOUNCED = "announced"
+
+
+class DateReason(Part, frozen=True, kw_only=True):
+    """Why a measure stands where it stands, and what a quarter later would cost.
+
+    `slip_data_years`: exposure that a slip of a quarter adds, what waits for the measure included, from the low to the
+    high threat curve; no figure where the assessment has no curve. `slip_misses`: deadlines missed only through it.
+    """
+
+    binding: Binding
+    because: str
+    slip_data_years: Interval | None
+    slip_misses: tuple[str, ...]
+
+
 class Measure(Part, frozen=True, kw_only=True):
     """A piece of work with its dates, its reason, and who does it (None: nobody is named yet).
 
     `latest_finish` is the earliest deadline of a rule behind it, if there is one; `late` says the finish misses it.
+    `engineers` work on it all the time.
     """
 
     id: str
@@ -107,6 +135,8 @@ class Measure(Part, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     done_when: str
     fallback: str
+    engineers: Count = 1
+    why_date: DateReason | None = None
 
 
 class Milestone(Part, frozen=True, kw_only=True):
@@ -118,6 +148,66 @@ class Milestone(Part, frozen=True, kw_only=True):
     measures: tuple[str, ...]
 
 
+class CertificateChange(Part, frozen=True, kw_only=True):
+    """A certificate that a phase replaces: what it is, when it ends by itself, who signs it, which measure needs it.
+
+    `renewals`: how often it ends before the measure is done; each renewal still has the old algorithms.
+    """
+
+    asset: str
+    subject: str
+    issuer: str
+    not_after: date
+    systems: tuple[str, ...]
+    measure: str
+    renewals: str
+
+
+class Phase(Part, frozen=True, kw_only=True):
+    """Measures of one purpose, with what must hold before it and after it, and what it is worth.
+
+    `sunk`, `avoidable` and `avoided` are data-years: recorded before today, to come without the phase, and saved by it.
+    `met`, `missed`: rules that its measures meet in time, and too late. `cost` is filled in by who knows the prices.
+    """
+
+    id: str
+    title: str
+    start: date
+    finish: date
+    measures: tuple[str, ...]
+    entry: tuple[str, ...]
+    exit: tuple[str, ...]
+    certificates: tuple[CertificateChange, ...]
+    fallback: tuple[str, ...]
+    rollback: str
+    sunk: Interval | None
+    avoidable: Interval | None
+    avoided: Interval | None
+    met: tuple[str, ...]
+    missed: tuple[str, ...]
+    cost: Interval | None = None
+
+
+class RoadmapFigures(Part, frozen=True, kw_only=True):
+    """How good the dates are. All but counts and ratios in data-years, by the high end of the threat curve.
+
+    `bound`: no roadmap of these measures costs less. `gap`: share of the cost that a better roadmap could save at most.
+    `proven`: it is the best. `first_deadline_first`: the exposure if the measures went by their deadlines.
+    """
+
+    method: str
+    exposure: float
+    lateness: float
+    surcharge: float
+    moves: float
+    bound: float
+    gap: Ratio
+    proven: bool
+    late: Count
+    moved: Count
+    first_deadline_first: float
+
+
 class Plan(Document, frozen=True, kw_only=True, tag="plan"):
     """The approach of every segment and the dated, ordered measures."""
 
@@ -126,3 +216,5 @@ class Plan(Document, frozen=True, kw_only=True, tag="plan"):
     milestones: tuple[Milestone, ...]
     positions: tuple[PositionRef, ...]
     assumptions: tuple[Assumption, ...]
+    phases: tuple[Phase, ...] = ()
+    roadmap: RoadmapFigures | None = None

@@ -65,13 +65,18 @@ class VerdictCount(Part, frozen=True, kw_only=True):
 
 
 class ControlScope(Part, frozen=True, kw_only=True):
-    """What one control does, and does not do, for each of the four properties."""
+    """What one control does, and does not do, for each of the four properties, and what it leaves open where."""
 
     control: str
     confidentiality: str
     integrity: str
     availability: str
     recoverability: str
+    covers: str = ""
+    endpoint: str = ""
+    insider: str = ""
+    malware: str = ""
+    misconfiguration: str = ""
 
 
 class StandingAnswer(Part, frozen=True, kw_only=True):

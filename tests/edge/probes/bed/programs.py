@@ -39,13 +39,18 @@ def cache() -> Path:
 def node() -> str | None:
     """Return Node's path, installed from the npm registry where the cache has none; None where it cannot be."""
     package = f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
-    folder = cache() / f"node-{NODE_VERSION}"
-    program = folder / "node_modules" / package / "bin" / "node"
-    npm = found("npm")
-    if npm and not program.exists():
+    program = of_npm(package, NODE_VERSION, "bin/node", folder=f"node-{NODE_VERSION}")
+    return str(program) if program else None
+
+
+def of_npm(package: str, version: str, file: str, *, folder: str) -> Path | None:
+    """Return a file of an npm package, kept in `folder` of the cache; None where it is not there and cannot be had."""
+    kept = cache() / folder
+    path, npm = kept / "node_modules" / package / file, found("npm")
+    if npm and not path.exists():
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            _install(npm, f"{package}@{NODE_VERSION}", folder)
-    return str(program) if program.exists() else None
+            _install(npm, f"{package}@{version}", kept)
+    return path if path.exists() else None
 
 
 def _install(npm: str, package: str, folder: Path) -> None:

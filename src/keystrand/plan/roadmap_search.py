@@ -1,0 +1,153 @@
+"""The best roadmap that the effort allows, and how far from the best possible it may be.
+
+Small problems go to constraint programming whole. Larger ones start from the best serial schedule, and constraint
+programming improves one neighbourhood after the other (large-neighbourhood search; Shaw, CP 1998): jobs of two teams
+about one time, the costliest with some others, or jobs that wait for each other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from keystrand.plan.roadmap_bound import latest_ends, lower_bound
+from keystrand.plan.roadmap_exact import has_solver, improved
+from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
+from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
+
+EFFORT = 1.0
+"""Deterministic time of CP-SAT for a plan; a unit is 2 to 4 seconds on a core of 2024."""
+WHOLE_MOST = 60
+"""Jobs up to which the whole problem is tried at once: measured, beyond it a worker alone seldom finds better."""
+_PART, _PART_LEAST, _PART_MOST = 40, 12, 120
+"""Jobs in the first neighbourhood, and in the smallest and largest: solved well within its limit it grows, else not."""
+_PART_LIMIT = 0.12
+_GROWTH = 1.1
+_OVERHEAD = 0.02
+"""Effort counted for a neighbourhood beside the solver's, so that every search ends."""
+_WHOLE_SHARE, _WHOLE_LIMIT = 0.6, 3.0
+"""Share of the effort that the whole problem gets; what is left then goes to neighbourhoods."""
+_SEED = 20261126
+
+Progress = Callable[[float, float, float], None]
+"""Told the effort spent, the effort allowed, and the cost so far."""
+
+
+class Found(NamedTuple):
+    """A roadmap: its starts, a bound that no roadmap is below, whether it is the best, and how it came about."""
+
+    starts: Whole
+    bound: float
+    proven: bool
+    method: str
+
+
+def never() -> bool:
+    """Return that nobody asked to stop."""
+    return False
+
+
+def search(
+    problem: Problem,
+    *,
+    effort: float = EFFORT,
+    stop: Callable[[], bool] = never,
+    progress: Progress | None = None,
+    start: Whole | None = None,
+) -> Found:
+    """Return the best roadmap found when the effort is spent or `stop` says so. Equal inputs give equal roadmaps.
+
+    `start`: a known schedule to begin from. Without OR-Tools the best serial schedule is the answer.
+    """
+    known = [best_serial(problem), *([start] if start is not None else [])]
+    known += [as_announced(problem)] if problem.move_cost else []
+    starts = min(known, key=lambda made: cost(problem, made).total)
+    if not problem.size or not has_solver() or effort <= 0:
+        return Found(starts, lower_bound(problem, starts), not problem.size, "serial")
+    hunt = _Hunt(problem, starts, effort, stop, progress)
+    if problem.size <= WHOLE_MOST and not stop():
+        hunt.whole()
+    if not hunt.proven:
+        hunt.parts()
+    bound = max(hunt.bound, lower_bound(problem, hunt.starts))
+    starts = tightened(problem, hunt.starts)
+    return Found(starts, min(bound, cost(problem, starts).total), hunt.proven, "constraint programming")
+
+
+class _Hunt:
+    """The state of a search."""
+
+    def __init__(
+        self, problem: Problem, starts: Whole, effort: float, stop: Callable[[], bool], progress: Progress | None
+    ) -> None:
+        self.problem, self.starts, self.effort, self.stop, self.progress = problem, starts, effort, stop, progress
+        self.cost, self.bound, self.proven, self.spent = cost(problem, starts).total, 0.0, False, 0.0
+        self.random = np.random.default_rng(_SEED)
+        self.followers = followers_of(problem)
+        self.part = float(_PART)
+
+    def whole(self) -> None:
+        """Try the whole problem."""
+        limit = min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
+        latest = latest_ends(self.problem, self.starts)
+        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, latest=latest)
+        self._take(answer.starts, answer.effort)
+        self.bound, self.proven = answer.bound, answer.proven
+
+    def parts(self) -> None:
+        """Improve neighbourhoods until the effort is spent."""
+        while self.spent < self.effort and not self.stop():
+            free = self._neighbourhood()
+            answer = improved(self.problem, self.starts, free, limit=_PART_LIMIT)
+            self._take(answer.starts, answer.effort)
+            size = self.part * (_GROWTH if answer.proven else 1 / _GROWTH)
+            self.part = min(max(size, _PART_LEAST), _PART_MOST)
+
+    def _take(self, starts: Whole, effort: float) -> None:
+        self.spent += effort + _OVERHEAD
+        found = cost(self.problem, starts).total
+        if found < self.cost - 1e-9:
+            self.starts, self.cost = starts, found
+        if self.progress:
+            self.progress(min(self.spent, self.effort), self.effort, self.cost)
+
+    def _neighbourhood(self) -> Sequence[int]:
+        if self.problem.size <= self.part:
+            return range(self.problem.size)
+        draw = self.random.random()
+        return self._about_a_time() if draw < 0.5 else self._costly() if draw < 0.8 else self._connected()
+
+    def _about_a_time(self) -> list[int]:
+        teams = self.random.permutation(len(self.problem.capacity))[:2]
+        members = np.flatnonzero(np.isin(self.problem.team, teams))
+        ends = self.starts + self.problem.length
+        middle = self.random.uniform(0, float(ends.max()))
+        return sorted(
+            members[np.argsort(np.abs(self.starts[members] - middle), kind="stable")][: int(self.part)].tolist()
+        )
+
+    def _costly(self) -> list[int]:
+        weights = _each(self.problem, self.starts) * self.random.random(self.problem.size)
+        chosen = np.argsort(-weights, kind="stable")[: int(self.part) // 2]
+        others = self.random.permutation(self.problem.size)[: int(self.part) // 2]
+        return sorted({*chosen.tolist(), *others.tolist()})
+
+    def _connected(self) -> list[int]:
+        found: dict[int, None] = {}
+        ahead: list[int] = []
+        while len(found) < self.part:
+            if not ahead:
+                ahead.append(int(self.random.integers(self.problem.size)))
+            n = ahead.pop(0)
+            if n not in found:
+                found[n] = None
+                ahead += [*self.problem.before[n], *self.followers[n]]
+        return sorted(found)
+
+
+def _each(problem: Problem, starts: Whole) -> Reals:
+    """Return what each job costs as it stands."""
+    ends = starts + problem.length
+    late = np.maximum(ends - problem.deadline, 0) * problem.late_cost
+    weights: Reals = exposure_at(problem, ends) + late + off_window(problem, ends)
+    return weights
