@@ -230,6 +230,31 @@ def test_an_offer_is_heard_once() -> None:
     assert responder.memory == before
 
 
+def test_a_peer_cannot_ask_for_keys_without_end() -> None:
+    """An end whose consumer lost its key is helped, but not again and again."""
+    world = World(FailurePolicy.FAIL_SECURE)
+    world.run(20)
+    before = world.keys
+    for _ in range(50):
+        world.hear(0, Heard.WANTED)
+        world.run(0.5)
+    assert world.keys - before <= 1 + 25 / PACE.retry_most_s
+
+
+def test_keys_that_are_never_proven_do_not_pile_up() -> None:
+    """A consumer without traffic proves nothing: unproven keys go with the one that was proven before."""
+    pace = replace(PACE, rotate_every_s=20.0)
+    world = World(FailurePolicy.HOLD_UNTIL_TTL, pace)
+    world.run(0)
+    world.proves = False
+    for _ in range(60):
+        world.run(10)
+        for at in (0, 1):
+            ages = [world.now - note.born_s for note in world.ends[at].memory.held]
+            assert all(age < 200 + pace.prove_within_s for age in ages)
+            assert set(world.holds[at]) <= {note.key_id for note in world.ends[at].memory.held}
+
+
 def test_an_initiator_that_lost_its_journal_goes_on_above_what_the_peer_heard() -> None:
     """A new disk at one end does not stop the two for ever."""
     world = World(FailurePolicy.FAIL_SECURE)

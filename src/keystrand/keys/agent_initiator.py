@@ -76,11 +76,17 @@ class InitiatorEnd(End):
 
     def _happened(self, event: Event, now: float) -> list[Action]:
         if event.heard is Heard.WANTED:
-            # the peer cannot ask for more keys than failures of our own would cost
-            return self._set_right(now) if self.state in _AT_REST else []
+            return self._asked_for(now)
         if self.state is Ini.TAKING:
             return self._took(event, now)
         return self._went(event, now) if self._on_trial(event.key_id) else []
+
+    def _asked_for(self, now: float) -> list[Action]:
+        """Begin for a peer whose consumer has no key in use, as seldom as after many failures: keys are dear."""
+        proved_s = -math.inf if self.memory.proved_s is None else self.memory.proved_s
+        if self.state in _AT_REST and not self._failures:
+            self.due_s = min(self.due_s, max(now, proved_s + self.pace.retry_most_s))
+        return []
 
     def _took(self, event: Event, now: float) -> list[Action]:
         if event.heard is Heard.NO_KEY:
