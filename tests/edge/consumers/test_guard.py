@@ -42,6 +42,22 @@ def test_nothing_passes_by_another_device(tmp_path: Path, *, forwarded: bool) ->
 
 @pytest.mark.system
 @needs_root
+def test_the_guard_can_be_kept_in_the_firewalls_own_file(tmp_path: Path) -> None:
+    """What `nft list table` prints is the guard for a file that begins with `flush ruleset`; ours takes its place."""
+    with corridor(tmp_path) as made:
+        guard.put_up("wg-0", [FAR], made.a.prefix)
+        file = tmp_path / "nftables.conf"
+        file.write_text("flush ruleset\n" + made.a.run("nft", "list", "table", "inet", guard.table("wg-0")))
+        for _ in range(2):
+            made.a.run("nft", "-f", str(file))
+        made.send_thousand()
+        guard.put_up("wg-0", [FAR], made.a.prefix)
+        made.send_thousand()
+        assert made.in_clear() == 0
+
+
+@pytest.mark.system
+@needs_root
 def test_every_name_of_a_device_can_be_guarded(tmp_path: Path) -> None:
     """Names that no table could have, and that look alike, have guards of their own."""
     names = ("wg0", "wg-0", "wg.0", "wg_0", "wg2d0", "wg5f2d0", "0", "-")

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,29 @@ def test_a_lazy_change_is_not_proven_before_the_next_handshake(tunnel: Tunnel) -
     assert not proof.in_use
     assert "no handshake since" in proof.shown_by
     assert "an idle tunnel makes none" in proof.shown_by
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@needs_tunnels
+def test_a_lazy_change_is_proven_by_the_next_handshake_and_loses_nothing(tunnel: Tunnel) -> None:
+    """WireGuard makes it within two minutes of the last one; not a packet is lost on the way, and both ends see it."""
+    _, responder = _up(tunnel)
+    lazy = tunnel.made(0)
+
+    def change(number: int) -> None:
+        octets = secrets.token_bytes(32)
+        key_id = f"lazy-{number}"
+        responder.install(_key(key_id, octets))
+        lazy.install(_key(key_id, octets))
+        deadline = time.monotonic() + 130
+        while not lazy.prove(key_id).in_use:
+            assert time.monotonic() < deadline, lazy.prove(key_id).shown_by
+            time.sleep(0.1)
+
+    losses = tunnel.corridor.losses_of(change, 1, interval_s=0.02)
+    assert losses.each == (0,), str(losses)
+    assert responder.prove("lazy-0").in_use
 
 
 @pytest.mark.system
