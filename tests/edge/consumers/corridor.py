@@ -92,9 +92,22 @@ class Corridor(NamedTuple):
         told = self.b.run("nft", "list", "chain", "inet", "seen", "in")
         return sum(map(int, _COUNTED.findall(told)))
 
-    def send_thousand(self) -> int:
+    def send_thousand(self, sender: Space | None = None) -> int:
         """Try to send a thousand datagrams to the far host, whatever becomes of them; return how many were tried."""
-        return int(self.a.run(sys.executable, "-c", _SENDER))
+        return int((sender or self.a).run(sys.executable, "-c", _SENDER))
+
+    def host(self) -> Space:
+        """Return a host in a network behind site a, which forwards what it sends."""
+        made = Space("host-a", self.folder)
+        self.care.add(made)
+        made.start()
+        self.a.run("ip", "link", "add", "name", "lan", "type", "veth", "peer", "name", "lan", "netns", str(made.pid))
+        for space, address in ((self.a, "10.1.9.1/24"), (made, "10.1.9.2/24")):
+            space.run("ip", "address", "add", address, "dev", "lan")
+            space.run("ip", "link", "set", "lan", "up")
+        made.run("ip", "route", "add", "default", "via", "10.1.9.1")
+        self.a.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        return made
 
     def losses_of(self, work: Callable[[int], None], times: int, *, interval_s: float = 0.001) -> Losses:
         """Do `work` so many times while pings run to the far host, and return what was lost."""
@@ -116,7 +129,7 @@ class Corridor(NamedTuple):
 
     def flood(self, count: int) -> int:
         """Send so many pings to the far host as fast as they are answered, 100 a second else; return the answers."""
-        told = self.a.run("sh", "-c", f"ping -n -q -f -c {count} -W 1 {FAR_HOST} || true")
+        told = self.a.run("sh", "-c", f"ping -n -q -f -c {count} -W 0.3 {FAR_HOST} || true")
         received = re.search(r"(\d+) received", told)
         return int(received[1]) if received else 0
 

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def _held(pair: Ipsec, at: int) -> tuple[object, object, int]:
         )
 
 
+@pytest.mark.system
 @needs_charon
 def test_the_same_key_comes_up_and_is_proven_by_charon(pair: Ipsec) -> None:
     """Before the first key nothing passes; under it all does, and both ends' own lists name the key with ppk: yes."""
@@ -69,6 +71,7 @@ def test_the_same_key_comes_up_and_is_proven_by_charon(pair: Ipsec) -> None:
         assert not pair.made(at).prove("another").in_use
 
 
+@pytest.mark.system
 @needs_charon
 @pytest.mark.parametrize("responder", [bytes(32), None], ids=["another value", "none at all"])
 def test_a_wrong_or_missing_key_never_comes_up_and_the_old_one_stays(pair: Ipsec, responder: bytes | None) -> None:
@@ -87,6 +90,7 @@ def test_a_wrong_or_missing_key_never_comes_up_and_the_old_one_stays(pair: Ipsec
     assert pair.corridor.in_clear() == 0
 
 
+@pytest.mark.system
 @needs_charon
 @pytest.mark.parametrize("asked", ["no", "yes"], ids=["the responder is ours", "a responder that does not insist"])
 def test_a_peer_without_a_key_comes_up_only_where_nobody_insists(pair: Ipsec, asked: str) -> None:
@@ -110,6 +114,7 @@ def test_a_peer_without_a_key_comes_up_only_where_nobody_insists(pair: Ipsec, as
     assert "plain" in pair.made(0).prove("one").shown_by
 
 
+@pytest.mark.system
 @needs_charon
 def test_an_association_without_the_key_in_our_name_is_no_proof(pair: Ipsec) -> None:
     """What has the name of a key, is established and carries traffic, but does not say ppk: yes, is not in use."""
@@ -124,6 +129,7 @@ def test_an_association_without_the_key_in_our_name_is_no_proof(pair: Ipsec) -> 
     assert "does not say ppk: yes" in proof.shown_by
 
 
+@pytest.mark.system
 @needs_charon
 def test_a_rotation_makes_before_it_breaks(pair: Ipsec) -> None:
     """Twenty rotations under 1,000 packets a second: less than one is lost in each, and none leaves in clear.
@@ -148,6 +154,7 @@ def test_a_rotation_makes_before_it_breaks(pair: Ipsec) -> None:
     assert losses.mean < 1, str(losses)
 
 
+@pytest.mark.system
 @needs_charon
 @pytest.mark.parametrize("guarded", [True, False], ids=["with the guard", "without it"])
 def test_what_is_without_a_key_never_leaves_in_clear(pair: Ipsec, *, guarded: bool) -> None:
@@ -163,6 +170,7 @@ def test_what_is_without_a_key_never_leaves_in_clear(pair: Ipsec, *, guarded: bo
     assert pair.made(1).prove("one").in_use is False
 
 
+@pytest.mark.system
 @needs_charon
 def test_a_charon_that_dies_leaks_nothing_and_the_next_key_brings_it_back(pair: Ipsec) -> None:
     """With charon killed nothing leaves in clear, the failure is told, and a fresh pair of keys is enough."""
@@ -178,6 +186,30 @@ def test_a_charon_that_dies_leaks_nothing_and_the_next_key_brings_it_back(pair: 
     assert pair.corridor.flood(20) == 20
 
 
+@pytest.mark.system
+@needs_charon
+def test_a_rekeying_of_charons_own_stays_under_the_key(pair: Ipsec) -> None:
+    """Either end rekeys child and IKE_SA, with the key's connection unloaded at one: still proven, still retired."""
+    _up(pair, "one")
+    pair.made(1).install(_key("two", bytes(32)))
+    for at in (0, 1):
+        for what in ({"child": "net"}, {"ike": "corridor-one"}):
+            before = pair.made(0).prove("one")
+            with Vici(pair.socket(at)) as charon:
+                assert charon.command("rekey", what)["success"] == "yes"
+            if "ike" in what:
+                deadline = time.monotonic() + 5
+                while (after := pair.made(0).prove("one")) == before or not after.in_use:
+                    assert time.monotonic() < deadline, after
+            assert pair.corridor.flood(20) == 20
+    assert pair.made(1).prove("one").in_use
+    pair.made(0).retire("one")
+    assert _held(pair, 0)[2] == 0
+    assert pair.corridor.flood(5) == 0
+    assert pair.corridor.in_clear() == 0
+
+
+@pytest.mark.system
 @needs_charon
 def test_what_swanctl_unloads_is_put_right_by_the_next_key(pair: Ipsec) -> None:
     """An operator's `swanctl --load-all` unloads our connection and key: traffic goes on, and the next change works."""
@@ -198,6 +230,7 @@ def test_what_swanctl_unloads_is_put_right_by_the_next_key(pair: Ipsec) -> None:
     assert pair.corridor.flood(20) == 20
 
 
+@pytest.mark.system
 @needs_charon
 def test_a_key_is_retired_without_the_peer(pair: Ipsec) -> None:
     """A peer that answers nothing any more does not keep an association up."""
@@ -209,6 +242,21 @@ def test_a_key_is_retired_without_the_peer(pair: Ipsec) -> None:
     assert pair.corridor.in_clear() == 0
 
 
+@pytest.mark.system
+@needs_charon
+def test_a_firewall_that_is_loaded_anew_has_the_guard_again_with_the_next_key(pair: Ipsec) -> None:
+    """What `flush ruleset` takes down the next key puts up; till then the tunnel is all that keeps packets in."""
+    _up(pair, "one")
+    pair.corridor.a.run("nft", "flush", "ruleset")
+    assert pair.corridor.flood(20) == 20
+    _up(pair, "two")
+    for key in ("one", "two"):
+        pair.made(0).retire(key)
+    assert pair.corridor.send_thousand() == 1000
+    assert pair.corridor.in_clear() == 0
+
+
+@pytest.mark.system
 @needs_charon
 def test_every_verb_may_be_called_again(pair: Ipsec) -> None:
     """After a crash the verbs come again, to a consumer that remembers nothing: nothing changes, nothing fails."""
@@ -223,6 +271,7 @@ def test_every_verb_may_be_called_again(pair: Ipsec) -> None:
     assert _held(pair, 0)[2] == 0
 
 
+@pytest.mark.system
 @needs_charon
 @pytest.mark.parametrize(
     ("name", "octets", "message"),
@@ -235,6 +284,7 @@ def test_keys_that_cannot_serve_are_refused(pair: Ipsec, name: str, octets: int,
     assert _held(pair, 0) == ([], [], 0)
 
 
+@pytest.mark.system
 @needs_charon
 def test_no_key_byte_is_in_a_log_or_a_message(pair: Ipsec) -> None:
     """Of a key that serves and of one that fails, no form of it is in charon's log, in a message or in a proof."""

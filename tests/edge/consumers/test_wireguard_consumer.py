@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ def _up(tunnel: Tunnel) -> tuple[WireGuard, WireGuard]:
     return initiator, responder
 
 
+@pytest.mark.system
 @needs_tunnels
 @pytest.mark.parametrize("by_tool", [False, True], ids=["by its socket", "by wg(8)"])
 def test_the_same_key_carries_traffic_and_is_proven_by_a_handshake(tunnel: Tunnel, *, by_tool: bool) -> None:
@@ -71,6 +73,7 @@ def test_the_same_key_carries_traffic_and_is_proven_by_a_handshake(tunnel: Tunne
     assert tunnel.corridor.flood(10) == 0
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_different_keys_carry_nothing(tunnel: Tunnel) -> None:
     """An end with another key is an end without one."""
@@ -81,6 +84,7 @@ def test_different_keys_carry_nothing(tunnel: Tunnel) -> None:
     assert not initiator.prove("one").in_use
 
 
+@pytest.mark.system
 @needs_tunnels
 @pytest.mark.parametrize("forced", [False, True], ids=["lazy", "forced"])
 def test_a_change_loses_nothing_when_lazy_and_hardly_anything_when_forced(tunnel: Tunnel, *, forced: bool) -> None:
@@ -99,6 +103,7 @@ def test_a_change_loses_nothing_when_lazy_and_hardly_anything_when_forced(tunnel
     assert tunnel.corridor.in_clear() == 0
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_lazy_change_is_not_proven_before_the_next_handshake(tunnel: Tunnel) -> None:
     """A handshake under the key before is none under this one, though traffic goes on."""
@@ -112,6 +117,30 @@ def test_a_lazy_change_is_not_proven_before_the_next_handshake(tunnel: Tunnel) -
     assert "an idle tunnel makes none" in proof.shown_by
 
 
+@pytest.mark.slow
+@pytest.mark.system
+@needs_tunnels
+def test_a_lazy_change_is_proven_by_the_next_handshake_and_loses_nothing(tunnel: Tunnel) -> None:
+    """WireGuard makes it within two minutes of the last one; not a packet is lost on the way, and both ends see it."""
+    _, responder = _up(tunnel)
+    lazy = tunnel.made(0)
+
+    def change(number: int) -> None:
+        octets = secrets.token_bytes(32)
+        key_id = f"lazy-{number}"
+        responder.install(_key(key_id, octets))
+        lazy.install(_key(key_id, octets))
+        deadline = time.monotonic() + 130
+        while not lazy.prove(key_id).in_use:
+            assert time.monotonic() < deadline, lazy.prove(key_id).shown_by
+            time.sleep(0.1)
+
+    losses = tunnel.corridor.losses_of(change, 1, interval_s=0.02)
+    assert losses.each == (0,), str(losses)
+    assert responder.prove("lazy-0").in_use
+
+
+@pytest.mark.system
 @needs_tunnels
 @pytest.mark.parametrize("guarded", [True, False], ids=["with the guard", "without it"])
 def test_what_is_without_a_key_never_leaves_in_clear(tunnel: Tunnel, *, guarded: bool) -> None:
@@ -128,6 +157,7 @@ def test_what_is_without_a_key_never_leaves_in_clear(tunnel: Tunnel, *, guarded:
     assert (seen == 0) if guarded else (seen >= 1000)
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_program_that_dies_leaks_nothing(tunnel: Tunnel) -> None:
     """With wireguard-go killed its device and route are gone: 0 of 1,000 leave in clear, and the failure is told."""
@@ -139,6 +169,7 @@ def test_a_program_that_dies_leaks_nothing(tunnel: Tunnel) -> None:
         initiator.retire("one")
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_new_run_knows_the_key_and_leaves_the_tunnel_up(tunnel: Tunnel) -> None:
     """After a crash `prepare` comes again and loses nothing; the key before is retired without harm, the last ends."""
@@ -154,6 +185,7 @@ def test_a_new_run_knows_the_key_and_leaves_the_tunnel_up(tunnel: Tunnel) -> Non
     assert not again.prove("one").in_use
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_key_that_nobody_remembers_is_retired_too(tunnel: Tunnel) -> None:
     """Where what we knew is lost, whatever is in use goes; where it is spoilt, that is told."""
@@ -168,6 +200,7 @@ def test_a_key_that_nobody_remembers_is_retired_too(tunnel: Tunnel) -> None:
     assert tunnel.corridor.flood(10) == 0
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_replaced_key_is_retired_without_harm(tunnel: Tunnel) -> None:
     """Only the last one ends the traffic."""
@@ -181,6 +214,7 @@ def test_a_replaced_key_is_retired_without_harm(tunnel: Tunnel) -> None:
     assert initiator.prove("two").in_use
 
 
+@pytest.mark.system
 @needs_tunnels
 @pytest.mark.parametrize("key", [bytes(32), b"k" * 32], ids=["without a key", "with a key of somebody else"])
 def test_what_is_up_without_a_key_of_ours_is_ended(tunnel: Tunnel, key: bytes) -> None:
@@ -196,6 +230,7 @@ def test_what_is_up_without_a_key_of_ours_is_ended(tunnel: Tunnel, key: bytes) -
     assert tunnel.corridor.flood(10) == 0
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_peer_inside_a_far_network_is_refused(tunnel: Tunnel) -> None:
     """The guard would stop WireGuard's own packets."""
@@ -203,6 +238,7 @@ def test_a_peer_inside_a_far_network_is_refused(tunnel: Tunnel) -> None:
         tunnel.made(0, far="192.0.2.0/24").prepare()
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_what_a_peer_was_told_survives_being_put_back(tunnel: Tunnel) -> None:
     """A forced change, by the socket or by wg(8), keeps endpoint, networks and keepalive; keys are never shown."""
@@ -219,6 +255,7 @@ def test_what_a_peer_was_told_survives_being_put_back(tunnel: Tunnel) -> None:
             assert after == before._replace(keyed=True, handshake_s=0.0)
 
 
+@pytest.mark.system
 @needs_tunnels
 def test_a_device_or_peer_that_is_not_there_is_told(tunnel: Tunnel, tmp_path: Path) -> None:
     """The message says which socket or device, and nothing of any key."""

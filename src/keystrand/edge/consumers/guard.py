@@ -1,7 +1,8 @@
 """The guard of a tunnel: what is meant for the far networks leaves through the tunnel's device, or not at all.
 
 It stands before the first key and stays when the last one is gone, whatever else routes there: a tunnel that is taken
-down with an ordinary route beside it sends everything in clear. One table of nftables for each device.
+down with an ordinary route beside it sends everything in clear. One table of nftables for each device, put up again
+with every key: whoever loads a firewall that begins with `flush ruleset` takes it down.
 """
 
 import ipaddress
@@ -19,8 +20,8 @@ _TIMEOUT_S = 10.0
 
 
 def table(device: str) -> str:
-    """Return the name of the table that guards `device`."""
-    return f"keystrand_{''.join(f'{ord(c):02x}' if not c.isalnum() else c for c in device)}"
+    """Return the name of the table that guards `device`, and no other."""
+    return f"keystrand_{''.join(f'_{ord(c):02x}' if not c.isalnum() else c for c in device)}"
 
 
 def rules(device: str, far: Sequence[str]) -> str:

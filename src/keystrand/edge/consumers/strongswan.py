@@ -62,6 +62,7 @@ class StrongSwan:
     def install(self, key: NewKey) -> None:
         """Load the key and its connection; the initiator then makes an IKE_SA with it, beside the one that is there."""
         self._demand_usable(key)
+        guard.put_up(self._device, self._far, self._prefix)
         name = self._named(key.key_id)
         with self._charon() as charon:
             shared: Message = {"id": name, "type": "ppk", "data": key.octets, "owners": [key.key_id]}

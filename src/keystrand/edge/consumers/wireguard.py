@@ -66,7 +66,7 @@ class WireGuard:
         """Put the guard up, and make a handshake without a key of ours impossible; one of ours stays."""
         peer = self._device.peer(self._peer)
         self._demand_outside(peer.endpoint)
-        guard.put_up(self._place.name, self._place.far, self._place.prefix)
+        self._guard()
         if not (peer.keyed and self._installed()):
             self._shut()
 
@@ -74,6 +74,7 @@ class WireGuard:
         """Set the key for the next handshake; the session that runs goes on, unless the change is forced."""
         if len(key.octets) != PSK_OCTETS:
             raise ConsumerFailure(f"WireGuard takes keys of {8 * PSK_OCTETS} bits, not {8 * len(key.octets)}")
+        self._guard()
         if self._forced:
             self._wait_apart()
         self._device.set_key(self._peer, key.octets, anew=self._forced)
@@ -108,6 +109,9 @@ class WireGuard:
             idle = "" if peer.keepalive_s else "; without PersistentKeepalive an idle tunnel makes none"
             return f"no handshake since the key was installed{idle}"
         return ""
+
+    def _guard(self) -> None:
+        guard.put_up(self._place.name, self._place.far, self._place.prefix)
 
     def _installed(self) -> Installed | None:
         try:
