@@ -18,6 +18,8 @@ KEYRING_TAG_KEY = f"{_ROOT}/kme/keyring/tag-key"
 """Derives the key that authenticates the keyring's file from the master key; parts: store id."""
 KEYRING_ENTRY = f"{_ROOT}/kme/keyring/entry"
 """Binds a wrapped data key to its place; parts: store id, epoch, format."""
+AGE_FILE_KEY = f"{_ROOT}/consumer/age/file-key"
+"""Derives what wraps the file key of an age file from one key; parts: master SAE, slave SAE, key ID."""
 AUDIT_CHECKPOINT = f"{_ROOT}/kme/audit/checkpoint"
 """Binds a checkpoint's signature; parts: store id, sequence number, generation, time, hash of the line before."""
 
