@@ -20,6 +20,8 @@ KEYRING_ENTRY = f"{_ROOT}/kme/keyring/entry"
 """Binds a wrapped data key to its place; parts: store id, epoch, format."""
 AGE_FILE_KEY = f"{_ROOT}/consumer/age/file-key"
 """Derives what wraps the file key of an age file from one key; parts: master SAE, slave SAE, key ID."""
+TICKET_KEY = f"{_ROOT}/consumer/haproxy/ticket-key"
+"""Derives a session ticket key of HAProxy from one key; parts: key ID."""
 AUDIT_CHECKPOINT = f"{_ROOT}/kme/audit/checkpoint"
 """Binds a checkpoint's signature; parts: store id, sequence number, generation, time, hash of the line before."""
 

@@ -53,7 +53,7 @@ def care() -> Iterator[Daemons]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder on a tmpfs."""
-    place = Path("/dev/shm") / f"keystrand-{tmp_path.name}-{os.getpid()}"
+    place = Path("/dev/shm") / f"keystrand-{tmp_path.name}-{os.getpid()}"  # noqa: S108 - a folder of the test's own
     place.mkdir()
     yield place
     shutil.rmtree(place)
@@ -256,7 +256,8 @@ def test_block_devices_change_keys_without_a_signal(server: str, folder: Path, c
     file, port, disk = folder / "keys.psk", free_port(), folder / "disk"
     disk.write_bytes(bytes(1 << 20))
     commands = {
-        "nbdkit": ["nbdkit", "-f", "-p", str(port), "-i", "127.0.0.1", "--tls=require", f"--tls-psk={file}", "file", disk],
+        "nbdkit": ["nbdkit", "-f", "-p", str(port), "-i", "127.0.0.1", "--tls=require", f"--tls-psk={file}",
+                   "file", disk],
         "qemu-nbd": ["qemu-nbd", "-f", "raw", "-t", "-e", "8", "-b", "127.0.0.1", "-p", str(port), "--object",
                      f"tls-creds-psk,id=t,endpoint=server,dir={folder}", "--tls-creds", "t", disk],
     }  # fmt: skip
