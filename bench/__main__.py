@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench import inventory, kme, plan, qkd, startup
+from bench import inventory, kme, plan, qkd, startup, tunnels
 from bench.measure import Failed, Missing, Row
 
-BENCHMARKS = {"inventory": inventory.rows, "kme": kme.rows, "plan": plan.rows, "qkd": qkd.rows, "startup": startup.rows}
+BENCHMARKS = {
+    "inventory": inventory.rows, "kme": kme.rows, "plan": plan.rows, "qkd": qkd.rows, "startup": startup.rows,
+    "tunnels": tunnels.rows,
+}  # fmt: skip
 
 
 def show(rows: list[Row]) -> None:

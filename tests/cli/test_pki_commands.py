@@ -56,6 +56,7 @@ def test_from_nothing_to_a_revoked_certificate(capsys: pytest.CaptureFixture[str
     shown = answer(capsys, "show", "pki")
     assert {(row["kind"], row["state"]) for row in shown} == {
         ("kme", "valid"), ("sae", "revoked"), ("module", "valid"), ("operator", "valid"),
+        ("agent", "valid"),
     }  # fmt: skip
     assert revoked["serial"] in {row["serial"] for row in shown}
     # a revoked one makes room for another; the record of both stays

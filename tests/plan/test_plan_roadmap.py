@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystrand.model.planning import Freeze
-from keystrand.plan.roadmap_bound import lower_bound
+from keystrand.plan.roadmap_bound import bounded
 from keystrand.plan.roadmap_check import broken
 from keystrand.plan.roadmap_core import conditions, relaxed, smallest_conflict
 from keystrand.plan.roadmap_exact import feasible, improved
@@ -91,7 +91,7 @@ def test_the_proven_best_is_the_best_of_all(problem: Problem) -> None:
 @given(problems(), st.randoms(use_true_random=False))
 def test_the_bound_is_below_every_schedule(problem: Problem, random: Any) -> None:
     """Of a known schedule and of any other that the serial method makes, the bound is never above the cost."""
-    bound = lower_bound(problem, best_serial(problem))
+    bound = bounded(problem, best_serial(problem)).value
     for _ in range(10):
         starts = serial(problem, np.array([random.random() for _ in problem.ids]))
         assert bound <= cost(problem, starts).total + 1e-6

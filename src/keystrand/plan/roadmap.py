@@ -12,6 +12,7 @@ import numpy as np
 
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, DateReason, RoadmapFigures
+from keystrand.plan.roadmap_bound import never
 from keystrand.plan.roadmap_check import broken
 from keystrand.plan.roadmap_conflict import (
     beyond_calendar,
@@ -22,7 +23,7 @@ from keystrand.plan.roadmap_conflict import (
 from keystrand.plan.roadmap_exposure import KNOTS, PITCH_DAYS, Curves, curves_of, ordering, tables
 from keystrand.plan.roadmap_freeze import frozen_spans
 from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, cost
-from keystrand.plan.roadmap_search import Found, Progress, never, search, usual_effort
+from keystrand.plan.roadmap_search import Found, Progress, search, usual_effort
 from keystrand.plan.roadmap_serial import best_serial, by_deadline, serial
 from keystrand.plan.roadmap_why import date_reasons
 from keystrand.plan.schedule import (

@@ -1,17 +1,20 @@
-"""A lower bound on the cost of every schedule there can be, so that a plan can say how far from the best it may be.
+"""A lower bound on the cost of every schedule there can be, and good schedules that its search comes across.
 
-Lagrangian relaxation of the teams' capacity (Fisher, Management Science 27, 1981; for schedules Christofides et al.,
-European Journal of Operational Research 29, 1987): each engineer-step gets a price, each job picks its cheapest end
-alone, and what the teams' hands are worth at those prices comes off. Any prices give a true bound; a subgradient search
-finds good ones. Jobs keep the earliest ends that their dependencies allow.
+Lagrangian relaxation of the teams' capacity and of the dependencies (Fisher, Management Science 27, 1981; for schedules
+Christofides et al., European Journal of Operational Research 29, 1987): each engineer-step gets a price, and so does,
+for each step and pair of jobs, that the first has not ended where the second has begun. Each job picks its cheapest end
+alone, and what the hands and the order are worth at those prices comes off. Any prices give a true bound; a subgradient
+search finds good ones. What the jobs pick is close to a schedule, and is repaired into one now and then (Moehring et
+al., Management Science 49, 2003). Jobs keep the earliest ends that their dependencies allow.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keystrand.plan.roadmap_problem import (
-    NEVER,
     Problem,
     Reals,
     Whole,
@@ -21,12 +24,29 @@ from keystrand.plan.roadmap_problem import (
     heads,
     spans_of,
 )
+from keystrand.plan.roadmap_serial import into_windows, serial, tightened
 
-_ROUNDS = 100
+_ROUNDS = 120
 _PATIENCE = 6
 """Rounds without a better bound after which the step is halved."""
-_MOST_CELLS = 16_000_000
-"""Jobs times steps that the search keeps in memory, eight octets each; beyond, hands count as endless."""
+_FIRST_REPAIR, _JOBS_A_ROUND = 10, 70
+"""The round of the first repair, and how many jobs more make repairs one round rarer: they take longer then."""
+_MOST_CELLS = 12_000_000
+"""Jobs and dependencies times steps that the search keeps in memory, eight octets each; beyond, hands count as
+endless."""
+
+
+class Bound(NamedTuple):
+    """A cost that no schedule is below, the best schedule known, and what ends cost (N x W + 1, None beyond memory).
+
+    `excess`: how far the cheapest schedule with that end is above the bound at least; the last column stands for every
+    end from W on. An end whose excess is more than what a known schedule is above the bound is in no better one
+    (reduced-cost fixing).
+    """
+
+    value: float
+    starts: Whole
+    excess: Reals | None
 
 
 class _Alone(NamedTuple):
@@ -36,25 +56,21 @@ class _Alone(NamedTuple):
     beyond: Reals
 
 
-def lower_bound(problem: Problem, starts: Whole) -> float:
-    """Return a cost that no schedule of `problem` is below; `starts` is a known one."""
+def never() -> bool:
+    """Return that nobody asked to stop."""
+    return False
+
+
+def bounded(problem: Problem, starts: Whole, stop: Callable[[], bool] = never) -> Bound:
+    """Return a bound on `problem` and a schedule no dearer than the known one, `starts`."""
     if not problem.size:
-        return 0.0
+        return Bound(0.0, starts, None)
     first, width = heads(problem), _width(problem, starts)
-    if problem.size * width > _MOST_CELLS:
-        return _endless(problem, first)
-    return max(_searched(problem, _alone(problem, first, width), cost(problem, starts).total), 0.0)
-
-
-def latest_ends(problem: Problem, starts: Whole) -> Whole:
-    """Return the last end of each job in any schedule cheaper than `starts`: beyond it, that job alone costs more than
-    what the others cannot do without leaves. `NEVER` where that is not within the steps looked at."""
-    alone = _alone(problem, heads(problem), _width(problem, starts))
-    least = np.minimum(alone.costs.min(axis=1), alone.beyond)
-    most = least + (cost(problem, starts).total - least.sum()) + 1e-6
-    inside = alone.costs <= most[:, None]
-    last = alone.costs.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
-    return np.where(inside.any(axis=1) & (alone.beyond > most), last, NEVER)
+    if (problem.size + sum(map(len, problem.before))) * width > _MOST_CELLS:
+        return Bound(_endless(problem, first), starts, None)
+    hunt = _Prices(problem, _alone(problem, first, width), starts)
+    hunt.run(stop)
+    return Bound(hunt.best, hunt.starts, hunt.excess)
 
 
 def _width(problem: Problem, starts: Whole) -> int:
@@ -93,51 +109,91 @@ def _endless(problem: Problem, first: Whole) -> float:
     return float(best.sum())
 
 
-def _searched(problem: Problem, alone: _Alone, known: float) -> float:
-    width = alone.costs.shape[1]
-    prices = np.zeros((len(problem.capacity), width))
-    groups = _groups(problem)
-    best, step, stale = -np.inf, 1.0, 0
-    for _ in range(_ROUNDS):
-        value, busy = _priced(problem, alone, prices, groups)
-        stale = 0 if value > best + 1e-9 * abs(value) else stale + 1
-        best = max(best, value)
-        slack = busy - problem.capacity[:, None]
-        slack[(slack < 0) & (prices <= 0)] = 0
-        size = float((slack**2).sum())
-        if size == 0 or known - value <= 1e-9 * max(known, 1.0):
-            break
-        if stale >= _PATIENCE:
-            step, stale = step / 2, 0
-        prices = np.maximum(prices + step * max(known - value, 0.0) / size * slack, 0.0)
-    return best
+class _Prices:
+    """The state of the search for prices: of hands (T x W), and of the order of A pairs of jobs (A x W)."""
+
+    def __init__(self, problem: Problem, alone: _Alone, starts: Whole) -> None:
+        self.problem, self.alone, self.starts, self.known = problem, alone, starts, cost(problem, starts).total
+        self.steps = np.arange(alone.costs.shape[1])
+        self.begins = np.maximum(self.steps - problem.length[:, None], 0)
+        pairs = [(a, b) for b, before in enumerate(problem.before) for a in before]
+        self.first, self.second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        self.hands = np.zeros((len(problem.capacity), len(self.steps)))
+        self.order = np.zeros((len(pairs), len(self.steps)))
+        self.best, self.excess = -np.inf, np.zeros((problem.size, len(self.steps) + 1))
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Search until the rounds are over, the bound meets what is known, or `stop` says so."""
+        step, stale, usual = 1.0, 0, None
+        rare = 3 + self.problem.size // _JOBS_A_ROUND
+        for number in range(_ROUNDS):
+            before = self.best
+            value, ends, later = self._picked()
+            stale = 0 if self.best > before + 1e-9 * abs(before) else stale + 1
+            usual = ends.astype(float) if usual is None else 0.7 * usual + 0.3 * ends
+            if number >= _FIRST_REPAIR and number % rare == 0:
+                self._repair(ends)
+                self._repair(usual.astype(np.int64))
+            if stale >= _PATIENCE:
+                step, stale = step / 2, 0
+            if stop() or not self._moved(step * max(self.known - value, 0.0), ends, later):
+                break
+
+    def _picked(self) -> tuple[float, Whole, NDArray[np.bool_]]:
+        """Return the bound at the prices, the end that each job picks, and which pick one beyond the steps."""
+        problem, width = self.problem, len(self.steps)
+        hands, order = _summed(self.hands), _summed(self.order)
+        paid = hands[problem.team]
+        priced = paid[:, :width] - np.take_along_axis(paid, self.begins, axis=1)
+        priced *= problem.engineers[:, None]
+        priced += self.alone.costs
+        np.add.at(priced, self.first, order[:, :width])
+        np.add.at(priced, self.second, order[:, -1:] - np.take_along_axis(order, self.begins[self.second], axis=1))
+        ends = priced.argmin(axis=1)
+        least = priced[np.arange(problem.size), ends]
+        later = self.alone.beyond < least
+        least = np.where(later, self.alone.beyond, least)
+        value = float(least.sum() - self.hands.sum(axis=1) @ problem.capacity - self.order.sum())
+        if value > self.best:
+            self.best = value
+            np.subtract(priced, least[:, None], out=self.excess[:, :width])
+            self.excess[:, width] = self.alone.beyond - least
+        return value, ends, later
+
+    def _moved(self, ahead: float, ends: Whole, later: NDArray[np.bool_]) -> bool:
+        """Raise the price of what is taken twice and lower it where nothing is; return whether any price moved."""
+        problem, starts = self.problem, ends - self.problem.length
+        busy = np.zeros((len(problem.capacity), len(self.steps) + 1))
+        here = ~later
+        np.add.at(busy, (problem.team[here], np.maximum(starts, 0)[here]), problem.engineers[here])
+        np.subtract.at(busy, (problem.team[here], ends[here]), problem.engineers[here])
+        over = np.cumsum(busy, axis=1)[:, :-1] - problem.capacity[:, None]
+        over[(over < 0) & (self.hands <= 0)] = 0
+        # the first of a pair takes the order until its end, the second from its begin on: one of them at a time
+        last = np.where(later, len(self.steps), ends)[self.first, None]
+        begin = np.where(later, len(self.steps), starts)[self.second, None]
+        both = (self.steps < last).astype(float) + (self.steps >= begin) - 1.0
+        both[(both < 0) & (self.order <= 0)] = 0
+        size = float((over**2).sum() + (both**2).sum())
+        if size == 0 or ahead <= 1e-9 * max(self.known, 1.0):
+            return False
+        self.hands = np.maximum(self.hands + ahead / size * over, 0.0)
+        self.order = np.maximum(self.order + ahead / size * both, 0.0)
+        return True
+
+    def _repair(self, ends: Whole) -> None:
+        """Make a schedule of the ends: jobs by their start or by their middle; who picked a window waits for it."""
+        problem, starts = self.problem, np.maximum(ends - self.problem.length, 0)
+        cheap = np.array([any(low <= e < high for low, high in s) for e, s in zip(ends, problem.windows, strict=True)])
+        held = problem._replace(
+            release=np.where(cheap & (problem.surcharge > 0), np.maximum(starts, problem.release), problem.release)
+        )
+        made = [serial(held, -(starts + share * problem.length)) for share in (0.0, 0.5)]
+        best = min(made, key=lambda one: cost(problem, one).total)
+        best = into_windows(problem, tightened(problem, best))
+        if (found := cost(problem, best).total) < self.known - 1e-9:
+            self.starts, self.known = best, found
 
 
-def _groups(problem: Problem) -> list[tuple[int, int, int, Whole]]:
-    """Return team, length, engineers and the jobs that share them: they pay alike."""
-    keys = np.stack((problem.team, problem.length, problem.engineers), axis=1)
-    kinds, which = np.unique(keys, axis=0, return_inverse=True)
-    which = which.ravel()
-    return [(int(k[0]), int(k[1]), int(k[2]), np.flatnonzero(which == n)) for n, k in enumerate(kinds)]
-
-
-def _priced(
-    problem: Problem, alone: _Alone, prices: Reals, groups: list[tuple[int, int, int, Whole]]
-) -> tuple[float, Reals]:
-    """Return the bound at `prices` (T x W), and how many hands the jobs would then take at each step."""
-    teams, width = prices.shape
-    summed = np.concatenate((np.zeros((teams, 1)), np.cumsum(prices, axis=1)), axis=1)
-    change = np.zeros((teams, width + 1))
-    value = -float((prices.sum(axis=1) * problem.capacity).sum())
-    for team, length, engineers, rows in groups:
-        ends = np.arange(width)
-        wage = engineers * (summed[team, ends] - summed[team, np.maximum(ends - length, 0)])
-        priced = alone.costs[rows] + wage
-        pick = priced.argmin(axis=1)
-        paid = priced[np.arange(len(rows)), pick]
-        later = alone.beyond[rows] < paid
-        value += float(np.where(later, alone.beyond[rows], paid).sum())
-        pick = pick[~later]
-        np.add.at(change[team], np.maximum(pick - length, 0), engineers)
-        np.subtract.at(change[team], pick, engineers)
-    return value, np.cumsum(change, axis=1)[:, :width]
+def _summed(prices: Reals) -> Reals:
+    return np.concatenate((np.zeros((len(prices), 1)), np.cumsum(prices, axis=1)), axis=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keystrand.model.errors import InvalidInput
-from keystrand.plan.roadmap_problem import NEVER, Problem, Whole, heads, holding, spans_of
+from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Whole, heads, holding, spans_of
 from keystrand.plan.roadmap_serial import busy_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SCALE = 1000
 """Units of cost for a data-year. Coarser scales lose small systems."""
 _SEED = 1
+_SHARES = (1, 2, 4, 8, 16, 32)
+"""Parts of the margin, of which the last is the whole, by which the dearness of ends is counted."""
+_ROUNDING = 1e-6
 
 
 class Answer(NamedTuple):
@@ -31,6 +34,17 @@ class Answer(NamedTuple):
     effort: float
 
 
+class Spare(NamedTuple):
+    """What a better schedule may spend on ends that are not its cheapest (`roadmap_bound.Bound`).
+
+    `excess` (N x W + 1): what each end adds to a bound, the last column from W on. `margin`: what all jobs together may
+    add at most.
+    """
+
+    excess: Reals
+    margin: float
+
+
 class _Frame(NamedTuple):
     """A problem, the starts known, the free jobs, and how late any of them may end."""
 
@@ -38,7 +52,7 @@ class _Frame(NamedTuple):
     starts: Whole
     free: Sequence[int]
     horizon: int
-    latest: Whole
+    spare: Spare | None = None
 
 
 def has_solver() -> bool:
@@ -49,10 +63,10 @@ def has_solver() -> bool:
 
 
 def improved(
-    problem: Problem, starts: Whole, free: Sequence[int], *, limit: float, latest: Whole | None = None
+    problem: Problem, starts: Whole, free: Sequence[int], *, limit: float, spare: Spare | None = None
 ) -> Answer:
     """Return better starts for the jobs `free`, or the known ones. `limit`: CP-SAT's deterministic time, about seconds.
-    `latest`: an end of each job that none of a better schedule passes.
+    `spare`: of all jobs, where all are free.
 
     Raises `InvalidInput` without OR-Tools.
     """
@@ -61,9 +75,10 @@ def improved(
     except ImportError as error:
         raise InvalidInput("OR-Tools is not installed", hint="pip install 'keystrand[plan]'") from error
     model = cp_model.CpModel()
-    last = np.full(problem.size, NEVER) if latest is None else np.maximum(latest, starts + problem.length)
-    frame = _Frame(problem, starts, free, _horizon(problem, starts), last)
+    frame = _Frame(problem, starts, free, _horizon(problem, starts), spare)
     ends = _ends(model, frame)
+    if spare:
+        _spent(model, frame, spare, ends)
     _dependencies(model, frame, ends)
     _capacity(model, frame, ends)
     model.minimize(sum(term for n in free for term in _terms(model, frame, n, ends[n])))
@@ -86,8 +101,11 @@ def feasible(problem: Problem, *, limit: float) -> bool | None:
         return False
     model = cp_model.CpModel()
     free = sorted(holding(problem))
+    held = set(free)
+    # nothing is placed of what has no deadline and is waited for by nothing that has one: it may come at any time later
+    problem = problem._replace(before=tuple(b if n in held else () for n, b in enumerate(problem.before)))
     dated = problem.deadline[problem.deadline < NEVER]
-    frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)), problem.deadline)
+    frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)))
     ends = _ends(model, frame)
     for n in free:
         if problem.deadline[n] < NEVER:
@@ -103,6 +121,8 @@ def _solver(limit: float) -> "CpSolver":
 
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    # measured: its linear relaxation is weak for hands, and takes half the time and more
+    solver.parameters.linearization_level = 0
     solver.parameters.random_seed = _SEED
     solver.parameters.max_deterministic_time = limit
     solver.parameters.catch_sigint_signal = False
@@ -128,8 +148,10 @@ def _ends(model: "CpModel", frame: _Frame) -> dict[int, Any]:
     for n in frame.free:
         fixed = [int(frame.starts[b] + problem.length[b]) for b in problem.before[n] if b not in free]
         low = max([int(problem.release[n]), *fixed]) + int(problem.length[n])
-        high = min(frame.horizon, followers.get(n, NEVER), int(frame.latest[n]))
+        high = min(frame.horizon, followers.get(n, NEVER))
         thawed = Domain(low, high).intersection_with(_open(spans_of(problem, n), frame.horizon))
+        if frame.spare:
+            thawed = thawed.intersection_with(_within(frame, frame.spare, n, 1.0))
         made[n] = model.new_int_var_from_domain(thawed, f"end{n}")
         model.add_hint(made[n], int(frame.starts[n] + problem.length[n]))
     return made
@@ -144,6 +166,32 @@ def _open(frozen: Sequence[tuple[int, int]], horizon: int) -> Any:
             spans.append([begin, low - 1])
         begin = high
     return Domain.from_intervals([*spans, [begin, max(horizon, begin)]])
+
+
+def _within(frame: _Frame, spare: Spare, n: int, share: float) -> Any:
+    """Return the ends of job `n` that add no more than this share of the margin."""
+    from ortools.sat.python.cp_model import Domain  # noqa: PLC0415 - as above
+
+    inside = spare.excess[n] <= share * spare.margin + _ROUNDING
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], inside, [False])).astype(np.int8)))
+    spans = [[int(low), int(high) - 1] for low, high in zip(edges[::2], edges[1::2], strict=True)]
+    if inside[-1]:
+        spans[-1][1] = max(frame.horizon, spans[-1][1])
+    return Domain.from_intervals(spans)
+
+
+def _spent(model: "CpModel", frame: _Frame, spare: Spare, ends: dict[int, Any]) -> None:
+    """Keep what all ends add together within the margin, in steps of its shares: no two jobs can take half each."""
+    parts, below = [], 0
+    for part in _SHARES[:-1]:
+        for n in frame.free:
+            little = _within(frame, spare, n, part / _SHARES[-1])
+            dear = model.new_bool_var(f"dear{n}.{part}")
+            model.add_linear_expression_in_domain(ends[n], little).only_enforce_if(~dear)
+            model.add_linear_expression_in_domain(ends[n], little.complement()).only_enforce_if(dear)
+            parts.append((part - below) * dear)
+        below = part
+    model.add(sum(parts) <= _SHARES[-1])
 
 
 def _dependencies(model: "CpModel", frame: _Frame, ends: dict[int, Any]) -> None:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keystrand.plan.roadmap_bound import latest_ends, lower_bound
-from keystrand.plan.roadmap_exact import has_solver, improved
+from keystrand.plan.roadmap_bound import Bound, bounded, never
+from keystrand.plan.roadmap_exact import Spare, has_solver, improved
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
 from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
 
@@ -50,11 +50,6 @@ def usual_effort(size: int) -> float:
     return EFFORT / 2 if WHOLE_MOST < size <= _HALF_MOST else EFFORT
 
 
-def never() -> bool:
-    """Return that nobody asked to stop."""
-    return False
-
-
 def search(
     problem: Problem,
     *,
@@ -70,26 +65,27 @@ def search(
     known = [best_serial(problem), *([start] if start is not None else [])]
     known += [as_announced(problem)] if problem.move_cost else []
     starts = min(known, key=lambda made: cost(problem, made).total)
+    bound = bounded(problem, starts, stop)
     if not problem.size or not has_solver() or effort <= 0:
-        return Found(starts, lower_bound(problem, starts), not problem.size, "serial")
-    hunt = _Hunt(problem, starts, effort, stop, progress)
+        return Found(bound.starts, bound.value, not problem.size, "serial")
+    hunt = _Hunt(problem, bound, effort, stop, progress)
     if problem.size <= WHOLE_MOST and not stop():
         hunt.whole()
     if not hunt.proven:
         hunt.parts()
-    bound = max(hunt.bound, lower_bound(problem, hunt.starts))
     starts = tightened(problem, hunt.starts)
-    return Found(starts, min(bound, cost(problem, starts).total), hunt.proven, "constraint programming")
+    return Found(starts, min(hunt.bound, cost(problem, starts).total), hunt.proven, "constraint programming")
 
 
 class _Hunt:
     """The state of a search."""
 
     def __init__(
-        self, problem: Problem, starts: Whole, effort: float, stop: Callable[[], bool], progress: Progress | None
+        self, problem: Problem, bound: Bound, effort: float, stop: Callable[[], bool], progress: Progress | None
     ) -> None:
-        self.problem, self.starts, self.effort, self.stop, self.progress = problem, starts, effort, stop, progress
-        self.cost, self.bound, self.proven, self.spent = cost(problem, starts).total, 0.0, False, 0.0
+        self.problem, self.starts, self.effort, self.stop, self.progress = problem, bound.starts, effort, stop, progress
+        self.cost, self.bound, self.proven, self.spent = cost(problem, bound.starts).total, bound.value, False, 0.0
+        self.excess = bound.excess
         self.random = np.random.default_rng(_SEED)
         self.followers = followers_of(problem)
         self.part = float(_PART)
@@ -97,10 +93,10 @@ class _Hunt:
     def whole(self) -> None:
         """Try the whole problem."""
         limit = min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
-        latest = latest_ends(self.problem, self.starts)
-        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, latest=latest)
+        spare = None if self.excess is None else Spare(self.excess, self.cost - self.bound)
+        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, spare=spare)
         self._take(answer.starts, answer.effort)
-        self.bound, self.proven = answer.bound, answer.proven
+        self.bound, self.proven = max(self.bound, answer.bound), answer.proven
 
     def parts(self) -> None:
         """Improve neighbourhoods until the effort is spent."""

@@ -1,174 +1,178 @@
-"""WireGuard with keys from the KMEs as its pre-shared key, over the cross-platform UAPI socket of wireguard-go.
+"""WireGuard with keys from the KMEs as its pre-shared key.
 
 The pre-shared key is mixed into the next handshake (the Noise pattern IKpsk2), not into the session that runs. So a
 lazy change loses nothing and acts within two minutes, when WireGuard makes its next handshake; a forced one removes the
 peer and puts it back in one transaction, and acts at once. The responder is always changed lazily and first.
 
-Nothing names a key here: the proof is a handshake that came after the key was installed. UAPI: the page `Cross-platform
-Userspace Implementation` of the project, `Configuration Protocol`.
+Nothing names a key here: the proof is a handshake that came after the key was installed. Which key that was, and when
+the last handshake before it, stands in a file that lives as long as the device, not as long as we do.
 """
 
 import base64
-import binascii
+import ipaddress
 import secrets
-import socket
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role
-from keystrand.model.errors import InvalidInput
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, demand_known, unusable
+from keystrand.edge.consumers.wireguard_device import PSK_OCTETS, Device, Uapi, WgTool
+from keystrand.edge.files import write_atomic
+from keystrand.model.errors import StoreFailure
 
-PSK_OCTETS = 32
-_TIMEOUT_S = 5.0
-_ANSWER_MOST = 1 << 20
-_KEPT = ("endpoint", "persistent_keepalive_interval", "allowed_ip")
-"""What a peer that is put back needs beside its key."""
-
-
-class Peer(NamedTuple):
-    """What a device says of one peer: the lines that make it, and the time of its last handshake in s (0: never)."""
-
-    lines: tuple[str, ...]
-    handshake_s: float
+SOCKETS = Path("/var/run/wireguard")
+RUN = Path("/run/keystrand")
+"""Where we remember what the device holds: on a tmpfs, so that no restart of the machine leaves it there."""
+APART_S = 0.1
+"""How far apart two handshakes must be. The peer drops one that comes within 20 ms of the last (wireguard-go,
+device/constants.go, HandshakeInitationRate), and the next is tried only after 5 s (RekeyTimeout there).
+"""
 
 
-class Uapi:
-    """The socket of one device. It is asked and told in lines; what it answers never shows a private key to us."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def told(self, lines: Sequence[str], key: Secret) -> None:
-        """Set `lines`, in which the word PSK stands for `key`. Raises `ConsumerFailure`."""
-        text = bytearray("\n".join(("set=1", *lines)).encode())
-        at = text.find(b"PSK")
-        text[at : at + 3] = binascii.hexlify(key.view())
-        text += b"\n\n"
-        try:
-            self._answer(text)
-        finally:
-            text[:] = bytes(len(text))
-
-    def peer(self, public_key: str) -> Peer:
-        """Return the peer with this key (hexadecimal). Raises `ConsumerFailure` where the device has none."""
-        lines: list[str] = []
-        handshake, ours = 0.0, False
-        for line in self._answer(b"get=1\n\n"):
-            name, _, value = line.partition("=")
-            if name == "public_key":
-                ours = value == public_key
-                lines += [line] if ours else []
-            elif ours and name in _KEPT:
-                lines.append(line)
-            elif ours and name.startswith("last_handshake_time_"):
-                handshake += float(value) * (1 if name.endswith("_sec") else 1e-9)
-        if not lines:
-            raise ConsumerFailure(f"{self._path}: the device has no such peer", hint="add the peer, then start again")
-        return Peer(tuple(lines), handshake)
-
-    def _answer(self, text: bytes | bytearray) -> list[str]:
-        answer = bytearray()
-        try:
-            with socket.socket(socket.AF_UNIX) as line:
-                line.settimeout(_TIMEOUT_S)
-                line.connect(str(self._path))
-                line.sendall(text)
-                while not answer.endswith(b"\n\n") and len(answer) < _ANSWER_MOST and (more := line.recv(65536)):
-                    answer += more
-        except OSError as error:
-            raise ConsumerFailure(
-                f"{self._path}: {error.strerror or error}", hint="is wireguard-go running?"
-            ) from error
-        # what the device says of its own keys is not kept
-        lines = [part for part in bytes(answer).decode("ascii", "replace").split("\n") if "private_key" not in part]
-        answer[:] = bytes(len(answer))
-        if "errno=0" not in lines:
-            raise ConsumerFailure(f"{self._path} refused: {next((x for x in lines if 'errno' in x), 'no answer')}")
-        return lines
-
-
-class WireGuard:
-    """One peer of one device. `far` are the networks behind it, which the guard keeps to the tunnel.
+class Place(NamedTuple):
+    """A device by name, the networks behind it, which the guard keeps to it, and the folder where we remember.
 
     `prefix` comes before a command that must run where the device is (`daemons.Space`).
     """
 
-    def __init__(
-        self, uapi: Uapi, peer: str, device: str, far: Sequence[str], *, forced: bool, prefix: Sequence[str] = ()
-    ) -> None:
-        self._uapi, self._device, self._far, self._forced, self._prefix = uapi, device, tuple(far), forced, prefix
-        self._peer = _hexadecimal(peer)
-        self._current = ""
-        self._installed_s = 0.0
+    name: str
+    far: tuple[str, ...]
+    run: Path = RUN
+    prefix: tuple[str, ...] = ()
+
+
+class Installed(Struct, frozen=True, kw_only=True):
+    """The key that the device was given last, and when the last handshake before it was (s, 0 for none)."""
+
+    key_id: str
+    handshake_s: float
+
+
+class WireGuard:
+    """One peer of one device."""
+
+    def __init__(self, device: Device, peer: str, place: Place, *, forced: bool) -> None:
+        self._device, self._place, self._forced = device, place, forced
+        self._peer = _octets(peer)
+        self._file = place.run / f"wireguard-{place.name}-{self._peer.hex()[:16]}.json"
 
     def prepare(self) -> None:
-        """Put the guard up, and make a handshake without a key of ours impossible."""
-        guard.put_up(self._device, self._far, self._prefix)
-        self._uapi.peer(self._peer)
-        if not self._current:
+        """Put the guard up, and make a handshake without a key of ours impossible; one of ours stays."""
+        peer = self._device.peer(self._peer)
+        self._demand_outside(peer.endpoint)
+        self._guard()
+        if not (peer.keyed and self._installed()):
             self._shut()
 
     def install(self, key: NewKey) -> None:
         """Set the key for the next handshake; the session that runs goes on, unless the change is forced."""
         if len(key.octets) != PSK_OCTETS:
             raise ConsumerFailure(f"WireGuard takes keys of {8 * PSK_OCTETS} bits, not {8 * len(key.octets)}")
-        self._set(key.octets, anew=self._forced)
-        self._current, self._installed_s = key.key_id, time.time()
+        self._guard()
+        if self._forced:
+            self._wait_apart()
+        self._device.set_key(self._peer, key.octets, anew=self._forced)
+        # asked after, so that one that came in between is not taken for one under the key; a peer put back has none
+        handshake_s = 0.0 if self._forced else self._device.peer(self._peer).handshake_s
+        self._remember(Installed(key_id=key.key_id, handshake_s=handshake_s))
 
     def prove(self, key_id: str) -> Proof:
         """Return whether a handshake came since `key_id` was installed."""
-        if key_id != self._current:
-            return Proof(key_id=key_id, in_use=False, shown_by="another key was installed since")
-        at_s = self._uapi.peer(self._peer).handshake_s
-        if at_s <= self._installed_s:
-            return Proof(key_id=key_id, in_use=False, shown_by="no handshake since the key was installed")
-        after_s = at_s - self._installed_s
-        return Proof(key_id=key_id, in_use=True, shown_by=f"a handshake {after_s:.3g} s after the key was installed")
+        told = self._lack(key_id)
+        return Proof(key_id=key_id, in_use=not told, shown_by=told or "a handshake since the key was installed")
 
     def retire(self, key_id: str) -> None:
-        """Forget the key: one that was replaced is gone already; in place of the last one comes a random one."""
-        if key_id == self._current:
+        """Forget the key: one that was replaced is gone already; in place of the last one comes a random one.
+
+        Where it is not known which key the device holds it may be this one, and so it goes.
+        """
+        installed = self._installed()
+        if installed is None or installed.key_id == key_id:
             self._shut()
-            self._current = ""
+            self._file.unlink(missing_ok=True)
+
+    def _lack(self, key_id: str) -> str:
+        """Return what is missing to say that traffic runs under the key."""
+        installed = self._installed()
+        if installed is None or installed.key_id != key_id:
+            return "another key was installed since" if installed else "it was not installed"
+        peer = self._device.peer(self._peer)
+        if not peer.keyed:
+            return "the device holds no key: it was started anew"
+        if peer.handshake_s in (0.0, installed.handshake_s):
+            idle = "" if peer.keepalive_s else "; without PersistentKeepalive an idle tunnel makes none"
+            return f"no handshake since the key was installed{idle}"
+        return ""
+
+    def _guard(self) -> None:
+        guard.put_up(self._place.name, self._place.far, self._place.prefix)
+
+    def _installed(self) -> Installed | None:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Installed)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConsumerFailure(
+                f"{self._file}: not to be read: {error}",
+                hint="remove it: the key in use is then taken for a stranger's",
+            ) from error
+
+    def _remember(self, installed: Installed) -> None:
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(self._file, msgspec.json.encode(installed), mode=0o600)
+        except (OSError, StoreFailure) as error:
+            raise ConsumerFailure(f"{self._file} cannot be written: {error}; the device holds the new key") from error
+
+    def _wait_apart(self) -> None:
+        since_s = time.time() - self._device.peer(self._peer).handshake_s
+        if 0 <= since_s < APART_S:
+            time.sleep(APART_S - since_s)
 
     def _shut(self) -> None:
         # both ends draw their own: no handshake can succeed, and the session ends with the peer that is put back
         with Secret(secrets.token_bytes(PSK_OCTETS)) as nobodys:
-            self._set(nobodys, anew=True)
+            self._device.set_key(self._peer, nobodys, anew=True)
 
-    def _set(self, key: Secret, *, anew: bool) -> None:
-        if anew:
-            ours, *rest = self._uapi.peer(self._peer).lines
-            self._uapi.told((ours, "remove=true", ours, "preshared_key=PSK", *rest), key)
-        else:
-            self._uapi.told((f"public_key={self._peer}", "update_only=true", "preshared_key=PSK"), key)
+    def _demand_outside(self, endpoint: str) -> None:
+        with suppress(ValueError):
+            address = ipaddress.ip_network(endpoint.rpartition(":")[0].strip("[]").partition("%")[0])
+            if guard.overlaps(address, self._place.far):
+                raise ConsumerFailure(
+                    f"the peer's endpoint {endpoint} lies in a far network: the guard would stop WireGuard itself",
+                    hint="leave the carrier's addresses out of far",
+                )
 
 
-def wireguard(settings: dict[str, str | int | float | bool], role: Role) -> WireGuard:
+def make(settings: Settings, role: Role) -> WireGuard:
     """Return the consumer of an agent's table: device, peer, far (networks, with spaces), change, socket.
 
-    Raises `InvalidInput` with the field.
+    Without a socket of wireguard-go the device is spoken to by wg(8). Raises `InvalidInput` with the field.
     """
-    device = str(settings.get("device", ""))
+    name = str(settings.get("device", ""))
     far = str(settings.get("far", "")).split()
-    guard.rules(device, far)
+    demand_known(settings, ("device", "peer", "far", "change", "socket"))
+    guard.rules(name, far)
     change = settings.get("change", "lazy")
     if change not in ("lazy", "forced"):
-        raise InvalidInput(f"change is {change!r}", hint='write "lazy" (acts within two minutes) or "forced"')
-    path = Path(str(settings.get("socket", f"/var/run/wireguard/{device}.sock")))
+        raise unusable("change", f"{change!r} is no change", 'write "lazy" (acts within two minutes) or "forced"')
+    path = Path(str(settings.get("socket", SOCKETS / f"{name}.sock")))
+    device = Uapi(path) if "socket" in settings or path.exists() else WgTool(name)
     forced = change == "forced" and role is Role.INITIATOR
-    return WireGuard(Uapi(path), str(settings.get("peer", "")), device, far, forced=forced)
+    return WireGuard(device, str(settings.get("peer", "")), Place(name, tuple(far)), forced=forced)
 
 
-def _hexadecimal(public_key: str) -> str:
+def _octets(public_key: str) -> bytes:
     octets = b""
     with suppress(ValueError):
         octets = base64.b64decode(public_key, validate=True)
     if len(octets) != PSK_OCTETS:
-        raise InvalidInput("peer is no public key of WireGuard", hint="write it as `wg show` does, 44 characters")
-    return octets.hex()
+        raise unusable("peer", "this is no public key of WireGuard", "write it as `wg show` does, 44 characters")
+    return octets
