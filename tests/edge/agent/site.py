@@ -127,6 +127,10 @@ class Site:
         agent = self._agents[at]
         return agent.pid if agent else 0
 
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes of agents and installers."""
+        return [child.pid for child in (*self._agents, *self._installers) if child]
+
     def kill_agent(self, at: int, number: signal.Signals = signal.SIGKILL) -> None:
         """End an agent by a signal."""
         _end(self._agents[at], number)
