@@ -169,9 +169,10 @@ class Site:
         return found
 
     def audit(self, at: int) -> list[dict[str, Any]]:
-        """Return the lines of an agent's audit that are not about itself."""
+        """Return the whole lines of an agent's audit that are not about itself."""
         files = sorted((self.config(at).parent / "audit").glob("*.jsonl"))
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines(keepends=True)
+                 if line.endswith("\n")]  # fmt: skip
         return [line for line in lines if line["actor"] == "agent"]
 
     def log(self, at: int) -> str:
