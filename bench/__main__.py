@@ -6,11 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench import inventory, kme, plan, qkd, startup, tunnels
+from bench import agents, inventory, kme, plan, qkd, startup, tunnels
 from bench.measure import Failed, Missing, Row
 
 BENCHMARKS = {
     "inventory": inventory.rows, "kme": kme.rows, "plan": plan.rows, "qkd": qkd.rows, "startup": startup.rows,
+    "agents": agents.rows,
     "tunnels": tunnels.rows,
 }  # fmt: skip
 

@@ -2,25 +2,26 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
 
 from keystrand.edge.agent.config import AgentConfig, host_and_port, load_agent
 from keystrand.edge.agent.exception import Permission, sign_exception
-from keystrand.edge.agent.installer import Installer, check_consumers, demand_own, remove_dead, user_of
+from keystrand.edge.agent.installer import Installer, check_consumers, demand_own, user_of
 from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.route import demand_outside
 from keystrand.edge.agent.running import become, run
 from keystrand.edge.agent.standing import Standing, standings
-from keystrand.edge.daemons import Daemon, Daemons
 from keystrand.edge.files import write_atomic
 from keystrand.edge.tls import LiveContext
 from keystrand.edge.undumpable import hide_memory
@@ -44,23 +45,22 @@ def run_agent(file: Path, ready: Callable[[str], None], *, with_installer: bool 
     """
     hide_memory()
     config = load_agent(file)
-    with Daemons() as daemons:
-        if with_installer:
-            daemons.add(_started_installer(config, file))
+    with _installer_of(file) if with_installer else nullcontext():
         become(config.agent.user)
         asyncio.run(_until_told(config, ready))
 
 
-def _started_installer(config: AgentConfig, file: Path) -> Daemon:
-    socket_path = Path(config.agent.installer)
-    command = (sys.executable, "-m", "keystrand.cli.main", "agent", "installer", "--config", file.absolute())
-    daemon = Daemon(command, file.absolute().with_suffix(".installer.log"))
-    try:
-        remove_dead(socket_path)
-    except OSError as error:
-        raise InvalidInput(f"{socket_path}: {error.strerror}", hint="leave --with-installer out") from error
-    daemon.start(socket_path.is_socket)
-    return daemon
+@contextmanager
+def _installer_of(file: Path) -> Iterator[None]:
+    """Have an installer beside us. It ends when its standard input does: as ordinary users we could not end root's."""
+    # -P: what lies in the folder that we were started in is no module of root's
+    command = (sys.executable, "-P", "-m", "keystrand.cli.main", "agent", "installer", "--until-stdin-closes")
+    with subprocess.Popen(  # noqa: S603  # our own interpreter, module and file
+        (*command, "--config", str(file)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        if child.stdout is None or not child.stdout.readline().startswith("ready "):
+            raise KeystrandError("the installer did not start", hint="what it said stands above")
+        yield
 
 
 async def _until_told(config: AgentConfig, ready: Callable[[str], None]) -> None:
@@ -70,8 +70,8 @@ async def _until_told(config: AgentConfig, ready: Callable[[str], None]) -> None
     await run(config, ready, stop)
 
 
-def run_installer(file: Path, ready: Callable[[str], None], stop: Event) -> None:
-    """Serve the agent of `file` as its privileged part until `stop` is set.
+def run_installer(file: Path, ready: Callable[[str], None], stop: Event, *, until_stdin_closes: bool = False) -> None:
+    """Serve the agent of `file` as its privileged part until `stop` is set, or standard input ends where that is asked.
 
     Raises `PolicyDenied` where others can change the file, and `InvalidInput` for what a consumer's settings get wrong.
     """
@@ -79,12 +79,20 @@ def run_installer(file: Path, ready: Callable[[str], None], stop: Event) -> None
     config = load_agent(file)
     demand_own(file)
     installer = Installer(config, file)
+    if until_stdin_closes:
+        Thread(target=_set_at_end, args=(stop,), daemon=True).start()
     try:
         installer.start()
         ready(config.agent.installer)
         stop.wait()
     finally:
         installer.close()
+
+
+def _set_at_end(stop: Event) -> None:
+    while sys.stdin.read(1024):
+        pass
+    stop.set()
 
 
 def check_agent(file: Path) -> list[Row]:

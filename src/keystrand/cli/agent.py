@@ -54,7 +54,12 @@ def run(
 
 
 @app.command()
-def installer(config: ConfigOption) -> None:
+def installer(
+    config: ConfigOption,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="End when the process that started it does.")
+    ] = False,
+) -> None:
     """Run the privileged part of the agent until SIGTERM: it alone touches the consumers. FILE must be its own.
 
     Prints `ready SOCKET`. It retires keys that are too old even where the agent is dead.
@@ -65,7 +70,7 @@ def installer(config: ConfigOption) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_installer(config, lambda place: typer.echo(f"ready {place}"), stop)
+    run_installer(config, lambda place: typer.echo(f"ready {place}"), stop, until_stdin_closes=until_stdin_closes)
 
 
 @app.command()

@@ -31,10 +31,21 @@ retry_most_s = 1
 
 
 class Site:
-    """Both ends. `terms`: what the consumer's table says besides."""
+    """Both ends. `terms`: what the consumer's table says besides its names. `made_of`: kind and settings at one end, a
+    folder where nothing is said. `prefixes`: what comes before the command of each installer.
+    """
 
-    def __init__(self, folder: Path, pair: Pair, terms: str = TERMS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pair: Pair,
+        terms: str = TERMS,
+        *,
+        made_of: Callable[[int], tuple[str, str]] | None = None,
+        prefixes: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    ) -> None:
         self.folder, self.pair, self.terms = folder, pair, terms
+        self._made_of, self._prefixes = made_of or self._folders, prefixes
         self._ports = [reserve_port() for _ in NAMES]
         self._agents: list[subprocess.Popen[str] | None] = [None, None]
         self._installers: list[subprocess.Popen[str] | None] = [None, None]
@@ -46,6 +57,9 @@ class Site:
     def keys(self, at: int) -> Path:
         """Return the folder that is the consumer at one end."""
         return self.folder / f"keys-{at}"
+
+    def _folders(self, at: int) -> tuple[str, str]:
+        return "own_consumers.folder", f"folder = '{self.keys(at)}'\nother = '{self.keys(1 - at)}'\n"
 
     def config(self, at: int) -> Path:
         """Return the agent's file."""
@@ -59,6 +73,7 @@ class Site:
         """Write the agent's file."""
         pki, own = self.pair.pki, NAMES[at]
         tls, sae = pki.of(Kind.AGENT, own), pki.of(Kind.SAE, self.pair.saes[at])
+        kind, settings = self._made_of(at)
         file = self.config(at)
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         file.write_text(
@@ -67,21 +82,23 @@ class Site:
             f"key = '{tls.key}'\njournal = 'journal'\naudit = 'audit'\ninstaller = 'installer.sock'\n"
             f"[kme]\nurl = '{self.pair.urls[at]}'\nca = '{sae.ca}'\ncertificate = '{sae.certificate}'\n"
             f"key = '{sae.key}'\nkme_id = '{KME_IDS[at]}'\n"
-            f"[[consumer]]\nid = 'door'\nkind = 'own_consumers.folder'\nrole = '{ROLES[at]}'\n"
+            f"[[consumer]]\nid = 'door'\nkind = '{kind}'\nrole = '{ROLES[at]}'\n"
             f"peer_sae = '{self.pair.saes[1 - at]}'\n{self.terms}"
-            f"[consumer.settings]\nfolder = '{self.keys(at)}'\nother = '{self.keys(1 - at)}'\n"
+            f"[consumer.settings]\n{settings}"
         )
 
-    def _start(self, at: int, words: Sequence[str]) -> subprocess.Popen[str]:
+    def _start(self, at: int, words: Sequence[str], prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         env = {**os.environ, "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}"}
         log = (self.config(at).parent / "log").open("a")
         with log:
-            return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=log, text=True, env=env)
+            return subprocess.Popen(
+                [*prefix, sys.executable, *words], stdout=subprocess.PIPE, stderr=log, text=True, env=env
+            )
 
     def start_installer(self, at: int) -> None:
         """Start the privileged part and wait until it listens."""
         command = ("-m", "keystrand.cli.main", "agent", "installer", "--config", str(self.config(at)))
-        self._installers[at] = child = self._start(at, command)
+        self._installers[at] = child = self._start(at, command, self._prefixes[at])
         _demand_ready(child, self.config(at).parent / "log")
 
     def start_agent(
@@ -109,6 +126,10 @@ class Site:
         """Return the number of an agent's process."""
         agent = self._agents[at]
         return agent.pid if agent else 0
+
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes of agents and installers."""
+        return [child.pid for child in (*self._agents, *self._installers) if child]
 
     def kill_agent(self, at: int, number: signal.Signals = signal.SIGKILL) -> None:
         """End an agent by a signal."""
@@ -148,14 +169,15 @@ class Site:
         return found
 
     def audit(self, at: int) -> list[dict[str, Any]]:
-        """Return the lines of an agent's audit that are not about itself."""
+        """Return the whole lines of an agent's audit that are not about itself."""
         files = sorted((self.config(at).parent / "audit").glob("*.jsonl"))
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines(keepends=True)
+                 if line.endswith("\n")]  # fmt: skip
         return [line for line in lines if line["actor"] == "agent"]
 
     def log(self, at: int) -> str:
-        """Return what agent and installer wrote to standard error."""
-        return (self.config(at).parent / "log").read_text()
+        """Return the end of what agent and installer wrote to standard error."""
+        return (self.config(at).parent / "log").read_text()[-3000:]
 
     def settled(self, count: int = 0) -> bool:
         """Return whether both hold one key, the same, and more than `count` were installed."""
@@ -163,11 +185,11 @@ class Site:
         return len(ours) == 1 and ours == theirs and len(self.installed(0)) > count
 
 
-def wait_until(condition: Callable[[], bool], within_s: float, what: str) -> float:
-    """Wait for `condition` and return how long that took."""
+def wait_until(condition: Callable[[], bool], within_s: float, what: str | Callable[[], str]) -> float:
+    """Wait for `condition` and return how long that took; `what` says what did not come."""
     started = time.monotonic()
     while not condition():
-        assert time.monotonic() < started + within_s, what
+        assert time.monotonic() < started + within_s, what if isinstance(what, str) else what()
         time.sleep(0.02)
     return time.monotonic() - started
 

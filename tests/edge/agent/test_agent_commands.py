@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,9 +41,9 @@ def pair(ground: Path) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def site(pair: Pair, ground: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+def site(pair: Pair, ground: Path) -> Iterator[Site]:
     """Two sites; nothing runs yet."""
-    folder = ground / request.node.name[:40]
+    folder = ground / f"site-{len(list(ground.iterdir()))}"
     folder.mkdir(mode=0o755)
     made = Site(folder, pair, QUIET)
     try:
@@ -116,24 +117,29 @@ def test_status_before_the_first_start(site: Site) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_an_agent_started_as_root_is_not_root_for_long(site: Site, pair: Pair) -> None:
+@pytest.mark.parametrize("with_installer", [False, True], ids=["two services", "one command"])
+def test_an_agent_started_as_root_is_not_root_for_long(site: Site, pair: Pair, *, with_installer: bool) -> None:
     """It becomes its user before it opens anything; the installer beside it stays root and lets that user in."""
     for at in (0, 1):
         file = site.config(at)
         file.write_text(file.read_text().replace("[kme]", "user = 'nobody'\n[kme]", 1))
     _open_to_nobody(site, pair)
-    for at in (0, 1):
-        site.start_installer(at)
     for at in (1, 0):
-        site.start_agent(at)
+        if not with_installer:
+            site.start_installer(at)
+        site.start_agent(at, with_installer=with_installer)
         told = Path(f"/proc/{site.pid(at)}/status").read_text()
         assert "Uid:\t65534\t65534\t65534\t65534" in told
         assert "CapEff:\t0000000000000000" in told
     deadline = time.monotonic() + 20
     while not site.settled():
-        assert time.monotonic() < deadline, site.log(0)[-4000:]
+        assert time.monotonic() < deadline, site.log(0)
         time.sleep(0.05)
     assert (next(site.keys(0).glob("*.key"))).stat().st_uid == 0
+    site.kill_agent(0, signal.SIGTERM)
+    assert "Traceback" not in site.log(0)
+    if with_installer:
+        wait_until(lambda: not _listens(site.config(0).parent / "installer.sock"), 10, "the installer is still there")
 
 
 def _open_to_nobody(site: Site, pair: Pair) -> None:
@@ -154,7 +160,7 @@ def test_one_command_for_both_parts(site: Site) -> None:
     site.start_installer(1)
     site.start_agent(1)
     site.start_agent(0, with_installer=True)
-    wait_until(site.settled, 20, site.log(0)[-2000:])
+    wait_until(site.settled, 20, lambda: site.log(0))
     site.kill_agent(0)
     socket_path = site.config(0).parent / "installer.sock"
     wait_until(lambda: not _listens(socket_path), 10, "the installer is still there")
@@ -168,3 +174,25 @@ def test_one_command_for_both_parts(site: Site) -> None:
 def _listens(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as looking:
         return looking.connect_ex(str(path)) == 0
+
+
+def test_one_agent_initiates_and_responds(site: Site) -> None:
+    """Two consumers, each end the initiator of one: both get their keys over one pair of connections."""
+    for at in (0, 1):
+        file = site.config(at)
+        first = file.read_text()
+        table = first[first.index("[[consumer]]") :].replace("'door'", "'gate'").replace(f"keys-{at}", f"gate-{at}")
+        role = ("initiator", "responder")
+        file.write_text(first + table.replace(role[at], role[1 - at]).replace(f"keys-{1 - at}", f"gate-{1 - at}"))
+    site.start()
+    wait_until(site.settled, 20, lambda: site.log(0))
+    ours, theirs = (site.folder / f"gate-{at}" for at in (0, 1))
+    wait_until(lambda: [*map(_name, ours.glob("*.key"))] == [*map(_name, theirs.glob("*.key"))] != [], 20, "no key")
+    status = json.loads(_typed("status", "--config", site.config(0), "-o", "json").stdout)
+    assert [(one["consumer"], one["role"], one["footing"]) for one in status] == [
+        ("door", "initiator", "fresh"), ("gate", "responder", "fresh"),
+    ]  # fmt: skip
+
+
+def _name(file: Path) -> str:
+    return file.name

@@ -59,7 +59,7 @@ class Agent:
         """Done where the agent must stop: what must be written could not be."""
 
     async def start(self) -> str:
-        """Open everything and return where it listens. Raises `KeystrandError` before anything is changed."""
+        """Open everything, put up every guard that can be, and return where it listens. Raises `KeystrandError`."""
         place = self.config.agent
         # a KME or consumer that hangs must not keep another's key from being retired
         threads = ThreadPoolExecutor(_THREADS_EACH * len(self.config.consumers) + _THREADS_EACH)
@@ -74,6 +74,8 @@ class Agent:
         )  # fmt: skip
         carriers = [self._carrier(table) for table in self.config.consumers]
         self._carriers = {one.table.id: one for one in carriers}
+        self.tell("agent.started", {"peer": place.peer, "consumers": ", ".join(self._carriers)}, "")
+        guarded = await asyncio.gather(*map(self._guarded, carriers))
         try:
             self._listener = await listen(
                 self._server_tls, host_and_port(place.listen), self.config.peer_identity,
@@ -83,9 +85,11 @@ class Agent:
             raise StoreFailure(
                 f"cannot listen at {place.listen}: {error.strerror}", hint="choose a free port"
             ) from error
-        self.tell("agent.started", {"peer": place.peer, "consumers": ", ".join(self._carriers)}, "")
-        for one in carriers:
-            self._keep(self._begin(one))
+        for one, ready in zip(carriers, guarded, strict=True):
+            if ready:
+                one.begin()
+            else:
+                self._keep(self._begin(one))
         self._keep(self._sign())
         port = self._listener.sockets[0].getsockname()[1]
         return f"{host_and_port(place.listen)[0]}:{port}"
@@ -98,15 +102,21 @@ class Agent:
 
     async def _begin(self, one: Carrier) -> None:
         """Have the guard of a consumer in place, however long that takes, and only then begin."""
-        while True:
-            try:
-                await asyncio.to_thread(one.installed.prepare)
-                break
-            except ConsumerFailure as error:
-                _log.error("%s is not ready and gets no key: %s", one.table.id, shown(error.message))
-                self.tell("agent.not-ready", {"consumer": one.table.id, "why": shown(error.message)}, "")
-            await asyncio.sleep(_PREPARE_AGAIN_S)
-        one.begin()
+        await asyncio.sleep(_PREPARE_AGAIN_S)
+        if await self._guarded(one):
+            one.begin()
+        else:
+            self._keep(self._begin(one))
+
+    async def _guarded(self, one: Carrier) -> bool:
+        """Return whether the guard of a consumer is in place now."""
+        try:
+            await asyncio.to_thread(one.installed.prepare)
+        except ConsumerFailure as error:
+            _log.error("%s is not ready and gets no key: %s", one.table.id, shown(error.message))
+            self.tell("agent.not-ready", {"consumer": one.table.id, "why": shown(error.message)}, "")
+            return False
+        return True
 
     async def _sign(self) -> None:
         while True:
