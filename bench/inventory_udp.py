@@ -153,8 +153,8 @@ def _cpu_ms(probe: NetworkProbe, target: Target) -> float:
     """Return CPU milliseconds of one look at `target`, of many in a row."""
 
     async def ask(job: Job) -> Answer:
-        with Watch() as watch:
-            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), 5.0, watch).answer()
+        with Watch(5.0) as watch:
+            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), watch).answer()
 
     async def run() -> None:
         for _ in range(_PROBES):

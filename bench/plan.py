@@ -8,13 +8,25 @@ import os
 import sys
 from collections.abc import Callable
 
-from bench import plan_assets, plan_cost, plan_exposure
+from bench import (
+    plan_approach,
+    plan_assets,
+    plan_cost,
+    plan_exposure,
+    plan_roadmap,
+    plan_topology,
+    plan_vendors,
+)
 from bench.measure import Failed, Missing, Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "assets": plan_assets.rows,
-    "cost": plan_cost.rows,
     "exposure": plan_exposure.rows,
+    "approach": plan_approach.rows,
+    "topology": plan_topology.rows,
+    "roadmap": plan_roadmap.rows,
+    "cost": plan_cost.rows,
+    "vendors": plan_vendors.rows,
 }
 
 

@@ -6,12 +6,22 @@ year is cheap for the change, and outside it a surcharge is due; deadlines fall 
 The peer is what most plans do: the first deadline goes first.
 """
 
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from bench.measure import Failed, Missing, Row, row
 from keystrand.edge.catalogue import curves
 from keystrand.model.horizon import Horizon, avoidable
-from keystrand.plan.roadmap_problem import Problem, Whole
+from keystrand.plan.roadmap_check import broken
+from keystrand.plan.roadmap_exact import has_solver
+from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost
+from keystrand.plan.roadmap_search import Found, search
+from keystrand.plan.roadmap_serial import best_serial, by_deadline, serial
 
 WEEKS = 520
 TEAMS = 6
@@ -60,9 +70,82 @@ def _before(draw: np.random.Generator, size: int) -> tuple[tuple[int, ...], ...]
     return tuple(made)
 
 
-def _exposure(life: Whole, weight: np.ndarray) -> np.ndarray:
+def _exposure(life: Whole, weight: Reals) -> Reals:
     """Return the avoidable data-years at the end of each year, by the high end of the newest survey."""
     curve = next(c for c in curves() if c.id == "gri-2025")
     high = Horizon([(anchor.years, anchor.high) for anchor in curve.anchors])
     years = np.arange(31, dtype=float)
     return avoidable(high, years[None, :], life[:, None].astype(float)) * weight[:, None]
+
+
+class Sample(NamedTuple):
+    """One schedule beside its peers. `seconds`: wall clock of the search; `saved`: share of exposure, 0 to 1."""
+
+    found: Found
+    seconds: float
+    late: int
+    late_serial: int
+    gap: float
+    saved: float
+
+
+def sampled(size: int, seed: int) -> Sample:
+    """Return what the search finds in the time that the issue allows. Raises `Failed` where a schedule is broken."""
+    problem, begin = synthetic(size, seed), time.monotonic()
+    found = search(problem, effort=1e9 if size > min(SECONDS) else 3.0, stop=lambda: _spent(begin, size))
+    seconds = time.monotonic() - begin
+    if words := broken(problem, found.starts):
+        raise Failed(f"the schedule of {size} systems, seed {seed}, is broken: {words[0]}")
+    made, plain = cost(problem, found.starts), cost(problem, serial(problem, by_deadline(problem)))
+    late = cost(problem, best_serial(problem)).late
+    saved = 1 - made.exposure / plain.exposure
+    return Sample(found, seconds, made.late, late, max(1 - found.bound / made.total, 0.0), saved)
+
+
+def _spent(begin: float, size: int) -> bool:
+    return time.monotonic() - begin > 0.93 * SECONDS[size]  # what is left goes to the last neighbourhood and the bound
+
+
+def rows() -> list[Row]:
+    """Return the rows of all sizes, or of those in `KEYSTRAND_BENCH_ROADMAP` (such as `50,200`).
+
+    Raises `Missing` without OR-Tools, `Failed` where a size is none of ours or a schedule breaks a rule.
+    """
+    if not has_solver():
+        raise Missing("OR-Tools is not installed: pip install 'keystrand[plan]'")
+    named = [word.strip() for word in os.environ.get("KEYSTRAND_BENCH_ROADMAP", "").split(",") if word.strip()]
+    if strangers := sorted(set(named) - {str(size) for size in SECONDS}):
+        raise Failed(f"no roadmap of {strangers[0]} systems is measured: there are {', '.join(map(str, SECONDS))}")
+    made = []
+    for size in [int(word) for word in named] or SECONDS:
+        sys.stderr.write(f"roadmap of {size} systems: {len(SEEDS)} seeds, {SECONDS[size]:g} s each\n")
+        made += _ROWS[size](size, [sampled(size, seed) for seed in SEEDS])
+    return made
+
+
+def _proven(size: int, samples: list[Sample]) -> list[Row]:
+    proven = row(f"roadmap of {size}: proven best", [float(s.found.proven) for s in samples], "share", at_least=1.0)
+    return [row(f"roadmap of {size}", [s.seconds for s in samples], "s", goal=SECONDS[size]), proven]
+
+
+def _in_time(size: int, samples: list[Sample]) -> list[Row]:
+    serials = [float(s.late_serial) for s in samples]
+    late = [float(s.late) for s in samples]
+    return [
+        row(f"roadmap of {size}: late", late, "measures", peer="serial", peer_samples=serials, goal=0),
+        row(f"roadmap of {size}: gap", [s.gap for s in samples], "share", goal=0.20),
+    ]
+
+
+def _saved(size: int, samples: list[Sample]) -> list[Row]:
+    serials = [float(s.late_serial) for s in samples]
+    late = [float(s.late) for s in samples]
+    name = f"roadmap of {size}: exposure under deadline-first"
+    return [
+        row(name, [s.saved for s in samples], "share", at_least=0.40),
+        row(f"roadmap of {size}: late", late, "measures", peer="serial", peer_samples=serials),
+        row(f"roadmap of {size}: gap", [s.gap for s in samples], "share"),
+    ]
+
+
+_ROWS: dict[int, Callable[[int, list[Sample]], list[Row]]] = {50: _proven, 200: _in_time, 1000: _saved, 5000: _saved}

@@ -223,6 +223,23 @@ def test_support_that_is_not_preferred_is_no_proven_violation(facts: Callable[..
     assert _one(RULE, both, facts()).state is PolicyState.VIOLATION
 
 
+@pytest.mark.parametrize(
+    ("beside", "state"),
+    [
+        (("X25519", "ECDH-P-256"), PolicyState.NOT_APPLICABLE),
+        (("FFDH-1024",), PolicyState.DUE),
+        (("RSA-KEX",), PolicyState.UNDETERMINED),
+        ((), PolicyState.UNDETERMINED),
+    ],
+)
+def test_what_is_accepted_beside_a_safe_exchange_counts_by_its_strength(
+    facts: Callable[..., Facts], beside: tuple[str, ...], state: PolicyState
+) -> None:
+    """A rule about keys below 112 bits says nothing of a peer that gets X25519 at worst."""
+    mixed = replace(SAFE, algorithms=("X25519MLKEM768", *beside), classical_still_accepted=Answer.YES)
+    assert _one(replace(RULE, strength_at_most=111), mixed, facts()).state is state
+
+
 def test_a_german_bank_today_violates_nothing_and_owes_2030(facts: Callable[..., Facts]) -> None:
     """The shipped catalogue on a vulnerable system with high data in Germany, bound by the EU roadmap."""
     found = {(f.policy, f.rule): f.state for f in judge(policies(), FINDING, facts(("eu-roadmap",)))}

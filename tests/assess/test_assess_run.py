@@ -116,6 +116,9 @@ def test_explain_tells_a_system_from_verdict_to_rank(run: Run) -> None:
         "Policy eu-roadmap, chapter 4, milestone 2030 (disallow, 31 December 2030): due",
         "no migration removes that part",
         "System web stands at rank 1 of 3 systems",
+        "with both times spread evenly over their ranges",
+        "of 3 systems in nine of ten draws",
+        "Its signature under the old algorithm is trusted for another 2 to 4 years, held by web",
     ):
         assert words in text
     assert all(line.endswith(".") for line in told)
@@ -133,3 +136,12 @@ def test_explain_of_an_unknown_name_gives_near_ones(run: Run) -> None:
     with pytest.raises(InvalidInput) as caught:
         explain(run(), "valut")
     assert "vault" in caught.value.hint
+
+
+def test_the_document_carries_its_curve_and_its_seed(run: Run) -> None:
+    """Later stages judge dates by the same curve; ranks were drawn, so the seed is said."""
+    found = run()
+    assert found.curve == next(c for c in curves() if c.id == DEFAULT_CURVE)
+    assert found.seed is not None
+    assert [r.system for r in found.exposure_ranks] == [e.system for e in found.exposures]
+    assert [f.system for f in found.forgeable] == ["web"]

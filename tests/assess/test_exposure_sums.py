@@ -84,9 +84,10 @@ def test_likelihoods_stand_beside_and_only_lower(estate: Any, sums: Sums) -> Non
     )
     by_system = sums(By.SYSTEM)
     one, none = by_system["one"], by_system["none"]
-    half = harvested(estate, one, rare)
+    networks = {system.id: system.exposure for system in estate.system}
+    half = harvested(networks, one, rare)
     assert (half.low, half.high) == pytest.approx((one.amounts.avoidable.low / 2, one.amounts.avoidable.high / 2))
-    assert harvested(estate, none, rare) == Interval(low=0.0, high=none.amounts.avoidable.high)
+    assert harvested(networks, none, rare) == Interval(low=0.0, high=none.amounts.avoidable.high)
 
 
 def test_the_shipped_set_says_that_it_is_assumed() -> None:

@@ -1,20 +1,24 @@
 """`keystrand plan topology`: from an estate or a network file to a design, a map, a graph, and clear refusals."""
 
 import json
+import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from keystrand.cli.plan_topology import RateBy, Survives
 from keystrand.formats.networks import network_from
-from keystrand.model.stages.designed import TopologyDesign
+from keystrand.model.planning import Protection
+from keystrand.model.stages.designed import RateModel, TopologyDesign
 from keystrand.plan import topology_solver
 from keystrand.plan.topology_optics import rate_of
 from keystrand.plan.topology_verify import faults
@@ -92,20 +96,6 @@ def test_map_and_graphs_come_out_and_go_in_again(typed: Typed, ring: Path, tmp_p
     assert any("system" in title for title in titles)
 
 
-def test_the_example_bank_is_planned_in_part(typed: Typed, tmp_path: Path) -> None:
-    """What cannot be protected is told with the reason and a next step; the rest is planned, and the exit code says so."""
-    told = typed("plan", "topology", str(BANK), "--out", str(tmp_path), "--as-of", "2026-11-26", "-o", "json")
-    assert told.code == 3
-    served, unserved = ({one["need"] for one in told.json[part]} for part in ("routes", "unserved"))
-    assert served
-    assert unserved
-    assert not served & unserved
-    assert "not served: clearing-route: no chain of fibres" in told.err
-    assert "hint:" in told.err
-    gaps = [gap["reason"] for gap in told.json["coverage"]["gaps"]]
-    assert any("there is no dark fibre" in reason for reason in gaps)
-
-
 def _changed(folder: Path, old: str, new: str) -> Path:
     """Return a copy of the bank in which `old`, a pattern, is `new` everywhere."""
     shutil.copytree(BANK, folder / "bank")
@@ -116,42 +106,41 @@ def _changed(folder: Path, old: str, new: str) -> Path:
     return folder / "bank"
 
 
-def test_demands_of_the_estate_count(typed: Typed, tmp_path: Path) -> None:
-    """A [[demand]] takes the place of the segments' own; its peak is what is built for."""
-    bank = _changed(tmp_path, r"\n# --- Systems", """
-[[demand]]
-id = "vault"
-a = "dc-south"
-b = "hub-kempten"
-bits_per_s = 100
-peak_bits_per_s = 300
-protection = "none"
-
-# --- Systems""")  # fmt: skip
-    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+def test_the_example_bank_is_planned(typed: Typed, tmp_path: Path) -> None:
+    """Its demands are served with its own price of a pair; what is no dark fibre is told as left out."""
+    told = typed("plan", "topology", str(BANK), "--out", str(tmp_path), "--as-of", "2026-11-26", "-o", "json")
     assert told.code == 0
-    assert [(need["id"], need["bits_per_s"]) for need in told.json["network"]["needs"]] == [("vault", 300)]
+    assert {one["need"] for one in told.json["routes"]} == {"ledger-keys", "vault-keys", "recovery-keys"}
+    assert told.json["tariff"]["pair"] == {"low": 110, "likely": 150, "high": 210}
+    assert told.json["tariff"]["source"].startswith("pair: ")
+    gaps = [gap["reason"] for gap in told.json["coverage"]["gaps"]]
+    assert any("there is no dark fibre" in reason for reason in gaps)
 
 
-def test_a_price_of_the_estate_counts(typed: Typed, tmp_path: Path) -> None:
-    """The organisation's price of a pair takes the place of ours; another currency is refused."""
-    price = """
-[[price]]
-item = "qkd-pair"
-low = 90000
-likely = 100000
-high = 110000
-currency = "{}"
-source = "offer"
-as_of = 2026-11-01
-
-# --- Systems"""
-    bank = _changed(tmp_path, r"\n# --- Systems", price.format("EUR"))
+def test_what_cannot_be_protected_is_told_and_the_rest_is_planned(typed: Typed, tmp_path: Path) -> None:
+    """Reason and next step stand beside the need, the others are served, and the exit code says that it is a part."""
+    bank = _changed(tmp_path, r'protection = "none" # one route.*', 'protection = "node"\npeak_bits_per_s = 3000')
     told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
-    assert told.json["tariff"]["pair"] == {"low": 90, "likely": 100, "high": 110}
-    assert "pair: offer" in told.json["tariff"]["source"]
-    shutil.rmtree(bank)
-    foreign = _changed(tmp_path, r"\n# --- Systems", price.format("CHF"))
+    assert told.code == 3
+    assert [one["need"] for one in told.json["unserved"]] == ["ledger-keys"]
+    assert {one["need"] for one in told.json["routes"]} == {"vault-keys", "recovery-keys"}
+    assert [n["bits_per_s"] for n in told.json["network"]["needs"] if n["id"] == "ledger-keys"] == [3000]
+    assert "not served: ledger-keys: there are no two ways" in told.err
+    assert "hint: " in told.err
+
+
+def test_without_demands_the_segments_count(typed: Typed, tmp_path: Path) -> None:
+    """Where there is no [[demand]] the segments' own demand is planned for, as far as it goes."""
+    bank = _changed(tmp_path, r"(?s)\n\[\[demand\]\].*?\n\n(?=\[\[price)", "\n")
+    told = typed("plan", "topology", str(bank), "--out", str(tmp_path / "out"), "-o", "json")
+    assert told.code == 3
+    assert {one["need"] for one in told.json["routes"]} == {"archive-vault", "recovery-route"}
+    assert "not served: clearing-route: no chain of fibres" in told.err
+
+
+def test_prices_in_another_currency_are_refused(typed: Typed, tmp_path: Path) -> None:
+    """Nothing is exchanged in silence, and nothing written."""
+    foreign = _changed(tmp_path, r'currency = "EUR"', 'currency = "CHF"')
     told = typed("plan", "topology", str(foreign), "--out", str(tmp_path / "not"))
     assert told.code == 2
     assert "CHF" in told.err
@@ -225,6 +214,12 @@ def test_a_file_that_is_no_network_is_told(typed: Typed, tmp_path: Path) -> None
     assert "--demand PLACE:PLACE:BITS_PER_S" in told.err
 
 
+def test_the_words_of_the_options_are_those_of_the_model() -> None:
+    """The command's own lists, which load fast, say what the model's say."""
+    assert [one.value for one in Survives] == [one.value for one in Protection]
+    assert [one.value for one in RateBy] == [one.value for one in RateModel]
+
+
 def test_without_or_tools_it_goes_on(typed: Typed, ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SciPy's HiGHS finds the same optimum, and the document says who solved."""
     command = ("plan", "topology", "--network", str(ring), "--demands", "2", "--out", str(tmp_path), "-o", "json")
@@ -247,12 +242,26 @@ def test_interrupted_it_keeps_the_best_so_far(tmp_path: Path) -> None:
     (tmp_path / "grid.txt").write_text(text)
     command = [sys.executable, "-m", "keystrand.cli.main", "plan", "topology", "--network", str(tmp_path / "grid.txt"),
                "--demands", "18", "--out", str(tmp_path / "out"), "--time-limit", "300"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:  # noqa: S603 - our own command
-        time.sleep(8)
+    ours, theirs = pty.openpty()  # progress is told to terminals only
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as child:
+        os.close(theirs)
+        said = _read_until(ours, b"moves")
         child.send_signal(signal.SIGINT)
-        _, said = child.communicate(timeout=60)
+        said += _read_until(ours, None)
+        child.wait(60)
+    os.close(ours)
     assert child.returncode == 130, said
     design = msgspec.json.decode((tmp_path / "out" / "topology.json").read_bytes(), type=TopologyDesign)
     assert design.ended == "stopped"
     assert len(design.routes) == 36
-    assert "Traceback" not in said
+    assert b"Traceback" not in said
+    assert 0 < design.bound < design.cost.likely
+
+
+def _read_until(descriptor: int, word: bytes | None) -> bytes:
+    """Return what comes until `word`, or until nobody writes any more."""
+    said = b""
+    with suppress(OSError):  # how Linux tells that the other end is closed
+        while (word is None or word not in said) and (more := os.read(descriptor, 4096)):
+            said += more
+    return said

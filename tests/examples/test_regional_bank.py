@@ -132,7 +132,7 @@ def test_each_of_the_five_approaches_is_right_somewhere(bank: Estate) -> None:
 
 def test_the_planner_chooses_all_five_approaches(bank: Estate) -> None:
     """What the README expects of each segment is what the plan decides, and what is unknown becomes questions."""
-    decisions = {segment.id: decide(segment, bank, positions()) for segment in bank.segment}
+    decisions = {one.segment: one for one in decide(bank, positions(), date(2026, 11, 26))}
     assert {name: decision.chosen for name, decision in decisions.items()} == {
         "dc-metro": Approach.HYBRID,
         "archive-vault": Approach.QKD_FIBRE,

@@ -10,7 +10,7 @@ import pytest
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import Coverage
 from keystrand.model.estate import Estate
-from keystrand.model.policy import Effect, Force, Position, Status, Verification
+from keystrand.model.policy import Effect, Force, Position, Status, ThreatCurve, Verification
 from keystrand.model.stages import (
     Assessment,
     Finding,
@@ -26,6 +26,7 @@ from keystrand.model.stages import (
     SegmentDecision,
 )
 from keystrand.model.units import Answer
+from keystrand.plan.roadmap import DEFAULT_RUN, Run
 from keystrand.plan.run import make_plan
 
 AS_OF = date(2026, 11, 24)
@@ -113,7 +114,8 @@ def _assessment(*findings: Finding, ranks: dict[str, int] | None = None) -> Asse
         as_of=AS_OF, source="", binding=True,
     )  # fmt: skip
     order = tuple(
-        Priority(rank=n, tier=1, system=s, reasons=("first",)) for s, n in (ranks or {"replication": 1}).items()
+        Priority(rank=n, tier=1, system=s, reasons=("first",))
+        for s, n in ({"replication": 1} if ranks is None else ranks).items()
     )
     return Assessment(
         format_version="1.0", tool_version="0", seed=None,
@@ -128,9 +130,12 @@ def _plan(
     positions: tuple[Position, ...] = (),
     gaps: tuple[OwnershipGap, ...] = (),
     ranks: dict[str, int] | None = None,
+    curve: ThreatCurve | None = None,
+    run: Run = DEFAULT_RUN,
 ) -> Plan:
     """Return the plan for `of`."""
-    return make_plan(of, _inventory(*gaps), _assessment(*findings, ranks=ranks), positions, tool_version="0", **HEAD)
+    judged = msgspec.structs.replace(_assessment(*findings, ranks=ranks), curve=curve)
+    return make_plan(of, _inventory(*gaps), judged, positions, tool_version="0", run=run, **HEAD)
 
 
 def _decision(of: Estate, *positions: Position) -> SegmentDecision:
@@ -149,6 +154,20 @@ def _measure(of: Plan, kind: MeasureKind) -> Measure:
 def as_of() -> date:
     """Return the day of every plan in these tests."""
     return AS_OF
+
+
+@pytest.fixture(scope="session")
+def curve() -> ThreatCurve:
+    """Return a threat curve of two anchors."""
+    return msgspec.convert(
+        {
+            "id": "test", "name": "Test", "origin": "2026-11-24",
+            "anchors": [{"years": 5, "low": 0.05, "high": 0.15}, {"years": 15, "low": 0.5, "high": 0.7}],
+            "source": {"title": "T", "publisher": "P", "clause": "1", "published": "2026-01-01", "as_of": "2026-01-01",
+                       "verification": "primary"},
+        },
+        ThreatCurve,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

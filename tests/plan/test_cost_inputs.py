@@ -16,7 +16,17 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.planning import Planning, Price
 from keystrand.model.prices import CostCategory, Factor, PriceLevel
-from keystrand.plan.cost_inputs import CORRELATION, CURVE, LIFE, Inputs, draw, inputs_of, pert_quantiles, spreads
+from keystrand.plan.cost_inputs import (
+    CORRELATION,
+    CURVE,
+    LIFE,
+    Inputs,
+    draw,
+    inputs_of,
+    pert_quantiles,
+    spreads,
+    values_at,
+)
 
 ends = st.lists(st.floats(0, 1e6), min_size=3, max_size=3).map(sorted)
 
@@ -85,6 +95,16 @@ def test_pert_is_the_beta_distribution_of_its_ends(found: list[float]) -> None:
         assert other.mean() == pytest.approx((low + 4 * likely + high) / 6, rel=1e-9)
     else:
         assert set(made) == {low}
+
+
+@given(ends, st.lists(st.floats(-5, 5), min_size=1, max_size=8))
+def test_the_table_of_quantiles_is_near_enough(found: list[float], at: list[float]) -> None:
+    """Values come from a table; nowhere is it further from the quantile than 2e-4 of the range."""
+    low, likely, high = found
+    scores = np.array([at])
+    (made,) = values_at([((low, likely, high), None)], scores)
+    exact = pert_quantiles((low, likely, high), scores[0])
+    assert np.abs(made - exact).max() <= 2e-4 * (high - low) + 1e-12 * high
 
 
 def test_every_input_has_its_own_distribution_whatever_moves_it_with_others(inputs: Inputs) -> None:

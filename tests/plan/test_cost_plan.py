@@ -20,11 +20,12 @@ from keystrand.model.estate import Estate
 from keystrand.model.horizon import avoidable, horizons
 from keystrand.model.planning import Planning, Price
 from keystrand.model.prices import CostCategory, PriceLevel
-from keystrand.model.stages import Approach, Assessment, Exposure, Finding, Plan
+from keystrand.model.stages import Approach, Assessment, Exposure, Finding, MeasureKind, Plan
 from keystrand.model.stages.costed import CostOption, CostReport, OptionKind, Standing
 from keystrand.model.units import Interval
 from keystrand.plan.cost import Options, make_cost
 from keystrand.plan.cost_inputs import draw, inputs_of
+from keystrand.plan.cost_lines import Scope, lines_of
 from keystrand.plan.cost_risk import Saving, reduction
 
 AS_OF = date(2026, 11, 24)
@@ -116,6 +117,19 @@ def test_the_saving_is_the_closed_form_between_two_dates(case: tuple[Estate, Pla
     assert (report.sunk_data_years.low, report.sunk_data_years.high) == (5.0, 50.0)
 
 
+def test_data_years_weigh_by_volume_where_every_system_states_it(case: tuple[Estate, Plan]) -> None:
+    """Both what is saved and what is sunk, and the document says in which unit."""
+    estate, plan = case
+    system = msgspec.structs.replace(estate.system[0], volume_per_year=4.0)
+    plain = _cost(estate, plan, _exposure("replication"))
+    weighed = _cost(msgspec.structs.replace(estate, system=(system,)), plan, _exposure("replication"))
+    saved = [_of(one, OptionKind.PQC_ONLY).saved.value for one in (plain, weighed)]
+    assert saved[1] == pytest.approx(4 * saved[0], rel=1e-4)
+    assert weighed.sunk_data_years.high == 4 * plain.sunk_data_years.high
+    assert "volume" in weighed.data_year
+    assert "weigh alike" in plain.data_year
+
+
 def test_an_unknown_verdict_may_save_nothing(case: tuple[Estate, Plan]) -> None:
     """It counts at the high end and never at the low one."""
     sure = _of(_cost(*case, _exposure("replication")), OptionKind.PQC_ONLY).saved
@@ -194,8 +208,8 @@ def test_more_budget_never_saves_less(case: tuple[Estate, Plan]) -> None:
         of = msgspec.structs.replace(estate, planning=Planning(budget=budget))
         best = _cost(of, plan, _exposure("replication")).portfolio
         assert best is not None
-        assert best.cost + best.committed_cost <= budget * 1.0001 or not best.systems
-        saved.append(best.saved)
+        assert best.expected_cost + best.committed_cost <= budget * 1.0001 or not best.systems
+        saved.append(best.expected_saved)
     assert saved == sorted(saved)
     assert saved[0] == 0 < saved[-1]
 
@@ -213,6 +227,36 @@ def test_post_quantum_comes_before_the_link(case: tuple[Estate, Plan]) -> None:
         worths = [one.worth for one in told.inputs]
         assert worths == sorted(worths, reverse=True)
         assert max(worths) <= told.perfect
+
+
+def test_a_dearer_price_never_makes_an_option_cheaper(case: tuple[Estate, Plan]) -> None:
+    """Item by item, in its own draws; nothing but the items of the option moves it."""
+    estate, plan = case
+    plain = _cost(estate, plan, _exposure("replication"))
+    for item in ("qkd-pair", "engineer-day", "key-server"):
+        (ends,) = [one.ends for one in price_lists()[0].item if one.id == item]
+        assert ends
+        dear = Price(item=item, low=2 * ends[0], likely=2 * ends[1], high=2 * ends[2], currency="EUR", source="offer",
+                     as_of=AS_OF)  # fmt: skip
+        changed = _cost(msgspec.structs.replace(estate, price=(dear,)), plan, _exposure("replication"))
+        for one, other in zip(plain.options, changed.options, strict=True):
+            assert one.cost.low <= other.cost.low
+            assert one.cost.high <= other.cost.high
+        assert changed.options[-1].cost.value > plain.options[-1].cost.value
+        assert [one.saved for one in changed.options] == [one.saved for one in plain.options]
+
+
+def test_phases_add_up_to_the_plan(case: tuple[Estate, Plan]) -> None:
+    """What a subset of the measures costs, and what the others cost, is what all cost: nothing is upgraded twice."""
+    estate, plan = case
+    scope = Scope(estate, plan.as_of, 10.0)
+    everything = sorted(lines_of(scope, plan, links=True), key=str)
+    halves = [frozenset(m.id for m in plan.measures[n::2]) for n in (0, 1)]
+    parted = [line for half in halves for line in lines_of(scope, plan, links=True, only=half)]
+    assert sorted(parted, key=str) == everything
+    report = _cost(estate, plan, _exposure("replication"))
+    assert [one.phase for one in report.phases] == [phase.id for phase in plan.phases]
+    assert all(one.cost.low >= 0 for one in report.phases)
 
 
 share = st.floats(0, 100)
@@ -246,3 +290,26 @@ def test_a_measured_rate_takes_the_place_of_the_assumed_one() -> None:
     made = inputs_of(_EMPTY, price_lists(), rate_lists(), scenario_set(), {"qkd-device": seen})
     assert made.rates["qkd-device"].level is PriceLevel.MEASURED
     assert made.rates["qkd-device"].ends == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_systems_are_costed(case: tuple[Estate, Plan]) -> None:
+    """The cost of many equal systems is that of one, so many times; the steps are cut and the rest is counted."""
+    many, (estate, plan) = 100_000, case
+    of_one = [m for m in plan.measures if m.kind is MeasureKind.MIGRATE_KEY_ESTABLISHMENT]
+    names = [f"s{n}" for n in range(many)]
+    system = msgspec.structs.replace(estate.system[0], segments=())
+    alone = msgspec.structs.replace(plan, decisions=(), phases=(), measures=tuple(of_one))
+    one = _cost(msgspec.structs.replace(estate, segment=(), system=(system,)), alone, _exposure("replication"))
+    of = msgspec.structs.replace(
+        estate, segment=(), system=tuple(msgspec.structs.replace(system, id=name) for name in names)
+    )
+    measures = tuple(
+        msgspec.structs.replace(of_one[0], id=f"{MeasureKind.MIGRATE_KEY_ESTABLISHMENT}.{name}", subject=name)
+        for name in names
+    )
+    report = _cost(of, msgspec.structs.replace(alone, measures=measures), *map(_exposure, names))
+    for kind in (OptionKind.PQC_ONLY, OptionKind.PLAN):
+        assert _of(report, kind).cost.value == pytest.approx(many * _of(one, kind).cost.value, rel=1e-3)
+        assert _of(report, kind).saved.value == pytest.approx(many * _of(one, kind).saved.value, rel=1e-3)
+    assert len(report.steps) + report.steps_not_listed == many

@@ -51,7 +51,7 @@ def test_smallest_change_leads_there_and_nothing_smaller_does(facts: SegmentFact
         for chosen in combinations(names, size)
         for answers in product((Answer.YES, Answer.NO), repeat=size)
     ]
-    for to in set(Approach) - {choose(facts)}:
+    for to in set(Approach) - {choose(facts), Approach.PQC_ONLY}:
         found = smallest_change(facts, to)
         assert not found or _changed(facts, found) is to
         least = next((len(needs) for needs in few if _changed(facts, needs) is to), None)
@@ -129,6 +129,24 @@ def test_national_security_decides_whom_it_binds(
     organisation = msgspec.structs.replace(of.organisation, national_security=Answer(is_one))
     made = decision(msgspec.structs.replace(of, organisation=organisation), position(national_security=speaks_of))
     assert next(o.fit for o in made.options if o.approach is Approach.HYBRID) is expected
+
+
+def test_advice_against_it_needs_somebody_who_accepts(
+    estate: Callable[..., Estate],
+    position: Callable[..., Position],
+    decision: Callable[..., SegmentDecision],
+    segment_row: Row,
+) -> None:
+    """An authority that speaks to the organisation and discourages is overruled by a name, never by silence."""
+    against = position(stance="discourages")
+    unsigned = {name: answer for name, answer in segment_row["quantum"].items() if name != "accepted_by"}
+    assert decision(estate(), against).chosen is Approach.HYBRID
+    made = decision(estate(quantum=unsigned), against)
+    assert (made.chosen, made.rules[0].fired) == (Approach.PQC_ONLY, Answer.UNKNOWN)
+    assert any("advise against it" in question for question in made.questions)
+    assert decision(estate(quantum=unsigned), position(stance="discourages", jurisdictions=["US"])).chosen is (
+        Approach.HYBRID
+    )
 
 
 def test_each_rule_says_whether_it_fired_and_why(

@@ -49,7 +49,7 @@ def test_same_seed_same_shares_and_no_column_is_firmer_than_its_cells() -> None:
 def test_post_quantum_is_the_broad_default() -> None:
     """Over every combination of answers, the default is chosen far more often than all others together."""
     names = SegmentFacts.__struct_fields__
-    free = [name for name in names if name not in ("permitted", "psk_permitted", "programme_named")]
+    free = [name for name in names if name not in ("permitted", "psk_permitted", "advice_accepted", "programme_named")]
     given = dict.fromkeys(names, Fact(YES, ""))
     chosen = Counter(
         choose(SegmentFacts(**given | {n: Fact(a, "") for n, a in zip(free, answers, strict=True)}))

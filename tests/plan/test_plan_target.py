@@ -63,7 +63,9 @@ def test_each_function_has_a_target_of_its_own(
     assert (link.target, link.approach, link.measure) == (
         TargetKind.QUANTUM_LINK, Approach.HYBRID, "deploy-quantum-link.corridor"
     )  # fmt: skip
-    assert lines["segment/corridor/signature"].target is TargetKind.POST_QUANTUM
+    signs = lines["segment/corridor/signature"]
+    assert (signs.target, signs.by) == (TargetKind.POST_QUANTUM, lines["system/replication/signature"].by)
+    assert signs.by
     assert decode(encode(target), TargetDocument) == target
 
 

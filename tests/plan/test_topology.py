@@ -308,6 +308,7 @@ def _relaxed(made: Any) -> float:
         b_ub=np.concatenate([high[above], -low[below]]),
         bounds=list(zip(made.low, made.high, strict=True)),
     )
+    assert found.fun is not None
     return float(found.fun)
 
 

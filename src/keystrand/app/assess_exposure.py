@@ -1,5 +1,6 @@
 """Ask an assessment for its exposure: by what, how sure the order is, and which input decides it."""
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from keystrand.edge.catalogue import beside, curves, harvests
 from keystrand.formats.decode import near_name
 from keystrand.formats.wording import interval_text
 from keystrand.model.errors import InvalidInput
+from keystrand.model.estate import Exposure as Network
 from keystrand.model.estate import System
 from keystrand.model.likelihood import HarvestSet
 from keystrand.model.policy import ThreatCurve
@@ -40,9 +42,10 @@ def exposure_rows(opened: OpenEstate, out: Path, by: str, *, harvest: str = "", 
     facts = _facts(opened, By(by))
     rows = []
     sums = exposure_sums(opened.estate, assessment.exposures, By(by))
+    networks = {system.id: system.exposure for system in opened.estate.system}
     volumes = any(one.amounts.volume for one in sums)
     for one in sums:
-        row: Row = {by.replace("-", "_"): one.name, **facts(one.name), **_amounts(one, likelihoods, opened)}
+        row: Row = {by.replace("-", "_"): one.name, **facts(one.name), **_amounts(one, likelihoods, networks)}
         shown = row if figures else {key: _words(value) for key, value in row.items()}
         if not volumes:
             del shown["avoidable_volume_years"]
@@ -52,7 +55,7 @@ def exposure_rows(opened: OpenEstate, out: Path, by: str, *, harvest: str = "", 
     return rows
 
 
-def _amounts(one: ExposureSum, likelihoods: HarvestSet | None, opened: OpenEstate) -> Row:
+def _amounts(one: ExposureSum, likelihoods: HarvestSet | None, networks: Mapping[str, Network]) -> Row:
     row: Row = {
         "avoidable_data_years": one.amounts.avoidable,
         "sunk_data_years": one.amounts.sunk,
@@ -60,7 +63,7 @@ def _amounts(one: ExposureSum, likelihoods: HarvestSet | None, opened: OpenEstat
         "avoidable_volume_years": one.amounts.volume,
     }
     if likelihoods:
-        row["avoidable_if_recorded_as_assumed"] = harvested(opened.estate, one, likelihoods)
+        row["avoidable_if_recorded_as_assumed"] = harvested(networks, one, likelihoods)
     return row
 
 

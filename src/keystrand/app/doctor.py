@@ -12,7 +12,7 @@ from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
-from keystrand.edge.consumers.tls_psk import external_psk_supported
+from keystrand.edge.consumers.psk_ends import external_psk_supported
 from keystrand.edge.files import write_atomic
 from keystrand.edge.tls import default_group
 

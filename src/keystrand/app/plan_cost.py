@@ -123,6 +123,11 @@ def category_rows(report: CostReport) -> list[Row]:
     ]
 
 
+def phase_rows(report: CostReport) -> list[Row]:
+    """Return one row a phase of the plan."""
+    return [{"phase": one.phase, "title": one.title, "present_value": money(one.cost)} for one in report.phases]
+
+
 def scenario_rows(report: CostReport) -> list[Row]:
     """Return one row a named scenario and option."""
     return [
@@ -187,9 +192,9 @@ def step_rows(report: CostReport) -> list[Row]:
             "subject": one.subject,
             "what": one.what,
             "saved_for_each_hour": _range(one.saved_per_hour),
-            "data_years_saved_so_far": two_figures(one.saved),
-            "hours_a_year_so_far": two_figures(one.operation),
-            "cost_so_far": f"{two_figures(one.cost)} {report.currency}",
+            "data_years_saved_so_far": _range(one.saved),
+            "hours_a_year_so_far": _range(one.operation),
+            "cost_so_far": money(one.cost),
         }
         for one in report.steps
     ]
@@ -204,8 +209,8 @@ def portfolio_words(report: CostReport) -> tuple[str, ...]:
         return ("signatures, owners and enquiries alone need more than the limits under [planning] allow",)
     chosen = [*best.systems, *(f"{segment} ({name_of(approach)})" for segment, approach in best.links)]
     said = [
-        f"within the limits: {joined(chosen, most=12) or 'nothing'}; saves {two_figures(best.saved)} data-years",
-        f"for {two_figures(best.operation)} hours a year and {two_figures(best.cost)} {report.currency}, beside "
+        f"within the limits: {joined(chosen, most=12) or 'nothing'}; saves {_range(best.saved)} data-years",
+        f"for {_range(best.operation)} hours a year and {money(best.cost)}, beside "
         f"{two_figures(best.committed_operation)} hours and {two_figures(best.committed_cost)} {report.currency} for "
         "signatures, owners and enquiries",
     ]

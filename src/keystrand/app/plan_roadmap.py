@@ -1,5 +1,6 @@
 """The roadmap of a plan: told, drawn, compared, and tried under other conditions."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,10 @@ from keystrand.formats.charts_gantt import gantt
 from keystrand.formats.charts_time import TimeRow
 from keystrand.formats.documents import decode
 from keystrand.formats.icalendar import Event, calendar
-from keystrand.formats.wording import interval_text, two_figures
+from keystrand.formats.wording import counted, day_text, interval_text, joined, two_figures
 from keystrand.model.errors import InvalidInput
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, Inventory, Measure, Phase, Plan, RoadmapFigures
-from keystrand.model.units import Interval
 from keystrand.plan.roadmap import Run
 from keystrand.plan.roadmap_diff import PlanChange, announced_of, plan_changes
 from keystrand.plan.run import make_plan
@@ -64,39 +64,48 @@ def _slip(measure: Measure) -> str:
         return ""
     cost = measure.why_date.slip_data_years
     words = [interval_text(cost, "data-years") if cost is not None else "not judged"]
-    words += (
-        [f"misses the deadline of {', '.join(measure.why_date.slip_misses)}"] if measure.why_date.slip_misses else []
-    )
+    missed = [name for name in measure.why_date.slip_misses if name != measure.id]
+    words += ["misses its deadline"] if len(missed) < len(measure.why_date.slip_misses) else []
+    words += [f"misses the deadline of {joined(missed)}"] if missed else []
     return "; ".join(words)
 
 
 def phase_rows(plan: Plan) -> list[Row]:
-    """Return one row a phase: dates, what it needs and proves, and its worth."""
+    """Return some rows a phase, each with one thing to say: dates, entry, exit, worth, rules, the way back."""
+    finishes = {measure.id: measure.finish for measure in plan.measures}
+    waits = {measure.id: measure.depends_on for measure in plan.measures}
     return [
-        {
-            "phase": p.title,
-            "start": p.start.isoformat(),
-            "finish": p.finish.isoformat(),
-            "measures": len(p.measures),
-            "entry": "; ".join(p.entry),
-            "exit": p.exit[0],
-            "certificates": len(p.certificates),
-            "avoided_of_avoidable": _worth(p),
-            "sunk": _years(p.sunk),
-            "rules_met": len(p.met),
-            "rules_missed": list(p.missed),
-            "rollback": p.rollback,
-        }
+        {"phase": p.title, "about": about, "what": what}
         for p in plan.phases
+        for about, what in _phase_lines(p, finishes, {b for m in p.measures for b in waits[m]} - {*p.measures})
     ]
 
 
-def _years(interval: Interval | None) -> str:
-    return interval_text(interval) if interval is not None else "not judged"
+def _phase_lines(phase: Phase, finishes: dict[str, date], outside: set[str]) -> Iterator[tuple[str, str]]:
+    yield "dates", f"{day_text(phase.start)} to {day_text(phase.finish)}, {counted(len(phase.measures), 'measure')}"
+    yield "before it", phase.entry[0]
+    if outside:
+        last = max(finishes[name] for name in outside)
+        yield "before it", f"{counted(len(outside), 'measure')} of other phases, the last planned for {day_text(last)}"
+    yield "after it", phase.exit[0]
+    if phase.certificates:
+        yield "certificates", f"{counted(len(phase.certificates), 'certificate')} to be replaced"
+    yield "worth", _worth(phase)
+    for about, rules in (("rules met", phase.met), ("rules missed", phase.missed)):
+        yield from ((about, rule) for rule in rules)
+    yield "way back", phase.rollback
 
 
 def _worth(phase: Phase) -> str:
-    return "not judged" if phase.avoided is None else f"{_years(phase.avoided)} of {_years(phase.avoidable)}"
+    if phase.avoided is None or phase.avoidable is None or phase.sunk is None:
+        return "not judged"
+    if not phase.avoidable.high:
+        return "exposes nothing itself: others wait for it, or it adds to what they give"
+    if not phase.sunk.high:
+        unit = "service-years in which a signature could be forged"
+        return f"avoids {interval_text(phase.avoided)} of {interval_text(phase.avoidable)} {unit}"
+    saved = f"avoids {interval_text(phase.avoided)} of {interval_text(phase.avoidable)} data-years until the horizon"
+    return f"{saved}; {interval_text(phase.sunk)} more were recorded before today, and stay so"
 
 
 def figures_text(figures: RoadmapFigures | None) -> str:
@@ -122,13 +131,8 @@ def write_gantt(plan: Plan) -> str:
 
 def write_calendar(path: Path, plan: Plan) -> None:
     """Write measures, and milestones as single days, as a calendar."""
-    home = plan.made_from[0].content_sha256[:12] if plan.made_from else "plan"
-    events = [
-        Event(f"{m.id}@{home}.keystrand", m.start, m.finish, m.title, _note(m), m.kind.value) for m in plan.measures
-    ]
-    events += [
-        Event(f"milestone.{m.id}@{home}.keystrand", m.date, m.date, m.title, "", "milestone") for m in plan.milestones
-    ]
+    events = [Event(f"{m.id}@keystrand", m.start, m.finish, m.title, _note(m), m.kind.value) for m in plan.measures]
+    events += [Event(f"milestone.{m.id}@keystrand", m.date, m.date, m.title, "", "milestone") for m in plan.milestones]
     write_atomic(path, calendar(events, name="Post-quantum roadmap", stamp=plan.created_at))
 
 
@@ -156,7 +160,8 @@ def change_rows(changes: tuple[PlanChange, ...]) -> list[Row]:
 def what_if(folder: Path, out: Path, changes: tuple[str, ...], *, other: Path | None, run: Run) -> tuple[Plan, Plan]:
     """Return the plan in `out`, and what it would be under `changes` or with the estate in `other`. Writes nothing.
 
-    The inventory stays as it is; it is judged again, as the estate may say other things of the same systems.
+    The inventory stays as it is; it is judged again, as the estate may say other things of the same systems. Dates of
+    the plan count as announced, so that what moves is what the change moves.
     Raises `InvalidInput` where nothing is to be changed, or the changed estate is not sound.
     """
     if not changes and other is None:
@@ -164,14 +169,14 @@ def what_if(folder: Path, out: Path, changes: tuple[str, ...], *, other: Path | 
     plan, _ = load(out, Plan)
     opened = open_estate(other or folder)
     estate = changed_estate(other or folder, changes) if changes else opened.estate
-    return plan, _planned(opened, estate, out, plan, run)
+    return plan, _planned(opened, estate, out, plan, run._replace(announced=announced_of(plan)))
 
 
 def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run) -> Plan:
     inventory, inventory_ref = load(out, Inventory)
     assessment, assessment_ref = load(out, Assessment)
     require_made_from(plan, assessment_ref)
-    origin = {"as_of": plan.as_of, "created_at": now(), "tool_version": __version__}
+    moment = now()
     judged = assess(
         estate,
         inventory,
@@ -179,8 +184,20 @@ def _planned(opened: OpenEstate, estate: Estate, out: Path, plan: Plan, run: Run
         curves(beside(opened.folder, "curves")),
         made_from=(opened.ref, inventory_ref),
         curve=assessment.curve.id if assessment.curve else DEFAULT_CURVE,
-        **origin,
+        as_of=plan.as_of,
+        created_at=moment,
+        tool_version=__version__,
     )
     known = positions(beside(opened.folder, "positions"))
     made_from = (opened.ref, inventory_ref, assessment_ref)
-    return make_plan(estate, inventory, judged, known, made_from=made_from, run=run, **origin)
+    return make_plan(
+        estate,
+        inventory,
+        judged,
+        known,
+        as_of=plan.as_of,
+        made_from=made_from,
+        created_at=moment,
+        tool_version=__version__,
+        run=run,
+    )

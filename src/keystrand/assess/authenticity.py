@@ -11,6 +11,8 @@ from datetime import date
 from graphlib import TopologicalSorter
 from typing import NamedTuple
 
+import numpy as np
+
 from keystrand.assess.exposure import Horizons, stops_within
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.estate import Estate, Place, System
@@ -36,6 +38,7 @@ def forgeables(estate: Estate, findings: tuple[Finding, ...], horizons: Horizons
     judged = {f.system: f for f in findings if f.function is Function.SIGNATURE}
     own = {s.id: own_change(s, judged[s.id], as_of) for s in estate.system if s.id in judged}
     trusts = _trusts(estate, own, as_of)
+    years = dict(zip(own, _service_years([trusts[name].until for name in own], horizons), strict=True))
     return tuple(
         Forgeable(
             system=system.id,
@@ -43,7 +46,7 @@ def forgeables(estate: Estate, findings: tuple[Finding, ...], horizons: Horizons
             own_change_years=own[system.id],
             trusted_until_years=trusts[system.id].until,
             held_by=trusts[system.id].held_by,
-            service_years=_service_years(trusts[system.id].until, horizons),
+            service_years=years[system.id],
             verdict=judged[system.id].verdict,
         )
         for system in estate.system
@@ -85,7 +88,9 @@ def _longest(trusts: list[_Trust]) -> _Trust:
     return _Trust(Interval(low=low, high=high), tuple(dict.fromkeys(last)))
 
 
-def _service_years(until: Interval, horizons: Horizons) -> Interval:
-    low = min(float(forgeable(horizon, until.low)) for horizon in horizons)
-    high = max(float(forgeable(horizon, until.high)) for horizon in horizons)
-    return Interval(low=round(low, _DIGITS), high=round(high, _DIGITS))
+def _service_years(until: list[Interval], horizons: Horizons) -> list[Interval]:
+    low, high = np.array([(one.low, one.high) for one in until], dtype=float).reshape(-1, 2).T
+    least = np.min([forgeable(horizon, low) for horizon in horizons], axis=0)
+    most = np.max([forgeable(horizon, high) for horizon in horizons], axis=0)
+    ends = zip(least.tolist(), most.tolist(), strict=True)
+    return [Interval(low=round(a, _DIGITS), high=round(b, _DIGITS)) for a, b in ends]

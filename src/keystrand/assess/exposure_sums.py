@@ -9,11 +9,12 @@ several segments it counts from none to all: flows do not add up to systems.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from keystrand.model.estate import Estate, Layer, System
+from keystrand.model.estate import Exposure as Network
 from keystrand.model.likelihood import HarvestSet
 from keystrand.model.stages import Exposure
 from keystrand.model.units import Interval
@@ -130,13 +131,13 @@ def _sum(parts: Iterable[Amounts]) -> Amounts:
     return Amounts(_total(avoidable), _total(sunk), _total(delay), _total(declared) if declared else None)
 
 
-def harvested(estate: Estate, one: ExposureSum, likelihoods: HarvestSet) -> Interval:
+def harvested(networks: Mapping[str, Network], one: ExposureSum, likelihoods: HarvestSet) -> Interval:
     """Return the avoidable data-years of `one` with the likelihoods of an assumption set: beside, never in place of it.
 
-    Where systems on several networks are in it, the least and the most likely of them bound the whole.
+    `networks`: which each system crosses. Where systems on several networks are in it, the least and the most likely
+    of them bound the whole.
     """
-    inside = set(one.systems)
-    ranges = [likelihoods.of(network) for network in {s.exposure for s in estate.system if s.id in inside}]
+    ranges = [likelihoods.of(network) for network in {networks[system] for system in one.systems}]
     ahead = one.amounts.avoidable
     return Interval(
         low=ahead.low * min(r.low for r in ranges),

@@ -81,8 +81,12 @@ def _of_sensitivity(named: tuple[Sensitivity, ...], carried: Sensitivity | None)
 
 
 def _of_strength(at_most: int | None, finding: Finding) -> Held:
-    """Return whether a classical algorithm of at most this strength is in use. Safe findings are in scope as well."""
-    if at_most is None or finding.verdict is not Verdict.QUANTUM_VULNERABLE:
+    """Return whether a classical algorithm of at most this strength is in use, or still accepted beside a safe one.
+
+    Safe findings that accept nothing classical are in scope as well: they meet the rule.
+    """
+    mixed = finding.verdict is Verdict.QUANTUM_SAFE and finding.classical_still_accepted is Answer.YES
+    if at_most is None or not (mixed or finding.verdict is Verdict.QUANTUM_VULNERABLE):
         return Held(Answer.YES)
     classical = [a for a in map(classify, finding.algorithms) if a.verdict is Verdict.QUANTUM_VULNERABLE]
     strengths = [classical_strength(algorithm) for algorithm in classical]

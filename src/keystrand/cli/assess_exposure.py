@@ -35,9 +35,7 @@ def exposure(
 
     rows = exposure_rows(open_estate(folder), out, by.value, harvest=harvest, figures=output is Output.JSON)
     emit(output, rows)
-    say(
-        "data-years at one unit a year for each data class, if all is recorded; no migration removes what is sunk"
-    )
+    say("data-years at one unit a year for each data class, if all is recorded; no migration removes what is sunk")
     if by in (By.SEGMENT, By.FLOW):
         say("a system on several segments counts on each from none to all: these rows do not add up to systems")
     if by is By.SYSTEM:

@@ -10,6 +10,7 @@ import typer
 from typer.completion import get_completion_inspect_parameters
 
 from keystrand.cli import (
+    agent,
     assess,
     audit,
     config,
@@ -52,6 +53,7 @@ app.add_typer(policy.app, name="policy", help="Test and show key policies.")
 app.add_typer(pki.app, name="pki", help="Certificates for the entities and everybody who talks to them.")
 app.add_typer(audit.app, name="audit", help="The record of every key event, and whether anybody changed it.")
 app.add_typer(consumer.app, name="consumer", help="Use keys as a real consumer does.")
+app.add_typer(agent.app, name="agent", help="Put fresh keys into tunnels, servers and tokens, and end them in time.")
 app.add_typer(config.app, name="config", help="Show settings and where they come from.")
 whole.add_to(app)
 

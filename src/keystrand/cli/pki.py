@@ -21,6 +21,7 @@ class PartyKind(StrEnum):
     SAE = "sae"
     MODULE = "module"
     OPERATOR = "operator"
+    AGENT = "agent"
 
 
 class Signature(StrEnum):
@@ -57,7 +58,7 @@ def issue(
     name: IdOption,
     host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME_OR_IP", help="Where a KME is reached; again for more.  [default: localhost]"),
+        typer.Option(metavar="NAME_OR_IP", help="Where a KME or agent is reached; repeatable.  [default: localhost]"),
     ] = None,
     days: Annotated[
         int | None, typer.Option(metavar="N", help="Life of the certificate.  [default: 365, or the authority's]")

@@ -14,6 +14,7 @@ class CostPart(StrEnum):
 
     OPTIONS = "options"
     CATEGORIES = "categories"
+    PHASES = "phases"
     SCENARIOS = "scenarios"
     INPUTS = "inputs"
     FIND_OUT = "find-out"
@@ -57,6 +58,7 @@ def cost(  # noqa: PLR0913 - every option of the command is one
     rows = {
         CostPart.OPTIONS: plan_cost.option_rows,
         CostPart.CATEGORIES: plan_cost.category_rows,
+        CostPart.PHASES: plan_cost.phase_rows,
         CostPart.SCENARIOS: plan_cost.scenario_rows,
         CostPart.INPUTS: plan_cost.swing_rows,
         CostPart.FIND_OUT: plan_cost.information_rows,
@@ -88,5 +90,7 @@ def frontier(
     emit(output, made(report), value={"ways": report.ways, "steps": report.steps, "portfolio": report.portfolio})
     if plot:
         draw(plot, frontier_chart(report))
+    if report.steps_not_listed and show is FrontierPart.STEPS:
+        say(f"{report.steps_not_listed:,} further steps are not listed")
     for line in plan_cost.portfolio_words(report):
         say(line)

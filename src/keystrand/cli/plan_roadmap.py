@@ -44,6 +44,10 @@ def make(
     *,
     keep: KeepOption = None,
     effort: EffortOption = None,
+    hold_deadlines: Annotated[
+        bool,
+        typer.Option("--hold-deadlines", help="Refuse dates that miss a deadline, and say what stands against it."),
+    ] = False,
 ) -> None:
     """Choose an approach per segment and date the measures, from the documents in OUT. ^C takes the best so far."""
     from keystrand.app.estate import open_estate
@@ -54,7 +58,7 @@ def make(
 
     known = announced(keep)
     with progress_bar("dates") as bar, interruptible() as stopped:
-        run = DEFAULT_RUN._replace(announced=known, stop=stopped, progress=_shown(bar))
+        run = DEFAULT_RUN._replace(announced=known, hold_deadlines=hold_deadlines, stop=stopped, progress=_shown(bar))
         run = run if effort is None else run._replace(effort=effort)
         plan = plan_estate(open_estate(folder), out, as_of=day(as_of), run=run)
     emit(output, decision_rows(plan), value=plan)
@@ -130,10 +134,11 @@ def what_if(
     detailed_exitcode: ExitOption = False,
 ) -> None:
     """Show what the plan in OUT would become if something were different. Nothing is written."""
-    from keystrand.app.plan_roadmap import change_rows, figures_text, plan_changes
+    from keystrand.app.plan_roadmap import change_rows, figures_text
     from keystrand.app.plan_roadmap import what_if as tried
     from keystrand.cli.progress import interruptible, progress_bar
     from keystrand.plan.roadmap import DEFAULT_RUN
+    from keystrand.plan.roadmap_diff import plan_changes
 
     with progress_bar("dates") as bar, interruptible() as stopped:
         run = DEFAULT_RUN._replace(stop=stopped, progress=_shown(bar))

@@ -20,8 +20,6 @@ from keystrand.cli.output import (
     emit,
     say,
 )
-from keystrand.model.planning import Protection
-from keystrand.model.stages.designed import Ended, RateModel
 
 if TYPE_CHECKING:
     from keystrand.app.plan_topology import Told
@@ -35,6 +33,21 @@ class TopologyPart(StrEnum):
     LINKS = "links"
     ROUTES = "routes"
     PLACES = "places"
+
+
+class Survives(StrEnum):
+    """What the keys of a network file survive; `Protection` by another name, which is slow to load."""
+
+    NONE = "none"
+    LINK = "link"
+    NODE = "node"
+
+
+class RateBy(StrEnum):
+    """What gives the key rates; `RateModel` by another name, as above."""
+
+    DECOY = "decoy"
+    PLACEHOLDER = "placeholder"
 
 
 def topology(  # noqa: PLR0913 - every option of the command is one
@@ -54,9 +67,9 @@ def topology(  # noqa: PLR0913 - every option of the command is one
         list[str] | None, typer.Option("--demand", metavar="A:B:BITS_PER_S", help="With --network: who needs keys.")
     ] = None,
     protection: Annotated[
-        Protection, typer.Option("--protection", help="With --network: what the keys survive.")
-    ] = Protection.NODE,
-    rate: Annotated[RateModel, typer.Option("--rate", help="What gives the key rates.")] = RateModel.DECOY,
+        Survives, typer.Option("--protection", help="With --network: what the keys survive.")
+    ] = Survives.NODE,
+    rate: Annotated[RateBy, typer.Option("--rate", help="What gives the key rates.")] = RateBy.DECOY,
     systems: Annotated[int, typer.Option("--systems", min=1, max=100, help="Most systems on one fibre.")] = 6,
     time_limit: Annotated[float, typer.Option("--time-limit", min=1, help="Seconds of the search.")] = 60.0,
     rounds: Annotated[int, typer.Option("--rounds", min=0, help="Most neighbourhoods searched.")] = 1000,
@@ -65,15 +78,17 @@ def topology(  # noqa: PLR0913 - every option of the command is one
     """Choose fibres, systems, trusted nodes and bypasses for the keys that are needed, at the least cost found."""
     from keystrand.app import plan_topology
     from keystrand.app.estate import open_estate
+    from keystrand.model.planning import Protection
+    from keystrand.model.stages.designed import Ended, RateModel
 
     if graph is not None:
         plan_topology.graph_writer(graph)
     with _watched() as told:
-        options = plan_topology.Options(rate, systems, time_limit, rounds, seed, told)
+        options = plan_topology.Options(RateModel(rate), systems, time_limit, rounds, seed, told)
         if network is None:
             design = plan_topology.estate_topology(open_estate(folder), out, options, as_of=day(as_of))
         else:
-            given = plan_topology.Network(network, demands, demand or (), protection)
+            given = plan_topology.Network(network, demands, demand or (), Protection(protection))
             design = plan_topology.file_topology(given, out, options, as_of=day(as_of))
     if plot is not None:
         draw(plot, plan_topology.map_of(design))

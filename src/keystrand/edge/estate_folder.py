@@ -74,7 +74,7 @@ def changed_estate(folder: Path, changes: tuple[str, ...]) -> Estate:
     _, text = _read(folder)
     file = str(estate_file(folder))
     raw = changed(parse_toml(text, file=file, what="the estate"), changes)
-    if problems := judge_estate(raw, {}, "", _rules_by_policy(folder)):
+    if problems := judge_estate(raw, line_index(text), file, _rules_by_policy(folder)):
         raise InvalidInput("the changed estate is not sound; nothing was written", problems=problems)
     return msgspec.convert(raw, Estate)
 

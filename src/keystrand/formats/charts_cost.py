@@ -4,7 +4,7 @@ from html import escape
 
 from keystrand.formats.charts_curves import FONT
 from keystrand.formats.svg import fitting, line, nice_step, rect, text
-from keystrand.formats.wording import two_figures
+from keystrand.formats.wording import estimate_text, two_figures
 from keystrand.model.stages.costed import CostReport, FrontierStep, Swing
 
 WIDTH = 1040.0
@@ -74,8 +74,8 @@ def _swing(one: Swing, y: float, low: float, scale: float) -> list[str]:
 def frontier_chart(report: CostReport) -> str:
     """Return the path of the steps: effort to the right, what is saved upward. Dots are systems, rings are links."""
     title = "Data-years saved for operating hours a year"
-    most_hours = max([one.operation for one in report.steps], default=1.0) or 1.0
-    most_saved = max([one.saved for one in report.steps], default=1.0) or 1.0
+    most_hours = max([one.operation.value for one in report.steps], default=1.0) or 1.0
+    most_saved = max([one.saved.value for one in report.steps], default=1.0) or 1.0
     across = (WIDTH - _FRONTIER_LEFT - 220) / most_hours
     up = _FRONTIER_HEIGHT / most_saved
     bottom = _TOP + _FRONTIER_HEIGHT
@@ -84,7 +84,7 @@ def frontier_chart(report: CostReport) -> str:
         text(
             0,
             48,
-            "Expected values, the best step first. A dot is a system that migrates, a ring a quantum link.",
+            "Medians, the best step first; ranges are in the table. Dot: a system that migrates. Ring: a quantum link.",
             "muted",
         ),
         *_grid(most_hours, most_saved, across, up, bottom),
@@ -112,13 +112,14 @@ def _grid(hours: float, saved: float, across: float, up: float, bottom: float) -
 
 
 def _path(steps: tuple[FrontierStep, ...], across: float, up: float, bottom: float) -> list[str]:
-    places = [(_FRONTIER_LEFT + one.operation * across, bottom - one.saved * up) for one in steps]
+    places = [(_FRONTIER_LEFT + one.operation.value * across, bottom - one.saved.value * up) for one in steps]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [(_FRONTIER_LEFT, bottom), *places])
     made = [f'<polyline points="{points}" class="path"/>']
-    named = sorted(range(len(steps)), key=lambda n: -(steps[n].saved - (steps[n - 1].saved if n else 0.0)))[:MOST_NAMES]
+    rises = [b.saved.value - a for a, b in zip([0.0, *(one.saved.value for one in steps)], steps, strict=False)]
+    named = sorted(range(len(steps)), key=lambda n: -rises[n])[:MOST_NAMES]
     for n, (one, (x, y)) in enumerate(zip(steps, places, strict=True)):
         kind = "dot" if one.what.startswith("post-quantum") else "link"
-        hint = f"{one.step}. {one.subject}, {one.what}: {two_figures(one.saved)} data-years so far"
+        hint = f"{one.step}. {one.subject}, {one.what}: {estimate_text(one.saved)} so far"
         made.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}"><title>{escape(hint)}</title></circle>')
         if n in named or kind == "link":
             made.append(text(x + 8, y + 15, fitting(one.subject, 200), "muted"))

@@ -9,12 +9,27 @@ import msgspec
 from keystrand.model.document import FORMAT_VERSION, Document, without_measured
 from keystrand.model.errors import InvalidInput, Problem, UnsupportedFormat
 from keystrand.model.observation import Attempt, Fact, Observation, Record
-from keystrand.model.stages import Assessment, Asset, Inventory, Observations, OperationsReport, PilotReport, Plan
+from keystrand.model.stages import (
+    Assessment,
+    Asset,
+    CostReport,
+    Inventory,
+    Observations,
+    OperationsReport,
+    PilotReport,
+    Plan,
+)
+from keystrand.model.stages.compared import VendorComparison
+from keystrand.model.stages.designed import TopologyDesign
+from keystrand.model.stages.targeted import TargetDocument
 
 D = TypeVar("D", bound=Document)
 
-DOCUMENTS: tuple[type[Document], ...] = (Observations, Inventory, Assessment, Plan, PilotReport, OperationsReport)
-"""The six documents in the order they are made."""
+DOCUMENTS: tuple[type[Document], ...] = (
+    Observations, Inventory, Assessment, Plan, TargetDocument, TopologyDesign, CostReport, VendorComparison,
+    PilotReport, OperationsReport,
+)  # fmt: skip
+"""The six documents in the order they are made, and after the plan those that are made from it."""
 
 
 _QUICK = msgspec.json.Encoder(order="sorted")

@@ -5,6 +5,7 @@ Judged on the fields that are sound, so that one faulty field of a row does not 
 
 import ipaddress
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import pairwise
@@ -19,7 +20,7 @@ from keystrand.formats.estate_references import rows
 from keystrand.formats.host_names import a_labels
 from keystrand.model.algorithm import Function
 from keystrand.model.estate import DataClass, ProbeKind, Rule, Scan, Segment, Site, SiteKind, System, Target
-from keystrand.model.planning import Demand, Price, Waiver
+from keystrand.model.planning import Demand, Freeze, Price, Waiver
 from keystrand.model.units import Answer
 
 FIBRE_LOSS_LEAST_DB_PER_KM = 0.09
@@ -75,6 +76,7 @@ def row_faults(raw: dict[str, Any]) -> Iterator[Fault]:
         ("target", Target, _target_faults),
         ("rule", Rule, _rule_faults),
         ("data_class", DataClass, _data_class_faults),
+        ("freeze", Freeze, _freeze_faults),
         ("waiver", Waiver, _waiver_faults),
         ("demand", Demand, _demand_faults),
         ("price", Price, _price_faults),
@@ -124,6 +126,13 @@ def _data_class_faults(data_class: Fields) -> Iterator[Fault]:
         case {"retention_years": years, "retention_range_years": (low, high)} if not low <= years <= high:
             yield Fault(("retention_range_years",), f"{years:g} years do not lie between {low:g} and {high:g}",
                         "write the shortest and the longest time, around retention_years")  # fmt: skip
+
+
+def _freeze_faults(freeze: Fields) -> Iterator[Fault]:
+    for name in ("first", "last"):
+        match freeze.get(name):
+            case str() as day if int(day[3:]) > monthrange(2028, int(day[:2]))[1]:
+                yield Fault((name,), f"there is no day {day} in any year", "write month and day, such as 12-15")
 
 
 def _waiver_faults(waiver: Fields) -> Iterator[Fault]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from keystrand.formats.network_raw import RawLine, RawNetwork, RawPlace, length_of
 from keystrand.model.errors import InvalidInput, Problem
@@ -37,7 +37,7 @@ def geojson_network(content: Any, file: str) -> RawNetwork:
 
 def _parts(feature: Any, n: int, file: str) -> tuple[str, list[Point], Mapping[str, Any]]:
     shape = feature.get("geometry") if isinstance(feature, dict) else None
-    if not isinstance(shape, dict):
+    if not isinstance(feature, dict) or not isinstance(shape, dict):
         _refuse(file, n, "it has no geometry")
     kind, at = shape.get("type"), shape.get("coordinates")
     said = feature.get("properties") or {}
@@ -61,7 +61,7 @@ def _point(point: Any, n: int, file: str) -> Point:
     return longitude, latitude
 
 
-def _refuse(file: str, n: int, message: str) -> Any:
+def _refuse(file: str, n: int, message: str) -> NoReturn:
     raise InvalidInput(
         f"{file} cannot be used", problems=(Problem(message=message, file=file, field=f"features[{n}]"),)
     )

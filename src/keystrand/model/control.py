@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from keystrand.model.stages.decided import Approach
+from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Identifier, Text
 
 

@@ -22,7 +22,7 @@ from keystrand.model.stages import (
 from keystrand.model.units import Answer
 from keystrand.plan import numbered, rules
 from keystrand.plan.comparison import profile_text
-from keystrand.plan.facts import facts_of, is_shared, margin
+from keystrand.plan.facts import Said, facts_of, is_shared, margin
 from keystrand.plan.ground import Ground, ground_of
 from keystrand.plan.physics import (
     COEXISTENCE_MARGIN,
@@ -33,7 +33,7 @@ from keystrand.plan.physics import (
     most_loss_db,
     worst_span,
 )
-from keystrand.plan.positions import gates
+from keystrand.plan.positions import advisers_against, gates
 from keystrand.plan.rules import UNKNOWN, YES, Judgement, SegmentFacts
 
 NAMES: dict[Approach, str] = {
@@ -147,7 +147,7 @@ def _would_change(facts: SegmentFacts) -> tuple[str, ...]:
     if said:
         return said
     closest, standing = rules.nearest(facts)
-    missing = joined([_wish(closest, name) for name in (*standing.unmet, *standing.unknown)], most=12)
+    missing = joined([_wish(closest, name) for name in (*standing.unmet, *standing.unknown)], most=13)
     return (f"no single fact; {NAMES[closest]} is nearest, and would be chosen if {missing}",)
 
 
@@ -157,7 +157,9 @@ def _wish(approach: Approach, name: str) -> str:
 
 def _changes(facts: SegmentFacts) -> tuple[Change, ...]:
     chosen = rules.choose(facts)
-    found = [(to, rules.smallest_change(facts, to)) for to in Approach if to is not chosen]
+    found = [
+        (to, rules.smallest_change(facts, to)) for to in rules.CONDITIONS if to is not chosen and rules.CONDITIONS[to]
+    ]
     made = [Change(approach=to, needs=tuple(map(_words, needs))) for to, needs in found if needs]
     return tuple(sorted(made, key=lambda change: len(change.needs)))
 
@@ -208,16 +210,16 @@ def decide(estate: Estate, positions: Sequence[Position], as_of: date) -> tuple[
     found, ground = tuple(gates(positions, estate, as_of)), ground_of(estate)
     if any(gate.applies is YES for gate in found):
         return tuple(_forbidden(segment, ground, found) for segment in estate.segment)
-    known = tuple(position.id for position in positions)
-    return tuple(_decided(segment, ground, found, known) for segment in estate.segment)
+    said, known = Said(found, advisers_against(positions, estate)), tuple(position.id for position in positions)
+    return tuple(_decided(segment, ground, said, known) for segment in estate.segment)
 
 
-def _decided(segment: Segment, ground: Ground, found: tuple[Gate, ...], known: tuple[str, ...]) -> SegmentDecision:
+def _decided(segment: Segment, ground: Ground, said: Said, known: tuple[str, ...]) -> SegmentDecision:
     span = worst_span(segment, ground.sites)
     rate, stays = modelled_rate(span), numbered.stays_classical(segment, ground)
-    facts = facts_of(segment, ground, found, span, rate)
+    facts = facts_of(segment, ground, said, span, rate)
     chosen = rules.choose(facts)
-    shown = known if chosen is not Approach.PQC_ONLY else {gate.position for gate in found}
+    shown = known if chosen is not Approach.PQC_ONLY else {gate.position for gate in said.gates}
     return SegmentDecision(
         segment=segment.id,
         chosen=chosen,
@@ -228,7 +230,7 @@ def _decided(segment: Segment, ground: Ground, found: tuple[Gate, ...], known: t
         positions=tuple(sorted(shown)),
         bucket=_bucket(segment, ground, chosen, stays),
         rules=numbered.results(facts, segment, stays),
-        gates=found,
+        gates=said.gates,
         functions=_functions(chosen),
         classical=stays,
         changes=_changes(facts),

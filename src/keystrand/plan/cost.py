@@ -4,7 +4,7 @@ All options are priced with the same draws (common random numbers), so that a di
 blurred by what they share. Equal inputs give equal documents.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from keystrand.model.stages.costed import (
     CostOption,
     CostReport,
     OptionKind,
+    PhaseCost,
     ScenarioCost,
 )
 from keystrand.model.units import Interval
@@ -30,8 +31,8 @@ from keystrand.plan import cost_words
 from keystrand.plan.cost_figures import estimate, figure, interval
 from keystrand.plan.cost_inputs import Inputs, draw
 from keystrand.plan.cost_knowing import information, swing_parts
-from keystrand.plan.cost_lines import QUANTUM, Line, lines_of, link_drivers, system_drivers
-from keystrand.plan.cost_risk import Saving, reduction, weighs_by_volume
+from keystrand.plan.cost_lines import MIGRATIONS, QUANTUM, Line, lines_of, link_drivers, system_drivers
+from keystrand.plan.cost_risk import Saving, reduction
 from keystrand.plan.cost_sensitivity import HIGH_SCORE
 from keystrand.plan.cost_setting import Setting, setting_of
 from keystrand.plan.cost_steps import frontier_steps, portfolio, possible_steps
@@ -87,10 +88,7 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
     created_at: datetime,
     tool_version: str,
 ) -> CostReport:
-    """Return what `plan` costs and saves within the estate's horizon, from its day on.
-
-    Raises `InvalidInput` where nothing is left to plan for.
-    """
+    """Return what `plan` costs and saves within the estate's horizon, from its day on."""
     draws = draw(inputs, scenarios=options.scenarios, seed=options.seed)
     setting = setting_of(estate, assessment, plan, inputs, horizons, draws)
     costed = [_costed(kind, setting) for kind in OptionKind]
@@ -107,9 +105,10 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         coverage=_coverage(costed, inputs),
         currency=inputs.currency,
         scenarios=options.scenarios,
-        data_year=cost_words.data_year(by_volume=_by_volume(setting)),
-        sunk_data_years=_sunk(assessment),
+        data_year=cost_words.data_year(by_volume=setting.weight is not None),
+        sunk_data_years=_sunk(assessment, setting.weight),
         options=tuple(_option(one, inputs, estate, options.most_unverified) for one in costed),
+        phases=tuple(_phases(setting)),
         comparisons=tuple(_comparisons(costed, inputs.currency)),
         named_scenarios=tuple(_named(costed, setting, options)),
         swings=tuple(swing_parts(costed[-1].bill, setting)),
@@ -118,19 +117,15 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         steps=listed,
         steps_not_listed=not_listed,
         portfolio=portfolio(steps, setting, _committed(setting)),
-        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=_by_volume(setting)),
+        assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=setting.weight is not None),
     )
 
 
-def _by_volume(setting: Setting) -> bool:
-    return weighs_by_volume(setting.systems[name] for name in setting.exposed)
-
-
-def _sunk(assessment: Assessment) -> Interval:
+def _sunk(assessment: Assessment, weight: Mapping[str, float] | None) -> Interval:
     """Return the sum over all exposures, from the sum of the low ends to that of the high ends: both of one curve."""
+    found = [(weight[e.system] if weight else 1.0, e.sunk_data_years) for e in assessment.exposures]
     return Interval(
-        low=figure(sum(e.sunk_data_years.low for e in assessment.exposures)),
-        high=figure(sum(e.sunk_data_years.high for e in assessment.exposures)),
+        low=figure(sum(w * one.low for w, one in found)), high=figure(sum(w * one.high for w, one in found))
     )
 
 
@@ -167,16 +162,13 @@ def _hours(kind: OptionKind, setting: Setting) -> Values:
     """Return the person-hours a year that the option adds to operation once everything is done."""
     if kind is OptionKind.DO_NOTHING:
         return setting.none
-    migrated = sum(m.kind in _MIGRATIONS for m in setting.plan.measures)
+    migrated = sum(m.kind in MIGRATIONS for m in setting.plan.measures)
     total = setting.hours(tuple((rate, n * migrated) for rate, n in system_drivers()))
     if kind is OptionKind.PLAN:
         for decision in setting.plan.decisions:
             if decision.chosen is not Approach.QUANTUM_INTERNET_TESTBED:
                 total = total + setting.hours(link_drivers(setting.segments[decision.segment], decision.chosen))
     return total
-
-
-_MIGRATIONS = (MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE)
 
 
 def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float) -> CostOption:
@@ -201,6 +193,13 @@ def _option(one: Costed, inputs: Inputs, estate: Estate, most_unverified: float)
         usable=share <= most_unverified and not one.bill.missing,
         fill_in=(*one.bill.missing, *worst)[:MOST_FILL_IN] if share > most_unverified or one.bill.missing else (),
     )
+
+
+def _phases(setting: Setting) -> Iterable[PhaseCost]:
+    for phase in setting.plan.phases:
+        lines = lines_of(setting.scope, setting.plan, links=True, only=frozenset(phase.measures))
+        cost = setting.worth(lines)
+        yield PhaseCost(phase=phase.id, title=phase.title, cost=estimate(cost, setting.inputs.currency))
 
 
 def _comparisons(costed: Sequence[Costed], currency: str) -> Iterable[CostComparison]:

@@ -1,6 +1,6 @@
 """The bill of a plan: which things are bought and done when, in numbers, before any price. Time in years from today."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ PILOT_YEARS, DEPLOY_YEARS = 0.5, 1.0
 """How long a link that the plan has not chosen would be piloted and built: as the plan assumes for those it has."""
 HOUR = "operator-hour"
 QUANTUM = frozenset(Approach) - {Approach.PQC_ONLY}
-_MIGRATIONS = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE})
+MIGRATIONS = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE})
 _LINK_WORK = frozenset({MeasureKind.PILOT, MeasureKind.DEPLOY_QUANTUM_LINK})
 
 Drivers = tuple[tuple[str, float], ...]
@@ -92,17 +92,16 @@ def link_drivers(segment: Segment, approach: Approach) -> Drivers:
     return tuple(found)
 
 
-def lines_of(scope: Scope, plan: Plan, *, links: bool) -> Iterator[Line]:
-    """Yield the lines of every measure of `plan`; without `links`, of what serves no quantum link."""
+def lines_of(scope: Scope, plan: Plan, *, links: bool, only: Container[str] | None = None) -> Iterator[Line]:
+    """Yield the lines of every measure of `plan`, or of those in `only`; without `links`, of what serves no link."""
     systems = {system.id: system for system in scope.estate.system}
     segments = {segment.id: segment for segment in scope.estate.segment}
     chosen = {decision.segment: decision.chosen for decision in plan.decisions}
-    upgraded: set[str] = set()
-    for measure in plan.measures:
-        if measure.kind in _MIGRATIONS:
+    upgrade = {m.subject: m.id for m in reversed(plan.measures) if m.kind in MIGRATIONS}
+    for measure in plan.measures if only is None else (m for m in plan.measures if m.id in only):
+        if measure.kind in MIGRATIONS:
             system = systems[measure.subject]
-            yield from migration(scope, system, measure, first=system.id not in upgraded)
-            upgraded.add(system.id)
+            yield from migration(scope, system, measure, first=upgrade[system.id] == measure.id)
         elif measure.kind is MeasureKind.PILOT and links:
             segment = segments[measure.subject]
             yield from pilot(measure.id, segment, chosen[segment.id], scope.window(measure))

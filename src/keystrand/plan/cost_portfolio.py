@@ -57,8 +57,8 @@ def best(choices: Sequence[Choice], *, budget: float | None, effort: float | Non
     matrix, limits = _constraints(choices, budget, effort)
     within = LinearConstraint(matrix, ub=limits)
     whole = np.ones(len(choices), dtype=np.int64)
-    options = {"mip_rel_gap": 0.0, "node_limit": MOST_NODES}
-    found = milp(worth, constraints=within, bounds=Bounds(0, 1), integrality=whole, options=options)
+    found = milp(worth, constraints=within, bounds=Bounds(0, 1), integrality=whole,
+                 options={"mip_rel_gap": 0.0, "node_limit": MOST_NODES})  # fmt: skip
     if found.x is None:
         raise InvalidInput(
             f"the best choice within the limits was not found: {found.message}",

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keystrand.model.algorithm import Verdict
-from keystrand.model.estate import System
+from keystrand.model.estate import Estate, System
 from keystrand.model.horizon import Horizon, avoided, years_between
 from keystrand.model.scenario import Odds
 from keystrand.model.stages import Approach, Assessment, Exposure, MeasureKind, Plan
@@ -56,11 +56,18 @@ class Exposed(NamedTuple):
     weight: float
 
 
-def exposed_systems(scope: Scope, assessment: Assessment, plan: Plan) -> dict[str, Exposed]:
-    """Return the systems whose key exchange the plan moves, with their exposures.
+def weights(estate: Estate, assessment: Assessment) -> dict[str, float] | None:
+    """Return the yearly volume of each system with an exposure; None where one does not state it: all weigh alike."""
+    named = {exposure.system for exposure in assessment.exposures}
+    stated = {system.id: system.volume_per_year for system in estate.system if system.id in named}
+    found = {name: volume for name, volume in stated.items() if volume is not None}
+    return found if found and len(found) == len(stated) else None
 
-    Where every such system states its yearly volume, each weighs by it; else all weigh alike.
-    """
+
+def exposed_systems(
+    scope: Scope, assessment: Assessment, plan: Plan, weight: Mapping[str, float] | None
+) -> dict[str, Exposed]:
+    """Return the systems whose key exchange the plan moves, with their exposures; see `weights`."""
     moves = {
         measure.subject: years_between(scope.as_of, measure.finish)
         for measure in plan.measures
@@ -70,23 +77,11 @@ def exposed_systems(scope: Scope, assessment: Assessment, plan: Plan) -> dict[st
     for exposure in assessment.exposures:
         if exposure.system in of:
             of[exposure.system].append(exposure)
-    concerned = [system for system in scope.estate.system if of.get(system.id)]
-    by_volume = weighs_by_volume(concerned)
     return {
-        system.id: Exposed(
-            tuple(of[system.id]),
-            moves[system.id],
-            scope.end_of(system),
-            system.volume_per_year if by_volume and system.volume_per_year else 1.0,
-        )
-        for system in concerned
+        s.id: Exposed(tuple(of[s.id]), moves[s.id], scope.end_of(s), weight[s.id] if weight else 1.0)
+        for s in scope.estate.system
+        if of.get(s.id)
     }
-
-
-def weighs_by_volume(systems: Iterable[System]) -> bool:
-    """Return whether every one of `systems` states its volume: then data-years are multiplied by it."""
-    stated = [system.volume_per_year for system in systems]
-    return bool(stated) and None not in stated
 
 
 def savings(

@@ -1,6 +1,6 @@
 """What everything about one plan is reckoned with: its draws, its savings, and when its links would be built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +11,17 @@ from keystrand.model.horizon import Horizon
 from keystrand.model.stages import Assessment, Measure, MeasureKind, Plan
 from keystrand.plan.cost_inputs import Draws, Inputs
 from keystrand.plan.cost_lines import Build, Drivers, Line, Scope, builds
-from keystrand.plan.cost_risk import Exposed, Saving, exposed_systems, of_segment, savings
+from keystrand.plan.cost_risk import Exposed, Saving, exposed_systems, of_segment, savings, weights
 from keystrand.plan.cost_totals import bill_of, discounts, price
 
 Values = NDArray[np.float64]
 
 
 class Setting(NamedTuple):
-    """`moves`: the measure that moves the key exchange of each system; `users`: those of each segment that move."""
+    """`moves`: the measure that moves the key exchange of each system; `users`: those of each segment that move.
+
+    `weight`: the yearly volume of each system, None where all weigh alike.
+    """
 
     scope: Scope
     plan: Plan
@@ -26,6 +29,7 @@ class Setting(NamedTuple):
     draws: Draws
     discount: Values
     horizons: tuple[Horizon, Horizon]
+    weight: Mapping[str, float] | None
     exposed: Mapping[str, Exposed]
     savings: Mapping[str, Saving]
     moves: Mapping[str, Measure]
@@ -39,7 +43,7 @@ class Setting(NamedTuple):
         """Return nothing, in every scenario."""
         return np.zeros(self.draws.values.shape[1])
 
-    def worth(self, lines: Sequence[Line]) -> Values:
+    def worth(self, lines: Iterable[Line]) -> Values:
         """Return the present value of `lines` in each scenario."""
         return price(bill_of(lines, self.inputs.prices, self.discount.size), self.draws, self.discount).present
 
@@ -60,7 +64,8 @@ def setting_of(
 ) -> Setting:
     """Return the setting of `plan`, on its own day and over the estate's horizon."""
     scope = Scope(estate, plan.as_of, float(estate.planning.horizon_years))
-    exposed = exposed_systems(scope, assessment, plan)
+    weight = weights(estate, assessment)
+    exposed = exposed_systems(scope, assessment, plan, weight)
     moves = {m.subject: m for m in plan.measures if m.kind is MeasureKind.MIGRATE_KEY_ESTABLISHMENT}
     users: dict[str, list[System]] = {segment.id: [] for segment in estate.segment}
     for system in estate.system:
@@ -73,6 +78,7 @@ def setting_of(
         draws=draws,
         discount=discounts(estate.planning.discount_rate, estate.planning.horizon_years),
         horizons=horizons,
+        weight=weight,
         exposed=exposed,
         savings=savings(exposed, horizons),
         moves=moves,

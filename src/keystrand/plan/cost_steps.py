@@ -1,14 +1,13 @@
 """The order in which things are worth doing, and the best set of them within the estate's limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from keystrand.model.stages import Approach
 from keystrand.model.stages.costed import FrontierStep, Portfolio
-from keystrand.model.units import Estimate
 from keystrand.plan.cost_figures import estimate, figure
 from keystrand.plan.cost_frontier import incremental
-from keystrand.plan.cost_lines import QUANTUM, migration, system_drivers
+from keystrand.plan.cost_lines import QUANTUM, Line, migration, system_drivers
 from keystrand.plan.cost_portfolio import Choice, best
 from keystrand.plan.cost_risk import Saving, reduction
 from keystrand.plan.cost_setting import Setting
@@ -24,7 +23,7 @@ _UNIT = Saving(1.0, 1.0), Saving(0.0, 1.0)
 class Step(NamedTuple):
     """One thing that can be done, by its means. `needs`: the systems that must move first.
 
-    `whole`: what the move of a system saves; `ratio`: what a link saves for its effort.
+    `whole`: what the move of a system saves; `link`: a link in each scenario, beyond post-quantum cryptography only.
     """
 
     subject: str
@@ -34,7 +33,7 @@ class Step(NamedTuple):
     cost: float
     needs: tuple[str, ...] = ()
     whole: Saving = Saving()
-    ratio: Estimate | None = None
+    link: Way | None = None
 
 
 def possible_steps(setting: Setting, ways: Mapping[str, Sequence[Way]]) -> list[Step]:
@@ -44,11 +43,7 @@ def possible_steps(setting: Setting, ways: Mapping[str, Sequence[Way]]) -> list[
 
 def _moves(setting: Setting) -> list[Step]:
     even, further = (float(reduction(Approach.PQC_ONLY, one, one, 0, setting.draws).mean()) for one in _UNIT)
-    lines = (
-        line
-        for name, measure in setting.moves.items()
-        for line in migration(setting.scope, setting.systems[name], measure, first=True)
-    )
+    lines = (line for name in setting.moves for line in _lines(name, setting))
     cost = expected(lines, setting.inputs.prices, setting.draws, setting.discount)
     hours = float(setting.hours(system_drivers()).mean())
     found = []
@@ -70,7 +65,7 @@ def _links(setting: Setting, segment: str, ways: Sequence[Way]) -> list[Step]:
             float((way.hours - base.hours).mean()),
             float((way.cost - base.cost).mean()),
             users,
-            ratio=estimate(incremental(way.hours - base.hours, way.saved - base.saved), PER_HOUR),
+            link=Way(way.approach, way.saved - base.saved, way.hours - base.hours, way.cost - base.cost),
         )
         for way in ways
         if way.approach is not None and way.approach in QUANTUM
@@ -80,26 +75,41 @@ def _links(setting: Setting, segment: str, ways: Sequence[Way]) -> list[Step]:
 def frontier_steps(steps: Sequence[Step], setting: Setting) -> tuple[tuple[FrontierStep, ...], int]:
     """Return the steps that save anything, the most for an hour first, and how many are not listed."""
     made: list[FrontierStep] = []
-    saved = hours = cost = 0.0
-    effort = setting.hours(system_drivers())
+    saved, hours, cost = setting.none, setting.none, setting.none
     ordered = in_order(steps)
     for n, step in enumerate(ordered[:MOST_STEPS], start=1):
-        saved, hours, cost = saved + step.saved, hours + step.hours, cost + step.cost
-        ratio = step.ratio or estimate(
-            incremental(effort, reduction(step.approach, step.whole, step.whole, 0, setting.draws)), PER_HOUR
-        )
+        one = _drawn([step], setting)
+        saved, hours, cost = saved + one.saved, hours + one.hours, cost + one.cost
         made.append(
             FrontierStep(
                 step=n,
                 subject=step.subject,
                 what=name_of(step.approach),
-                saved_per_hour=ratio,
-                saved=figure(saved),
-                operation=figure(hours),
-                cost=figure(cost),
+                saved_per_hour=estimate(incremental(one.hours, one.saved), PER_HOUR),
+                saved=estimate(saved, "data-years"),
+                operation=estimate(hours, "person-hours a year"),
+                cost=estimate(cost, setting.inputs.currency),
             )
         )
     return tuple(made), len(ordered) - len(made)
+
+
+def _drawn(steps: Sequence[Step], setting: Setting) -> Way:
+    """Return what `steps` save and take together, in each scenario."""
+    moving = [step for step in steps if step.link is None]
+    whole = Saving()
+    for step in moving:
+        whole = whole.plus(step.whole)
+    saved = reduction(Approach.PQC_ONLY, whole, whole, 0, setting.draws)
+    hours = len(moving) * setting.hours(system_drivers())
+    cost = setting.worth(line for step in moving for line in _lines(step.subject, setting))
+    for link in (step.link for step in steps if step.link):
+        saved, hours, cost = saved + link.saved, hours + link.hours, cost + link.cost
+    return Way(None, saved, hours, cost)
+
+
+def _lines(system: str, setting: Setting) -> Iterator[Line]:
+    return migration(setting.scope, setting.systems[system], setting.moves[system], first=True)
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -137,6 +147,7 @@ def portfolio(steps: Sequence[Step], setting: Setting, committed: tuple[float, f
         effort=None if hours is None else max(hours - committed[1], 0.0),
     )
     chosen = [useful[n] for n in found.chosen]
+    drawn = _drawn(chosen, setting)
     return Portfolio(
         budget=budget,
         operating_hours_per_year=hours,
@@ -146,10 +157,13 @@ def portfolio(steps: Sequence[Step], setting: Setting, committed: tuple[float, f
         systems=tuple(s.subject for s in chosen if s.approach is Approach.PQC_ONLY),
         links=tuple((s.subject, s.approach) for s in chosen if s.approach in QUANTUM),
         left_out=len({_group(s) for s in useful}) - len(chosen),
-        saved=figure(found.saved),
+        expected_saved=figure(found.saved),
+        expected_cost=figure(sum(s.cost for s in chosen)),
+        expected_operation=figure(sum(s.hours for s in chosen)),
         gap=figure(found.gap),
-        cost=figure(sum(s.cost for s in chosen)),
-        operation=figure(sum(s.hours for s in chosen)),
+        saved=estimate(drawn.saved, "data-years"),
+        cost=estimate(drawn.cost, setting.inputs.currency),
+        operation=estimate(drawn.hours, "person-hours a year"),
         per_hour=None if found.per_effort is None else figure(found.per_effort),
         per_money=None if found.per_cost is None else figure(found.per_cost),
     )

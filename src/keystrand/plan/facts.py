@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import NamedTuple
 
 from keystrand.formats.wording import counted, joined, two_figures
 from keystrand.model.estate import (
@@ -140,13 +141,24 @@ def _rate_fact(segment: Segment, span: Span, rate: LinkRate | None) -> Fact:
     return Fact(enough, f"{said}; {needed:g} bit/s are needed, {times:g} times over as a margin")
 
 
-def facts_of(
-    segment: Segment, ground: Ground, found: Sequence[Gate], span: Span, rate: LinkRate | None
-) -> SegmentFacts:
-    """Return the facts of `segment` as the rules want them; what the estate leaves out is unknown.
+def _accepted(segment: Segment, advisers: Sequence[str]) -> Fact:
+    if not advisers:
+        return Fact(YES, "no authority that speaks to the organisation advises against it")
+    said = f"{joined(advisers)} advise{'s' if len(advisers) == 1 else ''} against it"
+    if segment.quantum.accepted_by:
+        return Fact(YES, f"{said}, and {segment.quantum.accepted_by} answers for it")
+    return Fact(UNKNOWN, f"{said}, and nobody is named in accepted_by who answers for it")
 
-    `found` are the prohibitions that apply or may apply.
-    """
+
+class Said(NamedTuple):
+    """What the authorities say to the organisation: prohibitions, and who advises against quantum key distribution."""
+
+    gates: tuple[Gate, ...]
+    advisers: tuple[str, ...]
+
+
+def facts_of(segment: Segment, ground: Ground, said: Said, span: Span, rate: LinkRate | None) -> SegmentFacts:
+    """Return the facts of `segment` as the rules want them; what the estate leaves out is unknown."""
     case = segment.quantum
     return SegmentFacts(
         research=_bool(
@@ -165,8 +177,9 @@ def facts_of(
             what="its traffic may wait for a key",
             negative="its traffic must go on without a quantum key",
         ),
-        permitted=permitted(found, Technique.QKD),
-        psk_permitted=permitted(found, Technique.PSK),
+        permitted=permitted(said.gates, Technique.QKD),
+        psk_permitted=permitted(said.gates, Technique.PSK),
+        advice_accepted=_accepted(segment, said.advisers),
         dedicated_optics=_said(
             case.dedicated_optics, "dedicated optics are justified", "dedicated optics are not justified"
         ),

@@ -24,9 +24,9 @@ class _Numbered(NamedTuple):
     source: str
 
 
-G1 = "what an authority forbids is left out, before anything is weighed"
+G1 = "what an authority forbids is left out before anything is weighed; what one advises against needs an acceptor"
 _TABLE = (
-    _Numbered("G1", G1, ("permitted", "psk_permitted"), NO, "positions on quantum key distribution"),
+    _Numbered("G1", G1, ("permitted", "psk_permitted", "advice_accepted"), NO, "positions on quantum key distribution"),
     _Numbered(
         "G3",
         "no quantum link without dedicated optics, managed trusted nodes and specialised operation",

@@ -103,6 +103,11 @@ def gates(positions: Iterable[Position], estate: Estate, as_of: date) -> Iterato
             )
 
 
+def advisers_against(positions: Iterable[Position], estate: Estate) -> tuple[str, ...]:
+    """Return the authorities that advise this organisation against quantum key distribution."""
+    return tuple(p.authority for p in positions if p.stance is Stance.DISCOURAGES and applies(p, estate) is Answer.YES)
+
+
 def _prohibitions(position: Position) -> tuple[Prohibition, ...]:
     """Return what `position` forbids; one that prohibits without saying more forbids QKD since it was published."""
     if position.prohibits or position.stance is not Stance.PROHIBITS:

@@ -13,7 +13,12 @@ import numpy as np
 from keystrand.model.estate import Estate
 from keystrand.model.stages import Assessment, DateReason, RoadmapFigures
 from keystrand.plan.roadmap_check import broken
-from keystrand.plan.roadmap_conflict import beyond_calendar, require_possible, require_within_calendar
+from keystrand.plan.roadmap_conflict import (
+    beyond_calendar,
+    require_deadlines,
+    require_possible,
+    require_within_calendar,
+)
 from keystrand.plan.roadmap_exposure import KNOTS, PITCH_DAYS, Curves, curves_of, ordering, tables
 from keystrand.plan.roadmap_freeze import frozen_spans
 from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, cost
@@ -40,8 +45,9 @@ OFF_WINDOW_DATA_YEARS = 1.0
 MOVE_DATA_YEARS_PER_DAY = 0.01
 """What moving an announced date by a day weighs; assumed: people have planned with it."""
 WEIGHTS = {
-    "what the dates minimise": "exposure by the high end of the threat curve, one unit of production a year for each "
-    "data class; a year in which a signature could be forged counts like a data-year",
+    "what the dates minimise": "exposure by the high end of the threat curve and the longest time for which data must "
+    "stay secret, one unit of production a year for each data class; a year in which a signature could be forged "
+    "counts like a data-year",
     "weight of a day after a deadline, in data-years": f"{LATE_DATA_YEARS_PER_DAY:g}",
     "weight of a change outside a refresh or contract end, in data-years": f"{OFF_WINDOW_DATA_YEARS:g}",
     "weight of moving an announced date by a day, in data-years": f"{MOVE_DATA_YEARS_PER_DAY:g}",
@@ -52,9 +58,13 @@ _LIST_MOST = 5_000
 
 
 class Run(NamedTuple):
-    """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id."""
+    """How a roadmap is looked for. `announced`: the finish of each measure as it was told before, by id.
+
+    `hold_deadlines`: a roadmap that misses one is refused, with what stands against it.
+    """
 
     announced: Mapping[str, date] = {}
+    hold_deadlines: bool = False
     effort: float = EFFORT
     stop: Callable[[], bool] = never
     progress: Progress | None = None
@@ -100,6 +110,9 @@ def make_roadmap(drafts: Sequence[Draft], setting: Setting) -> Roadmap:
     start = _listed(order, problem, setting.as_of)
     run = setting.run
     found = search(problem, effort=run.effort, stop=run.stop, progress=run.progress, start=start)
+    if run.hold_deadlines:
+        late = np.flatnonzero(found.starts + problem.length > problem.deadline)
+        require_deadlines(order, problem, setting.as_of, late.tolist())
     placed = _placed(order, problem, found.starts, setting.as_of)
     reasons = date_reasons(order, problem, found.starts, setting.as_of, ends)
     return Roadmap(placed, reasons, _figures(problem, found), curves)

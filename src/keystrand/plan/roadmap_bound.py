@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.plan.roadmap_problem import (
+    NEVER,
     Problem,
     Reals,
     Whole,
@@ -42,7 +43,30 @@ def lower_bound(problem: Problem, starts: Whole) -> float:
     first, width = heads(problem), _width(problem, starts)
     if problem.size * width > _MOST_CELLS:
         return _endless(problem, first)
-    return max(_searched(problem, _alone(problem, first, width), cost(problem, starts).total), 0.0)
+    return max(_searched(problem, _alone(problem, first, width), cost(problem, starts).total)[0], 0.0)
+
+
+def latest_ends(problem: Problem, starts: Whole) -> Whole:
+    """Return the last end of each job in any schedule cheaper than `starts`; `NEVER` beyond the steps looked at.
+
+    An end whose price above the job's cheapest exceeds what is between the bound and the known cost is in no better
+    schedule (reduced-cost fixing).
+    """
+    known, alone = cost(problem, starts).total, _alone(problem, heads(problem), _width(problem, starts))
+    bound, prices = _searched(problem, alone, known)
+    summed, last = _summed(prices), np.full(problem.size, NEVER)
+    ends = np.arange(alone.costs.shape[1])
+    for team, length, engineers, rows in _groups(problem):
+        priced = alone.costs[rows] + engineers * (summed[team, ends] - summed[team, np.maximum(ends - length, 0)])
+        most = np.minimum(priced.min(axis=1), alone.beyond[rows]) + (known - bound) + 1e-6
+        inside = priced <= most[:, None]
+        found = len(ends) - 1 - inside[:, ::-1].argmax(axis=1)
+        last[rows] = np.where(inside.any(axis=1) & (alone.beyond[rows] > most), found, NEVER)
+    return last
+
+
+def _summed(prices: Reals) -> Reals:
+    return np.concatenate((np.zeros((len(prices), 1)), np.cumsum(prices, axis=1)), axis=1)
 
 
 def _width(problem: Problem, starts: Whole) -> int:
@@ -63,7 +87,7 @@ def _alone(problem: Problem, first: Whole, width: int) -> _Alone:
             due[max(low, 0) : high] = 0.0
         costs[n] += due
         costs[n, : first[n]] = np.inf
-        for low, high in spans_of(problem, n):
+        for low, high in spans_of(problem, int(n)):
             costs[n, low:high] = np.inf
     return _Alone(costs, beyond)
 
@@ -74,22 +98,24 @@ def _endless(problem: Problem, first: Whole) -> float:
     best = early + problem.surcharge
     for n in np.flatnonzero(problem.surcharge):
         for low, high in problem.windows[n]:
-            end = after_freeze(spans_of(problem, n), max(low, int(first[n])))
+            end = after_freeze(spans_of(problem, int(n)), max(low, int(first[n])))
             if end < high:
                 waits = float(exposure_at(problem, np.array([end]), slice(n, n + 1))[0])
                 best[n] = min(best[n], waits + max(end - int(problem.deadline[n]), 0) * problem.late_cost)
     return float(best.sum())
 
 
-def _searched(problem: Problem, alone: _Alone, known: float) -> float:
+def _searched(problem: Problem, alone: _Alone, known: float) -> tuple[float, Reals]:
+    """Return the best bound found, and the prices (T x W) that gave it."""
     width = alone.costs.shape[1]
     prices = np.zeros((len(problem.capacity), width))
     groups = _groups(problem)
-    best, step, stale = -np.inf, 1.0, 0
+    best, step, stale, paid = -np.inf, 1.0, 0, prices
     for _ in range(_ROUNDS):
         value, busy = _priced(problem, alone, prices, groups)
         stale = 0 if value > best + 1e-9 * abs(value) else stale + 1
-        best = max(best, value)
+        if value > best:
+            best, paid = value, prices
         slack = busy - problem.capacity[:, None]
         slack[(slack < 0) & (prices <= 0)] = 0
         size = float((slack**2).sum())
@@ -98,7 +124,7 @@ def _searched(problem: Problem, alone: _Alone, known: float) -> float:
         if stale >= _PATIENCE:
             step, stale = step / 2, 0
         prices = np.maximum(prices + step * max(known - value, 0.0) / size * slack, 0.0)
-    return best
+    return best, paid
 
 
 def _groups(problem: Problem) -> list[tuple[int, int, int, Whole]]:
@@ -114,7 +140,7 @@ def _priced(
 ) -> tuple[float, Reals]:
     """Return the bound at `prices` (T x W), and how many hands the jobs would then take at each step."""
     teams, width = prices.shape
-    summed = np.concatenate((np.zeros((teams, 1)), np.cumsum(prices, axis=1)), axis=1)
+    summed = _summed(prices)
     change = np.zeros((teams, width + 1))
     value = -float((prices.sum(axis=1) * problem.capacity).sum())
     for team, length, engineers, rows in groups:

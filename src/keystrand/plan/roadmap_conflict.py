@@ -5,10 +5,11 @@ from datetime import date
 
 import numpy as np
 
-from keystrand.formats.wording import counted, joined
+from keystrand.formats.wording import counted, day_text, joined
 from keystrand.model.errors import InvalidInput
 from keystrand.model.errors import Problem as Fault
 from keystrand.model.estate import Estate
+from keystrand.plan.roadmap_core import Condition, smallest_conflict
 from keystrand.plan.roadmap_problem import Problem, Span
 from keystrand.plan.schedule import ENQUIRIES, GOES_LIVE, Draft
 
@@ -53,6 +54,48 @@ def _always_frozen(
                 hint="shorten a freeze, or name the owners it is for",
                 field="freeze",
             )
+
+
+def require_deadlines(order: Sequence[Draft], problem: Problem, as_of: date, late: Sequence[int]) -> None:
+    """Raise `InvalidInput` with a smallest set of conditions that exclude each other, where any are `late`."""
+    if not late:
+        return
+    found = smallest_conflict(problem)
+    names = joined([order[n].id for n in late])
+    if not found:
+        raise InvalidInput(
+            f"no roadmap that holds every deadline was found, and none is proven impossible: {names} would be late",
+            hint="give more --effort, or leave out --hold-deadlines to see the dates",
+        )
+    faults = tuple(Fault(message=_words(one, order, problem, as_of)) for one in found)
+    raise InvalidInput(
+        "not every deadline can hold: "
+        + (f"these {len(found)} conditions exclude each other" if len(found) > 1 else "one excludes itself"),
+        hint="change one of them, or leave out --hold-deadlines to see the dates",
+        problems=faults,
+    )
+
+
+def _words(one: Condition, order: Sequence[Draft], problem: Problem, as_of: date) -> str:
+    draft = order[one.job] if one.kind in ("deadline", "supplier", "dependency") else None
+    if draft and one.kind == "deadline":
+        return f"{draft.id} takes {counted(draft.days, 'day')} and is due on {day_text(draft.latest_finish or as_of)}"
+    if draft and one.kind == "supplier":
+        return f"{draft.id} cannot begin before its supplier delivers, on {day_text(draft.not_before or as_of)}"
+    if draft:
+        before = order[one.other]
+        return f"{draft.id} waits for {before.id}, which takes {counted(before.days, 'day')}"
+    owner = _owner(one, order, problem) or "whoever will own what has no owner"
+    if one.kind == "freeze":
+        return f"the freezes of {owner}: nothing goes live then"
+    hands = int(problem.capacity[one.job])
+    members = [order[n].id for n in range(problem.size) if problem.team[n] == one.job]
+    return f"{owner} can work on {counted(hands, 'thing')} at once, and has {joined(members)}"
+
+
+def _owner(one: Condition, order: Sequence[Draft], problem: Problem) -> str | None:
+    where = problem.calendar if one.kind == "freeze" else problem.team
+    return next((order[n].owner for n in range(problem.size) if where[n] == one.job), None)
 
 
 def require_within_calendar(problem: Problem, as_of: date) -> None:

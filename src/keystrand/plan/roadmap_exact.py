@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keystrand.model.errors import InvalidInput
-from keystrand.plan.roadmap_problem import NEVER, Problem, Whole, spans_of
+from keystrand.plan.roadmap_problem import NEVER, Problem, Whole, heads, holding, spans_of
 from keystrand.plan.roadmap_serial import busy_of
 
 if TYPE_CHECKING:
-    from ortools.sat.python.cp_model import CpModel
+    from ortools.sat.python.cp_model import CpModel, CpSolver
 
 SCALE = 1000
 """Units of cost for a data-year. Coarser scales lose small systems."""
@@ -38,6 +38,7 @@ class _Frame(NamedTuple):
     starts: Whole
     free: Sequence[int]
     horizon: int
+    latest: Whole
 
 
 def has_solver() -> bool:
@@ -47,8 +48,11 @@ def has_solver() -> bool:
     return importlib.util.find_spec("ortools") is not None
 
 
-def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: float) -> Answer:
+def improved(
+    problem: Problem, starts: Whole, free: Sequence[int], *, limit: float, latest: Whole | None = None
+) -> Answer:
     """Return better starts for the jobs `free`, or the known ones. `limit`: CP-SAT's deterministic time, about seconds.
+    `latest`: an end of each job that none of a better schedule passes.
 
     Raises `InvalidInput` without OR-Tools.
     """
@@ -57,16 +61,13 @@ def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: flo
     except ImportError as error:
         raise InvalidInput("OR-Tools is not installed", hint="pip install 'keystrand[plan]'") from error
     model = cp_model.CpModel()
-    frame = _Frame(problem, starts, free, _horizon(problem, starts))
+    last = np.full(problem.size, NEVER) if latest is None else np.maximum(latest, starts + problem.length)
+    frame = _Frame(problem, starts, free, _horizon(problem, starts), last)
     ends = _ends(model, frame)
     _dependencies(model, frame, ends)
     _capacity(model, frame, ends)
     model.minimize(sum(term for n in free for term in _terms(model, frame, n, ends[n])))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = _SEED
-    solver.parameters.max_deterministic_time = limit
-    solver.parameters.catch_sigint_signal = False
+    solver = _solver(limit)
     status = solver.solve(model)
     found = starts.copy()
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
@@ -75,6 +76,40 @@ def improved(problem: Problem, starts: Whole, free: Sequence[int], *, limit: flo
     # each job's exposure is rounded up to a unit
     bound = (solver.best_objective_bound - len(free)) / SCALE
     return Answer(found, bound, status == cp_model.OPTIMAL, solver.response_proto.deterministic_time)
+
+
+def feasible(problem: Problem, *, limit: float) -> bool | None:
+    """Return whether every deadline can hold, None where that was not found out within `limit` (deterministic time)."""
+    from ortools.sat.python import cp_model  # noqa: PLC0415 - as above
+
+    if (heads(problem) > problem.deadline).any():
+        return False
+    model = cp_model.CpModel()
+    free = sorted(holding(problem))
+    held = set(free)
+    # nothing is placed of what has no deadline and is waited for by nothing that has one: it may come at any time later
+    problem = problem._replace(before=tuple(b if n in held else () for n, b in enumerate(problem.before)))
+    dated = problem.deadline[problem.deadline < NEVER]
+    frame = _Frame(problem, np.zeros(problem.size, dtype=np.int64), free, int(dated.max(initial=0)), problem.deadline)
+    ends = _ends(model, frame)
+    for n in free:
+        if problem.deadline[n] < NEVER:
+            model.add(ends[n] <= int(problem.deadline[n]))
+    _dependencies(model, frame, ends)
+    _hands(model, frame, ends, {})
+    status = _solver(limit).solve(model)
+    return {cp_model.INFEASIBLE: False, cp_model.OPTIMAL: True, cp_model.FEASIBLE: True}.get(status)
+
+
+def _solver(limit: float) -> "CpSolver":
+    from ortools.sat.python import cp_model  # noqa: PLC0415 - as above
+
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = _SEED
+    solver.parameters.max_deterministic_time = limit
+    solver.parameters.catch_sigint_signal = False
+    return solver
 
 
 def _horizon(problem: Problem, starts: Whole) -> int:
@@ -96,7 +131,7 @@ def _ends(model: "CpModel", frame: _Frame) -> dict[int, Any]:
     for n in frame.free:
         fixed = [int(frame.starts[b] + problem.length[b]) for b in problem.before[n] if b not in free]
         low = max([int(problem.release[n]), *fixed]) + int(problem.length[n])
-        high = min(frame.horizon, followers.get(n, NEVER))
+        high = min(frame.horizon, followers.get(n, NEVER), int(frame.latest[n]))
         thawed = Domain(low, high).intersection_with(_open(spans_of(problem, n), frame.horizon))
         made[n] = model.new_int_var_from_domain(thawed, f"end{n}")
         model.add_hint(made[n], int(frame.starts[n] + problem.length[n]))
@@ -122,17 +157,28 @@ def _dependencies(model: "CpModel", frame: _Frame, ends: dict[int, Any]) -> None
 
 
 def _capacity(model: "CpModel", frame: _Frame, ends: dict[int, Any]) -> None:
-    problem, free = frame.problem, frozenset(frame.free)
+    free = frozenset(frame.free)
+    busy = {team: busy_of(frame.problem, frame.starts, team, free) for team in _teams(frame)}
+    _hands(model, frame, ends, busy)
+
+
+def _teams(frame: _Frame) -> dict[int, list[int]]:
     teams: dict[int, list[int]] = {}
     for n in frame.free:
-        teams.setdefault(int(problem.team[n]), []).append(n)
-    for team, members in teams.items():
+        teams.setdefault(int(frame.problem.team[n]), []).append(n)
+    return teams
+
+
+def _hands(model: "CpModel", frame: _Frame, ends: dict[int, Any], busy: dict[int, Whole]) -> None:
+    """Keep the free jobs of each team within the hands that `busy` leaves it."""
+    problem = frame.problem
+    for team, members in _teams(frame).items():
         spans = [model.new_interval_var(ends[n] - int(problem.length[n]), int(problem.length[n]), ends[n], f"job{n}")
                  for n in members]  # fmt: skip
         hands = [int(problem.engineers[n]) for n in members]
-        for low, high, busy in _steps(busy_of(problem, frame.starts, team, free)):
+        for low, high, taken in _steps(busy[team]) if team in busy else ():
             spans.append(model.new_fixed_size_interval_var(low, high - low, f"busy{team}.{low}"))
-            hands.append(busy)
+            hands.append(taken)
         model.add_cumulative(spans, hands, int(problem.capacity[team]))
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keystrand.model.algorithm import Function
-from keystrand.model.estate import Estate
+from keystrand.model.algorithm import Function, Verdict
+from keystrand.model.estate import Estate, System
 from keystrand.model.horizon import DAYS_PER_YEAR, Horizon, avoidable, forgeable, horizons, sunk, years_between
 from keystrand.model.stages import Assessment, MeasureKind
 from keystrand.model.units import Interval
@@ -26,24 +26,41 @@ one that does. The first in the order of work weighs twice the last."""
 _RETIRES_KEYS = f"{MeasureKind.RETIRE_CLASSICAL}.{Function.KEY_ESTABLISHMENT}."
 
 
+Lives = tuple[float, ...]
+LOW, HIGH = 0, 1
+
+
 class Curves(NamedTuple):
-    """Both ends of the threat curve, and what each system has at stake: shelf lives of its data classes in years, and
-    until when verifiers in the field trust its signatures, in years from now."""
+    """Both ends of the threat curve, and what each system has at stake by each: shelf lives of its data classes in
+    years, the shortest and the longest; and until when verifiers in the field trust its signatures, in years from now.
+
+    What is not known to be vulnerable counts at the high end and never at the low one, as in the assessment: such a
+    system has no lives at the low end, and is not among the `forgeable`.
+    """
 
     ends: tuple[Horizon, Horizon]
-    lives: dict[str, tuple[float, ...]]
+    lives: dict[str, tuple[Lives, Lives]]
     trusted: dict[str, float]
+    forgeable: frozenset[str]
 
 
 def curves_of(estate: Estate, assessment: Assessment, as_of: date) -> Curves | None:
     """Return what exposure is computed from; None where the assessment carries no curve."""
     if assessment.curve is None:
         return None
-    classes = {entry.id: entry.retention_years for entry in estate.data_class}
+    classes = {c.id: c.retention_range_years or (c.retention_years, c.retention_years) for c in estate.data_class}
+    sure = {(f.system, f.function) for f in assessment.findings if f.verdict is Verdict.QUANTUM_VULNERABLE}
+
+    def lives(system: System) -> tuple[Lives, Lives]:
+        longest = tuple(max(classes[name]) for name in system.data_classes)
+        shortest = tuple(min(classes[name]) for name in system.data_classes)
+        return shortest if (system.id, Function.KEY_ESTABLISHMENT) in sure else (), longest
+
     return Curves(
         horizons(assessment.curve, as_of),
-        {system.id: tuple(classes[name] for name in system.data_classes) for system in estate.system},
+        {system.id: lives(system) for system in estate.system},
         {s.id: years_between(as_of, s.verifiers_until) if s.verifiers_until else 0.0 for s in estate.system},
+        frozenset(name for name, function in sure if function is not Function.KEY_ESTABLISHMENT),
     )
 
 
@@ -52,27 +69,34 @@ def harvested(draft_id: str, kind: MeasureKind) -> bool:
     return kind is MeasureKind.MIGRATE_KEY_ESTABLISHMENT or draft_id.startswith(_RETIRES_KEYS)
 
 
-def exposed(draft: Draft, years: Reals, curves: Curves, end: Horizon) -> Reals:
-    """Return what is exposed if `draft` ends `years` from now, by one end of the curve."""
-    total = np.zeros(years.shape)
+def exposed(draft: Draft, years: Reals, curves: Curves, end: int) -> Reals:
+    """Return what is exposed if `draft` ends `years` from now, by one end of the curve: `LOW` or `HIGH`."""
+    total, curve = np.zeros(years.shape), curves.ends[end]
     if harvested(draft.id, draft.kind):
-        for life in curves.lives.get(draft.subject, ()):
-            total += avoidable(end, years, life)
-    elif draft.kind is MeasureKind.MIGRATE_SIGNATURE:
-        total += forgeable(end, np.maximum(years, curves.trusted.get(draft.subject, 0.0)))
+        for life in _lives(draft, curves, end):
+            total += avoidable(curve, years, life)
+    elif draft.kind is MeasureKind.MIGRATE_SIGNATURE and (end or draft.subject in curves.forgeable):
+        total += forgeable(curve, np.maximum(years, curves.trusted.get(draft.subject, 0.0)))
     return total
+
+
+def _lives(draft: Draft, curves: Curves, end: int) -> Lives:
+    return curves.lives.get(draft.subject, ((), ()))[end]
 
 
 def interval(draft: Draft, years: float, curves: Curves) -> Interval:
     """Return what is exposed if `draft` ends `years` from now, over both ends of the curve."""
-    low, high = (float(exposed(draft, np.array([years]), curves, end)[0]) for end in curves.ends)
+    low, high = (float(exposed(draft, np.array([years]), curves, end)[0]) for end in (LOW, HIGH))
     return Interval(low=low, high=high)
 
 
 def recorded(draft: Draft, curves: Curves) -> Interval:
     """Return what was recorded before today and no measure removes, in data-years; nothing for a signature."""
-    lives = curves.lives.get(draft.subject, ()) if harvested(draft.id, draft.kind) else ()
-    low, high = (float(sum(float(sunk(end, life)) for life in lives)) for end in curves.ends)
+    if not harvested(draft.id, draft.kind):
+        return Interval(low=0.0, high=0.0)
+    low, high = (
+        float(sum(float(sunk(curves.ends[end], life)) for life in _lives(draft, curves, end))) for end in (LOW, HIGH)
+    )
     return Interval(low=low, high=high)
 
 
@@ -84,12 +108,10 @@ def tables(order: Sequence[Draft], curves: Curves) -> tuple[Reals, Reals]:
     for n, draft in enumerate(order):
         harvest, signs = harvested(draft.id, draft.kind), draft.kind is MeasureKind.MIGRATE_SIGNATURE
         if harvest or signs:
-            key = (signs, curves.lives.get(draft.subject, ()), curves.trusted.get(draft.subject, 0.0))
+            name = draft.subject
+            key = (signs, curves.lives.get(name, ()), curves.trusted.get(name, 0.0), name in curves.forgeable)
             if key not in known:
-                known[key] = (
-                    exposed(draft, years, curves, curves.ends[0]),
-                    exposed(draft, years, curves, curves.ends[1]),
-                )
+                known[key] = exposed(draft, years, curves, LOW), exposed(draft, years, curves, HIGH)
             low[n], high[n] = known[key]
     return low, high
 

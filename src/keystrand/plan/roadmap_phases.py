@@ -114,7 +114,7 @@ def _phase(name: str, members: Sequence[Placed], finishes: dict[str, date], grou
     kind, inside = _KINDS[name], {one.draft.id for one in members}
     outside = {before for one in members for before in one.draft.depends_on} - inside
     sunk, avoidable, avoided = _worth(members, grounds)
-    met, missed = _rules(members, grounds.assessment)
+    met, missed = _rules(members, grounds.assessment, grounds.as_of)
     certificates = tuple(_certificates(members, grounds))
     more = len(certificates) - _MOST_CERTIFICATES
     entry = [kind.entry]
@@ -168,8 +168,12 @@ def _sum(pairs: Iterable[tuple[float, float]]) -> Interval:
     return Interval(low=round(sum(lows), _DIGITS), high=round(max(sum(highs), sum(lows)), _DIGITS))
 
 
-def _rules(members: Sequence[Placed], assessment: Assessment) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rules met in time and those missed, each with how many systems it is about."""
+def _rules(members: Sequence[Placed], assessment: Assessment, as_of: date) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the rules met in time and those missed, each with how many systems it is about.
+
+    Whether a rule was broken before today where nobody knows what is used: that is to be found out, not missed.
+    """
+    binding = {policy.id for policy in assessment.policies if policy.binding}
     finish = {one.draft.subject: one.finish for one in members if one.draft.kind in _ENDS}
     functions = {(one.draft.subject, _function(one.draft)) for one in members if one.draft.kind in _ENDS}
     met: Counter[str] = Counter()
@@ -178,9 +182,13 @@ def _rules(members: Sequence[Placed], assessment: Assessment) -> tuple[tuple[str
         if (finding.system, finding.function.value) not in functions:
             continue
         for rule in finding.policies:
-            if rule.state in _OPEN and rule.effect is not Effect.PLAN:
-                kept = finish[finding.system] <= rule.deadline
-                (met if kept else missed)[f"{rule.policy}, {rule.clause}, by {day_text(rule.deadline)}"] += 1
+            if rule.state not in _OPEN or rule.effect is Effect.PLAN:
+                continue
+            if rule.state is PolicyState.UNDETERMINED and rule.deadline < as_of:
+                continue
+            kept = finish[finding.system] <= rule.deadline
+            outlook = "" if rule.policy in binding else " (not binding)"
+            (met if kept else missed)[f"{rule.policy}{outlook}, {rule.clause}, by {day_text(rule.deadline)}"] += 1
     return tuple(map(_counted, sorted(met.items()))), tuple(map(_counted, sorted(missed.items())))
 
 

@@ -9,6 +9,7 @@ change is cheap; and a price for moving a date that was announced before.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -146,3 +147,14 @@ def heads(problem: Problem) -> Whole:
         start = max([int(problem.release[n]), *(int(ends[b]) for b in problem.before[n])])
         ends[n] = after_freeze(spans_of(problem, n), start + int(problem.length[n]))
     return ends
+
+
+def holding(problem: Problem) -> Iterator[int]:
+    """Yield the jobs that a deadline hangs on: those that have one, and what they wait for."""
+    ahead, seen = [n for n in range(problem.size) if problem.deadline[n] < NEVER], set[int]()
+    while ahead:
+        n = ahead.pop()
+        if n not in seen:
+            seen.add(n)
+            yield n
+            ahead += problem.before[n]

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keystrand.plan.roadmap_bound import lower_bound
+from keystrand.plan.roadmap_bound import latest_ends, lower_bound
 from keystrand.plan.roadmap_exact import has_solver, improved
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
-from keystrand.plan.roadmap_serial import best_serial
+from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
 
 EFFORT = 1.0
 """Deterministic time of CP-SAT for a plan; a unit is 2 to 4 seconds on a core of 2024."""
@@ -25,7 +25,7 @@ _PART_LIMIT = 0.12
 _GROWTH = 1.1
 _OVERHEAD = 0.02
 """Effort counted for a neighbourhood beside the solver's, so that every search ends."""
-_WHOLE_SHARE = 0.6
+_WHOLE_SHARE, _WHOLE_LIMIT = 0.6, 3.0
 """Share of the effort that the whole problem gets; what is left then goes to neighbourhoods."""
 _SEED = 20261126
 
@@ -59,9 +59,9 @@ def search(
 
     `start`: a known schedule to begin from. Without OR-Tools the best serial schedule is the answer.
     """
-    starts = best_serial(problem)
-    if start is not None and cost(problem, start).total < cost(problem, starts).total:
-        starts = start
+    known = [best_serial(problem), *([start] if start is not None else [])]
+    known += [as_announced(problem)] if problem.move_cost else []
+    starts = min(known, key=lambda made: cost(problem, made).total)
     if not problem.size or not has_solver() or effort <= 0:
         return Found(starts, lower_bound(problem, starts), not problem.size, "serial")
     hunt = _Hunt(problem, starts, effort, stop, progress)
@@ -70,7 +70,8 @@ def search(
     if not hunt.proven:
         hunt.parts()
     bound = max(hunt.bound, lower_bound(problem, hunt.starts))
-    return Found(hunt.starts, min(bound, hunt.cost), hunt.proven, "constraint programming")
+    starts = tightened(problem, hunt.starts)
+    return Found(starts, min(bound, cost(problem, starts).total), hunt.proven, "constraint programming")
 
 
 class _Hunt:
@@ -87,8 +88,9 @@ class _Hunt:
 
     def whole(self) -> None:
         """Try the whole problem."""
-        limit = min(self.effort, EFFORT) * _WHOLE_SHARE
-        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit)
+        limit = min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
+        latest = latest_ends(self.problem, self.starts)
+        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, latest=latest)
         self._take(answer.starts, answer.effort)
         self.bound, self.proven = answer.bound, answer.proven
 

@@ -116,6 +116,25 @@ def best_serial(problem: Problem) -> Whole:
     return into_windows(problem, min(made, key=lambda starts: cost(problem, starts).total))
 
 
+def as_announced(problem: Problem) -> Whole:
+    """Return the schedule that keeps every announced end that can still be kept; what is new comes after it."""
+    known = problem.announced >= 0
+    begins = np.where(known, np.maximum(problem.announced - problem.length, 0), 0)
+    last = float(begins.max(initial=0)) + 1.0
+    held = problem._replace(release=np.maximum(problem.release, begins))
+    return serial(held, np.where(known, -begins.astype(float), -last))
+
+
+def tightened(problem: Problem, starts: Whole) -> Whole:
+    """Return `starts` with every job as early as it fits among the others; windows and announced ends are kept."""
+    ends = starts + problem.length
+    cheap = np.array([any(low <= ends[n] < high for low, high in s) for n, s in enumerate(problem.windows)], dtype=bool)
+    kept = (cheap & (problem.surcharge > 0)) | ((problem.announced == ends) & (problem.move_cost > 0))
+    held = problem._replace(release=np.where(kept, starts, problem.release))
+    made = serial(held, -starts.astype(float))
+    return made if cost(problem, made).total <= cost(problem, starts).total else starts
+
+
 def into_windows(problem: Problem, starts: Whole) -> Whole:
     """Return `starts` with jobs moved later into a window, where that costs less and moves nothing else."""
     made, followers = starts.copy(), followers_of(problem)

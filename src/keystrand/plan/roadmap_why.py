@@ -10,7 +10,7 @@ import numpy as np
 from keystrand.formats.wording import day_text, joined
 from keystrand.model.stages import Binding, DateReason
 from keystrand.model.units import Interval
-from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Span, Whole, followers_of, spans_of
+from keystrand.plan.roadmap_problem import Problem, Reals, Span, Whole, followers_of, spans_of
 from keystrand.plan.roadmap_serial import busy_of
 from keystrand.plan.schedule import Draft
 
@@ -72,8 +72,10 @@ def _binding(n: int, dated: _Dated) -> tuple[Binding, str]:
         return Binding.FREEZE, f"nothing goes live from {_finish(freeze[0], dated)} to {_finish(freeze[1] - 1, dated)}"
     if dated.busy[int(problem.team[n])][start - 1] + problem.engineers[n] > problem.capacity[problem.team[n]]:
         return _crowded(n, dated)
-    if problem.announced[n] == end and problem.move_cost:
-        return Binding.ANNOUNCED, "keeps the date that was announced"
+    if problem.announced[n] >= end and problem.move_cost:
+        kept = problem.announced[n] == end
+        return Binding.ANNOUNCED, "keeps the date that was announced" if kept else (
+            "was announced for later, and moves no further than is worth it")  # fmt: skip
     return Binding.ORDER, "could begin earlier, but no earlier begin was found that makes the whole better"
 
 
@@ -104,12 +106,12 @@ def _crowded(n: int, dated: _Dated) -> tuple[Binding, str]:
             k
             for k in dated.members[int(problem.team[n])]
             if dated.starts[k] < start <= dated.ends[k]
-            and problem.deadline[k] < NEVER
+            and problem.deadline[k] < problem.deadline[n]
             and _worth(k, dated) < _worth(n, dated)
         ]
         if ahead:
             names = joined([dated.drafts[k].id for k in ahead])
-            return Binding.DEADLINE, f"the hands of {who} are on {names} first, which exposes less but has a deadline"
+            return Binding.DEADLINE, f"the hands of {who} are on {names} first: it exposes less, but is due sooner"
     until = _finish(start, dated)
     return Binding.CAPACITY, f"the hands of {who} are full until {until}"
 

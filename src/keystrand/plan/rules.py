@@ -37,6 +37,7 @@ class SegmentFacts(Struct, frozen=True, kw_only=True):
     may_wait: Fact
     permitted: Fact
     psk_permitted: Fact
+    advice_accepted: Fact
     dedicated_optics: Fact
     dark_fibre: Fact
     specialised_operation: Fact
@@ -78,6 +79,11 @@ WORDS: dict[str, Words] = {
         "no authority prohibited keys shared beforehand here",
         "an authority prohibited keys shared beforehand here",
     ),
+    "advice_accepted": Words(
+        "Who accepts a quantum link although the authorities named here advise against it?",
+        "somebody were named who accepts it against the advice",
+        "nobody answered for it against an authority's advice",
+    ),
     "dedicated_optics": Words(
         "Does the segment justify dedicated optics?",
         "dedicated optics were justified",
@@ -116,7 +122,13 @@ _HARDWARE: Conditions = (
     ("dedicated_optics", YES), ("dark_fibre", YES), ("specialised_operation", YES), ("nodes_accepted", YES),
     ("permitted", YES), ("psk_permitted", YES),
 )  # fmt: skip
-_PRODUCTION: Conditions = (("long_shelf_life", YES), ("rate_meets_demand", YES), *_HARDWARE, ("research", NO))
+_PRODUCTION: Conditions = (
+    ("long_shelf_life", YES),
+    ("rate_meets_demand", YES),
+    *_HARDWARE,
+    ("advice_accepted", YES),
+    ("research", NO),
+)
 CONDITIONS: dict[Approach, Conditions] = {
     Approach.QKD_FIBRE: (*_PRODUCTION, ("single_span", YES)),
     Approach.QKD_TRUSTED_NODE: (*_PRODUCTION, ("single_span", NO)),
@@ -181,9 +193,10 @@ SETTLED = frozenset({"single_span", "research"})
 
 
 def smallest_change(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
-    """Return the fewest answers that would have to be others for `to` to be chosen; none where no change leads there.
+    """Return the fewest answers that would have to be others for a quantum approach `to`; none where none leads there.
 
     Searched by number: every condition that is open must change, and then what else decides between two that are met.
+    What leads back to the default is any one condition of the choice: `flips` names them all.
     """
     answers = [(name, wanted) for name, wanted in CONDITIONS[to] if fact(facts, name).answer is not wanted]
     if SETTLED.intersection(name for name, _ in answers):
@@ -193,13 +206,7 @@ def smallest_change(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answe
         changed = {name: Fact(answer, "") for name, answer in (*answers, *more)}
         if choose(msgspec.structs.replace(facts, **changed)) is to:
             return (*answers, *more)
-    return _undone(facts, to)
-
-
-def _undone(facts: SegmentFacts, to: Approach) -> tuple[tuple[str, Answer], ...]:
-    """Return the one answer that takes away the approach that stands before the default, if `to` is the default."""
-    found = [(name, answer) for name, answer, then in flips(facts) if then is to]
-    return tuple(found[:1])
+    return ()
 
 
 STEERING = ("may_wait",)

@@ -21,12 +21,15 @@ from keystrand.model.stages import (
 from keystrand.model.stages.targeted import Protection, SuccessCriterion, TargetDocument, TargetKind, TargetLine
 from keystrand.model.units import Answer
 from keystrand.plan.approach import NAMES
+from keystrand.plan.ground import ground_of
 from keystrand.plan.target_criteria import PROPOSED, for_segment, for_system
 
 KEY_ESTABLISHMENT = ("ML-KEM (FIPS 203), together with a classical exchange where a policy asks for a hybrid",)
 _SIGNATURE = ("ML-DSA (FIPS 204)",)
 _FIRMWARE = ("LMS or XMSS (SP 800-208)", "SLH-DSA (FIPS 205)", "ML-DSA (FIPS 204)")
 """Code and firmware are checked for many years by what cannot be changed: hash-based signatures rest on least."""
+_BENEATH = ("ML-KEM (FIPS 203) in the systems on it, beneath",)
+"""Post-quantum cryptography stands under every choice (rule G2), also where the link alone makes the keys."""
 _QUANTUM_KEYS = "keys of a quantum link over ETSI GS QKD 014"
 _LONG_TRUSTED = frozenset({Place.CODE_SIGNING, Place.FIRMWARE})
 _LAST_STEPS = {
@@ -46,7 +49,8 @@ def make_target(
     tool_version: str,
 ) -> TargetDocument:
     """Return the target of every system and segment for each function; equal inputs give equal documents."""
-    targets = (*_system_lines(estate, assessment, plan), *_segment_lines(estate, plan))
+    systems = tuple(_system_lines(estate, assessment, plan))
+    targets = (*systems, *_segment_lines(estate, plan, systems))
     protections = tuple(_protections(estate, plan))
     return TargetDocument(
         format_version=FORMAT_VERSION,
@@ -114,8 +118,9 @@ def _last(measures: Iterable[Measure], function: Function) -> Measure | None:
     return max(steps, key=lambda m: (m.finish, m.id), default=None)
 
 
-def _segment_lines(estate: Estate, plan: Plan) -> Iterator[TargetLine]:
-    segments = {segment.id: segment for segment in estate.segment}
+def _segment_lines(estate: Estate, plan: Plan, systems: Iterable[TargetLine]) -> Iterator[TargetLine]:
+    segments, ground = {segment.id: segment for segment in estate.segment}, ground_of(estate)
+    lines = {(line.subject, line.function): line for line in systems}
     last = {m.subject: m for m in plan.measures if m.kind is MeasureKind.PILOT}
     last |= {m.subject: m for m in plan.measures if m.kind is MeasureKind.DEPLOY_QUANTUM_LINK}
     for decision in plan.decisions:
@@ -123,6 +128,8 @@ def _segment_lines(estate: Estate, plan: Plan) -> Iterator[TargetLine]:
         for choice in decision.functions:
             quantum = choice.approach is not Approach.PQC_ONLY
             step = last.get(segment.id) if quantum else None
+            users = [lines.get((system.id, choice.function)) for system in ground.users(segment)]
+            moved = max((line for line in users if line and line.by), key=_by, default=None)
             yield TargetLine(
                 id=f"segment/{segment.id}/{choice.function}",
                 noun="segment",
@@ -133,13 +140,17 @@ def _segment_lines(estate: Estate, plan: Plan) -> Iterator[TargetLine]:
                 approach=choice.approach,
                 algorithms=_link_algorithms(choice.function, choice.approach),
                 reached=False,
-                by=step.finish if step else None,
-                measure=step.id if step else None,
+                by=step.finish if step else moved.by if moved else None,
+                measure=step.id if step else moved.measure if moved else None,
                 owner=segment.owners.of(Layer.LINK if quantum else Layer.ALGORITHMS),
                 until=None,
                 compensating=None,
                 reason=choice.reason,
             )
+
+
+def _by(line: TargetLine) -> date:
+    return line.by or date.min
 
 
 def _kind(segment: Segment, decision: SegmentDecision, function: Function, approach: Approach) -> TargetKind:
@@ -156,7 +167,8 @@ def _link_algorithms(function: Function, approach: Approach) -> tuple[str, ...]:
         return _SIGNATURE
     if approach is Approach.PQC_ONLY:
         return KEY_ESTABLISHMENT
-    return (_QUANTUM_KEYS, *KEY_ESTABLISHMENT) if approach is Approach.HYBRID else (_QUANTUM_KEYS,)
+    beneath = {Approach.HYBRID: KEY_ESTABLISHMENT, Approach.QUANTUM_INTERNET_TESTBED: ()}
+    return (_QUANTUM_KEYS, *beneath.get(approach, _BENEATH))
 
 
 _ENDS = ("a locked and alarmed room for the quantum device and the key server", "a record of who enters")

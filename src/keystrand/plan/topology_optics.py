@@ -16,6 +16,8 @@ BYPASS_DB = 1.5
 """Filters and connections where light passes a place without an end. Assumed."""
 CONNECTION_DB = 1.0
 """Connections at both ends, where the loss is reckoned from the length alone. Assumed."""
+_LEAST_DB = 0.01
+"""Within one building; the model wants some loss."""
 _PLACEHOLDER_BITS_PER_S = 2.5e6
 
 
@@ -39,7 +41,7 @@ def words_of(model: RateModel) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _decoy(loss_db: float) -> float:
-    found = modelled_rate(Span(0.0, loss_db, "one span"))
+    found = modelled_rate(Span(0.0, max(loss_db, _LEAST_DB), "one span"))
     return found.secret_key_rate_bits_per_s / RATE_MARGIN if found else 0.0
 
 

@@ -4,7 +4,7 @@ Large-neighbourhood search: P. Shaw, CP 1998. A neighbourhood is a dozen needs l
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,19 +14,33 @@ from keystrand.plan.topology_greedy import Layout, greedy
 from keystrand.plan.topology_improve import improved
 from keystrand.plan.topology_links import Problem
 from keystrand.plan.topology_model import Fixed, layout_of, programme_of, values_of
-from keystrand.plan.topology_solver import Solved, solve
+from keystrand.plan.topology_solver import Solved, relaxed_bound, solve
+
+T = TypeVar("T")
 
 AT_ONCE = 12
 """Needs laid anew together: 6 find far less, 14 take far longer."""
 WHOLE_MOST = 20
 """Up to so many needs the whole is solved, not only bounded."""
-_SHARE_OF_TIME = {True: 0.3, False: 0.75}
+_SHARE_OF_TIME = {True: 0.2, False: 0.75}
 """Of the time for neighbourhoods: where the whole is solved after them, and where it is only bounded."""
 _TREE_NODES, _ROUND_S, _ROUND_GAP = 300, 12.0, 1e-3
 _DETOUR = 3.0
 """A neighbourhood looks at relays on the way or not much off it; paths that are there stay possible."""
 _NOTHING_FOUND = 2.5
 """Stop the neighbourhoods after so many rounds a need without a better one."""
+
+
+class Wait(Protocol):
+    """Runs a job and returns what it returns."""
+
+    def __call__(self, job: Callable[[], T]) -> T:
+        """Return what `job` returns."""
+
+
+def at_once(job: Callable[[], T]) -> T:
+    """Return what `job` returns: the plainest way to wait."""
+    return job()
 
 
 class Limits(NamedTuple):
@@ -39,7 +53,7 @@ class Limits(NamedTuple):
     rounds: int
     seed: int
     told: Callable[[str, float, float], None]
-    wait: Callable[[Callable[[], Solved]], Solved] = lambda job: job()
+    wait: Wait = at_once
 
 
 class Found(NamedTuple):
@@ -68,7 +82,7 @@ class _Search:
 
     def __init__(self, problem: Problem, first: Layout, limits: Limits) -> None:
         self.problem, self.best, self.limits = problem, first, limits
-        self.bound = 0.0
+        self._worth = 0.0
         self._total_s, self._by_time = limits.left_s(), False
         self._draws = np.random.default_rng(limits.seed)
         most = sum(problem.node_cost.values()) + sum(
@@ -80,6 +94,14 @@ class _Search:
     def _all(self) -> range:
         return range(len(self.problem.needs))
 
+    @property
+    def bound(self) -> float:
+        """Return what no layout that serves the same needs as the best costs less than.
+
+        Bounds are of the cost with penalties, and each such layout has the penalties of the best.
+        """
+        return max(0.0, self._worth - self._penalty * len(self._skippable()))
+
     def value(self, layout: Layout) -> float:
         """Return the cost with the penalty of every need that is not served."""
         return layout.cost(self.problem) + self._penalty * (len(self.problem.needs) - len(layout.routes))
@@ -90,6 +112,7 @@ class _Search:
         self.limits.told("greedy", self.best.cost(self.problem), self.bound)
         whole = number <= WHOLE_MOST
         enough = self._total_s * (1 - _SHARE_OF_TIME[whole] / 2)
+        self._relax(self._total_s - enough)
         improved(
             self.problem, self.best, self._draws, lambda: self._more(enough), lambda layout: self._take(layout, "moves")
         )
@@ -100,6 +123,16 @@ class _Search:
             return Ended.PROVEN
         return Ended.TIME if self._by_time else Ended.ROUNDS
 
+    def _relax(self, seconds: float) -> None:
+        """Bound the cost by the relaxation, so that there is a bound whenever the search ends."""
+        made, _ = programme_of(self.problem, self._all, Fixed({}, ()), penalty=self._skippable())
+        bound = self.limits.wait(lambda: relaxed_bound(made, seconds))
+        self._worth = max(self._worth, bound)
+        self.limits.told("bound", self.best.cost(self.problem), self.bound)
+
+    def _skippable(self) -> dict[int, float]:
+        return {n: self._penalty for n in self._all if n not in self.best.routes}
+
     def _more(self, keep_s: float) -> bool:
         """Return whether more than `keep_s` is left, and remember where it is not."""
         self._by_time |= self.limits.left_s() <= keep_s
@@ -107,14 +140,13 @@ class _Search:
 
     def _whole(self, nodes: int | None) -> Solved:
         """Solve for all needs at once: bound the cost, and take the layout where it is better."""
-        penalty = {n: self._penalty for n in self._all if n not in self.best.routes}
+        penalty = self._skippable()
         made, columns = programme_of(self.problem, self._all, Fixed({}, ()), penalty=penalty)
         hint = values_of(columns, self.best, self._all)
         left = self.limits.left_s()
         solved = self.limits.wait(lambda: solve(made, seconds=left, nodes=nodes, hint=hint))
         self._by_time |= solved.by_time
-        skipped = self._penalty * len(penalty)
-        self.bound = max(self.bound, solved.bound - skipped)
+        self._worth = max(self._worth, solved.bound)
         if solved.values is not None:
             self._take(layout_of(self.problem, columns, solved.values, self._all), "whole")
         return solved

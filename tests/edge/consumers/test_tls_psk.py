@@ -16,8 +16,9 @@ import pytest
 from OpenSSL import SSL
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.consumers import tls_psk
-from keystrand.edge.consumers.tls_psk import EchoServer, echo, echo_with, external_psk_supported
+from keystrand.edge.consumers import psk_ends
+from keystrand.edge.consumers.psk_ends import external_psk_supported
+from keystrand.edge.consumers.tls_psk import EchoServer, echo, echo_with
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import Pair, start_pair
@@ -77,8 +78,8 @@ def settled(server: EchoServer, done: int, refused: int) -> bool:
 def test_the_private_names_are_there() -> None:
     """Contract with `cryptography` and pyOpenSSL: everything that has no public way is present."""
     assert external_psk_supported()
-    assert callable(tls_psk._lib.SSL_CTX_set_psk_find_session_callback)
-    assert tls_psk._lib.Cryptography_HAS_PSK_TLSv1_3
+    assert callable(psk_ends._lib.SSL_CTX_set_psk_find_session_callback)
+    assert psk_ends._lib.Cryptography_HAS_PSK_TLSv1_3
     assert SSL.Context(SSL.TLS_METHOD)._context is not None
 
 
@@ -183,7 +184,7 @@ def test_a_client_without_a_key_is_refused(server: EchoServer) -> None:
 def test_a_session_does_not_outlive_its_key(server: EchoServer, a: Client014) -> None:
     """No ticket comes, and the session object of a finished connection cannot be resumed without a key."""
     (key,) = a.enc_keys("sae-b")
-    end = tls_psk._ClientEnd(key.key_id, key.key)
+    end = psk_ends.ClientEnd(key.key_id, key.key)
     stream = end.over(socket.create_connection((server.host, server.port), timeout=10))
     stream.handshake()
     assert answered(stream, b"hello") == b"hello"
@@ -191,7 +192,7 @@ def test_a_session_does_not_outlive_its_key(server: EchoServer, a: Client014) ->
     stream.close()
     assert session is not None
     # the same context, since pyOpenSSL resumes with no other, but without the key
-    tls_psk._lib.SSL_CTX_set_psk_use_session_callback(end._context._context, tls_psk._ffi.NULL)
+    psk_ends._lib.SSL_CTX_set_psk_use_session_callback(end._context._context, psk_ends._ffi.NULL)
     plain = connected(server, end._context)
     plain.connection.set_session(session)
     with pytest.raises(SSL.Error):
@@ -206,10 +207,10 @@ def answered(stream: BlockingTls, message: bytes) -> bytes:
     return stream.recv_exactly(len(message))
 
 
-def client_with_groups(key_id: str, key: Secret, groups: bytes) -> tls_psk._ClientEnd:
+def client_with_groups(key_id: str, key: Secret, groups: bytes) -> psk_ends.ClientEnd:
     """Return a client end that offers these groups only, the first with a key share."""
-    end = tls_psk._ClientEnd(key_id, key)
-    assert tls_psk._lib.SSL_CTX_set1_curves_list(end._context._context, groups) == 1
+    end = psk_ends.ClientEnd(key_id, key)
+    assert psk_ends._lib.SSL_CTX_set1_curves_list(end._context._context, groups) == 1
     return end
 
 
@@ -218,7 +219,7 @@ def test_a_second_hello_asks_the_kme_once(server: EchoServer, a: Client014) -> N
     (key,) = a.enc_keys("sae-b")
     end = client_with_groups(key.key_id, key.key, b"secp384r1:X25519MLKEM768")
     stream = end.over(socket.create_connection((server.host, server.port), timeout=10))
-    assert tls_psk._finish(stream) == "X25519MLKEM768"
+    assert psk_ends.finish(stream) == "X25519MLKEM768"
     assert answered(stream, b"hello") == b"hello"
     stream.close()
     assert settled(server, 1, 0)
@@ -232,7 +233,7 @@ def test_a_classical_group_is_refused_at_both_ends(server: EchoServer, a: Client
     )  # fmt: skip
     stream = refused.over(socket.create_connection((server.host, server.port), timeout=10))
     with pytest.raises(PolicyDenied, match="ECDH-P-256 is not post-quantum"):
-        tls_psk._finish(stream)
+        psk_ends.finish(stream)
     stream.close()
     stream = unheard.over(socket.create_connection((server.host, server.port), timeout=10))
     stream.handshake()
@@ -246,14 +247,14 @@ def test_a_key_and_its_callback_do_not_stay(server: EchoServer, a: Client014) ->
     """After an echo the key is cleared, and what OpenSSL pointed at is freed with its handshake."""
     (key,) = a.enc_keys("sae-b")
     ends: list[weakref.ref[object]] = []
-    original = tls_psk._PskEnd.__init__
+    original = psk_ends.PskEnd.__init__
 
-    def noted(self: tls_psk._PskEnd, method: int) -> None:
+    def noted(self: psk_ends.PskEnd, method: int, terms: psk_ends.PskTerms) -> None:
         ends.append(weakref.ref(self))
-        original(self, method)
+        original(self, method, terms)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tls_psk._PskEnd, "__init__", noted)
+        patch.setattr(psk_ends.PskEnd, "__init__", noted)
         echo_with(server.host, server.port, key.key_id, key.key, b"hello", enc_keys_s=0.0)
         assert settled(server, 1, 0)
     with pytest.raises(ValueError, match="cleared"):
@@ -285,7 +286,7 @@ def test_key_bytes_are_in_no_log(server: EchoServer, a: Client014, caplog: pytes
 @pytest.mark.parametrize("octets", [0, 15, 257])
 def test_keys_outside_what_is_safe_are_refused(octets: int) -> None:
     """Fewer than 128 bits, or more than OpenSSL takes, never become a session: no hello goes out."""
-    end = tls_psk._ClientEnd(str(uuid.uuid4()), Secret(bytes(octets)))
+    end = psk_ends.ClientEnd(str(uuid.uuid4()), Secret(bytes(octets)))
     connection = SSL.Connection(end._context, None)
     connection.set_connect_state()
     with pytest.raises(SSL.Error):

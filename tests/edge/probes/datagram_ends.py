@@ -37,8 +37,8 @@ def probe(
     """Return what `asks` sees of `target`, its attempt, and the answers behind them."""
 
     async def ask(job: Job) -> Answer:
-        with Watch() as watch:
-            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), timeout_s, watch).answer()
+        with Watch(timeout_s) as watch:
+            return await Exchange(job, Address(socket.AF_INET, (HOST, job.port)), watch).answer()
 
     async def run() -> tuple[Answer, ...]:
         answers: tuple[Answer, ...] = ()

@@ -58,8 +58,8 @@ def ask(talk: Talk, port: int, timeout_s: float = 5.0) -> Answer:
 
     async def run() -> Answer:
         job = Job("?", "127.0.0.1", port, lambda: talk, "udp")
-        with Watch() as watch:
-            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), timeout_s, watch).answer()
+        with Watch(timeout_s) as watch:
+            return await Exchange(job, Address(socket.AF_INET, ("127.0.0.1", port)), watch).answer()
 
     return asyncio.run(run())
 

@@ -5,10 +5,8 @@ Prints `ready URL` on standard output once it answers; everything else goes to s
 
 import argparse
 import asyncio
-import ctypes
 import logging
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -17,12 +15,11 @@ from keystrand.edge.kme.config import KmeConfig, load_config
 from keystrand.edge.kme.running import Server
 from keystrand.edge.kme.transport import Limits
 from keystrand.edge.loop import runner
+from keystrand.edge.undumpable import hide_memory
 from keystrand.model.errors import KeystrandError
 
 _SWITCH_S = 0.0005
 """How long one thread may keep the interpreter from another: the time of a sync of the disk, not ten times that."""
-_PR_SET_DUMPABLE = 4
-"""prctl(2); its number in linux/prctl.h."""
 
 
 async def run(config: KmeConfig, *, until_stdin_closes: bool = False, limits: Limits | None = None) -> None:
@@ -53,9 +50,7 @@ def serve(config: Path, *, until_stdin_closes: bool = False) -> None:
 
     Raises `InvalidInput`, `MissingInput` or `StoreFailure` before it answers.
     """
-    # a core file would hold keys, and so does the memory that a debugger of the same user would read
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0)
+    hide_memory()
     # what the disk's threads have done must not wait for the loop's next pause, which a busy loop does not make
     sys.setswitchinterval(_SWITCH_S)
     runner()(run(load_config(config), until_stdin_closes=until_stdin_closes))

@@ -99,10 +99,16 @@ async def open_tls(
     `Limits.handshake_s` bounds all of it. Raises `PeerUnavailable` where any of it fails, or where the group is not
     post-quantum and `require_post_quantum` is set: then nothing of the application has been sent.
     """
-    place, limits = f"{host}:{port}", limits or Limits()
+    limits = limits or Limits()
     below = TlsClientProtocol(
         context, application, limits, host, kme_id=kme_id, require_post_quantum=require_post_quantum
     )  # fmt: skip
+    return await opened(below, host, port, limits)
+
+
+async def opened(below: TlsClientProtocol, host: str, port: int, limits: Limits) -> tuple[asyncio.Transport, Peer]:
+    """Connect `below` as `open_tls` does. Raises as it does."""
+    place = f"{host}:{port}"
     try:
         async with asyncio.timeout(limits.handshake_s):
             await asyncio.get_running_loop().create_connection(lambda: below, host, port)

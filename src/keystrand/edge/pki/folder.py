@@ -122,7 +122,7 @@ def issue(
     renew: bool = False,
     now: datetime,
 ) -> Issued:
-    """Make a key and a certificate for `identity`; `hosts` are the names a KME is reached by (none: loopback).
+    """Make a key and a certificate for `identity`; `hosts` are the names a KME or agent is reached by (none: loopback).
 
     `days` beyond the authority's own life are refused; None is a year, or what is left of that life. `algorithm` None
     is the authority's. Raises `InvalidInput` for what cannot be issued, and where the party has a valid certificate,
@@ -189,7 +189,7 @@ def _checked_hosts(identity: Identity, hosts: Sequence[str]) -> Sequence[str]:
         )
     for host in hosts:
         host_name(host)
-    if identity.kind is Kind.KME:
+    if identity.kind in (Kind.KME, Kind.AGENT):
         return hosts or LOOPBACK
     if hosts:
         raise InvalidInput(f"a {identity.kind} is no server and needs no host", hint="leave --host out")

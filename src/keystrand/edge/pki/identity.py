@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SAE = "sae"
     MODULE = "module"
     OPERATOR = "operator"
+    AGENT = "agent"
 
 
 USES = {
@@ -32,6 +33,7 @@ USES = {
     Kind.SAE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Kind.MODULE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Kind.OPERATOR: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    Kind.AGENT: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
 }
 """The TLS roles of each kind; a certificate must name all of its kind's (RFC 5280, 4.2.1.12)."""
 

@@ -146,7 +146,7 @@ class Access:
                         await self._gate.wait()
                     if delay_s := self._pace.delay_s():
                         await asyncio.sleep(delay_s)
-                    answer = await Exchange(job, address, self._scan.timeout_s, self._watch).answer()
+                    answer = await Exchange(job, address, self._watch).answer()
             finally:
                 self._hosts.leave(address.ip)
             if answer.connected:

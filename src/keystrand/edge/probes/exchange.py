@@ -38,10 +38,10 @@ class Address(NamedTuple):
 
 
 class Exchange:
-    """Has the conversation of one job with one address; both together may take `timeout_s`."""
+    """Has the conversation of one job with one address, within the time of `watch`."""
 
-    def __init__(self, job: Job, address: Address, timeout_s: float, watch: Watch) -> None:
-        self._job, self._address, self._timeout_s, self._watch = job, address, timeout_s, watch
+    def __init__(self, job: Job, address: Address, watch: Watch) -> None:
+        self._job, self._address, self._timeout_s, self._watch = job, address, watch.timeout_s, watch
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Answer] = self._loop.create_future()
         self._talk = job.start()
@@ -62,12 +62,12 @@ class Exchange:
         except OSError as error:
             return self._failed(error)
         self._number = self._socket.fileno()
-        limit = self._loop.call_later(self._timeout_s, self._late)
+        limit = self._watch.limit(self._late)
         try:
             self._guarded(self._open)
             return await self._ended
         finally:
-            limit.cancel()
+            limit.lift()
             self._close()
 
     def _close(self) -> None:

@@ -110,7 +110,7 @@ async def survey(
     time_of_day = clock or Clock(lambda: datetime.now(UTC), _LOG.warning)
     total = sum(map(count_of, estate.target))
     tell = progress or (lambda _done, _total: None)
-    with Watch() as watch:
+    with Watch(estate.scan.timeout_s) as watch:
         access = Access(estate.scan, allowed, connect_to or {}, time_of_day, watch)
         await access.check_names(estate.target)
         walk = _Walk(lambda t: reader(t).read(t, folder), access, deliver, tell, total)

@@ -123,9 +123,14 @@ def _asked(answers: tuple[Answer, ...]) -> list[Asked]:
 
 
 def _talks(answers: tuple[Answer, ...]) -> list[tuple[Answer, TlsConversation]]:
-    pairs = ((answer, answer.conversation) for answer in answers)
-    talks = ((answer, talk.talk if isinstance(talk, Prefaced) else talk) for answer, talk in pairs)
-    return [(answer, talk) for answer, talk in talks if isinstance(talk, TlsConversation)]
+    found = []
+    for answer in answers:
+        talk = answer.conversation
+        if isinstance(talk, Prefaced):
+            talk = talk.talk
+        if isinstance(talk, TlsConversation):
+            found.append((answer, talk))
+    return found
 
 
 # A server shows the same chain again and again, and many servers show the same authorities.

@@ -215,9 +215,10 @@ class TlsConversation:
         self._accepted: bool | None = None
         self.fault = ""
         shares = {group: share for group in inquiry.shares if (share := key_share(group))}
+        fresh = secrets.token_bytes(64)
         self._hello = ClientHello(
-            random=secrets.token_bytes(32),
-            session=secrets.token_bytes(32) if session is None else session,
+            random=fresh[:32],
+            session=fresh[32:] if session is None else session,
             versions=inquiry.versions,
             suites=inquiry.suites,
             groups=inquiry.groups,

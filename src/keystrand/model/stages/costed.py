@@ -44,6 +44,14 @@ class CostOption(Part, frozen=True, kw_only=True):
     fill_in: tuple[str, ...]
 
 
+class PhaseCost(Part, frozen=True, kw_only=True):
+    """The present value of one phase of the plan, what it keeps costing included."""
+
+    phase: str
+    title: str
+    cost: Estimate
+
+
 class CostComparison(Part, frozen=True, kw_only=True):
     """Two options over the same draws. `cheaper`: in which share of the scenarios `option` costs less than `other`."""
 
@@ -136,13 +144,15 @@ class FrontierStep(Part, frozen=True, kw_only=True):
     subject: str
     what: str
     saved_per_hour: Estimate
-    saved: float
-    operation: float
-    cost: float
+    saved: Estimate
+    operation: Estimate
+    cost: Estimate
 
 
 class Portfolio(Part, frozen=True, kw_only=True):
-    """The best choice within the limits: nothing else that fits saves more on average, but for the share `gap` at most.
+    """The best choice within the limits, by expected values.
+
+    Nothing else that fits saves more on average, but for the share `gap` at most; 0 is proven best.
 
     `committed_cost` and `committed_operation` are for signatures, owners and enquiries: they are not weighed in
     data-years, and come first; `within` says whether they alone fit. `per_hour` and `per_money` are the shadow prices:
@@ -158,10 +168,13 @@ class Portfolio(Part, frozen=True, kw_only=True):
     systems: tuple[str, ...]
     links: tuple[tuple[str, Approach], ...]
     left_out: Count
-    saved: float
+    expected_saved: float
+    expected_cost: float
+    expected_operation: float
     gap: float
-    cost: float
-    operation: float
+    saved: Estimate
+    cost: Estimate
+    operation: Estimate
     per_hour: float | None
     per_money: float | None
 
@@ -177,6 +190,7 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     data_year: str
     sunk_data_years: Interval
     options: tuple[CostOption, ...]
+    phases: tuple[PhaseCost, ...]
     comparisons: tuple[CostComparison, ...]
     named_scenarios: tuple[ScenarioCost, ...]
     swings: tuple[Swing, ...]

@@ -24,8 +24,9 @@ class TargetLine(Part, frozen=True, kw_only=True):
     """The target of one function of one system or segment. Key establishment and signatures have lines of their own.
 
     `today` is the verdict of the assessment, None for a segment. `algorithms` are families with their standards. `by`
-    is the day on which the last `measure` behind it ends, None where the plan has none; `reached`: nothing is to be
-    done. `until` and `compensating`: for what stays classical, when that ends and what protects it meanwhile.
+    is the day on which the last `measure` behind it ends, None where the plan has none; a segment without a quantum
+    link is there when its last system is. `reached`: nothing is to be done. `until` and `compensating`: for what stays
+    classical, when that ends and what protects it meanwhile.
     """
 
     id: str

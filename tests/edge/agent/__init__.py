@@ -1,0 +1,1 @@
+"""The agent, and the two sites that its tests run."""

@@ -1,0 +1,135 @@
+"""Two agents, two installers, two KMEs, all real processes: rotation, and what a kill at any step leaves."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from keystrand.app.audit import verify_audit
+from keystrand.edge.kme.pair import Pair
+
+from .site import Site, running_pair, wait_until
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two KMEs with keys in stock."""
+    with running_pair(tmp_path_factory.mktemp("agents")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Two sites that rotate a key every 0.6 s."""
+    made = Site(tmp_path_factory.mktemp("site"), pair)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def test_keys_rotate_and_every_switch_is_audited(site: Site) -> None:
+    """Both ends go from key to key; each stands in both audits before and after; the audits are whole."""
+    wait_until(lambda: site.settled(3), 30, site.log(0)[-2000:])
+    ours = site.installed(0)
+    assert ours[:3] == site.installed(1)[:3]
+    assert {label for _, label in ours} == {"qkd"}
+    for at in (0, 1):
+        told = site.audit(at)
+        for key_id, _ in ours[:3]:
+            actions = [line["action"] for line in told if line["detail"].get("key_ID") == key_id]
+            assert actions[:2] == ["agent.install", "agent.proven"]
+        assert {line["group"] for line in told if line["action"] == "agent.proven"} <= {"X25519MLKEM768", ""}
+        verify_audit(site.config(at).parent / "audit", [])
+    status = site.status(0)
+    assert status["footing"] == "fresh"
+    assert 0 <= status["age_s"] < 20
+    assert "key" not in {name for key in status["keys"] for name in key}
+
+
+def test_no_key_byte_reaches_a_file_of_ours(site: Site) -> None:
+    """Journal, audit and logs name keys by their IDs; not one of the keys themselves is in any of them."""
+    key = next(site.keys(0).glob("*.key")).read_bytes()
+    for at in (0, 1):
+        for file in site.config(at).parent.rglob("*"):
+            if file.is_file():
+                content = file.read_bytes()
+                assert key not in content
+                assert key.hex().encode() not in content
+
+
+_OFTEN = ((0, "peer installing"), (1, "installing"), (1, "waiting for proof"))
+STATES = [
+    (0, "taking"), (0, "offered"), (0, "peer installing"), (0, "installing"), (0, "proving"), (0, "settled"),
+    (1, "fetching"), (1, "confirmed"), (1, "installing"), (1, "waiting for proof"), (1, "settled"),
+]  # fmt: skip
+
+
+CASES = [
+    pytest.param(at, state, when, marks=[] if (at, state) in _OFTEN and when == "after" else pytest.mark.slow)
+    for at, state in STATES
+    for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize(("at", "state", "when"), CASES)
+def test_a_kill_at_any_step_leaves_two_ends_that_meet_again(site: Site, at: int, state: str, when: str) -> None:
+    """kill -9 at each step of either table: a common key stays at both ends throughout, none is installed twice, and
+    the next changeover settles both.
+    """
+    site.kill_agent(at)
+    mark = site.folder / "mark"
+    mark.unlink(missing_ok=True)
+    site.start_agent(at, stop_at=(state, when, mark))
+    wait_until(mark.exists, 20, f"it never came to {state}")
+    assert set(site.held(0)) & set(site.held(1)), "no key in common when it died"
+    site.kill_agent(at)
+    count = len(site.installed(0))
+    site.start_agent(at)
+    deadline = time.monotonic() + 15
+    while not site.settled(count):
+        assert set(site.held(0)) & set(site.held(1)), "no key in common on the way"
+        assert time.monotonic() < deadline, site.log(at)[-3000:]
+        time.sleep(0.02)
+    for end in (0, 1):
+        ids = [key_id for key_id, _ in site.installed(end)]
+        assert len(set(ids)) == len(ids), "a key was installed twice"
+    assert site.status(at)["footing"] == "fresh"
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(site: Site) -> None:
+    """30 kills of either agent, whenever: a common key at every moment, no key twice, and all well at the end."""
+    draw = random.Random(4)
+    for _ in range(30):
+        at = draw.randrange(2)
+        site.kill_agent(at)
+        site.start_agent(at)
+        ended = time.monotonic() + draw.random()
+        while time.monotonic() < ended:
+            assert set(site.held(0)) & set(site.held(1)), "no key in common"
+            time.sleep(0.005)
+    count = len(site.installed(0))
+    wait_until(lambda: site.settled(count), 20, site.log(0)[-3000:])
+    for end in (0, 1):
+        ids = [key_id for key_id, _ in site.installed(end)]
+        assert len(set(ids)) == len(ids)
+
+
+def test_an_agent_that_is_told_to_stop_leaves_its_key(site: Site) -> None:
+    """SIGTERM is no failure: the key stays, the status says that nobody replaces it, a start goes on from there."""
+    wait_until(site.settled, 15, "not settled")
+    site.kill_agent(0, signal.SIGTERM)
+    before = site.held(0)
+    assert before
+    status = site.status(0)
+    assert status["footing"] == "fresh"
+    assert "the agent does not run: keys are not replaced" in status["alarms"]
+    site.start_agent(0)
+    wait_until(lambda: site.settled(len(site.installed(0)) - 1) and site.held(0) != before, 15, "it does not go on")
+    assert site.audit(0)[-1]["action"] != "agent.stopped"
