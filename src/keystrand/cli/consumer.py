@@ -67,7 +67,9 @@ def proxy(  # noqa: PLR0913, PLR0917 - Typer reads one option from each paramete
     Run one side beside the program that connects and the other beside the service. Without a key there is no
     connection. The plain side must be on this machine.
     """
-    from keystrand.app.consumer import Bounds, KmeAccess, ProxyPlan, ProxySide, Suite, serve_proxy
+    from keystrand.app.consumer import KmeAccess, ProxyPlan, ProxySide, serve_proxy
+    from keystrand.edge.consumers.psk_ends import Suite
+    from keystrand.edge.consumers.tls_proxy import Bounds
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
