@@ -79,7 +79,7 @@ class Ipsec(NamedTuple):
         role = (Role.INITIATOR, Role.RESPONDER)[at]
         far = (FAR, NEAR)[at]
         return StrongSwan(
-            self.socket(at), "corridor", self.connection(at), role, [far], prefix=space.prefix
+            self.socket(at), "corridor", self.connection(at), role, [far], device="ipsec0", prefix=space.prefix
         )  # fmt: skip
 
     def connection(self, at: int) -> Message:
