@@ -21,6 +21,13 @@ charon-systemd {{
   retransmit_tries = 2
   retransmit_timeout = 0.5
   retransmit_base = 1.4
+  filelog {{
+    log {{
+      path = {log}
+      default = 2
+      flush_line = yes
+    }}
+  }}
   plugins {{
     vici {{
       socket = unix://{socket}
@@ -97,7 +104,7 @@ def ipsec(folder: Path) -> Iterator[Ipsec]:
         charons = []
         for at, (space, name) in enumerate(((made.a, "a"), (made.b, "b"))):
             path = folder / f"{at}.vici"
-            (folder / f"{at}.conf").write_text(_CONF.format(socket=path))
+            (folder / f"{at}.conf").write_text(_CONF.format(socket=path, log=folder / f"ike-{at}.log"))
             daemon = Daemon([program("charon-systemd", "charon-systemd")], folder / f"charon-{at}.log",
                             env={"STRONGSWAN_CONF": str(folder / f"{at}.conf")}, prefix=space.prefix)  # fmt: skip
             made.care.add(daemon)

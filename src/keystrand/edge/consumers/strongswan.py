@@ -90,7 +90,7 @@ class StrongSwan:
         return Vici(self._path, TIMEOUT_S)
 
     def _named(self, key_id: str) -> str:
-        return f"{self._name}-{key_id}"
+        return f"{self._name}.{key_id}"
 
     def _demand_usable(self, key: NewKey) -> None:
         if not _KEY_ID.match(key.key_id):
@@ -102,15 +102,22 @@ class StrongSwan:
         """Load the connection of the key, the only one of ours then: what is up under another stays up."""
         connection = {**self._connection, "version": "2", "ppk_id": key_id, "ppk_required": "yes"}
         charon.command("load-conn", {name: connection})
-        for other in _texts(charon.command("get-conns").get("conns")):
+        loaded = dict(one for event in charon.listed("list-conns", "list-conn") for one in _sections(event))
+        for other in loaded:
             if self._is_ours(other) and other != name:
                 charon.command("unload-conn", {"name": other})
+        ends = _ends(loaded.get(name))
+        if twins := [other for other, one in loaded.items() if not self._is_ours(other) and _ends(one) == ends]:
+            raise ConsumerFailure(
+                f"charon cannot tell this connection from {', '.join(twins)}: addresses and ids are the same",
+                hint="make the networks of both children of one connection, or give one of them other ids",
+            )
 
     def _initiate(self, charon: Vici, name: str) -> None:
         for child in self._children:
             asked = {"ike": name, "child": child, "timeout": str(_INITIATE_MS), "loglevel": "-1"}
             charon.command("initiate", asked)
-        proof = self._proof(name.removeprefix(f"{self._name}-"), charon.listed("list-sas", "list-sa"))
+        proof = self._proof(name.removeprefix(f"{self._name}."), charon.listed("list-sas", "list-sa"))
         if not proof.in_use:
             raise ConsumerFailure(f"the new IKE_SA is not under the key: {proof.shown_by}")
 
@@ -153,7 +160,7 @@ class StrongSwan:
         return f"not installed: {', '.join(missing)}" if missing else ""
 
     def _is_ours(self, name: str) -> bool:
-        return name.startswith(f"{self._name}-") and bool(_KEY_ID.match(name.removeprefix(f"{self._name}-")))
+        return name.startswith(f"{self._name}.") and bool(_KEY_ID.match(name.removeprefix(f"{self._name}.")))
 
     def _strangers(self, listed: Sequence[Told]) -> list[str]:
         """Return the connections, of those that charon lists, that carry a far network and are not ours."""
@@ -251,6 +258,14 @@ def _names(charon: Vici, name: str) -> bool:
 
 def _sections(told: object) -> list[tuple[str, Told]]:
     return [(name, one) for name, one in told.items() if isinstance(one, dict)] if isinstance(told, dict) else []
+
+
+def _ends(connection: object) -> dict[str, object]:
+    """Return what charon tells connections apart by when a peer comes: addresses and ids of both ends."""
+    found: dict[str, object] = {name: one.get("id") for name, one in _sections(connection) if name != "children"}
+    if isinstance(connection, dict):
+        found |= {name: connection.get(name) for name in ("local_addrs", "remote_addrs")}
+    return found
 
 
 def _texts(told: object) -> list[str]:
