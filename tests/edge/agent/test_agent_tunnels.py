@@ -1,7 +1,6 @@
 """Two agents that key a real tunnel: strongSwan and WireGuard, in namespaces, with KMEs and installers of their own."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.edge.consumers.corridor import FAR, FAR_HOST, Corridor
+from tests.edge.consumers.corridor import FAR, FAR_HOST, Corridor, needs
 from tests.edge.consumers.ipsec import NEAR, Ipsec, ipsec
+from tests.edge.consumers.ipsec import PROGRAMS as IPSEC
+from tests.edge.consumers.wireguard_pair import PROGRAMS as WIREGUARD
 from tests.edge.consumers.wireguard_pair import Tunnel, wireguard_pair
 
 from keystrand.edge.daemons import Daemon, program
@@ -22,11 +23,7 @@ from .site import HERE, Site, _demand_ready, running_pair, wait_until
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0
-        or not all(shutil.which(p, path="/usr/sbin:/usr/bin") for p in ("charon-systemd", "wireguard-go", "nft")),
-        reason="needs root, charon-systemd, wireguard-go and nftables",
-    ),
+    needs(*IPSEC, *WIREGUARD),
 ]
 TERMS = """policy = "fail-secure"
 rotate_every_s = 1

@@ -15,6 +15,7 @@ from keystrand.edge.daemons import Daemon, program
 from keystrand.edge.pki import Credentials, Kind, issue_pki
 
 NEAR = "10.1.0.0/24"
+PROGRAMS = ("charon-systemd", "swanctl", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
 _CONF = """
 charon-systemd {{
   load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey kdf hmac kernel-libipsec kernel-netlink socket-default vici

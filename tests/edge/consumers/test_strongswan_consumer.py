@@ -1,9 +1,7 @@
 """strongSwan under keys of ours, on two real charons: no SA without the very key, what a rotation loses, what leaks."""
 
-import os
 import re
 import secrets
-import shutil
 import socket
 import threading
 import time
@@ -11,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.edge.consumers.corridor import CARRIER, FAR
-from tests.edge.consumers.ipsec import Ipsec, ipsec
+from tests.edge.consumers.corridor import CARRIER, FAR, needs
+from tests.edge.consumers.ipsec import PROGRAMS, Ipsec, ipsec
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
@@ -21,11 +19,7 @@ from keystrand.edge.consumers.strongswan import StrongSwan, connection_of, make
 from keystrand.edge.consumers.vici import Refused, Vici
 from keystrand.model.errors import InvalidInput, MissingInput
 
-needs_charon = pytest.mark.skipif(
-    os.geteuid() != 0
-    or not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("charon-systemd", "swanctl", "nft")),
-    reason="needs root, charon-systemd with kernel-libipsec, swanctl and nftables",
-)
+needs_charon = needs(*PROGRAMS)
 CONNECTION = 'remote_addrs = ["192.0.2.2"]\n[children.net]\nremote_ts = ["10.2.0.0/24"]\n'
 
 

@@ -1,16 +1,14 @@
 """WireGuard under keys of ours, on real wireguard-go: what is proven, what is lost, what leaves in clear."""
 
-import os
 import secrets
-import shutil
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.edge.consumers.corridor import FAR
-from tests.edge.consumers.wireguard_pair import Tunnel, wireguard_pair
+from tests.edge.consumers.corridor import FAR, needs
+from tests.edge.consumers.wireguard_pair import PROGRAMS, Tunnel, wireguard_pair
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
@@ -19,10 +17,7 @@ from keystrand.edge.consumers.wireguard import WireGuard, make
 from keystrand.edge.consumers.wireguard_device import Uapi, WgTool
 from keystrand.model.errors import InvalidInput
 
-needs_tunnels = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("wireguard-go", "nft")),
-    reason="needs root, wireguard-go and nftables",
-)
+needs_tunnels = needs(*PROGRAMS)
 
 
 @pytest.fixture
