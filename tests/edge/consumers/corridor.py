@@ -1,6 +1,8 @@
 """Two sites in network namespaces with a carrier between them, for tests of tunnels."""
 
+import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from scipy.stats import bootstrap, chi2
 
 from keystrand.edge.daemons import Daemon, Daemons, Space, program
@@ -35,6 +38,17 @@ _COUNTED = re.compile(r"packets (\d+)")
 _REPLY = re.compile(r"\[(\d+\.\d+)\] .*icmp_seq=(\d+)")
 _SENT = re.compile(r"(\d+) packets transmitted")
 _SEQUENCE = 1 << 16
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Return the mark of a test that needs root, nft, ping and these programs, or files by their paths."""
+    wanted = ("nft", "ping", *names)
+    missing = [
+        one for one in wanted if not shutil.which(one, path="/usr/sbin:/usr/bin:/bin") and not Path(one).is_file()
+    ]
+    return pytest.mark.skipif(
+        os.geteuid() != 0 or bool(missing), reason=f"needs root{', and ' if missing else ''}{', '.join(missing)}"
+    )
 
 
 class Losses(NamedTuple):

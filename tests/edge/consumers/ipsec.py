@@ -15,12 +15,20 @@ from keystrand.edge.daemons import Daemon, program
 from keystrand.edge.pki import Credentials, Kind, issue_pki
 
 NEAR = "10.1.0.0/24"
+PROGRAMS = ("charon-systemd", "swanctl", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
 _CONF = """
 charon-systemd {{
   load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey kdf hmac kernel-libipsec kernel-netlink socket-default vici
   retransmit_tries = 2
   retransmit_timeout = 0.5
   retransmit_base = 1.4
+  filelog {{
+    log {{
+      path = {log}
+      default = 2
+      flush_line = yes
+    }}
+  }}
   plugins {{
     vici {{
       socket = unix://{socket}
@@ -79,7 +87,7 @@ class Ipsec(NamedTuple):
         role = (Role.INITIATOR, Role.RESPONDER)[at]
         far = (FAR, NEAR)[at]
         return StrongSwan(
-            self.socket(at), "corridor", self.connection(at), role, [far], prefix=space.prefix
+            self.socket(at), "corridor", self.connection(at), role, [far], device="ipsec0", prefix=space.prefix
         )  # fmt: skip
 
     def connection(self, at: int) -> Message:
@@ -97,7 +105,7 @@ def ipsec(folder: Path) -> Iterator[Ipsec]:
         charons = []
         for at, (space, name) in enumerate(((made.a, "a"), (made.b, "b"))):
             path = folder / f"{at}.vici"
-            (folder / f"{at}.conf").write_text(_CONF.format(socket=path))
+            (folder / f"{at}.conf").write_text(_CONF.format(socket=path, log=folder / f"ike-{at}.log"))
             daemon = Daemon([program("charon-systemd", "charon-systemd")], folder / f"charon-{at}.log",
                             env={"STRONGSWAN_CONF": str(folder / f"{at}.conf")}, prefix=space.prefix)  # fmt: skip
             made.care.add(daemon)

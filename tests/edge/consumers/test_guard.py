@@ -1,22 +1,18 @@
 """The guard: what is meant for a far network leaves by the tunnel's device or not at all, own or forwarded."""
 
 import ipaddress
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.edge.consumers.corridor import FAR, FAR_HOST, corridor
+from tests.edge.consumers.corridor import FAR, FAR_HOST, corridor, needs
 
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure
 from keystrand.model.errors import InvalidInput
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("nft", path="/usr/sbin:/usr/bin"), reason="needs root and nftables"
-)
+needs_root = needs()
 
 
 @pytest.mark.system

@@ -1,8 +1,7 @@
 """strongSwan under keys of ours, on two real charons: no SA without the very key, what a rotation loses, what leaks."""
 
-import os
+import re
 import secrets
-import shutil
 import socket
 import threading
 import time
@@ -10,21 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.edge.consumers.corridor import FAR
-from tests.edge.consumers.ipsec import Ipsec, ipsec
+from tests.edge.consumers.corridor import CARRIER, FAR, needs
+from tests.edge.consumers.ipsec import PROGRAMS, Ipsec, ipsec
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
-from keystrand.edge.consumers.strongswan import connection_of, make
+from keystrand.edge.consumers.strongswan import StrongSwan, connection_of, make
 from keystrand.edge.consumers.vici import Refused, Vici
 from keystrand.model.errors import InvalidInput, MissingInput
 
-needs_charon = pytest.mark.skipif(
-    os.geteuid() != 0
-    or not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("charon-systemd", "swanctl", "nft")),
-    reason="needs root, charon-systemd with kernel-libipsec, swanctl and nftables",
-)
+needs_charon = needs(*PROGRAMS)
 CONNECTION = 'remote_addrs = ["192.0.2.2"]\n[children.net]\nremote_ts = ["10.2.0.0/24"]\n'
 
 
@@ -83,7 +78,7 @@ def test_a_wrong_or_missing_key_never_comes_up_and_the_old_one_stays(pair: Ipsec
         pair.made(0).install(_key("two", secrets.token_bytes(32)))
     assert not pair.made(0).prove("two").in_use
     conns, keys, count = _held(pair, 0)
-    assert "corridor-two" not in (*conns, *keys)  # type: ignore[misc]  # lists of names
+    assert "corridor.two" not in (*conns, *keys)  # type: ignore[misc]  # lists of names
     assert count == 1
     assert pair.made(0).prove("one").in_use
     assert pair.corridor.flood(20) == 20
@@ -121,12 +116,59 @@ def test_an_association_without_the_key_in_our_name_is_no_proof(pair: Ipsec) -> 
     for at in (1, 0):
         with Vici(pair.socket(at)) as charon:
             connection = {**pair.connection(at), "version": "2", "ppk_required": "no"}
-            charon.command("load-conn", {"corridor-one": connection})
+            charon.command("load-conn", {"corridor.one": connection})
     with Vici(pair.socket(0)) as charon:
-        charon.command("initiate", {"ike": "corridor-one", "child": "net", "timeout": "5000", "loglevel": "-1"})
+        charon.command("initiate", {"ike": "corridor.one", "child": "net", "timeout": "5000", "loglevel": "-1"})
     proof = pair.made(0).prove("one")
     assert not proof.in_use
     assert "does not say ppk: yes" in proof.shown_by
+
+
+def _second(pair: Ipsec, at: int, name: str) -> StrongSwan:
+    """Return a consumer of other networks between the same ends."""
+    near, far = ("10.3.0.0/24", "10.4.0.0/24")[:: 1 if at == 0 else -1]
+    path = pair.folder / f"second-{at}.toml"
+    text = (pair.folder / f"{at}.toml").read_text()
+    path.write_text(re.sub(r"local_ts.*\nremote_ts.*", f'local_ts = ["{near}"]\nremote_ts = ["{far}"]', text))
+    space = (pair.corridor.a, pair.corridor.b)[at]
+    role = (Role.INITIATOR, Role.RESPONDER)[at]
+    return StrongSwan(
+        pair.socket(at), name, connection_of(path, [far]), role, [far], device="ipsec0", prefix=space.prefix
+    )  # fmt: skip
+
+
+@pytest.mark.system
+@needs_charon
+def test_two_connections_between_the_same_ends_are_refused(pair: Ipsec) -> None:
+    """charon would take one for the other; the first goes on, though the second's name begins as its own does."""
+    _up(pair, "one")
+    for at in (1, 0):
+        with pytest.raises(ConsumerFailure, match=r"cannot tell this connection from corridor\.one"):
+            _second(pair, at, "corridor-x").install(_key("two", secrets.token_bytes(32)))
+        assert _held(pair, at) == (["corridor.one"], ["corridor.one"], 1)
+    assert pair.corridor.flood(20) == 20
+    _up(pair, "three")
+    assert pair.made(0).prove("three").in_use
+
+
+@pytest.mark.system
+@needs_charon
+def test_a_connection_may_have_several_children(pair: Ipsec) -> None:
+    """Two pairs of networks under one key: the proof waits for both, and both go with the key."""
+    for at in (0, 1):
+        near, far = ("10.3.0.0/24", "10.4.0.0/24")[:: 1 if at == 0 else -1]
+        # kernel-libipsec routes by an address of the local networks, and by a way that is there already
+        (pair.corridor.a, pair.corridor.b)[at].run("ip", "address", "add", near.replace(".0/", ".1/"), "dev", "lo")
+        (pair.corridor.a, pair.corridor.b)[at].run("ip", "route", "add", far, "via", CARRIER[1 - at], "metric", "100")
+        with (pair.folder / f"{at}.toml").open("a") as file:
+            file.write(f'[children.more]\nlocal_ts = ["{near}"]\nremote_ts = ["{far}"]\n')
+    _up(pair, "one")
+    assert pair.made(0).prove("one").in_use
+    with Vici(pair.socket(0)) as charon:
+        charon.command("terminate", {"child": "more", "timeout": "2000"})
+    assert pair.made(0).prove("one").shown_by == "not installed: more"
+    pair.made(0).retire("one")
+    assert _held(pair, 0)[2] == 0
 
 
 @pytest.mark.system
@@ -148,7 +190,7 @@ def test_a_rotation_makes_before_it_breaks(pair: Ipsec) -> None:
 
     losses = pair.corridor.losses_of(rotate, 20)
     for at in (0, 1):
-        assert _held(pair, at) == (["corridor-20"], ["corridor-20"], 1)
+        assert _held(pair, at) == (["corridor.20"], ["corridor.20"], 1)
     assert pair.corridor.in_clear() == 0
     assert losses.sent >= 1000
     assert losses.mean < 1, str(losses)
@@ -193,7 +235,7 @@ def test_a_rekeying_of_charons_own_stays_under_the_key(pair: Ipsec) -> None:
     _up(pair, "one")
     pair.made(1).install(_key("two", bytes(32)))
     for at in (0, 1):
-        for what in ({"child": "net"}, {"ike": "corridor-one"}):
+        for what in ({"child": "net"}, {"ike": "corridor.one"}):
             before = pair.made(0).prove("one")
             with Vici(pair.socket(at)) as charon:
                 assert charon.command("rekey", what)["success"] == "yes"
@@ -293,7 +335,9 @@ def test_no_key_byte_is_in_a_log_or_a_message(pair: Ipsec) -> None:
     pair.made(0).install(_key("one", octets))
     with pytest.raises(ConsumerFailure) as caught:
         pair.made(0).install(_key("two", octets))
-    told = f"{caught.value!r} {pair.made(0).prove('one')} {(pair.folder / 'charon-0.log').read_text()}"
+    log = (pair.folder / "ike-0.log").read_text()
+    assert "corridor.two" in log
+    told = f"{caught.value!r} {pair.made(0).prove('one')} {log}"
     assert octets.hex() not in told.lower().replace(":", "").replace(" ", "")
 
 
@@ -343,7 +387,8 @@ def test_what_is_no_charon_is_told(tmp_path: Path, answer: bytes) -> None:
         ({"name": "a", "far": ""}, CONNECTION, "no far network"),
         ({"name": "a", "far": "10.2.0.1/24"}, CONNECTION, "is no network"),
         ({"name": "a", "far": FAR, "device": 'x"; drop'}, CONNECTION, "no name of a device"),
-        ({"name": "a", "far": FAR, "nam": "b"}, CONNECTION, "nam: there is no such setting"),
+        ({"name": "a"}, CONNECTION, "far: "),
+        ({"name": "a", "far": FAR, "nam": "b"}, CONNECTION, "nam: "),
         ({"name": "a", "far": FAR}, "remote_addrs = [", "not valid TOML"),
         ({"name": "a", "far": FAR}, 'ppk_required = "no"\n' + CONNECTION, "ppk_required: keystrand sets it itself"),
         ({"name": "a", "far": FAR}, "version = 1\n" + CONNECTION, "version: keystrand sets it itself"),
@@ -365,7 +410,7 @@ def test_settings_that_cannot_be_are_refused(
     if connection is not None:
         path.write_text(connection)
     with pytest.raises((InvalidInput, MissingInput)) as caught:
-        make({"connection": str(path), **settings}, Role.INITIATOR)
+        make({"connection": str(path), "device": "ipsec0", **settings}, Role.INITIATOR)
     problems = caught.value.problems if isinstance(caught.value, InvalidInput) else ()
     assert message in " ".join([caught.value.message, *map(str, problems)])
 
@@ -381,6 +426,12 @@ def test_a_connection_is_given_as_charon_takes_it(tmp_path: Path) -> None:
         "encap": "yes", "mobike": "no", "fragmentation": "yes", "if_id_in": "7", "remote_addrs": ["192.0.2.2"],
         "children": {"net": {"remote_ts": ["10.2.0.0/24"]}}, "local": {"certs": [b"certificate"]},
     }  # fmt: skip
-    settings = {"name": "a", "far": FAR, "connection": str(path), "socket": str(tmp_path / "none.vici")}
+    settings = {
+        "name": "a",
+        "far": FAR,
+        "device": "ipsec0",
+        "connection": str(path),
+        "socket": str(tmp_path / "none.vici"),
+    }
     with pytest.raises(ConsumerFailure, match="No such file"):
         make(settings, Role.RESPONDER).prove("one")

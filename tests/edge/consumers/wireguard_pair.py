@@ -16,6 +16,8 @@ from keystrand.edge.consumers.wireguard import Place, WireGuard
 from keystrand.edge.consumers.wireguard_device import Device, Uapi, WgTool
 from keystrand.edge.daemons import Daemon, program
 
+PROGRAMS = ("wireguard-go", "wg")
+
 
 class Tunnel(NamedTuple):
     """A corridor with WireGuard over it; `made` makes the consumer of one end."""

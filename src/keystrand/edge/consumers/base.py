@@ -4,14 +4,13 @@ A consumer is the program that protects traffic or files: a tunnel, a server, a 
 and nowhere else, so that adding one is one file. Each verb may be called again after a crash and then changes nothing.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
-from keystrand.formats.decode import near_name
 from keystrand.model.errors import InvalidInput, KeystrandError, Problem
 
 
@@ -78,15 +77,3 @@ def unusable(field: str, message: str, hint: str = "") -> InvalidInput:
     """Return what a maker raises where a field of its settings cannot be used."""
     problem = Problem(message=message, hint=hint, field=field)
     return InvalidInput("the consumer's settings cannot be used", problems=(problem,))
-
-
-def demand_known(settings: Settings, names: Collection[str]) -> None:
-    """Raise `InvalidInput` for the first setting that is none of `names`: what is misspelt must not be left out."""
-    for field in settings:
-        if field not in names:
-            near = near_name(field, names)
-            raise unusable(
-                field,
-                "there is no such setting",
-                f"did you mean {near!r}?" if near else f"known here: {', '.join(names)}",
-            )

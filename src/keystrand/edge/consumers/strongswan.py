@@ -15,8 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, demand_known, unusable
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, unusable
+from keystrand.edge.consumers.settings import read_settings
 from keystrand.edge.consumers.vici import TIMEOUT_S, Message, Refused, Told, Vici
 from keystrand.edge.files import read_bytes
 from keystrand.edge.toml_files import read_text
@@ -24,8 +27,6 @@ from keystrand.formats.toml_input import parse_toml
 from keystrand.model.errors import InvalidInput, Problem
 
 SOCKET = "/var/run/charon.vici"
-DEVICE = "ipsec0"
-"""What kernel-libipsec calls its device."""
 PPK_OCTETS_LEAST = 32
 """RFC 8784, section 5.1: a PPK should have at least 256 bits of entropy."""
 _INITIATE_MS = 6000
@@ -41,7 +42,7 @@ class StrongSwan:
 
     def __init__(
         self, path: Path, name: str, connection: Message, role: Role, far: Sequence[str], *,
-        device: str = DEVICE, prefix: Sequence[str] = (),
+        device: str, prefix: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._path, self._name, self._role = path, name, role
         self._connection = connection
@@ -89,7 +90,7 @@ class StrongSwan:
         return Vici(self._path, TIMEOUT_S)
 
     def _named(self, key_id: str) -> str:
-        return f"{self._name}-{key_id}"
+        return f"{self._name}.{key_id}"
 
     def _demand_usable(self, key: NewKey) -> None:
         if not _KEY_ID.match(key.key_id):
@@ -101,15 +102,22 @@ class StrongSwan:
         """Load the connection of the key, the only one of ours then: what is up under another stays up."""
         connection = {**self._connection, "version": "2", "ppk_id": key_id, "ppk_required": "yes"}
         charon.command("load-conn", {name: connection})
-        for other in _texts(charon.command("get-conns").get("conns")):
+        loaded = dict(one for event in charon.listed("list-conns", "list-conn") for one in _sections(event))
+        for other in loaded:
             if self._is_ours(other) and other != name:
                 charon.command("unload-conn", {"name": other})
+        ends = _ends(loaded.get(name))
+        if twins := [other for other, one in loaded.items() if not self._is_ours(other) and _ends(one) == ends]:
+            raise ConsumerFailure(
+                f"charon cannot tell this connection from {', '.join(twins)}: addresses and ids are the same",
+                hint="make the networks of both children of one connection, or give one of them other ids",
+            )
 
     def _initiate(self, charon: Vici, name: str) -> None:
         for child in self._children:
             asked = {"ike": name, "child": child, "timeout": str(_INITIATE_MS), "loglevel": "-1"}
             charon.command("initiate", asked)
-        proof = self._proof(name.removeprefix(f"{self._name}-"), charon.listed("list-sas", "list-sa"))
+        proof = self._proof(name.removeprefix(f"{self._name}."), charon.listed("list-sas", "list-sa"))
         if not proof.in_use:
             raise ConsumerFailure(f"the new IKE_SA is not under the key: {proof.shown_by}")
 
@@ -152,7 +160,7 @@ class StrongSwan:
         return f"not installed: {', '.join(missing)}" if missing else ""
 
     def _is_ours(self, name: str) -> bool:
-        return name.startswith(f"{self._name}-") and bool(_KEY_ID.match(name.removeprefix(f"{self._name}-")))
+        return name.startswith(f"{self._name}.") and bool(_KEY_ID.match(name.removeprefix(f"{self._name}.")))
 
     def _strangers(self, listed: Sequence[Told]) -> list[str]:
         """Return the connections, of those that charon lists, that carry a far network and are not ours."""
@@ -168,22 +176,31 @@ class StrongSwan:
         return sorted(found)
 
 
-def make(settings: Settings, role: Role) -> StrongSwan:
-    """Return the consumer of an agent's table: name, connection (a file), far (networks, with spaces), device, socket.
+class StrongSwanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A consumer's table. `connection` is a file; `far`: networks, with spaces between them.
 
-    Raises `InvalidInput` with the field.
+    `device` is what protected packets leave by: `ipsec0` of kernel-libipsec, or an XFRM interface.
     """
-    name, device = str(settings.get("name", "")), str(settings.get("device", DEVICE))
-    demand_known(settings, ("name", "connection", "far", "device", "socket"))
-    if not _NAME.match(name):
-        raise unusable("name", f"{name!r} is no name for a connection", "letters, digits, - and _, such as corridor")
-    far = str(settings.get("far", "")).split()
-    guard.rules(device, far)
-    file = Path(str(settings.get("connection", "")))
+
+    name: str
+    connection: str
+    far: str
+    device: str
+    socket: str = SOCKET
+
+
+def make(settings: Settings, role: Role) -> StrongSwan:
+    """Return the consumer of an agent's table. Raises `InvalidInput` with the fields."""
+    told = read_settings(settings, StrongSwanSettings)
+    if not _NAME.match(told.name):
+        hint = "letters, digits, - and _, such as corridor"
+        raise unusable("name", f"{told.name!r} is no name for a connection", hint)
+    far = told.far.split()
+    guard.rules(told.device, far)
+    file = Path(told.connection)
     if not file.is_absolute():
-        raise unusable("connection", f"{str(file)!r} is no absolute path", "name the connection's file from / on")
-    connection = connection_of(file, far)
-    return StrongSwan(Path(str(settings.get("socket", SOCKET))), name, connection, role, far, device=device)
+        raise unusable("connection", f"{told.connection!r} is no absolute path", "name the file from / on")
+    return StrongSwan(Path(told.socket), told.name, connection_of(file, far), role, far, device=told.device)
 
 
 def connection_of(path: Path, far: Sequence[str]) -> Message:
@@ -241,6 +258,14 @@ def _names(charon: Vici, name: str) -> bool:
 
 def _sections(told: object) -> list[tuple[str, Told]]:
     return [(name, one) for name, one in told.items() if isinstance(one, dict)] if isinstance(told, dict) else []
+
+
+def _ends(connection: object) -> dict[str, object]:
+    """Return what charon tells connections apart by when a peer comes: addresses and ids of both ends."""
+    found: dict[str, object] = {name: one.get("id") for name, one in _sections(connection) if name != "children"}
+    if isinstance(connection, dict):
+        found |= {name: connection.get(name) for name in ("local_addrs", "remote_addrs")}
+    return found
 
 
 def _texts(told: object) -> list[str]:

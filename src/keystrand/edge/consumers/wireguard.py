@@ -14,14 +14,15 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, demand_known, unusable
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, unusable
+from keystrand.edge.consumers.settings import read_settings
 from keystrand.edge.consumers.wireguard_device import PSK_OCTETS, Device, Uapi, WgTool
 from keystrand.edge.files import write_atomic
 from keystrand.model.errors import StoreFailure
@@ -151,22 +152,28 @@ class WireGuard:
                 )
 
 
-def make(settings: Settings, role: Role) -> WireGuard:
-    """Return the consumer of an agent's table: device, peer, far (networks, with spaces), change, socket.
+class WireGuardSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A consumer's table. `far`: networks, with spaces between them. `change`: lazy acts within two minutes.
 
-    Without a socket of wireguard-go the device is spoken to by wg(8). Raises `InvalidInput` with the field.
+    `socket` is that of wireguard-go; where it is not there either the device is spoken to by wg(8).
     """
-    name = str(settings.get("device", ""))
-    far = str(settings.get("far", "")).split()
-    demand_known(settings, ("device", "peer", "far", "change", "socket"))
-    guard.rules(name, far)
-    change = settings.get("change", "lazy")
-    if change not in ("lazy", "forced"):
-        raise unusable("change", f"{change!r} is no change", 'write "lazy" (acts within two minutes) or "forced"')
-    path = Path(str(settings.get("socket", SOCKETS / f"{name}.sock")))
-    device = Uapi(path) if "socket" in settings or path.exists() else WgTool(name)
-    forced = change == "forced" and role is Role.INITIATOR
-    return WireGuard(device, str(settings.get("peer", "")), Place(name, tuple(far)), forced=forced)
+
+    device: str
+    peer: str
+    far: str
+    change: Literal["lazy", "forced"] = "lazy"
+    socket: str = ""
+
+
+def make(settings: Settings, role: Role) -> WireGuard:
+    """Return the consumer of an agent's table. Raises `InvalidInput` with the fields."""
+    told = read_settings(settings, WireGuardSettings)
+    far = tuple(told.far.split())
+    guard.rules(told.device, far)
+    path = Path(told.socket) if told.socket else SOCKETS / f"{told.device}.sock"
+    device = Uapi(path) if told.socket or path.exists() else WgTool(told.device)
+    forced = told.change == "forced" and role is Role.INITIATOR
+    return WireGuard(device, told.peer, Place(told.device, far), forced=forced)
 
 
 def _octets(public_key: str) -> bytes:
