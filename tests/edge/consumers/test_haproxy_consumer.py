@@ -38,7 +38,7 @@ class Site:
         wanted: Wanted = {"socket": str(control), "keys_file": str(keys), "frontend": f"127.0.0.1:{self.port}"}
         self.consumer = make(wanted, Role.RESPONDER)
         self.consumer.prepare()
-        command = [shutil.which("haproxy", path="/usr/sbin") or "", "-db", "-f", folder / "conf"]
+        command: list[str | Path] = [shutil.which("haproxy", path="/usr/sbin") or "", "-db", "-f", folder / "conf"]
         self.daemon = Daemon(command, folder / "log")
         care.add(self.daemon)
         self.daemon.start(listens(self.port))
