@@ -64,6 +64,28 @@ def test_a_service_is_reached_through_both_sides(lab: Lab) -> None:
                 assert "1 connections to their end, 0 cut, 0 refused" in err
 
 
+def test_a_side_that_is_killed_ends_its_connections(lab: Lab) -> None:
+    """kill -9 of the server side: the program at the client side is cut off, and nothing goes on listening."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        proxy("server", f"127.0.0.1:{listener.getsockname()[1]}", "sae-1", lab, 1) as server,
+        proxy("client", at := where(server), "sae-2", lab, 0) as client,
+    ):
+        host, _, port = where(client).rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as line:
+            line.sendall(b"an order")
+            service, _ = listener.accept()
+            with service:
+                assert service.recv(100) == b"an order"
+                server.kill()
+                server.wait()
+                with pytest.raises(ConnectionResetError):
+                    line.recv(100)
+        host, _, port = at.rpartition(":")
+        with socket.socket() as gone:
+            assert gone.connect_ex((host, int(port))) != 0
+
+
 @pytest.mark.parametrize(
     ("listen", "to", "told"),
     [

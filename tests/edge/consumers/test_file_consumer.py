@@ -255,7 +255,7 @@ def test_block_devices_change_keys_without_a_signal(server: str, folder: Path, c
     needs(server, "nbdinfo")
     file, port, disk = folder / "keys.psk", free_port(), folder / "disk"
     disk.write_bytes(bytes(1 << 20))
-    commands = {
+    commands: dict[str, list[str | Path]] = {
         "nbdkit": ["nbdkit", "-f", "-p", str(port), "-i", "127.0.0.1", "--tls=require", f"--tls-psk={file}",
                    "file", disk],
         "qemu-nbd": ["qemu-nbd", "-f", "raw", "-t", "-e", "8", "-b", "127.0.0.1", "-p", str(port), "--object",

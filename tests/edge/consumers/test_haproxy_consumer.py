@@ -1,4 +1,4 @@
-"""Two HAProxies with ticket keys of ours: what begins at one is resumed at the other, and stops to be with the key."""
+"""Two HAProxies with ticket keys of ours: what begins at one is resumed at the other, as long as the key lasts."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from tests.edge.consumers.test_file_consumer import Named, Wanted, free_port, li
 
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
-from keystrand.edge.consumers.haproxy import Haproxy, make
+from keystrand.edge.consumers.haproxy import make
 from keystrand.edge.daemons import Daemon, Daemons
 from keystrand.edge.pki import Kind, issue_pki
 from keystrand.model.errors import InvalidInput
@@ -38,10 +38,8 @@ class Site:
         wanted: Wanted = {"socket": str(control), "keys_file": str(keys), "frontend": f"127.0.0.1:{self.port}"}
         self.consumer = make(wanted, Role.RESPONDER)
         self.consumer.prepare()
-        assert isinstance(self.consumer, Haproxy)
-        self.daemon = Daemon(
-            [shutil.which("haproxy", path="/usr/sbin") or "", "-db", "-f", folder / "conf"], folder / "log"
-        )
+        command: list[str | Path] = [shutil.which("haproxy", path="/usr/sbin") or "", "-db", "-f", folder / "conf"]
+        self.daemon = Daemon(command, folder / "log")
         care.add(self.daemon)
         self.daemon.start(listens(self.port))
 

@@ -1,6 +1,7 @@
 """The proxy: any TCP service keyed in band; whole streams, proper ends, bounds; nothing at all without a key."""
 
 import hashlib
+import logging
 import os
 import random
 import socket
@@ -15,10 +16,12 @@ import pytest
 from OpenSSL import SSL
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.consumers import tls_proxy
 from keystrand.edge.consumers.psk_ends import ClientEnd, finish
 from keystrand.edge.consumers.tls_proxy import Address, Bounds, ClientSide, Counts, Proxy, ServerSide, demand_local
+from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
-from keystrand.edge.kme.pair import start_pair
+from keystrand.edge.kme.pair import KME_IDS, start_pair
 from keystrand.model.errors import InvalidInput, PeerUnavailable
 
 pytestmark = pytest.mark.system
@@ -197,6 +200,61 @@ def test_without_a_key_there_is_no_connection(tmp_path: Path) -> None:
         assert comes_to(through.client, Counts(keyless=1))
         assert comes_to(through.server, Counts(refused=1))
     assert heard == []
+
+
+def test_when_the_kme_dies_open_connections_go_on_and_no_new_one_begins(tmp_path: Path) -> None:
+    """The KME of either side: what is open lives within its bounds; it is new ones that need a key."""
+    with start_pair(tmp_path / "run") as pair, pair.client("sae-a") as a, pair.client("sae-b") as b:
+        with TwinSource(pair.link, pair.source_ends, bits_per_s=1_000_000, qber=0.02, block_bits=32_768):
+            pair.wait_for_keys(20)
+        with Through(a, b, echoed) as through, through.connect() as first:
+            first.sendall(b"x")
+            assert first.recv(1) == b"x"
+            for died in reversed(KME_IDS):
+                pair.kill(died)
+                first.sendall(b"y")
+                assert first.recv(1) == b"y"
+                with through.connect() as second:
+                    assert is_cut(second)
+            assert comes_to(through.server, Counts(open=1, refused=2))
+            # the first KME knows that the other one is gone, and gives no key
+            assert comes_to(through.client, Counts(open=1, refused=1, keyless=1))
+
+
+def test_no_key_is_in_a_log(sae_a: Client014, sae_b: Client014, caplog: pytest.LogCaptureFixture) -> None:
+    """With everything logged, of a good and a refused connection: key IDs, and no key."""
+    caplog.set_level(logging.DEBUG)
+    good, other = sae_a.enc_keys("sae-b", number=2)
+    octets = good.key.reveal()
+    with Through(sae_a, sae_b, echoed) as through:
+        for key_id, key in ((good.key_id, octets), (other.key_id, octets)):
+            end = ClientEnd(key_id, Secret(key))
+            stream = end.over(socket.create_connection(through.server.address, timeout=10))
+            with suppress(SSL.Error):
+                finish(stream)
+                stream.sendall(b"x")
+                stream.recv_exactly(1)
+            stream.close()
+    assert good.key_id in caplog.text
+    assert octets.hex() not in caplog.text
+    assert repr(octets)[2:-1] not in caplog.text
+
+
+def test_a_slow_stranger_does_not_hold_a_place(
+    sae_a: Client014, sae_b: Client014, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not finish the handshake in time is cut, however it spreads its bytes; the next one gets the place."""
+    monkeypatch.setattr(tls_proxy, "HANDSHAKE_S", 0.5)
+    with Through(sae_a, sae_b, echoed, Bounds(connections=1)) as through:
+        with socket.create_connection(through.server.address, timeout=10) as slow, suppress(OSError):
+            slow.sendall(b"\x16\x03\x01\x02\x00")
+            for _ in range(100):
+                slow.sendall(b"\x01")
+                time.sleep(0.05)
+        monkeypatch.setattr(tls_proxy, "HANDSHAKE_S", 10.0)
+        with through.connect() as line:
+            line.sendall(b"x")
+            assert line.recv(1) == b"x"
 
 
 def test_strangers_do_not_reach_the_service(sae_a: Client014, sae_b: Client014) -> None:

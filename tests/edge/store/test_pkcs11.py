@@ -170,7 +170,7 @@ def test_a_wrong_pin_is_not_tried_twice(opened: Open) -> None:
         opened(pin="00000000")
     assert "00000000" not in caught.value.message + caught.value.hint
     keyring = opened()
-    keyring._pin = Secret(b"11111111")
+    keyring._slot._pin = Secret(b"11111111")
     with pytest.raises(InvalidInput, match="refuses the PIN"):
         keyring.create(1)
     with pytest.raises(StoreFailure, match="not asked again"):

@@ -6,8 +6,7 @@ Nothing of the QKD key itself goes there, but 80 octets derived from it (HKDF-SH
 name that stands in every ticket in clear: a ticket with that name is the proof.
 
 Without a key each site makes tickets under random keys of its own: sessions are not resumed elsewhere, no request
-fails, and nobody who has an old key opens a new ticket. The forward secrecy of resumed sessions under TLS 1.2 is that of
-these keys; under TLS 1.3 clients may mix in a fresh exchange.
+fails, and nobody who has an old key opens a new ticket. Under TLS 1.2 a resumed session is as secret as these keys.
 """
 
 import base64

@@ -6,6 +6,7 @@ An exchange is never repeated by itself: keys are handed out once, so what is in
 import http.client
 import threading
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from OpenSSL import SSL
@@ -77,11 +78,13 @@ class Channel:
         self.peer: tls.Peer | None = None
         """Who answered the last exchange, and by which group and cipher."""
 
-    def exchange(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+    def exchange(
+        self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """Return status and body of the answer. Raises `NotSent` or `InDoubt`."""
         with self._turn:
             stream = self._connected(time.monotonic() + self._timeout_s)
-            headers = {"Content-Type": "application/json"} if body else {}
+            headers = {**(headers or {}), **({"Content-Type": "application/json"} if body else {})}
             try:
                 self._http.request(method, target, body=body or None, headers=headers)
                 answer = self._http.getresponse()

@@ -6,33 +6,21 @@ key: then a copy of the file opens nothing, not even with the token and its PIN.
 """
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import pkcs11
 from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, MechanismFlag, ObjectClass
-from pkcs11.exceptions import (
-    MultipleTokensReturned,
-    NoSuchToken,
-    PinIncorrect,
-    PinInvalid,
-    PinLenRange,
-    PinLocked,
-    PKCS11Error,
-)
+from pkcs11.exceptions import PKCS11Error
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.pkcs11_token import Token, named
 from keystrand.edge.store.keyring import KEY_BYTES, NONCE_BYTES, destroyed, entry_place
 from keystrand.edge.store.keyring_file import Sheet, alone_with, read_sheet, wrapped_keys, write_sheet
-from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure
+from keystrand.model.errors import StoreFailure
 
 _WRAPPED_BY = "pkcs11"
 _TAG_BITS = 128
-_TURN = threading.Lock()
-"""A library is one for the whole process, and so is who has logged in: one session at a time."""
 
 
 class Pkcs11Keyring:
@@ -46,9 +34,7 @@ class Pkcs11Keyring:
     def __init__(
         self, module: Path, token: str, pin: Secret, store_id: str, *, file: Path, new: bool = False
     ) -> None:  # fmt: skip
-        self._token, self._pin, self._store_id, self._file = token, pin, store_id, file
-        self._refused = False
-        self._library = _library(module)
+        self._slot, self._store_id, self._file = Token(module, token, pin), store_id, file
         with self._session(), alone_with(file):
             if new and not file.exists():
                 self._write({})
@@ -83,7 +69,7 @@ class Pkcs11Keyring:
                 key = wrapping.decrypt(wrapped[NONCE_BYTES:], **self._gcm(epoch, wrapped[:NONCE_BYTES]))
             except PKCS11Error as error:
                 raise StoreFailure(
-                    f"the token {self._token} does not open the data key of epoch {epoch}: {_named(error)}",
+                    f"the token {self._slot.label} does not open the data key of epoch {epoch}: {named(error)}",
                     hint=f"{self._file} was altered, or the token has a fault",
                 ) from error
         return Secret(key)
@@ -103,7 +89,7 @@ class Pkcs11Keyring:
 
     def close(self) -> None:
         """Forget the PIN."""
-        self._pin.zeroise()
+        self._slot.close()
 
     def _read(self) -> dict[int, bytes]:
         return read_sheet(self._file, self._store_id, _WRAPPED_BY).by_epoch()
@@ -133,7 +119,7 @@ class Pkcs11Keyring:
         """Return a key that was never outside the token, as the token itself says; another one wraps nothing."""
         if not (key[Attribute.ALWAYS_SENSITIVE] and key[Attribute.NEVER_EXTRACTABLE]):
             key.destroy()
-            raise StoreFailure(f"the token {self._token} makes keys that can leave it", hint="use another token")
+            raise StoreFailure(f"the token {self._slot.label} makes keys that can leave it", hint="use another token")
         return key
 
     def _find(self, session: Any, epoch: int) -> Any:
@@ -147,47 +133,5 @@ class Pkcs11Keyring:
         for key in self._all(session, epoch):
             key.destroy()
 
-    @contextmanager
-    def _session(self) -> Iterator[Any]:
-        if self._refused:
-            raise StoreFailure(f"the token {self._token} refused the PIN and is not asked again", hint=_PIN_HINT)
-        with _TURN:
-            try:
-                with self._slot().open(rw=True, user_pin=self._pin.reveal().decode()) as session:
-                    yield session
-            except (PinIncorrect, PinInvalid, PinLenRange, PinLocked) as error:
-                self._refused = True
-                raise InvalidInput(
-                    f"the token {self._token} refuses the PIN: {_named(error)}", hint=_PIN_HINT
-                ) from error
-            except PKCS11Error as error:
-                raise StoreFailure(
-                    f"the token {self._token} failed: {_named(error)}", hint="see that it is there and answers"
-                ) from error
-
-    def _slot(self) -> Any:
-        try:
-            return self._library.get_token(token_label=self._token)
-        except (NoSuchToken, MultipleTokensReturned):
-            raise MissingInput(
-                f"there is no token, or more than one, called {self._token}",
-                hint="see that it is plugged in and initialised; `pkcs11-tool --list-slots` shows what is seen",
-            ) from None
-
-
-_PIN_HINT = "correct the PIN where the configuration takes it from, see that the token is not locked, and start again"
-
-
-def _library(module: Path) -> Any:
-    """Return the loaded library. Raises `MissingInput`, or `InvalidInput` where it is none."""
-    if not module.exists():
-        raise MissingInput(f"the PKCS#11 module {module} does not exist", hint="name the library of your token")
-    try:
-        return pkcs11.lib(str(module))
-    except PKCS11Error as error:
-        raise InvalidInput(f"{module} cannot be used as a PKCS#11 module: {_named(error)}") from error
-
-
-def _named(error: Exception) -> str:
-    """Return what a token's error is called: most say nothing more."""
-    return f"{type(error).__name__} {error}".strip()
+    def _session(self) -> AbstractContextManager[Any]:
+        return self._slot.session()
