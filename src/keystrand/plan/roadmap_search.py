@@ -30,6 +30,11 @@ _OVERHEAD = 0.02
 """Effort counted for a neighbourhood beside the solver's, so that every search ends."""
 _WHOLE_SHARE, _WHOLE_LIMIT = 0.6, 3.0
 """Share of the effort that the whole problem gets; what is left then goes to neighbourhoods."""
+_SHARES = (0.5, 1.0)
+"""Of what the known cost is above the bound: a proof among few ends is short, and where the best that it finds costs
+more than it looked at, the second one starts from there."""
+_LATE_SHARE = 0.4
+"""Share of neighbourhoods about a job that is late, while there is one."""
 _SEED = 20261126
 
 Progress = Callable[[float, float, float], None]
@@ -91,12 +96,18 @@ class _Hunt:
         self.part = float(_PART)
 
     def whole(self) -> None:
-        """Try the whole problem."""
-        limit = min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
-        spare = None if self.excess is None else Spare(self.excess, self.cost - self.bound)
-        answer = improved(self.problem, self.starts, range(self.problem.size), limit=limit, spare=spare)
-        self._take(answer.starts, answer.effort)
-        self.bound, self.proven = max(self.bound, answer.bound), answer.proven
+        """Try the whole problem, first among the ends that a schedule well below the known one would have."""
+        floor, left = self.bound, min(self.effort * _WHOLE_SHARE, _WHOLE_LIMIT)
+        for share in _SHARES if self.excess is not None else (1.0,):
+            most = share * (self.cost - floor)
+            spare = None if self.excess is None else Spare(self.excess, most)
+            answer = improved(self.problem, self.starts, range(self.problem.size), limit=left, spare=spare)
+            self._take(answer.starts, answer.effort)
+            left -= answer.effort
+            self.proven = answer.proven and (spare is None or self.cost <= floor + most + 1e-6)
+            self.bound = max(self.bound, min(answer.bound, np.inf if spare is None else floor + most))
+            if self.proven or left <= 0 or self.stop():
+                break
 
     def parts(self) -> None:
         """Improve neighbourhoods until the effort is spent."""
@@ -118,6 +129,9 @@ class _Hunt:
     def _neighbourhood(self) -> Sequence[int]:
         if self.problem.size <= self.part:
             return range(self.problem.size)
+        late = np.flatnonzero(self.starts + self.problem.length > self.problem.deadline)
+        if len(late) and self.random.random() < _LATE_SHARE:
+            return self._before_the_late(int(self.random.choice(late)))
         draw = self.random.random()
         return self._about_a_time() if draw < 0.5 else self._costly() if draw < 0.8 else self._connected()
 
@@ -129,6 +143,18 @@ class _Hunt:
         return sorted(
             members[np.argsort(np.abs(self.starts[members] - middle), kind="stable")][: int(self.part)].tolist()
         )
+
+    def _before_the_late(self, late: int) -> list[int]:
+        """Return a late job, what it waits for, and their teams' other jobs that run last before its deadline."""
+        chain, ahead = {late}, [late]
+        for n in ahead:
+            ahead += [b for b in self.problem.before[n] if b not in chain]
+            chain.update(self.problem.before[n])
+        members = np.flatnonzero(np.isin(self.problem.team, self.problem.team[sorted(chain)]))
+        due = int(self.problem.deadline[late])
+        away = np.abs(self.starts[members] - due) * self.random.uniform(0.5, 1.5, len(members))
+        around = members[np.argsort(away, kind="stable")].tolist()
+        return sorted(list(dict.fromkeys([*ahead, *around]))[: int(self.part)])
 
     def _costly(self) -> list[int]:
         weights = _each(self.problem, self.starts) * self.random.random(self.problem.size)
