@@ -6,6 +6,7 @@ It has no Typer: age starts it for every file.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 USAGE = """\
 age-plugin-keystrand: files for age under keys from a key management entity.
@@ -19,7 +20,9 @@ The configuration is ~/.config/keystrand/age.toml, /etc/keystrand/age.toml, or n
 def main() -> None:
     """Run as a process: exit code 0, or that of the error."""
     code = run(sys.argv[1:])
-    sys.stdout.flush()
+    sys.stderr.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
     # age closes its ends and then interrupts us: nothing is left to do
     os._exit(code)
 

@@ -105,13 +105,15 @@ def test_old_beside_new_until_retired(folder: Path) -> None:
     (nobody,) = ids(file)
     for _ in range(2):
         made.install(one.new)
-        assert ids(file) == [one.key_id, nobody]
+        assert ids(file) == [one.key_id]
     made.install(two.new)
-    assert file.read_text().splitlines()[:2] == [f"{key.key_id}:{key.octets.hex()}" for key in (two, one)]
+    assert file.read_text().splitlines() == [f"{key.key_id}:{key.octets.hex()}" for key in (two, one)]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for key in (one, one, two):
         made.retire(key.key_id)
-    assert ids(file) == [nobody]
+    (another,) = ids(file)
+    assert another[:24] == nobody[:24] == "00000000-0000-0000-0000-"
+    assert another != nobody
     assert [name.name for name in folder.iterdir()] == ["keys.psk"]
 
 
@@ -188,17 +190,17 @@ def test_proof_by_a_command(folder: Path) -> None:
 
 
 def test_what_is_open_is_cut_with_the_last_key_alone(folder: Path) -> None:
-    """The command runs when no key is left, not before."""
+    """The command runs when no key is left, not before; and again where a crash may have come in between."""
     mark, one, two = folder / "cut", some_key(), some_key()
     made = consumer(folder / "keys.psk", cut=f"touch {mark}")
-    (nobody,) = ids(folder / "keys.psk")
     made.install(one.new)
     made.install(two.new)
-    made.retire(nobody)
     made.retire(one.key_id)
     assert not mark.exists()
-    made.retire(two.key_id)
-    assert mark.exists()
+    for _ in range(2):
+        made.retire(two.key_id)
+        assert mark.exists()
+        mark.unlink()
 
 
 @pytest.mark.parametrize(

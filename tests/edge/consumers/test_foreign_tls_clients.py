@@ -1,5 +1,6 @@
 """Programs of other makes at our TLS-PSK server, each with a key from its KME: they get in, with that key alone."""
 
+import io
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,7 @@ def answer_of(client: Client, port: int, key_id: str, key: str) -> str:
         stderr=subprocess.STDOUT,
     ) as child:  # fmt: skip
         assert child.stdin
-        assert child.stdout
+        assert isinstance(child.stdout, io.BufferedReader)
         with suppress(BrokenPipeError):
             child.stdin.write(f"{SAID}\n".encode())
             child.stdin.flush()

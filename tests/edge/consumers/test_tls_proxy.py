@@ -16,7 +16,7 @@ import pytest
 from OpenSSL import SSL
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.consumers import tls_proxy
+from keystrand.edge.consumers import pump, tls_proxy
 from keystrand.edge.consumers.psk_ends import ClientEnd, finish
 from keystrand.edge.consumers.tls_proxy import Address, Bounds, ClientSide, Counts, Proxy, ServerSide, demand_local
 from keystrand.edge.devices.twin_source import TwinSource
@@ -147,7 +147,12 @@ def test_both_directions_at_once(sae_a: Client014, sae_b: Client014) -> None:
     """An echo of 8 MB that is written and read at the same time does not lock up."""
     content = os.urandom(8_000_000)
     with Through(sae_a, sae_b, echoed) as through, through.connect() as line:
-        writer = threading.Thread(target=lambda: (line.sendall(content), line.shutdown(socket.SHUT_WR)))
+
+        def write() -> None:
+            line.sendall(content)
+            line.shutdown(socket.SHUT_WR)
+
+        writer = threading.Thread(target=write)
         writer.start()
         assert whole(line) == content
         writer.join()
@@ -302,6 +307,21 @@ def test_a_connection_lives_no_longer_than_its_key_may(sae_a: Client014, sae_b: 
         assert comes_to(through.server, Counts(cut=1))
 
 
+def test_a_key_protects_no_more_than_its_cipher_bears(
+    sae_a: Client014, sae_b: Client014, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the bound, in either direction, the connection is cut; up to it nothing is."""
+    monkeypatch.setattr(pump, "KEY_OCTETS_MOST", 100_000)
+    with Through(sae_a, sae_b, echoed) as through, through.connect() as line:
+        line.sendall(bytes(100_000))
+        left = 100_000
+        while left:
+            left -= len(line.recv(left))
+        line.sendall(b"x")
+        assert is_cut(line)
+        assert comes_to(through.client, Counts(cut=1))
+
+
 def test_more_connections_than_there_are_places_wait(sae_a: Client014, sae_b: Client014) -> None:
     """With two places a third connection is served once one of the two has ended."""
     with Through(sae_a, sae_b, echoed, Bounds(connections=2)) as through:
@@ -338,7 +358,7 @@ def test_a_service_that_is_away_is_no_trouble_to_the_next(sae_a: Client014, sae_
 def test_bounds_are_above_nothing(field: str) -> None:
     """A bound of 0 is refused by its name."""
     with pytest.raises(InvalidInput, match=field):
-        Bounds(**{field: 0})  # type: ignore[arg-type]  # one of three numbers
+        Bounds(**{field: 0})
 
 
 def test_the_plain_side_stays_on_this_machine() -> None:

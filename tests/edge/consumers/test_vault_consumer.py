@@ -287,6 +287,20 @@ def test_transit_without_a_key_has_a_random_one(running: Running, files: tuple[C
     assert made.prove(new.key_id).in_use
 
 
+def test_the_newest_transit_key_leaves_none_behind_that_vault_would_encrypt_under(
+    running: Running, files: tuple[Credentials, Credentials]
+) -> None:
+    """A new key that is destroyed while the one before is there: neither encrypts any more, until the next."""
+    made, vault = prepared(running, files, "transit"), running.vault
+    one, two = some_key(), some_key()
+    made.install(one.new)
+    made.install(two.new)
+    made.retire(two.key_id)
+    assert len(vault.keys) == 1
+    assert not {one.octets, two.octets} & set(vault.keys.values())
+    assert not made.prove(one.key_id).in_use
+
+
 def test_a_transit_key_that_was_changed_by_another_is_no_proof(
     running: Running, files: tuple[Credentials, Credentials]
 ) -> None:

@@ -15,7 +15,6 @@ import pwd
 import re
 import secrets
 import signal
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 READ, NONE = "read", "none"
 _LINE = re.compile(rb"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}):((?:[0-9a-f]{2}){16,256})\Z")
+_NOBODY = "00000000-0000-0000-0000-"
+"""How the name of nobody's key begins: a KME draws its IDs at random (RFC 9562, version 4), and none is so."""
 _NOBODYS_OCTETS = 32
 _MOST_OCTETS = 1 << 16
 _VOLATILE = ("tmpfs", "ramfs")
@@ -80,7 +81,7 @@ class FileReload:
             _wipe([new])
             raise ConsumerFailure(f"a key called {key.key_id!r} of {8 * len(key.octets)} bits fits no line of the file")
         before = self._lines()
-        after = [new, *(line for line in before if _id_of(line) != key.key_id)]
+        after = [new, *(line for line in _keys(before) if _id_of(line) != key.key_id)]
         try:
             self._write(after)
             try:
@@ -118,14 +119,13 @@ class FileReload:
     def retire(self, key_id: str) -> None:
         """Take the key out and have the file read; with the last one, end what is open. See `Consumer`."""
         lines = self._lines()
-        kept = [line for line in lines if _id_of(line) != key_id]
-        if len(kept) == len(lines):
-            _wipe(lines)
-            return
+        kept = [line for line in _keys(lines) if _id_of(line) != key_id]
         try:
-            self._write(kept or [_nobodys()])
+            if key_id in map(_id_of, lines):
+                self._write(kept or [_nobodys()])
         finally:
             _wipe(lines)
+        # also where the key is out already: a crash may have come before the program was told
         self._reload(key_id)
         if not kept and self._settings.cut != NONE:
             told(self._settings.cut, key_id)
@@ -202,7 +202,7 @@ def _problems(given: FileSettings) -> list[Problem]:
 def _nobodys() -> bytearray:
     """Return a line with a name that no KME gave and a key that nobody knows."""
     with Secret(secrets.token_bytes(_NOBODYS_OCTETS)) as key:
-        return _line(str(uuid.uuid4()), key)
+        return _line(f"{_NOBODY}{secrets.token_hex(6)}", key)
 
 
 def _line(key_id: str, key: Secret) -> bytearray:
@@ -214,6 +214,10 @@ def _line(key_id: str, key: Secret) -> bytearray:
 
 def _id_of(line: bytearray) -> str:
     return line.partition(b":")[0].decode("ascii")
+
+
+def _keys(lines: Sequence[bytearray]) -> list[bytearray]:
+    return [line for line in lines if not _id_of(line).startswith(_NOBODY)]
 
 
 def _wipe(lines: Sequence[bytearray]) -> None:

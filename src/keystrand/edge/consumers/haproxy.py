@@ -75,8 +75,12 @@ class Haproxy:
         """Make tickets under what is derived from the key; those of the key before are still opened."""
         with self._turn:
             derived = _ticket_key(key)
-            self._set(derived)
-            self._set(derived)
+            try:
+                self._set(derived)
+                self._set(derived)
+            except ConsumerFailure:
+                derived.zeroise()
+                raise
             self._names[key.key_id] = bytes(derived.view()[:_NAME_OCTETS])
             if self._key:
                 self._key[1].zeroise()

@@ -16,6 +16,8 @@ from OpenSSL import SSL
 
 _CHUNK = 1 << 16
 """How much is moved at once: a few TLS records of at most 2**14 octets."""
+KEY_OCTETS_MOST = 1 << 38
+"""What a connection may carry one way: below 2**24.5 full records of AES-GCM (RFC 8446, 5.5), for no key is updated."""
 _FULL = 1 << 18
 """A buffer with so much in it is not filled further."""
 
@@ -30,7 +32,8 @@ class Times(Struct, frozen=True, kw_only=True):
 def pump(tls: SSL.Connection, outside: socket.socket, inside: socket.socket, times: Times) -> None:
     """Carry between `inside` (plain) and `tls`, whose handshake is over and whose octets go over `outside`.
 
-    Raises `SSL.Error` and `OSError`: `TimeoutError` past `times`, `ConnectionResetError` where an end was not said.
+    Raises `SSL.Error` and `OSError`: `TimeoutError` past `times`, `ConnectionResetError` where an end was not said,
+    `ConnectionAbortedError` past `KEY_OCTETS_MOST`.
     The sockets are left non-blocking; closing them is the caller's.
     """
     for line in (outside, inside):
@@ -54,6 +57,7 @@ class _Pump:
         self._tls, self._outside, self._inside = tls, outside, inside
         self._sealed, self._opened = bytearray(), bytearray()
         self._inside_ended = self._outside_ended = self._told_inside = False
+        self._carried = [0, 0]
         self._poll = select.poll()
 
     @property
@@ -91,6 +95,7 @@ class _Pump:
         if content is None:
             return
         if content:
+            self._count(0, content)
             self._tls.sendall(content)
         else:
             self._inside_ended = True
@@ -110,12 +115,19 @@ class _Pump:
         """Decrypt everything that has arrived."""
         try:
             while True:
-                self._opened += self._tls.recv(_CHUNK)
+                content = self._tls.recv(_CHUNK)
+                self._count(1, content)
+                self._opened += content
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
             self._outside_ended = True
         self._collect()
+
+    def _count(self, way: int, content: bytes) -> None:
+        self._carried[way] += len(content)
+        if self._carried[way] > KEY_OCTETS_MOST:
+            raise ConnectionAbortedError("as much was carried as one key may protect")
 
     def _collect(self) -> None:
         try:

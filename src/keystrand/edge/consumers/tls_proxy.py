@@ -22,7 +22,7 @@ from msgspec import Struct
 from OpenSSL import SSL
 
 from keystrand.crypto.secret import Secret
-from keystrand.edge.consumers.psk_ends import STRICT, ClientEnd, PskTerms, ServerEnd, finish
+from keystrand.edge.consumers.psk_ends import STRICT, ClientEnd, PskEnd, PskTerms, ServerEnd, finish
 from keystrand.edge.consumers.pump import Times, pump
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.tls import BlockingTls, is_address, reason_of
@@ -103,7 +103,7 @@ class ServerSide:
         try:
             stream = _handshaken(end.over(came), self._terms)
         except (SSL.Error, OSError, KeystrandError) as error:
-            raise (end.trouble or error) from error
+            raise _cause(end, error) from error
         finally:
             end.forget()
         _log.info("a connection under key %s is open", end.key_id)
@@ -130,7 +130,7 @@ class ClientSide:
         try:
             stream = _handshaken(end.over(outside), self._terms)
         except (SSL.Error, OSError, KeystrandError) as error:
-            raise (end.trouble or error) from error
+            raise _cause(end, error) from error
         finally:
             key.key.zeroise()
         _log.info("a connection under key %s is open", key.key_id)
@@ -254,6 +254,11 @@ def _handshaken(stream: BlockingTls, terms: PskTerms) -> BlockingTls:
     stream.expire_in(HANDSHAKE_S)
     finish(stream, terms)
     return stream
+
+
+def _cause(end: PskEnd, error: Exception) -> Exception:
+    """Return why a handshake failed: our own reason for giving OpenSSL no key, where there is one."""
+    return end.trouble if isinstance(end.trouble, KeystrandError) else error
 
 
 def _connected(to: Address, keep: Callable[[socket.socket], None]) -> socket.socket:

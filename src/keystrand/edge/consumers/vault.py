@@ -149,17 +149,19 @@ class TransitKey:
         return Proof(key_id=key_id, in_use=True, shown_by=f"Vault encrypts under version {version}, which is the key")
 
     def retire(self, key_id: str) -> None:
-        """Have nothing opened any more that is older than the newest other key, or than a random one in its place."""
-        self._checks.pop(key_id, None)
-        self._versions.pop(key_id, None)
-        if self._versions:
-            floor = max(self._versions.values())
-        else:
+        """Have nothing opened any more that is older than the key in use; where that is retired, than a random one."""
+        newest = max(self._versions, key=lambda known: self._versions[known], default=key_id)
+        if newest == key_id:
+            # Vault encrypts under its newest version: an older key of ours cannot take the place back
             with Secret(secrets.token_bytes(_KEY_OCTETS)) as nobodys:
                 floor = self._imported(nobodys)
+        else:
+            floor = self._versions[newest]
         lowest = {"min_decryption_version": floor, "min_encryption_version": floor}
         self._vault.must("POST", "keys/{name}/config", lowest)
         self._vault.must("POST", "keys/{name}/trim", {"min_available_version": floor})
+        self._versions = {known: version for known, version in self._versions.items() if version >= floor}
+        self._checks = {known: check for known, check in self._checks.items() if known in self._versions}
 
     def _imported(self, key: Secret) -> int:
         told = {"ciphertext": _wrapped(key, self._wrapping_key()), "hash_function": "SHA256"}
