@@ -39,8 +39,8 @@ from keystrand.plan.schedule import (
 )
 
 LATE_DATA_YEARS_PER_DAY = 0.07
-"""What a day after a deadline weighs; assumed. A year late weighs like
-26 data-years: a deadline is missed only where much is saved by it."""
+"""What a day after a deadline weighs where not all can be held; assumed. A year late weighs like 26 data-years. Where
+all can be held, and that is found out, none is missed."""
 OFF_WINDOW_DATA_YEARS = 1.0
 """What a change outside a refresh or the end of a contract weighs, where one is near; assumed."""
 MOVE_DATA_YEARS_PER_DAY = 0.01

@@ -12,7 +12,7 @@ import numpy as np
 
 from keystrand.model.errors import InvalidInput
 from keystrand.plan.roadmap_problem import NEVER, Problem, Reals, Whole, heads, holding, spans_of
-from keystrand.plan.roadmap_serial import busy_of
+from keystrand.plan.roadmap_serial import busy_of, serial
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, CpSolver
@@ -95,10 +95,28 @@ def improved(
 
 def feasible(problem: Problem, *, limit: float) -> bool | None:
     """Return whether every deadline can hold, None where that was not found out within `limit` (deterministic time)."""
+    return _dated(problem, limit)[0]
+
+
+def in_time(problem: Problem, *, limit: float) -> Whole | None:
+    """Return starts that miss no deadline, None where `limit` (deterministic time) was not enough to find any."""
+    possible, ends = _dated(problem, limit)
+    if not possible:
+        return None
+    starts = np.zeros(problem.size, dtype=np.int64)
+    urgency = np.full(problem.size, -float(NEVER))
+    for n, end in ends.items():
+        starts[n] = end - int(problem.length[n])
+        urgency[n] = -float(starts[n])
+    return serial(problem._replace(release=np.maximum(problem.release, starts)), urgency)
+
+
+def _dated(problem: Problem, limit: float) -> tuple[bool | None, dict[int, int]]:
+    """Return whether all deadlines can hold, and then such an end of each job that one hangs on."""
     from ortools.sat.python import cp_model  # noqa: PLC0415 - as above
 
     if (heads(problem) > problem.deadline).any():
-        return False
+        return False, {}
     model = cp_model.CpModel()
     free = sorted(holding(problem))
     held = set(free)
@@ -112,8 +130,11 @@ def feasible(problem: Problem, *, limit: float) -> bool | None:
             model.add(ends[n] <= int(problem.deadline[n]))
     _dependencies(model, frame, ends)
     _hands(model, frame, ends, {})
-    status = _solver(limit).solve(model)
-    return {cp_model.INFEASIBLE: False, cp_model.OPTIMAL: True, cp_model.FEASIBLE: True}.get(status)
+    solver = _solver(limit)
+    status = solver.solve(model)
+    if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return True, {n: solver.value(end) for n, end in ends.items()}
+    return (False if status == cp_model.INFEASIBLE else None), {}
 
 
 def _solver(limit: float) -> "CpSolver":

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from keystrand.plan.roadmap_bound import Bound, bounded, never
-from keystrand.plan.roadmap_exact import Spare, has_solver, improved
+from keystrand.plan.roadmap_exact import Spare, has_solver, improved, in_time
 from keystrand.plan.roadmap_problem import Problem, Reals, Whole, cost, exposure_at, followers_of, off_window
-from keystrand.plan.roadmap_serial import as_announced, best_serial, tightened
+from keystrand.plan.roadmap_serial import as_announced, best_serial, hurried, into_windows, tightened
 
 EFFORT = 1.0
 """Deterministic time of CP-SAT for a plan; a unit is 2 to 4 seconds on a core of 2024."""
@@ -33,8 +33,8 @@ _WHOLE_SHARE, _WHOLE_LIMIT = 0.6, 3.0
 _SHARES = (0.5, 1.0)
 """Of what the known cost is above the bound: a proof among few ends is short, and where the best that it finds costs
 more than it looked at, the second one starts from there."""
-_LATE_SHARE = 0.4
-"""Share of neighbourhoods about a job that is late, while there is one."""
+_IN_TIME_LIMIT = 0.5
+"""Effort for a schedule that holds every deadline: it is found at once or seldom."""
 _SEED = 20261126
 
 Progress = Callable[[float, float, float], None]
@@ -69,17 +69,32 @@ def search(
     """
     known = [best_serial(problem), *([start] if start is not None else [])]
     known += [as_announced(problem)] if problem.move_cost else []
-    starts = min(known, key=lambda made: cost(problem, made).total)
-    bound = bounded(problem, starts, stop)
+    bound = bounded(problem, min(known, key=lambda made: cost(problem, made).total), stop)
+    problem, starts = _held(problem, [bound.starts, *known], stop)
     if not problem.size or not has_solver() or effort <= 0:
-        return Found(bound.starts, bound.value, not problem.size, "serial")
-    hunt = _Hunt(problem, bound, effort, stop, progress)
+        return Found(starts, bound.value, not problem.size, "serial")
+    hunt = _Hunt(problem, bound._replace(starts=starts), effort, stop, progress)
     if problem.size <= WHOLE_MOST and not stop():
         hunt.whole()
     if not hunt.proven:
         hunt.parts()
     starts = tightened(problem, hunt.starts)
     return Found(starts, min(hunt.bound, cost(problem, starts).total), hunt.proven, "constraint programming")
+
+
+def _held(problem: Problem, known: Sequence[Whole], stop: Callable[[], bool]) -> tuple[Problem, Whole]:
+    """Return `problem` and the best of its `known` starts, the cheapest first.
+
+    Where all deadlines can be held, the starts hold them, and a step late costs more than they do.
+    """
+    kept = [made for made in (*known, hurried(problem, known[0])) if not cost(problem, made).late]
+    if not kept and has_solver() and not stop():
+        made = in_time(problem, limit=_IN_TIME_LIMIT)
+        kept = [] if made is None else [made]
+    if not kept:
+        return problem, known[0]
+    starts = min((into_windows(problem, tightened(problem, m)) for m in kept), key=lambda m: cost(problem, m).total)
+    return problem._replace(late_cost=max(problem.late_cost, 1.0 + cost(problem, starts).total)), starts
 
 
 class _Hunt:
@@ -129,9 +144,6 @@ class _Hunt:
     def _neighbourhood(self) -> Sequence[int]:
         if self.problem.size <= self.part:
             return range(self.problem.size)
-        late = np.flatnonzero(self.starts + self.problem.length > self.problem.deadline)
-        if len(late) and self.random.random() < _LATE_SHARE:
-            return self._before_the_late(int(self.random.choice(late)))
         draw = self.random.random()
         return self._about_a_time() if draw < 0.5 else self._costly() if draw < 0.8 else self._connected()
 
@@ -143,18 +155,6 @@ class _Hunt:
         return sorted(
             members[np.argsort(np.abs(self.starts[members] - middle), kind="stable")][: int(self.part)].tolist()
         )
-
-    def _before_the_late(self, late: int) -> list[int]:
-        """Return a late job, what it waits for, and their teams' other jobs that run last before its deadline."""
-        chain, ahead = {late}, [late]
-        for n in ahead:
-            ahead += [b for b in self.problem.before[n] if b not in chain]
-            chain.update(self.problem.before[n])
-        members = np.flatnonzero(np.isin(self.problem.team, self.problem.team[sorted(chain)]))
-        due = int(self.problem.deadline[late])
-        away = np.abs(self.starts[members] - due) * self.random.uniform(0.5, 1.5, len(members))
-        around = members[np.argsort(away, kind="stable")].tolist()
-        return sorted(list(dict.fromkeys([*ahead, *around]))[: int(self.part)])
 
     def _costly(self) -> list[int]:
         weights = _each(self.problem, self.starts) * self.random.random(self.problem.size)
