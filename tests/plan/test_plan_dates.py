@@ -219,6 +219,7 @@ def test_what_is_not_known_counts_at_the_high_end_alone(dated: Dated) -> None:
         assert high > getattr(middle, one).high
         assert getattr(open_, one).low == 0
         assert getattr(open_, one).high > 0
+    assert sure.sunk is not None
     assert open_.sunk == msgspec.structs.replace(sure.sunk, low=0.0)
 
 
