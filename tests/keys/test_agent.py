@@ -255,6 +255,22 @@ def test_keys_that_are_never_proven_do_not_pile_up() -> None:
             assert set(world.holds[at]) <= {note.key_id for note in world.ends[at].memory.held}
 
 
+def test_a_responder_left_without_a_key_asks_for_one() -> None:
+    """The word of the first proof is lost, and a false offer ends the wait: the other end hears of it at once."""
+    world = World(FailurePolicy.FAIL_SECURE)
+    while not any(isinstance(one, Do) and one.verb is Verb.TELL_PROVEN for _, one in world.ahead):
+        assert world.step()
+    world.ahead = [one for one in world.ahead if not (isinstance(one[1], Do) and one[1].verb is Verb.TELL_PROVEN)]
+    world.kme[1] = False
+    world.hear(1, Heard.OFFERED, "false", label="qkd", number=99)
+    world.drain()
+    assert world.footing == [Footing.FRESH, Footing.INVALID]
+    world.kme[1] = True
+    world.run(PACE.retry_most_s + 1)
+    assert world.footing == [Footing.FRESH, Footing.FRESH]
+    assert world.holds[0] == world.holds[1]
+
+
 def test_an_initiator_that_lost_its_journal_goes_on_above_what_the_peer_heard() -> None:
     """A new disk at one end does not stop the two for ever."""
     world = World(FailurePolicy.FAIL_SECURE)

@@ -72,7 +72,7 @@ class End:
         if now >= self.check_next_s:
             self.check_next_s = math.inf
             newest = self._newest()
-            actions += [Do(verb=Verb.PROVE, key_id=newest.key_id)] if newest else []
+            actions += [Do(verb=Verb.PROVE, key_id=newest.key_id)] if newest else self._set_right(now)
         return tuple(actions)
 
     def handle(self, event: Event, now: float) -> tuple[Action, ...]:

@@ -49,7 +49,7 @@ def site(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     made = Site(tmp_path_factory.mktemp("site"), pair, QUIET)
     try:
         made.start()
-        wait_until(made.settled, 20, lambda: made.log(0))
+        wait_until(lambda: made.settled() and made.status(1)["footing"] == "fresh", 20, lambda: made.log(0))
         yield made
     finally:
         made.close()
