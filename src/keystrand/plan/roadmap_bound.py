@@ -37,11 +37,11 @@ endless."""
 
 
 class Bound(NamedTuple):
-    """A cost that no schedule is below, the best schedule known, and what ends cost (N x W + 1, None beyond memory).
+    """A cost that no schedule is below, the best schedule known, and what ends add (None beyond memory).
 
-    `excess`: how far the cheapest schedule with that end is above the bound at least; the last column stands for every
-    end from W on. An end whose excess is more than what a known schedule is above the bound is in no better one
-    (reduced-cost fixing).
+    `excess` (N x W + 1): how far a schedule with that end of a job is above the bound at least, and summed over them
+    too; the last column stands for every end from W on. An end whose excess is more than what a known schedule is above
+    the bound is in no better one (reduced-cost fixing).
     """
 
     value: float
