@@ -46,16 +46,10 @@ OFF_WINDOW_DATA_YEARS = 1.0
 MOVE_DATA_YEARS_PER_DAY = 0.01
 """What moving an announced date by a day weighs; assumed: people have planned with it."""
 WEIGHTS = {
-<<<<<<< HEAD
     "what the dates minimise": "exposure by the high end of the threat curve and the longest time for which data must "
     "stay secret, one unit of production a year for each data class; a year in which a signature could be forged "
     "counts like a data-year",
-    "weight of a day after a deadline, in data-years": f"{LATE_DATA_YEARS_PER_DAY:g}",
-=======
-    "what the dates minimise": "exposure by the high end of the threat curve, one unit of production a year for each "
-    "data class; a year in which a signature could be forged counts like a data-year",
     "weight of a day after a deadline, where not all are found to hold, in data-years": f"{LATE_DATA_YEARS_PER_DAY:g}",
->>>>>>> 74c38d199f1b494deae0b463a2754596f34cd768
     "weight of a change outside a refresh or contract end, in data-years": f"{OFF_WINDOW_DATA_YEARS:g}",
     "weight of moving an announced date by a day, in data-years": f"{MOVE_DATA_YEARS_PER_DAY:g}",
 }
