@@ -1,5 +1,6 @@
 """`keystrand consumer proxy`: both sides as an operator starts them, and what it says of bad addresses."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -61,7 +62,10 @@ def test_a_service_is_reached_through_both_sides(lab: Lab) -> None:
                 child.send_signal(signal.SIGTERM)
                 _, err = child.communicate(timeout=20)
                 assert child.returncode == 0
-                assert "1 connections to their end, 0 cut, 0 refused" in err
+                # the signal may come before a side has seen the very end
+                told = re.search(r"(\d+) connections to their end, (\d+) cut, 0 refused, 0 refused for want", err)
+                assert told
+                assert int(told[1]) + int(told[2]) == 1
 
 
 def test_a_side_that_is_killed_ends_its_connections(lab: Lab) -> None:

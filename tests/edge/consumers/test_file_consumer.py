@@ -1,6 +1,7 @@
 """Keys in a file that another program reads again: nbdkit, qemu-nbd, mosquitto and stunnel themselves are keyed."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +75,11 @@ def ids(file: Path) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """Return a port that is free now, and that the system gives to no connection going out (ip_local_port_range)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def listens(port: int) -> Callable[[], bool]:

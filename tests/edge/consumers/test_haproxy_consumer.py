@@ -41,7 +41,7 @@ class Site:
         command: list[str | Path] = [shutil.which("haproxy", path="/usr/sbin") or "", "-db", "-f", folder / "conf"]
         self.daemon = Daemon(command, folder / "log")
         care.add(self.daemon)
-        self.daemon.start(listens(self.port))
+        self.daemon.start(lambda: listens(self.port)() and control.exists())
 
     def visit(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession]:
         """Return whether the session was resumed, and the session to come back with."""

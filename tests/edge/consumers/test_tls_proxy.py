@@ -221,9 +221,10 @@ def test_when_the_kme_dies_open_connections_go_on_and_no_new_one_begins(tmp_path
                 assert first.recv(1) == b"y"
                 with through.connect() as second:
                     assert is_cut(second)
+            # by which of its two KMEs the client side was refused is a matter of moments
+            told = through.client.counts
+            assert (told.open, told.refused + told.keyless, told.done, told.cut) == (1, 2, 0, 0)
             assert comes_to(through.server, Counts(open=1, refused=2))
-            # the first KME knows that the other one is gone, and gives no key
-            assert comes_to(through.client, Counts(open=1, refused=1, keyless=1))
 
 
 def test_no_key_is_in_a_log(sae_a: Client014, sae_b: Client014, caplog: pytest.LogCaptureFixture) -> None:
