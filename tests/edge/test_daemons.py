@@ -102,12 +102,12 @@ def test_a_signal_arrives(tmp_path: Path) -> None:
     """How a program is told to read its files again."""
     up, heard = tmp_path / "up", tmp_path / "heard"
     daemon = Daemon(
-        [SHELL, "-c", f"trap 'touch {heard}' HUP; touch {up}; while :; do sleep 0.05; done"], tmp_path / "log"
+        [SHELL, "-c", f"trap 'touch {heard}' USR1; touch {up}; while :; do sleep 0.05; done"], tmp_path / "log"
     )
     with Daemons() as care:
         care.add(daemon)
         daemon.start(up.exists)
-        daemon.signal(signal.SIGHUP)
+        daemon.signal(signal.SIGUSR1)
         deadline = time.monotonic() + 5
         while not heard.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
