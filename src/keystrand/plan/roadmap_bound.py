@@ -26,7 +26,8 @@ from keystrand.plan.roadmap_problem import (
 )
 from keystrand.plan.roadmap_serial import into_windows, serial, tightened
 
-_ROUNDS = 120
+_ROUNDS, _LEAST_ROUNDS, _CELLS_IN_ALL = 120, 20, 240_000_000
+"""Rounds; of a large problem fewer, so that all of them look at no more cells than this."""
 _PATIENCE = 6
 """Rounds without a better bound after which the step is halved."""
 _FIRST_REPAIR, _JOBS_A_ROUND = 10, 70
@@ -126,12 +127,13 @@ class _Prices:
         """Search until the rounds are over, the bound meets what is known, or `stop` says so."""
         step, stale, usual = 1.0, 0, None
         rare = 3 + self.problem.size // _JOBS_A_ROUND
-        for number in range(_ROUNDS):
+        cells = self.excess.size + self.order.size
+        for number in range(min(_ROUNDS, max(_LEAST_ROUNDS, _CELLS_IN_ALL // cells))):
             before = self.best
             value, ends, later = self._picked()
             stale = 0 if self.best > before + 1e-9 * abs(before) else stale + 1
             usual = ends.astype(float) if usual is None else 0.7 * usual + 0.3 * ends
-            if number >= _FIRST_REPAIR and number % rare == 0:
+            if number >= _FIRST_REPAIR and (number - _FIRST_REPAIR) % rare == 0:
                 self._repair(ends)
                 self._repair(usual.astype(np.int64))
             if stale >= _PATIENCE:

@@ -23,8 +23,9 @@ from keystrand.plan.roadmap_problem import (
 _INHERITED = 0.98
 """Share of its urgency that a job hands on to what it waits for; below 1, so that of two the nearer one goes first."""
 
-_HURRIES = 60
-"""Orders tried before a schedule that misses deadlines is left as it is: most need fewer than 20."""
+_HURRIES, _HURRIED_JOBS = 60, 60_000
+"""Orders tried before a schedule that misses deadlines is left as it is: most need fewer than 20. Of large problems
+fewer are tried, so that no more jobs than this are placed."""
 
 
 class _Hands:
@@ -132,7 +133,7 @@ def hurried(problem: Problem, starts: Whole) -> Whole:
     """Return `starts`, or a schedule that misses no deadline: again and again, who is late and what it waits for come
     earlier in the order, by as much as it is late; `starts` where that does not end well."""
     keys, made = starts.astype(float), starts
-    for _ in range(_HURRIES):
+    for _ in range(min(_HURRIES, _HURRIED_JOBS // max(problem.size, 1) + 1)):
         over = made + problem.length - problem.deadline
         late = np.flatnonzero(over > 0)
         if not len(late):
