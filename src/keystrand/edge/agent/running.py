@@ -1,8 +1,8 @@
 """The agent: its consumers at work, the channel to its peer, its journal and its audit, until it is told to stop."""
 
 import asyncio
-import codecs
 import contextlib
+import importlib
 import logging
 import os
 import pwd
@@ -242,7 +242,7 @@ def become(user: str) -> None:
         return
     if os.geteuid() != 0:
         raise InvalidInput(f"only root can become {user}", hint=f"start the agent as root or as {user}")
-    codecs.lookup("idna")  # what Python loads late, from a folder that the new user may not read
+    importlib.import_module("encodings.idna")  # Python loads it late, from a folder that the new user may not read
     os.initgroups(user, found.pw_gid)
     os.setgid(found.pw_gid)
     os.setuid(found.pw_uid)
