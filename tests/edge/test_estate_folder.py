@@ -68,7 +68,8 @@ def test_a_missing_estate_says_how_to_start_one(tmp_path: Path, name: str, home:
     """No estate: the error names the command that writes one, with the folder it takes."""
     with pytest.raises(MissingInput, match="does not exist") as caught:
         load_estate(tmp_path / name)
-    assert caught.value.hint == f"write a starter with: keystrand estate init {tmp_path / home}"
+    starter = f"write a starter with: keystrand estate init {tmp_path / home}"
+    assert caught.value.hint == f"name the folder of your estate, or {starter}"
 
 
 def test_what_is_not_utf_8_is_told_with_its_line(folder: Path) -> None:

@@ -40,7 +40,9 @@ def estate_file(folder: Path) -> Path:
 def _read(folder: Path) -> tuple[bytes, str]:
     file = estate_file(folder)
     home = file.parent if file.suffix == ".toml" else file
-    content = read_bytes(file, hint=f"write a starter with: keystrand estate init {home}")
+    content = read_bytes(
+        file, hint=f"name the folder of your estate, or write a starter with: keystrand estate init {home}"
+    )
     try:
         return content, content.decode("utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError as error:
