@@ -49,7 +49,10 @@ def read_exception(file: Path, public_key: Path, consumer: str) -> Permission:
 
 
 def sign_exception(file: Path, key: Path, told: Permission) -> None:
-    """Write an exception and its signature by the private `key`. Raises as `open_signer` does."""
+    """Write an exception and its signature by the private `key`. Raises as `open_signer` does.
+
+    `InvalidInput` for words that a line cannot hold: nothing is written then.
+    """
     signer = open_signer(key, make=False)
     quoted = {name: text.replace("\\", "\\\\").replace('"', '\\"') for name, text in
               (("approved_by", told.approved_by), ("reason", told.reason))}  # fmt: skip
@@ -57,6 +60,7 @@ def sign_exception(file: Path, key: Path, told: Permission) -> None:
         f'consumer = "{told.consumer}"\napproved_by = "{quoted["approved_by"]}"\nreason = "{quoted["reason"]}"\n'
         f"expires = {told.expires:%Y-%m-%dT%H:%M:%S}\n"
     ).encode()
+    read_toml(content.decode(), Permission, file=str(file), what=f"the exception {file}")
     write_atomic(file, content)
     write_atomic(signature_of(file), signer.sign(_message(content)))
 
