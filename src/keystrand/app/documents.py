@@ -11,7 +11,16 @@ from keystrand.formats.documents import content_hash, decode, encode
 from keystrand.formats.streamed import ContentHash, Piece
 from keystrand.model.document import Document, InputRef
 from keystrand.model.errors import DocumentMismatch
-from keystrand.model.stages import Assessment, CostReport, Inventory, Observations, OperationsReport, PilotReport, Plan
+from keystrand.model.stages import (
+    Assessment,
+    CostReport,
+    Inventory,
+    Observations,
+    OperationsReport,
+    PilotRecord,
+    PilotReport,
+    Plan,
+)
 from keystrand.model.stages.compared import VendorComparison
 from keystrand.model.stages.designed import TopologyDesign
 from keystrand.model.stages.targeted import TargetDocument
@@ -27,6 +36,7 @@ FILES: dict[type[Document], str] = {
     TopologyDesign: "topology.json",
     CostReport: "cost.json",
     VendorComparison: "vendors.json",
+    PilotRecord: "pilot-record.json",
     PilotReport: "pilot.json",
     OperationsReport: "report.json",
 }
@@ -41,6 +51,7 @@ MADE_BY = {
     TopologyDesign: "keystrand plan topology",
     CostReport: "keystrand plan cost",
     VendorComparison: "keystrand plan vendors evaluate",
+    PilotRecord: "keystrand pilot run",
     PilotReport: "keystrand pilot run",
     OperationsReport: "keystrand report make",
 }

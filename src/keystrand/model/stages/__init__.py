@@ -30,7 +30,8 @@ from keystrand.model.stages.judged import (
     Trusted,
     WaiverUse,
 )
-from keystrand.model.stages.proved import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
+from keystrand.model.stages.proved import CriterionResult, CriterionState, PilotEvent, PilotReport
+from keystrand.model.stages.recorded import CutEvidence, PilotRecord
 from keystrand.model.stages.seen import Asset, Inventory, Observations, Occurrence, OwnershipGap, SystemView
 from keystrand.model.stages.told import (
     ControlScope,
@@ -91,6 +92,7 @@ __all__ = [
     "OwnershipGap",
     "Phase",
     "PilotEvent",
+    "PilotRecord",
     "PilotReport",
     "Plan",
     "PolicyFinding",

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from keystrand.model.document import Document, Measured, Part
 from keystrand.model.link import LinkRate
+from keystrand.model.stages.recorded import CutEvidence, DeedKind
 from keystrand.model.units import Count, Estimate
 
 
@@ -18,10 +19,12 @@ class CriterionState(StrEnum):
 class CriterionResult(Part, frozen=True, kw_only=True):
     """One success criterion with its goal and the measured value.
 
-    `reason` says why it was not measured, or what else belongs to the value.
+    `reason` says why it was not measured, or what else belongs to the value. `consumer`: whose it is; empty for the
+    link's and the key service's own.
     """
 
     name: str
+    consumer: str = ""
     goal: str
     state: CriterionState
     measured: Measured[Estimate | None]
@@ -36,18 +39,60 @@ class PilotEvent(Part, frozen=True, kw_only=True):
     seen: str
 
 
-class CutEvidence(Part, frozen=True, kw_only=True):
-    """What consumers got while the quantum link was cut. The counts of old and zero keys must be 0."""
+class LeftOut(Part, frozen=True, kw_only=True):
+    """A consumer or an event that was declared and did not run, and why."""
 
-    requests: Measured[Count]
-    refused_with_503: Measured[Count]
-    keys_from_stock: Measured[Count]
-    handshakes_without_key: Count
-    old_keys: Count
-    zero_keys: Count
-    consumer_error: str
-    recovered: bool
-    recovery_s: Measured[float | None]
+    what: str
+    why: str
+
+
+class EventProof(Part, frozen=True, kw_only=True):
+    """One event of the campaign over all its repetitions, in words: what was done, what consumers saw, who alarmed."""
+
+    event: str
+    times: Count
+    seen: tuple[str, ...]
+    alarms: Measured[tuple[str, ...]]
+    detection: Measured[Estimate | None] = None
+
+
+class MonitoringGap(Part, frozen=True, kw_only=True):
+    """Something that happened and that no alarm told of in time, and what would close the gap."""
+
+    event: str
+    what: str
+    mend: str
+
+
+class Effort(Part, frozen=True, kw_only=True):
+    """What the pilot asked of operators for one consumer (`all`: what they share), while setting up or by an event."""
+
+    consumer: str
+    event: str
+    kind: DeedKind
+    count: Count
+    what: tuple[str, ...]
+
+
+class Integration(Part, frozen=True, kw_only=True):
+    """How much one consumer asks for: lines of configuration, programs of others, rights, and how it takes keys."""
+
+    consumer: str
+    how: str
+    config_lines: Count
+    programs: tuple[str, ...]
+    needs: tuple[str, ...]
+
+
+class WithAndWithout(Part, frozen=True, kw_only=True):
+    """One quantity of one consumer with keystrand's keys and on the same corridor without; `ratio` of the medians."""
+
+    consumer: str
+    quantity: str
+    without: Measured[Estimate | None]
+    with_keys: Measured[Estimate | None]
+    ratio: Measured[Estimate | None]
+    why_not: str = ""
 
 
 class PilotReport(Document, frozen=True, kw_only=True, tag="pilot-report"):
@@ -70,3 +115,14 @@ class PilotReport(Document, frozen=True, kw_only=True, tag="pilot-report"):
     events: tuple[PilotEvent, ...]
     scorecard: tuple[CriterionResult, ...]
     limits: tuple[str, ...]
+    campaign: str = ""
+    """The name of the pilot's run, from `pilot.toml`; empty for the short one that needs no file."""
+    key_source: str = "twin"
+    consumers: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    proofs: tuple[EventProof, ...] = ()
+    compared: tuple[WithAndWithout, ...] = ()
+    monitoring_gaps: tuple[MonitoringGap, ...] = ()
+    effort: tuple[Effort, ...] = ()
+    integration: tuple[Integration, ...] = ()
+    took_s: Measured[float | None] = None
