@@ -77,7 +77,7 @@ class Charons:
         pki = issue_pki(self.folder / "pki", kmes=(), saes=NAMES, days=_PKI_DAYS, now=datetime.now(UTC))
         self.files = pki.of(Kind.SAE, NAMES[0]), pki.of(Kind.SAE, NAMES[1])
         for at, daemon in enumerate(self.daemons):
-            write_atomic(self._conf(at), _CONF.format(socket=self.socket(at), log=self.log(at)).encode())
+            write_atomic(self.confs[at], _CONF.format(socket=self.socket(at), log=self.log(at)).encode())
             write_atomic(self.file(at), self._connection(at).encode())
             self.ends.care.add(daemon)
             self.start(at)
@@ -109,13 +109,15 @@ class Charons:
         """Return the connection at one end, as it is given to charon."""
         return connection_of(self.file(at), [self.ends.networks[1 - at]])
 
-    def _conf(self, at: int) -> Path:
-        return self.folder / f"{at}.conf"
+    @property
+    def confs(self) -> tuple[Path, Path]:
+        """Return the files with the settings of each."""
+        return self.folder / "0.conf", self.folder / "1.conf"
 
     def _made(self, at: int) -> Daemon:
         return Daemon(
             [program("charon-systemd", "charon-systemd")], self.folder / f"charon-{at}.log",
-            env={"STRONGSWAN_CONF": str(self._conf(at))}, prefix=self.ends.spaces[at].prefix,
+            env={"STRONGSWAN_CONF": str(self.confs[at])}, prefix=self.ends.spaces[at].prefix,
         )  # fmt: skip
 
     def _connection(self, at: int) -> str:
