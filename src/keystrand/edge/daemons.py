@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
@@ -139,13 +139,20 @@ def run(*words: str) -> str:
     return done.stdout
 
 
+class Stoppable(Protocol):
+    """What can be ended: a program, a namespace, or what is made of them."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
 class Daemons:
     """Everything that one run has started, ended in the reverse order whatever ends the run."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
 
-    def add(self, started: "Daemon | Space") -> None:
+    def add(self, started: "Stoppable") -> None:
         """Take care of what was started, or is about to be."""
         self._stack.callback(started.stop)
 
