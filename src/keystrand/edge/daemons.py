@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
@@ -127,16 +127,29 @@ class Space:
         self._holder.kill()
 
 
-def run(*words: str) -> str:
-    """Run a command to its end and return what it said. Raises `PeerUnavailable` with its complaint."""
+def run(*words: str, env: Mapping[str, str] | None = None, within_s: float = _START_S) -> str:
+    """Run a command to its end, with `env` added to ours, and return what it said; it ends with us.
+
+    Raises `PeerUnavailable` with its complaint.
+    """
     try:
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+        done = subprocess.run(  # noqa: S603 - as above
+            [*_dies_with_us(), *words], check=False, capture_output=True, text=True, timeout=within_s,
+            stdin=subprocess.DEVNULL, env={**os.environ, **env} if env else None,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise PeerUnavailable(f"{' '.join(words)}: not done within {_START_S:g} s") from None
+        raise PeerUnavailable(f"{' '.join(words)}: not done within {within_s:g} s") from None
     if done.returncode:
         told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
         raise PeerUnavailable(f"{' '.join(words)}: {told}")
     return done.stdout
+
+
+class Stops(Protocol):
+    """Whatever was started and can be ended."""
+
+    def stop(self) -> None:
+        """End it; a second time changes nothing."""
 
 
 class Daemons:
@@ -145,7 +158,7 @@ class Daemons:
     def __init__(self) -> None:
         self._stack = ExitStack()
 
-    def add(self, started: "Daemon | Space") -> None:
+    def add(self, started: Stops) -> None:
         """Take care of what was started, or is about to be."""
         self._stack.callback(started.stop)
 
