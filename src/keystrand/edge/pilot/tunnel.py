@@ -138,4 +138,3 @@ class TunnelTrial(ABC):
 
     def _did(self, kind: DeedKind, what: str, count: int = 2) -> None:
         self.deeds.append(Deed(kind=kind, what=what, count=count, consumer=self.declared.id))
-
