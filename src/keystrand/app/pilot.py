@@ -10,9 +10,9 @@ from keystrand import __version__
 from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
+from keystrand.app.pilot_score import pilot_named
 from keystrand.formats.wording import plain_number
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import Estate
 from keystrand.model.link import LinkRate
 from keystrand.model.pilot import Pilot
 from keystrand.model.stages import PilotReport, Plan
@@ -28,7 +28,7 @@ def run_pilot(
     stage: Callable[[str], None] = lambda _: None,
 ) -> PilotReport:
     """Run the pilot called `name` (default: the first) on the link the plan in `out` models, and write its report."""
-    pilot = _pilot(opened.estate, name)
+    pilot = pilot_named(opened, name)
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
@@ -48,15 +48,6 @@ def run_pilot(
     return report
 
 
-def _pilot(estate: Estate, name: str) -> Pilot:
-    names = [pilot.id for pilot in estate.pilot]
-    if not names:
-        raise InvalidInput("the estate declares no pilot", hint="add a [[pilot]] table to estate.toml")
-    if name and name not in names:
-        raise InvalidInput(f"no pilot is called {name!r}", hint=f"the estate has: {', '.join(names)}")
-    return next(pilot for pilot in estate.pilot if pilot.id == (name or names[0]))
-
-
 def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
     rate = next((decision.rate for decision in plan.decisions if decision.segment == pilot.segment), None)
     if rate is None or rate.secret_key_rate_bits_per_s <= 0:
@@ -68,9 +59,11 @@ def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
 
 
 def scorecard_rows(report: PilotReport) -> list[dict[str, Any]]:
-    """Return one row a criterion."""
+    """Return one row a criterion; where a campaign had consumers, each row begins with whose it is."""
+    consumers = any(c.consumer for c in report.scorecard)
     return [
         {
+            **({"consumer": c.consumer} if consumers else {}),
             "criterion": c.name,
             "goal": c.goal,
             "state": c.state.value,

@@ -27,6 +27,63 @@ def run(
     say(f"wrote {out}/pilot.json")
 
 
+_PilotOption = Annotated[str, typer.Option("--pilot", metavar="ID", help="Which pilot.  [default: the first]")]
+
+
+@app.command()
+def init(folder: EstateArgument = Path(), pilot: _PilotOption = "") -> None:
+    """Write a first pilot.toml beside the estate in DIR: real consumers, events, criteria; yours to change."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.pilot_score import init_plan
+
+    file = init_plan(open_estate(folder), pilot)
+    say(f"wrote {file}\nnext: edit it, then run: keystrand pilot run {folder}")
+
+
+@app.command()
+def score(
+    folder: EstateArgument = Path(),
+    out: OutOption = Path("out"),
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Judge the campaign recorded in OUT anew, by pilot.toml and the estate in DIR."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.pilot import scorecard_rows
+    from keystrand.app.pilot_score import require_whole, score_record
+
+    report = score_record(open_estate(folder), out, as_of=day(as_of))
+    emit(output, scorecard_rows(report), value=report)
+    for left in report.left_out:
+        say(f"not run: {left.what}: {left.why}")
+    for gap in report.monitoring_gaps:
+        say(f"gap in monitoring: {gap.event}: {gap.what}; what closes it: {gap.mend}")
+    say(f"wrote {out}/pilot.json")
+    require_whole(report)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The pilot.json of a campaign, or its run's folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The other one.")],
+    unlike: Annotated[bool, typer.Option("--unlike", help="Also where their criteria differ.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Compare two campaigns, of two vendors or two profiles: every criterion, and what only one measured."""
+    from keystrand.app.pilot_score import compare_reports, comparison_rows
+
+    made = compare_reports(first, second, unlike=unlike)
+    say(f"first: {made.first}\nsecond: {made.second}")
+    emit(output, comparison_rows(made), value=made)
+    for note in made.notes:
+        say(f"mind: {note}")
+    for deeds in made.effort:
+        say(f"{deeds.kind}: {deeds.first} and {deeds.second}")
+    for words, names in (("first", made.only_first), ("second", made.only_second)):
+        if names:
+            say(f"measured by the {words} only: {', '.join(names)}")
+
+
 NetworkArgument = Annotated[Path, typer.Argument(metavar="NETWORK.toml", help="The network, as declared.")]
 _Days = Annotated[float, typer.Option("--days", metavar="DAYS", help="How long.")]
 _Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")]
