@@ -159,7 +159,8 @@ class Agents:
         end.agent = another
         end.agent.launch()
         end.agent.wait_ready()
-        self._deed(DeedKind.RESTART, f"keystrand agent run, at end {'ab'[at]}", event=event)
+        if not skew_s:  # a wrong clock is no deed of an operator's
+            self._deed(DeedKind.RESTART, f"keystrand agent run, at end {'ab'[at]}", event=event)
 
     def expire(self, at: int, kind: Kind, in_s: float) -> float:
         """Issue the certificate of the agent or of its SAE at one end anew, to end in so many seconds; return when.
