@@ -20,6 +20,8 @@ from keystrand.model.errors import InvalidInput, StoreFailure
 _FORMAT = 1
 _FAR_S = 1e9
 """Older than any key may be."""
+_TRIES, _LOOKED_AT_S = 10, 0.02
+"""Who looks whether an agent runs has the lock for a moment: an agent that starts just then tries again."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -52,7 +54,7 @@ class Journal:
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise StoreFailure(f"{self._folder} cannot hold a journal: {error.strerror}") from error
-        if not self._free():
+        if not any(self._free() or time.sleep(_LOOKED_AT_S) for _ in range(_TRIES)):
             self.close()
             raise StoreFailure(f"another agent runs with the journal {self._folder}", hint="stop it, or name another")
         for left in self._folder.glob(".*.json.*"):
