@@ -54,11 +54,18 @@ class Journal:
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise StoreFailure(f"{self._folder} cannot hold a journal: {error.strerror}") from error
-        if not any(self._free() or time.sleep(_LOOKED_AT_S) for _ in range(_TRIES)):
+        if not self._free_soon():
             self.close()
             raise StoreFailure(f"another agent runs with the journal {self._folder}", hint="stop it, or name another")
         for left in self._folder.glob(".*.json.*"):
             left.unlink()  # a write that a kill cut short
+
+    def _free_soon(self) -> bool:
+        for _ in range(_TRIES):
+            if self._free():
+                return True
+            time.sleep(_LOOKED_AT_S)
+        return False
 
     def _free(self) -> bool:
         try:
