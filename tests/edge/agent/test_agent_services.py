@@ -23,6 +23,7 @@ from keystrand.edge.consumers.base import Role
 from keystrand.edge.consumers.registry import make
 from keystrand.edge.daemons import Daemon, Daemons
 from keystrand.edge.kme.pair import KME_IDS, Pair
+from keystrand.edge.pilot.softhsm import new_token
 from keystrand.edge.pki import Credentials, Kind, issue_pki
 
 from .site import Site, running_pair, wait_until
@@ -130,7 +131,9 @@ _SEALS = """
 import sys
 import pkcs11
 from pkcs11 import Attribute, Mechanism, ObjectClass
-module, pin, verb, *words = sys.argv[1:]
+module, pin_file, verb, *words = sys.argv[1:]
+with open(pin_file) as file:
+    pin = file.read().strip()
 token = pkcs11.lib(module).get_token(token_label="site")
 with token.open(user_pin=pin) as session:
     held = {key[Attribute.ID].hex(): key for key in session.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY})}
@@ -147,37 +150,25 @@ class Tokens(Service):
     """A token at each site: what one seals the other opens."""
 
     kind = "pkcs11"
-    _module, _pin = "/usr/lib/softhsm/libsofthsm2.so", "73194682"
 
     def __init__(self, folder: Path, _care: Daemons) -> None:
         pytest.importorskip("pkcs11", reason="needs the extra hsm")
         needs("softhsm2-util")
-        self._folder = folder
-        for at in (0, 1):
-            place = folder / f"token-{at}"
-            (place / "tokens").mkdir(parents=True)
-            (place / "conf").write_text(f"directories.tokendir = {place / 'tokens'}\nlog.level = ERROR\n")
-            command = ["softhsm2-util", "--init-token", "--free", "--label", "site", "--pin", self._pin]
-            subprocess.run(
-                [*command, "--so-pin", "8642"], check=True, capture_output=True, timeout=60, env=self._env(at)
-            )
-        (folder / "pin").write_text(self._pin)
-        (folder / "pin").chmod(0o600)
-        one, two = (("env", f"SOFTHSM2_CONF={self._env(at)['SOFTHSM2_CONF']}") for at in (0, 1))
+        self._tokens = [new_token(folder / f"token-{at}", "site") for at in (0, 1)]
+        one, two = (("env", *(f"{name}={value}" for name, value in token.env.items())) for token in self._tokens)
         self.prefixes = (one, two)
 
-    def _env(self, at: int) -> dict[str, str]:
-        return {**os.environ, "SOFTHSM2_CONF": str(self._folder / f"token-{at}" / "conf")}
-
     def _asked(self, at: int, *words: str) -> list[str]:
-        command = [sys.executable, "-c", _SEALS, self._module, self._pin, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=self._env(at))
+        token = self._tokens[at]
+        command = [sys.executable, "-c", _SEALS, str(token.module), str(token.pin_file), *words]
+        env = {**os.environ, **token.env}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env)
         return done.stdout.split()
 
     def settings(self, at: int) -> Settings:
         """See `Service`."""
-        del at
-        return {"module": self._module, "token": "site", "pin_file": str(self._folder / "pin")}
+        token = self._tokens[at]
+        return {"module": str(token.module), "token": token.label, "pin_file": str(token.pin_file)}
 
     def passes(self) -> bool:
         """See `Service`."""

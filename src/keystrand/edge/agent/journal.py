@@ -20,8 +20,7 @@ from keystrand.model.errors import InvalidInput, StoreFailure
 _FORMAT = 1
 _FAR_S = 1e9
 """Older than any key may be."""
-_TRIES, _LOOKED_AT_S = 10, 0.02
-"""Who looks whether an agent runs has the lock for a moment: an agent that starts just then tries again."""
+_LOOK_MOST_S = 0.3
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -54,25 +53,23 @@ class Journal:
             self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise StoreFailure(f"{self._folder} cannot hold a journal: {error.strerror}") from error
-        if not self._free_soon():
+        if not self._free():
             self.close()
             raise StoreFailure(f"another agent runs with the journal {self._folder}", hint="stop it, or name another")
         for left in self._folder.glob(".*.json.*"):
             left.unlink()  # a write that a kill cut short
 
-    def _free_soon(self) -> bool:
-        for _ in range(_TRIES):
-            if self._free():
-                return True
-            time.sleep(_LOOKED_AT_S)
-        return False
-
     def _free(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        deadline = time.monotonic() + _LOOK_MOST_S  # who only looks whether an agent runs has it for a moment
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.01)
+            else:
+                return True
 
     def close(self) -> None:
         """Let go of it."""
