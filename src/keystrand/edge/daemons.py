@@ -77,8 +77,12 @@ class Daemon:
         while not (done := ready()) and self.running and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         if not done or not self.running:
+            code = self._child.poll() if self._child else None
+            ended = f"not ready after {within_s:g} s" if code is None else f"it ended with {code}"
             self.kill()
-            raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
+            raise PeerUnavailable(
+                f"{self.name} did not start: {self.last_words} ({ended})", hint=f"its log is {self.log}"
+            )
 
     def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
         """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
@@ -168,12 +172,18 @@ class Space:
         self._holder.kill()
 
 
-def run(*words: str) -> str:
-    """Run a command to its end and return what it said. Raises `PeerUnavailable` with its complaint."""
+def run(*words: str, env: Mapping[str, str] | None = None, within_s: float = _START_S) -> str:
+    """Run a command to its end, with `env` added to ours, and return what it said; it ends with us.
+
+    Raises `PeerUnavailable` with its complaint.
+    """
     try:
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+        done = subprocess.run(  # noqa: S603 - as above
+            [*_dies_with_us(), *words], check=False, capture_output=True, text=True, timeout=within_s,
+            stdin=subprocess.DEVNULL, env={**os.environ, **env} if env else None,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise PeerUnavailable(f"{' '.join(words)}: not done within {_START_S:g} s") from None
+        raise PeerUnavailable(f"{' '.join(words)}: not done within {within_s:g} s") from None
     if done.returncode:
         told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
         raise PeerUnavailable(f"{' '.join(words)}: {told}")

@@ -10,7 +10,7 @@ from keystrand.formats.wording import counted, joined, plain_number, two_figures
 from keystrand.model.lapsing import FailurePolicy
 from keystrand.model.pilot import CampaignCriteria, EventKind
 from keystrand.model.pilot_criteria import CriterionName
-from keystrand.model.stages import CriterionResult
+from keystrand.model.stages import CriterionResult, CriterionState
 from keystrand.model.stages.recorded import Flow, RunConsumer, Seen
 from keystrand.pilot.intervals import mean_count_range, quantile_range, ratio_range, samples_for_quantile, share_range
 from keystrand.pilot.verdicts import at_least, at_most, missed, of_count, of_each, of_range, unmeasured
@@ -54,11 +54,11 @@ class Subject(Struct, frozen=True, kw_only=True):
 
 def consumer_results(subject: Subject, criteria: CampaignCriteria) -> tuple[CriterionResult, ...]:
     """Return how the consumer did against each criterion that means something for its kind."""
-    made = (judge(subject, criteria) for judge in _judges(subject))
-    why = f"it did not run: {subject.run.not_run}" if subject.run.not_run else ""
-    return tuple(
-        structs.replace(result, consumer=subject.run.id, **({"reason": why} if why else {})) for result in made
-    )
+    made = (structs.replace(judge(subject, criteria), consumer=subject.run.id) for judge in _judges(subject))
+    if not subject.run.not_run:
+        return tuple(made)
+    why = f"it did not run: {subject.run.not_run}"
+    return tuple(structs.replace(one, state=CriterionState.NOT_MEASURED, measured=None, reason=why) for one in made)
 
 
 def left_out_words(subjects: tuple[Subject, ...]) -> tuple[str, ...]:

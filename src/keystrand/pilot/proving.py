@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from keystrand.formats.wording import counted, joined, two_figures
+from keystrand.formats.wording import counted, joined, plain_number, two_figures
 from keystrand.model.pilot import EventKind
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult
@@ -113,7 +113,7 @@ def _clear_words(seen: Sequence[Seen]) -> str:
 
 def detection_result(episodes: Sequence[Episode], limit_s: float) -> CriterionResult:
     """Judge how soon something alarmed after each fault."""
-    goal = f"at most {two_figures(limit_s)} s after each"
+    goal = f"at most {plain_number(limit_s)} s after each"
     faults = [one for one in episodes if not one.not_run and one.event not in NOT_FAULTS]
     if not faults:
         return unmeasured(goal, CriterionName.DETECTION, "no fault took place")
@@ -147,9 +147,12 @@ def _gap_words(those: Sequence[Episode], limit_s: float) -> str:
         return ""
     when = sorted(at for one in late if (at := first_alarm_s(one)) is not None)
     never = len(late) - len(when)
-    ends = (f"{never} times never" if never and when else "", f"first after {two_figures(when[0])} s" if when else "")
+    ends = (
+        f"{counted(never, 'time')} never" if never and when else "",
+        f"first after {plain_number(when[0], 2)} s" if when else "",
+    )
     further = f": {', '.join(filter(None, ends))}" if when else ""
-    return f"{len(late)} of {counted(len(those), 'time')} no alarm within {two_figures(limit_s)} s{further}"
+    return f"{len(late)} of {counted(len(those), 'time')} no alarm within {plain_number(limit_s)} s{further}"
 
 
 def campaign_events(episodes: Sequence[Episode]) -> tuple[PilotEvent, ...]:

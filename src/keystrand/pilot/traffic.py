@@ -4,15 +4,17 @@ Moments are seconds of one clock. A packet belongs to the moment it was sent at,
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, chi2
+from scipy.special import gammaincinv
 
 Moments = NDArray[np.float64]
-_CONFIDENCE = 0.95
+_TAILS = (0.025, 0.975)
+_RESAMPLES = 9999
 
 
 class Packets(NamedTuple):
@@ -61,12 +63,14 @@ class Losses(Struct, frozen=True):
     @property
     def interval(self) -> tuple[float, float]:
         """Return 95 % limits of the mean: bootstrap over the times, or exact (Garwood 1936) where all are alike."""
+        n = len(self.each)
         if len(set(self.each)) > 1:
-            found = bootstrap((np.array(self.each),), np.mean, method="percentile", rng=1)
-            return float(found.confidence_interval.low), float(found.confidence_interval.high)
-        total, n, tail = sum(self.each), len(self.each), (1 - _CONFIDENCE) / 2
-        low = float(np.nan_to_num(chi2.ppf(tail, 2 * total)))
-        return low / 2 / n, float(chi2.ppf(1 - tail, 2 * total + 2)) / 2 / n
+            drawn = np.random.default_rng(1).choice(self.each, (_RESAMPLES, n))
+            low, high = np.quantile(drawn.mean(axis=1), _TAILS)
+            return float(low), float(high)
+        total = sum(self.each)
+        low = gammaincinv(total, _TAILS[0]) if total else 0.0
+        return float(low) / n, float(gammaincinv(total + 1, _TAILS[1])) / n
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -78,7 +82,7 @@ def windows(began_s: Sequence[float], lasted_s: Sequence[float], margin_s: float
 
     Raises `ValueError` where they are not in the order of time, or not as many.
     """
-    if any(later < earlier for earlier, later in zip(began_s, began_s[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(began_s)):
         raise ValueError("changes are given in the order of time")
     until_s = (*began_s[1:], float("inf"))
     return tuple(

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -146,6 +146,7 @@ standing = st.builds(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(st.lists(standing, max_size=3, unique_by=lambda one: one.consumer), st.booleans())
 def test_what_is_told_is_what_prometheus_reads(told: list[Standing], runs: bool) -> None:  # noqa: FBT001  # hypothesis gives it
     """Each value arrives whole, what is not known is left out, and no key ID and no alarm's words are in it."""

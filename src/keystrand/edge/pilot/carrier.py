@@ -77,10 +77,10 @@ class NamespaceCarrier:
         return "; ".join(filter(None, untold))
 
     def mend(self) -> None:
-        """Take back every impairment and cut."""
+        """Take back every impairment and cut. Raises `PeerUnavailable` where the delay had become a cut by itself."""
         self._hurt()
         self._hold_rate(None)
-        self._delay(0)
+        self._end_relay()
 
     def cut(self) -> None:
         """Let nothing pass; what else is wrong with the way stays."""
@@ -138,10 +138,7 @@ class NamespaceCarrier:
                               f"{_QUEUE_MS}ms")  # fmt: skip
 
     def _delay(self, delay_s: float) -> None:
-        if self._relay:
-            self._relay.stop(within_s=delay_s + 5)
-            self._relay = None
-        self._nft(f"flush chain netdev {_TABLE} {_HELD}")
+        self._end_relay()
         if not delay_s:
             return
         log = self._folder / "relay.log"
@@ -150,6 +147,16 @@ class NamespaceCarrier:
         self._relay = Daemon(command, log, prefix=self._between.prefix)
         self._care.add(self._relay)
         self._relay.start(lambda: relay.UP in log.read_text())
+
+    def _end_relay(self) -> None:
+        ended, self._relay = self._relay, None
+        alive = ended is None or ended.running
+        if ended:
+            ended.stop()
+        self._nft(f"flush chain netdev {_TABLE} {_HELD}")
+        if ended and not alive:
+            raise PeerUnavailable(f"the relay of the carrier had ended by itself: {ended.last_words}",
+                                  hint="nothing passed since; run the pilot again")  # fmt: skip
 
     def _nft(self, *lines: str) -> None:
         self._between.run("nft", "; ".join(lines))
