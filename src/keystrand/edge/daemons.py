@@ -6,6 +6,7 @@ namespace that lives as long as one such program: no name under /run, no bind mo
 """
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
@@ -32,13 +33,13 @@ def program(name: str, package: str) -> str:
 
 
 class Daemon:
-    """One program. `prefix` comes before its command: how it enters a `Space`."""
+    """One program. `prefix` comes before its command: how it enters a `Space`. `name` stands in what is told of it."""
 
     def __init__(
         self, command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None,
-        prefix: Sequence[str] = (),
+        prefix: Sequence[str] = (), name: str = "",
     ) -> None:  # fmt: skip
-        self.name, self.log = Path(command[0]).name, log
+        self.name, self.log = name or Path(command[0]).name, log
         self._command = [*_dies_with_us(), *prefix, *map(str, command)]
         self._env = {**os.environ, **env} if env else None
         self._child: subprocess.Popen[bytes] | None = None
@@ -59,12 +60,19 @@ class Daemon:
         told = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
         return " ".join(told) or "no word from it"
 
-    def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
-        """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
+    def launch(self) -> None:
+        """Start it without waiting."""
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - a program found by us, with arguments made by us
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
-            )
+                self._command, stdin=subprocess.DEVNULL, stdout=self._output(log), stderr=log, env=self._env,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _output(self, log: IO[bytes]) -> IO[bytes] | int:
+        return log
+
+    def wait_until(self, ready: Callable[[], bool], *, within_s: float = _START_S) -> None:
+        """Wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
         deadline = time.monotonic() + within_s
         while not (done := ready()) and self.running and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
@@ -72,26 +80,59 @@ class Daemon:
             self.kill()
             raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
 
+    def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
+        """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
+        self.launch()
+        self.wait_until(ready, within_s=within_s)
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; none where it does not run."""
         if self._child and self.running:
             self._child.send_signal(number)
 
-    def stop(self, *, within_s: float = _STOP_S) -> None:
-        """End it in good order; after a time, and all that it started, by SIGKILL."""
+    def stop(self, *, within_s: float = _STOP_S) -> int | None:
+        """End it in good order, and return its exit code; after a time, and all that it started, by SIGKILL."""
         if self._child and self.running:
             self._child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(within_s)
-        self.kill()
+        return self.kill()
 
-    def kill(self) -> None:
-        """End it and all that it started by SIGKILL."""
+    def kill(self) -> int | None:
+        """End it and all that it started by SIGKILL, as a power cut would; return its exit code, None without one."""
+        code = None
         if self._child:
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
+            code = self._child.wait()
+            if self._child.stdout:
+                self._child.stdout.close()
         self._child = None
+        return code
+
+
+class Speaker(Daemon):
+    """A program of ours: it says `ready WHERE` on its standard output once it serves, and nothing more there."""
+
+    where = ""
+
+    def _output(self, log: IO[bytes]) -> IO[bytes] | int:
+        del log
+        return subprocess.PIPE
+
+    def wait_ready(self, *, within_s: float = _START_S) -> str:
+        """Wait until it serves, and return where. Raises `PeerUnavailable` as `start` does."""
+        said = bytearray()
+        self.wait_until(lambda: self._hears(said), within_s=within_s)
+        self.where = said.decode(errors="replace").removeprefix("ready ").strip()
+        return self.where
+
+    def _hears(self, said: bytearray) -> bool:
+        """Take what it says, for as long as one look lasts; return whether that is its line."""
+        out = self._child and self._child.stdout
+        if out and select.select([out], [], [], _LOOK_S)[0]:
+            said += os.read(out.fileno(), 4096)
+        return said.startswith(b"ready ") and said.endswith(b"\n")
 
 
 class Space:
@@ -145,11 +186,11 @@ def run(*words: str, env: Mapping[str, str] | None = None, within_s: float = _ST
     return done.stdout
 
 
-class Stops(Protocol):
-    """Whatever was started and can be ended."""
+class Stoppable(Protocol):
+    """Something that runs until it is stopped; to stop it twice is no fault."""
 
-    def stop(self) -> None:
-        """End it; a second time changes nothing."""
+    def stop(self) -> object:
+        """End it, and all that it started."""
 
 
 class Daemons:
@@ -158,7 +199,7 @@ class Daemons:
     def __init__(self) -> None:
         self._stack = ExitStack()
 
-    def add(self, started: Stops) -> None:
+    def add(self, started: Stoppable) -> None:
         """Take care of what was started, or is about to be."""
         self._stack.callback(started.stop)
 

@@ -170,7 +170,9 @@ class End:
         )  # fmt: skip
         held = (one.key_id for one in self.memory.held)
         self._doom([one for one in held if one != note.key_id and not self._on_trial(one)], now)
-        detail = {"key_ID": note.key_id, "label": note.label, "shown_by": why}
+        # at the initiator the offer follows at once on the key: its age is how long the changeover took
+        age_s = round(now - note.born_s, 6)
+        detail = {"key_ID": note.key_id, "label": note.label, "shown_by": why, "age_s": age_s}
         return [Save(memory=self.memory), Tell(action="agent.proven", detail=dict(detail)), *actions]
 
     def _looked(self, event: Event, now: float) -> list[Action]:

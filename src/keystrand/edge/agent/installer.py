@@ -66,13 +66,20 @@ class _Kept:
         self.ends: dict[str, float] = {}
 
     def install(self, key: NewKey) -> None:
+        asked_s = time.time()
         self.consumer.install(key)
+        self._tell(key.key_id, "installed", asked_s)
         left_s = (self._exception_ends_s or 0.0) - time.time()
         self.ends[key.key_id] = steady_s() + self.table.serves_most_s(left_s)
 
     def retire(self, key_id: str) -> None:
         self.consumer.retire(key_id)
         self.ends.pop(key_id, None)
+        self._tell(key_id, "retired", time.time())
+
+    def _tell(self, key_id: str, what: str, at_s: float) -> None:
+        """Say what became of a key, beside the agent's audit: whoever doubts the one can compare."""
+        _log.info("%s: key %s: %s at %.6f", self.table.id, key_id, what, at_s)
 
     def sweep(self) -> None:
         """Retire what is too old. A consumer that does not obey is asked again."""
