@@ -60,6 +60,10 @@ class Token:
                     f"the token {self.label} failed: {named(error)}", hint="see that it is there and answers"
                 ) from error
 
+    def begin_anew(self) -> None:
+        """Let the library forget what it knows of all its tokens: some keep one for broken that is not any more."""
+        self._library.reinitialize()
+
     def _slot(self) -> Any:
         try:
             return self._library.get_token(token_label=self.label)

@@ -3,6 +3,7 @@
 A slow attempt holds up no other, so that the way's return is seen at once and not when the last time-out is over.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ from keystrand.model.stages.recorded import Deed
 PATIENCE_S = 2.0
 """How long one wait of an attempt may last: more than a lost first packet of TCP takes (1 s; RFC 6298, 2.1)."""
 _MOST = 64
-"""Attempts under way at once. While so many wait no further one begins: it is not tried, and not counted."""
 _END_S = 30.0
 
 Operation = Callable[[], Done | None]
@@ -29,6 +29,7 @@ class Paced:
 
     def __init__(self, per_s: float) -> None:
         self._period_s = 1 / per_s
+        self._most = most_at_once(per_s)
         self._attempts: list[Attempt] = []
         self._running: dict[threading.Thread, float] = {}
         self._changed = threading.Condition()
@@ -68,7 +69,7 @@ class Paced:
     def _pace(self, operation: Operation) -> None:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
-            if len(self._running) < _MOST:
+            if len(self._running) < self._most:
                 thread = threading.Thread(target=self._attempt, args=(operation,), daemon=True)
                 with self._changed:
                     self._running[thread] = time.time()
@@ -84,6 +85,15 @@ class Paced:
                 self._attempts.append(made)
             del self._running[threading.current_thread()]
             self._changed.notify_all()
+
+
+def most_at_once(per_s: float) -> int:
+    """Return how many attempts may be under way at once: those of one wait, and two more.
+
+    While so many wait no further one begins: it is not tried, and not counted. A machine that is too slow for the pace
+    is so given no more and more to do.
+    """
+    return min(_MOST, 2 + math.ceil(per_s * PATIENCE_S))
 
 
 def _attempted(operation: Operation, at_s: float) -> Attempt | None:
