@@ -6,7 +6,7 @@ refused the PIN it is not tried again, since most tokens lock after a few tries.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,28 @@ class Token:
                 self._refused = True
                 raise InvalidInput(f"the token {self.label} refuses the PIN: {named(error)}", hint=_PIN_HINT) from error
             except PKCS11Error as error:
+                self._begin_anew()
                 raise StoreFailure(
                     f"the token {self.label} failed: {named(error)}", hint="see that it is there and answers"
                 ) from error
-
-    def begin_anew(self) -> None:
-        """Let the library forget what it knows of all its tokens: some keep one for broken that is not any more."""
-        self._library.reinitialize()
 
     def _slot(self) -> Any:
         try:
             return self._library.get_token(token_label=self.label)
         except (NoSuchToken, MultipleTokensReturned):
+            self._begin_anew()
             raise MissingInput(
                 f"there is no token, or more than one, called {self.label}",
                 hint="see that it is plugged in and initialised; `pkcs11-tool --list-slots` shows what is seen",
             ) from None
+
+    def _begin_anew(self) -> None:
+        """Let the library forget its tokens: some keep one for broken that was only being written by another program.
+
+        Nobody has a session open: it is our turn.
+        """
+        with suppress(PKCS11Error):
+            self._library.reinitialize()
 
 
 _PIN_HINT = "correct the PIN where the configuration takes it from, see that the token is not locked, and start again"

@@ -23,7 +23,7 @@ from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.frames import framed, receive
 from keystrand.edge.consumers.pkcs11 import Pkcs11Settings
 from keystrand.edge.store.master_key import SecretSource, read_secret
-from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable, PolicyDenied, StoreFailure
+from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable, PolicyDenied
 from keystrand.model.words import shown
 
 _NONCE_OCTETS, _TAG_BITS = 12, 128
@@ -74,20 +74,16 @@ class TokenUser:
         self._seen: dict[str, HeldKey] = {}
 
     def answer(self, question: Question) -> Reply:
-        """Return what is asked for. Raises `NoKeyAvailable`, `StoreFailure`, and what the PIN or the token does."""
+        """Return what is asked for. Raises `NoKeyAvailable`, and what `Token.session` does."""
         from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415 - as above
 
         try:
             return self._answer(question)
-        except PKCS11Error as error:
-            self.close()
-            raise StoreFailure(f"the token failed: {type(error).__name__} {error}".strip()) from error
-
-    def close(self) -> None:
-        """Log out."""
-        self._session = None
-        self._open.close()
-        self._token.begin_anew()
+        except PKCS11Error:
+            self._session = None
+            # it goes through the session's end, which says what it means
+            with self._open.pop_all():
+                raise
 
     def _answer(self, question: Question) -> Reply:
         if self._session is None:
