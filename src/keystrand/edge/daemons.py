@@ -84,8 +84,12 @@ class Daemon:
         while not (done := self._under_way and ready()) and self.running and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         if not done or not self.running:
+            code = self._child.poll() if self._child else None
+            ended = f"not ready after {within_s:g} s" if code is None else f"it ended with {code}"
             self.kill()
-            raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
+            raise PeerUnavailable(
+                f"{self.name} did not start: {self.last_words} ({ended})", hint=f"its log is {self.log}"
+            )
 
     def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
         """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""

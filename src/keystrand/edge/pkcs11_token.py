@@ -6,7 +6,7 @@ refused the PIN it is not tried again, since most tokens lock after a few tries.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Token:
 
     def __init__(self, module: Path, label: str, pin: Secret) -> None:
         self.label, self._pin = label, pin
-        self._refused = False
+        self._refused = self._lost = False
         self._library = _library(module)
 
     def close(self) -> None:
@@ -50,13 +50,18 @@ class Token:
             raise StoreFailure(f"the token {self.label} refused the PIN and is not asked again", hint=_PIN_HINT)
         with _TURN:
             try:
+                if self._lost:
+                    # some libraries keep a token for broken that was away, or was being written by another program;
+                    # nobody else has a session open, since it is our turn
+                    self._library.reinitialize()
+                    self._lost = False
                 with self._slot().open(rw=True, user_pin=self._pin.reveal().decode()) as session:
                     yield session
             except (PinIncorrect, PinInvalid, PinLenRange, PinLocked) as error:
                 self._refused = True
                 raise InvalidInput(f"the token {self.label} refuses the PIN: {named(error)}", hint=_PIN_HINT) from error
             except PKCS11Error as error:
-                self._begin_anew()
+                self._lost = True
                 raise StoreFailure(
                     f"the token {self.label} failed: {named(error)}", hint="see that it is there and answers"
                 ) from error
@@ -65,19 +70,11 @@ class Token:
         try:
             return self._library.get_token(token_label=self.label)
         except (NoSuchToken, MultipleTokensReturned):
-            self._begin_anew()
+            self._lost = True
             raise MissingInput(
                 f"there is no token, or more than one, called {self.label}",
                 hint="see that it is plugged in and initialised; `pkcs11-tool --list-slots` shows what is seen",
             ) from None
-
-    def _begin_anew(self) -> None:
-        """Let the library forget its tokens: some keep one for broken that was only being written by another program.
-
-        Nobody has a session open: it is our turn.
-        """
-        with suppress(PKCS11Error):
-            self._library.reinitialize()
 
 
 _PIN_HINT = "correct the PIN where the configuration takes it from, see that the token is not locked, and start again"

@@ -17,6 +17,8 @@ from keystrand.model.stages.recorded import Deed
 PATIENCE_S = 2.0
 """How long one wait of an attempt may last: more than a lost first packet of TCP takes (1 s; RFC 6298, 2.1)."""
 _MOST = 64
+"""Attempts under way at once, where the pace alone would allow more. While so many wait no further one begins: it is
+not tried, and not counted."""
 _END_S = 30.0
 
 Operation = Callable[[], Done | None]
@@ -29,7 +31,8 @@ class Paced:
 
     def __init__(self, per_s: float) -> None:
         self._period_s = 1 / per_s
-        self._most = most_at_once(per_s)
+        # what begins while one attempt is patient, and no more: a machine that is slow is not made slower
+        self._most = min(_MOST, max(2, math.ceil(per_s * PATIENCE_S)))
         self._attempts: list[Attempt] = []
         self._running: dict[threading.Thread, float] = {}
         self._changed = threading.Condition()
@@ -85,15 +88,6 @@ class Paced:
                 self._attempts.append(made)
             del self._running[threading.current_thread()]
             self._changed.notify_all()
-
-
-def most_at_once(per_s: float) -> int:
-    """Return how many attempts may be under way at once: those of one wait, and two more.
-
-    While so many wait no further one begins: it is not tried, and not counted. A machine that is too slow for the pace
-    is so given no more and more to do.
-    """
-    return min(_MOST, 2 + math.ceil(per_s * PATIENCE_S))
 
 
 def _attempted(operation: Operation, at_s: float) -> Attempt | None:
