@@ -70,6 +70,7 @@ def test_an_ordinary_user_runs_all_three(home: Path) -> None:
     assert by_kind["hsm"]["tried"] > by_kind["hsm"]["keys"] >= 3
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_it_is_killed(home: Path) -> None:
     """SIGKILL in the midst of all traffic: applications, agents, installers, KMEs and age are gone soon."""
     with as_ordinary_user(home, "hold") as child:

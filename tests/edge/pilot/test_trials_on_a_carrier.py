@@ -28,7 +28,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield running
 
 
-@pytest.mark.parametrize("trial", [TlsTrial(declared(ConsumerKind.TLS, 50)), AgeTrial(declared(ConsumerKind.AGE, 1))])
+@pytest.mark.parametrize(
+    "trial",
+    [
+        TlsTrial(declared(ConsumerKind.TLS, 50)),
+        pytest.param(AgeTrial(declared(ConsumerKind.AGE, 1)), marks=pytest.mark.slow),
+    ],
+)
 def test_it_stands_on_the_carrier(trial: TlsTrial | AgeTrial, pair: Pair, tmp_path: Path) -> None:
     """Plain and keyed it passes, with all packets of its between the sites; cut it fails; mended it passes again."""
     with Daemons() as care:
