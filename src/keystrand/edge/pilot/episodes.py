@@ -189,7 +189,8 @@ class _Looking:
     def _in_band(self, common: Seen) -> Seen:
         window, trial = self._window, self._trial
         used = trial.keys_used(window.began, window.ended)
-        without = trial.traffic(window.began, window.undone).failed
+        quiet = window.event is EventKind.NORMAL  # a slow handshake in quiet times is a failure, and no outage
+        without = 0 if quiet else trial.traffic(window.began, window.undone).failed
         first = min((at_s for at_s, _ in used if at_s >= window.undone), default=None)
         known = self._audited
         return structs.replace(
