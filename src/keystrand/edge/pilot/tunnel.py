@@ -18,7 +18,7 @@ from keystrand.model.pilot import PilotConsumer
 from keystrand.model.stages.recorded import Deed, DeedKind
 
 TUN = Path("/dev/net/tun")
-_COMMON = {"nft": "nftables", "ip": "iproute2", "nsenter": "util-linux", "iperf3": "iperf3"}
+_COMMON = {"nft": "nftables", "ip": "iproute2", "nsenter": "util-linux"}
 
 
 class TunnelTrial(ABC):
