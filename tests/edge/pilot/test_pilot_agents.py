@@ -110,11 +110,11 @@ def agents(
         yield made
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 20) -> float:
-    """Wait for something and return when it was."""
+def wait_until(condition: Callable[[], bool], within_s: float = 20, told: Callable[[], object] = str) -> float:
+    """Wait for something and return when it was; `told` says how things stand where it does not come."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, told()
         time.sleep(0.02)
     return time.time()
 
@@ -201,7 +201,10 @@ def test_a_skewed_clock_is_told_in_ours(agents: Agents, skew_s: float) -> None:
     agents.start(A, skew_s, event="clock-skew")
     try:
         agents.wait_fresh(20)
-        wait_until(lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 2)
+        wait_until(
+            lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 2,
+            told=lambda: (agents.standings(A), agents.told(DOOR).lines[-8:]),
+        )
         told = agents.changes(DOOR, from_s, time.time())
         assert told.took_place >= 4
         assert not [one for one in told.missing if "went in" in one]

@@ -28,6 +28,7 @@ from keystrand.edge.agent.journal import steady_s
 from keystrand.edge.consumers.base import Consumer, ConsumerFailure, NewKey, Proof
 from keystrand.edge.consumers.registry import make
 from keystrand.model.errors import InvalidInput, KeystrandError, PolicyDenied, Problem, StoreFailure
+from keystrand.model.taken_apart import take_apart
 from keystrand.model.words import shown
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,9 @@ class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failed: str = ""
     hint: str = ""
     proof: Proof | None = None
+
+
+take_apart(Ask, Answer)
 
 
 class _Kept:
