@@ -282,7 +282,7 @@ def test_proofs_tell_what_consumers_saw() -> None:
     proof = next(one for one in judged().proofs if one.event == "link-cut")
     assert proof.times == 3
     said = {words.partition(":")[0]: words for words in proof.seen}
-    assert "fresh keys, then no key, then fresh keys" in said["tunnel"]
+    assert "from fresh keys to no key to fresh keys" in said["tunnel"]
     assert "the post-quantum fallback" in said["second"]
     assert "0 packets in clear" in said["tunnel"]
     assert "24,000 of 36,000 tries failed" in said["tunnel"]

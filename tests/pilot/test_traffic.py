@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import poisson
 
-from keystrand.pilot.traffic import Losses, Packets, losses_in, windows
+from keystrand.pilot.intervals import mean_count_range
+from keystrand.pilot.traffic import Packets, losses_in
 
 MOMENTS = st.lists(st.floats(0, 100), min_size=1, max_size=40).map(sorted)
 
@@ -52,44 +52,11 @@ def test_every_packet_is_in_one_span_and_every_gap_is_one(shot: list[tuple[float
     assert all(packets.longest_gap_s(*span) <= gap_s for span in pairwise([0, *cuts, 200]))
 
 
-@given(MOMENTS, st.data())
-def test_no_loss_belongs_to_two_changes(began: list[float], data: st.DataObject) -> None:
-    """Each window begins with its change, lasts as long as it and the margin, and ends before the next begins."""
-    lasted = data.draw(st.lists(st.floats(0, 10), min_size=len(began), max_size=len(began)))
-    made = windows(began, lasted, 0.5)
-    assert [begin for begin, _ in made] == began
-    assert all(end <= later for (_, end), (later, _) in pairwise(made))
-    for (begin, end), long in zip(made, lasted, strict=True):
-        assert end <= begin + long + 0.5
-    assert made[-1][1] == began[-1] + lasted[-1] + 0.5
-
-
-def test_changes_come_in_order_and_there_are_some() -> None:
-    """What could not be split is said, not guessed."""
-    with pytest.raises(ValueError, match="order of time"):
-        windows((2.0, 1.0), (0.1, 0.1), 0)
-    with pytest.raises(ValueError, match="zip"):
-        windows((1.0, 2.0), (0.1,), 0)
+def test_losses_belong_to_something() -> None:
+    """Where nothing was done there is no figure; else it reads as the interval it is judged by."""
     with pytest.raises(ValueError, match="nothing was done"):
         losses_in(_packets(0.1), ())
-
-
-@given(st.integers(0, 30), st.integers(1, 20))
-def test_the_exact_interval_is_garwoods(each: int, times: int) -> None:
-    """Where all times are alike: at its ends the count seen is at the edge of what Poisson allows (2.5 % each)."""
-    losses = Losses(1000, (each,) * times)
-    low, high = losses.interval
-    total = each * times
-    assert low <= losses.mean <= high
-    assert isclose(poisson.cdf(total, high * times), 0.025, rel_tol=1e-6)
-    assert low == 0 if not total else isclose(poisson.sf(total - 1, low * times), 0.025, rel_tol=1e-6)
-
-
-@given(st.lists(st.integers(0, 50), min_size=2, max_size=20))
-def test_the_interval_holds_the_mean_and_lies_within_what_was_seen(each: list[int]) -> None:
-    """A bootstrap of the mean never goes beyond the least and the most; the figure reads as it was computed."""
-    losses = Losses(1000, tuple(each))
-    low, high = losses.interval
-    assert low <= losses.mean <= high
-    assert len(set(each)) == 1 or min(each) <= low <= high <= max(each)
-    assert str(losses).startswith(f"{np.mean(each):.2f} lost each time")
+    losses = losses_in(_packets(0.1, nan, nan, 3.1), ((0, 2), (2, 9)))
+    assert (losses.sent, losses.each, losses.mean) == (4, (1, 1), 1.0)
+    low, _value, high = mean_count_range((1, 1))
+    assert str(losses) == f"1.00 lost each time (95 %: {low:.2f} to {high:.2f}), 4 sent, (1, 1)"

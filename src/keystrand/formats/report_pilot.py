@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from keystrand.formats.wording import counted, value_text
+from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
 from keystrand.model.stages.recorded import DeedKind
 
@@ -57,10 +58,10 @@ def matrix(pilot: PilotReport) -> tuple[MatrixRow, ...]:
     consumers = consumers_of(pilot)
     return tuple(
         MatrixRow(
-            name, _goal([results[name, one] for one in consumers if (name, one) in results]),
+            name.value, _goal([results[name, one] for one in consumers if (name, one) in results]),
             tuple(_cell(results.get((name, one))) for one in consumers),
         )
-        for name in dict.fromkeys(name for name, _ in results)
+        for name in CriterionName if any(name == found for found, _ in results)
     )  # fmt: skip
 
 

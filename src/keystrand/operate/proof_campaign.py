@@ -62,7 +62,7 @@ def campaign_figures(pilot: PilotReport) -> Iterator[Figure]:
         )
         yield _figure(f"integration-{n}", f"{asked.consumer}: how it takes keys", "; ".join(parts), f"/integration/{n}")
     for n, left in enumerate(pilot.left_out):
-        yield _figure(f"left-{n}", capital(left.what), f"not run: {left.why}", f"/left_out/{n}")
+        yield _figure(f"left-{n}", capital(left.what), capital(left.why), f"/left_out/{n}")
 
 
 def compared_text(row: WithAndWithout) -> str:

@@ -75,19 +75,19 @@ def left_out_words(subjects: tuple[Subject, ...]) -> tuple[str, ...]:
 
 def _judges(subject: Subject) -> Iterator[Criterion]:
     agent, tunnel = subject.run.kind not in IN_BAND, subject.run.kind in TUNNELS
-    if agent:
-        yield _rotation
-    if tunnel:
-        yield _rotation_loss
-    if agent:
-        yield _failover
-    yield _gap
-    if tunnel:
-        yield _in_clear
-    if agent or any(one.oldest_key_s is not None for one in subject.all_seen):
-        yield _key_age
-    yield from (_throughput, _audit) if agent or any(one.changes for one in subject.all_seen) else (_throughput,)
-    yield from (_recovery, _wrong_keys)
+    chosen = (
+        (_in_clear, tunnel),
+        (_wrong_keys, True),
+        (_gap, True),
+        (_failover, agent),
+        (_recovery, True),
+        (_key_age, agent or any(one.oldest_key_s is not None for one in subject.all_seen)),
+        (_rotation, agent),
+        (_rotation_loss, tunnel),
+        (_throughput, True),
+        (_audit, agent or any(one.changes for one in subject.all_seen)),
+    )
+    return (judge for judge, meant in chosen if meant)
 
 
 def _rotation(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
@@ -133,7 +133,7 @@ def _failover(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
         return unmeasured(goal, N.FAILOVER, "no event lasted until its key was too old")
     if len(times) < len(outages):
         why = f"{len(outages) - len(times)} of {len(outages)} times it never stood on what {subject.run.policy} names"
-        return missed(goal, N.FAILOVER, why, of_each(times, "s") if times else None)
+        return missed(goal, N.FAILOVER, why)
     return at_most(limit_s, goal, N.FAILOVER, of_each(times, "s"))
 
 
@@ -237,16 +237,15 @@ def _recovery(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     goal = f"at most {plain_number(limit_s)} s after the end of each"
     lapses = [one for one in subject.all_seen if one.outage and lapsed(one)]
     times = [one.recovery_s for one in lapses if one.recovery_s is not None]
-    seen = of_each(times, "s") if times else None
     never = [one.waited_s for one in lapses if one.recovery_s is None]
     if any(waited > limit_s for waited in never):
-        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(never))} s", seen)
+        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(never))} s")
     if never:
         why = f"no fresh key came, and it was waited for {two_figures(max(never))} s only"
-        return unmeasured(goal, N.RECOVERY, why, seen)
-    if seen is None:
+        return unmeasured(goal, N.RECOVERY, why)
+    if not times:
         return unmeasured(goal, N.RECOVERY, "no event kept fresh keys away until they were missed")
-    return at_most(limit_s, goal, N.RECOVERY, seen)
+    return at_most(limit_s, goal, N.RECOVERY, of_each(times, "s"))
 
 
 def _wrong_keys(subject: Subject, _: CampaignCriteria) -> CriterionResult:

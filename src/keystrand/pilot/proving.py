@@ -79,8 +79,8 @@ def _consumer_words(subject: Subject, those: Sequence[Episode]) -> str:
 def _footing_words(seen: Sequence[Seen]) -> str:
     ways = {tuple(footing for footing, _ in groupby(change.footing for change in one.footings)) for one in seen}
     ways = {way for way in ways if len(way) > 1 or (way and way != ("fresh",))}
-    said = sorted(", then ".join(FOOTINGS.get(footing, footing) for footing in way) for way in ways)
-    return f"it went over to {' / '.join(said)}" if said else ""
+    said = sorted(" to ".join(FOOTINGS.get(footing, footing) for footing in way) for way in ways)
+    return f"went from {' / '.join(said)}" if said else ""
 
 
 def _traffic_words(seen: Sequence[Seen]) -> str:
@@ -118,13 +118,11 @@ def detection_result(episodes: Sequence[Episode], limit_s: float) -> CriterionRe
     if not faults:
         return unmeasured(goal, CriterionName.DETECTION, "no fault took place")
     times = [at for one in faults if (at := first_alarm_s(one)) is not None]
-    seen = of_each(times, "s") if times else None
-    late = [one.event.value for one in faults if not _in_time(one, limit_s)]
+    late = joined(list(dict.fromkeys(one.event.value for one in faults if not _in_time(one, limit_s))), most=12)
     if len(times) < len(faults):
-        where = joined(list(dict.fromkeys(late)))
-        return missed(goal, CriterionName.DETECTION, f"{len(late)} of {len(faults)} faults: {where}", seen)
-    assert seen is not None  # noqa: S101 - there are as many times as faults, and there are faults
-    return at_most(limit_s, goal, CriterionName.DETECTION, seen, joined(list(dict.fromkeys(late))))
+        never = len(faults) - len(times)
+        return missed(goal, CriterionName.DETECTION, f"{never} of {counted(len(faults), 'fault')} raised none: {late}")
+    return at_most(limit_s, goal, CriterionName.DETECTION, of_each(times, "s"), f"late: {late}" if late else "")
 
 
 def _in_time(episode: Episode, limit_s: float) -> bool:

@@ -4,17 +4,15 @@ Moments are seconds of one clock. A packet belongs to the moment it was sent at,
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
+
+from keystrand.pilot.intervals import Range, mean_count_range
 
 Moments = NDArray[np.float64]
-_TAILS = (0.025, 0.975)
-_RESAMPLES = 9999
 
 
 class Packets(NamedTuple):
@@ -58,37 +56,16 @@ class Losses(Struct, frozen=True):
     @property
     def mean(self) -> float:
         """Return how many were lost each time."""
-        return sum(self.each) / len(self.each)
+        return self.range.value
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Return 95 % limits of the mean: bootstrap over the times, or exact (Garwood 1936) where all are alike."""
-        n = len(self.each)
-        if len(set(self.each)) > 1:
-            drawn = np.random.default_rng(1).choice(self.each, (_RESAMPLES, n))
-            low, high = np.quantile(drawn.mean(axis=1), _TAILS)
-            return float(low), float(high)
-        total = sum(self.each)
-        low = gammaincinv(total, _TAILS[0]) if total else 0.0
-        return float(low) / n, float(gammaincinv(total + 1, _TAILS[1])) / n
+    def range(self) -> Range:
+        """Return that with its 95 % limits."""
+        return mean_count_range(self.each)
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.mean:.2f} lost each time (95 %: {low:.2f} to {high:.2f}), {self.sent} sent, {self.each}"
-
-
-def windows(began_s: Sequence[float], lasted_s: Sequence[float], margin_s: float) -> tuple[tuple[float, float], ...]:
-    """Return from when until when a loss belongs to each change: until `margin_s` after it, or the next one's begin.
-
-    Raises `ValueError` where they are not in the order of time, or not as many.
-    """
-    if any(later < earlier for earlier, later in pairwise(began_s)):
-        raise ValueError("changes are given in the order of time")
-    until_s = (*began_s[1:], float("inf"))
-    return tuple(
-        (begin, min(begin + lasted + margin_s, end))
-        for begin, lasted, end in zip(began_s, lasted_s, until_s, strict=True)
-    )
+        low, value, high = self.range
+        return f"{value:.2f} lost each time (95 %: {low:.2f} to {high:.2f}), {self.sent} sent, {self.each}"
 
 
 def losses_in(packets: Packets, spans: Sequence[tuple[float, float]]) -> Losses:

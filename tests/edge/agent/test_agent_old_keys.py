@@ -1,6 +1,7 @@
 """An old key that may serve on: until its `ttl_s`, or until a signed exception ends, and not a moment longer."""
 
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from keystrand.app.agent import permit
+from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.edge.kme.pair import KME_IDS, Pair
 from keystrand.edge.store.audit_signer import open_signer
 
-from .site import Site, running_pair, wait_until
+from .site import ROLES, Site, running_pair, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 _PACE = (
     "rotate_every_s = 0.4\nwait_s = 1\nprove_within_s = 2\nprove_every_s = 0.05\nretry_s = 0.1\nretry_most_s = 0.5\n"
 )
-HOLD = f'policy = "hold-until-ttl"\nmax_age_s = 2\nttl_s = 6\n{_PACE}'
+HOLD = f'policy = "hold-until-ttl"\nmax_age_s = 2\nttl_s = 8\n{_PACE}'
 OLD = "a key older than 2 s is in use"
 
 
@@ -66,76 +68,102 @@ def _moves(site: Site, at: int) -> list[tuple[str, str]]:
     return [(one["before"], one["after"]) for one in told]
 
 
+def _wait_for(site: Site, *moves: tuple[str, str]) -> None:
+    """Wait until both audits end with these changes of footing."""
+    for at in (0, 1):
+        wait_until(lambda at=at: _moves(site, at)[-len(moves) :] == list(moves), 60, lambda: site.log(0))  # type: ignore[misc]
+
+
+def _when(site: Site, at: int, action: str) -> float:
+    """Return when the latest line with this action was written."""
+    return float([line["at"] for line in site.audit(at) if line["action"] == action][-1])
+
+
 def _serves(site: Site) -> bool:
     return site.held(0) == site.held(1) != []
 
 
-def test_hold_until_ttl_serves_on_with_an_alarm_until_its_ttl(tmp_path: Path, pair: Pair) -> None:
+def test_hold_until_ttl_serves_on_until_its_ttl(tmp_path: Path, pair: Pair) -> None:
     """The KME dies: the old key serves beyond its age, told at both ends; at its ttl it is gone; then a fresh one."""
     with _running(tmp_path, pair, HOLD) as site:
         pair.kill(KME_IDS[0])
-        wait_until(lambda: site.status(0)["footing"] == site.status(1)["footing"] == "held", 8, "not held")
-        assert _serves(site)
-        status = site.status(0)
-        assert f"{OLD}, until its ttl_s" in status["alarms"]
-        assert status["age_s"] > 2
-        assert 0 < status["left_s"] <= 4
-        wait_until(lambda: site.held(0) == site.held(1) == [], 12, "it serves beyond its ttl")
-        wait_until(lambda: site.status(0)["footing"] == site.status(1)["footing"] == "invalid", 5, "not told")
+        _wait_for(site, ("fresh", "held"), ("held", "invalid"))
+        wait_until(lambda: site.held(0) == site.held(1) == [], 10, "it serves beyond its ttl")
         for at in (0, 1):
-            assert _moves(site, at)[-2:] == [("fresh", "held"), ("held", "invalid")]
+            # it was fetched at most wait_s and one installation before its line
+            assert _when(site, at, "agent.footing") - _when(site, at, "agent.install") > 8 - 3
+            wait_until(lambda at=at: site.status(at)["footing"] == "invalid", 5, "not told")  # type: ignore[misc]
         pair.restart(KME_IDS[0])
-        wait_until(lambda: site.settled() and site.status(1)["footing"] == "fresh", 20, lambda: site.log(0))
-        assert _moves(site, 0)[-1] == ("invalid", "fresh")
+        wait_until(lambda: site.settled() and site.status(1)["footing"] == "fresh", 60, lambda: site.log(0))
+        assert ("invalid", "fresh") in _moves(site, 0)[2:]
 
 
 def test_a_key_that_is_held_is_replaced_when_the_kme_is_back(tmp_path: Path, pair: Pair) -> None:
-    """Back before the ttl: not one moment without a common key, and the alarm is gone."""
-    with _running(tmp_path, pair, HOLD.replace("ttl_s = 6", "ttl_s = 60")) as site:
+    """An alarm says that it is old. Back before the ttl: not one moment without a common key, and the alarm is gone."""
+    with _running(tmp_path, pair, HOLD.replace("ttl_s = 8", "ttl_s = 600")) as site:
         pair.kill(KME_IDS[0])
-        wait_until(lambda: site.status(0)["footing"] == "held", 8, "not held")
-        before = site.held(0)
+        _wait_for(site, ("fresh", "held"))
+        status, before = site.status(0), site.held(0)
+        assert status["footing"] == "held"
+        assert f"{OLD}, until its ttl_s" in status["alarms"]
+        assert status["age_s"] > 2
+        assert 0 < status["left_s"] < 600
         pair.restart(KME_IDS[0])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while site.held(0) == before or not site.settled():
             assert set(site.held(0)) & set(site.held(1)), "a moment without a key"
             assert time.monotonic() < deadline, site.log(0)
             time.sleep(0.01)
-        wait_until(lambda: site.status(0)["footing"] == "fresh", 5, "not told")
-        assert OLD not in str(site.status(0)["alarms"])
+        _wait_for(site, ("held", "fresh"))
+        assert "until its ttl_s" not in str(site.status(0)["alarms"])
 
 
+@pytest.mark.parametrize("anew", [False, True], ids=["installers live", "installers start anew"])
 @pytest.mark.parametrize("terms", ["hold", "open"])
-def test_of_dead_agents_an_old_key_serves_as_long_and_no_longer(tmp_path: Path, pair: Pair, terms: str) -> None:
-    """Both agents are killed: the installers keep the key beyond its age, as the policy says, and end it at its end."""
-    told = HOLD if terms == "hold" else _excepted(tmp_path, 20)
+def test_of_dead_agents_an_old_key_serves_as_long_and_no_longer(
+    tmp_path: Path, pair: Pair, terms: str, *, anew: bool
+) -> None:
+    """Both agents are killed: the installers keep the key beyond its age, as the policy says, and end it at its end.
+    Installers that were killed too and start again know of it by the journal.
+    """
+    told = HOLD if terms == "hold" else _excepted(tmp_path, 25)
     with _running(tmp_path, pair, told) as site:
         for at in (0, 1):
             site.kill_agent(at)
-        died = time.monotonic()
-        while time.monotonic() < died + 4:
-            assert _serves(site)
-            time.sleep(0.05)
-        wait_until(lambda: site.held(0) == site.held(1) == [], 30, "it serves on without an end")
+        for at in (0, 1) if anew else ():
+            site.kill_installer(at)
+            site.start_installer(at)
+        for at, role in enumerate(ROLES):
+            memory = Journal(site.config(at).parent / "journal").read("door", role, steady_s(), time.time())
+            ends_s = memory.held[-1].born_s + 8
+            if terms == "open":
+                ends_s = steady_s() + datetime.fromisoformat(_ends(tmp_path)).timestamp() - time.time()
+            wait_until(lambda at=at: not site.held(at), 60, "it serves on without an end")  # type: ignore[misc]
+            assert steady_s() > ends_s - 0.1, "it did not serve as long as it may"
+
+
+def _ends(folder: Path) -> str:
+    return str(tomllib.loads((folder / "open.toml").read_text())["expires"]) + "+00:00"
 
 
 def test_fail_open_serves_on_until_its_exception_ends(tmp_path: Path, pair: Pair) -> None:
     """The KME dies: the key serves on under the signed exception, alarmed; the exception ends, and so does the key. The
     same file does not open anything a second time: fresh keys come, and the next old one is not used.
     """
-    with _running(tmp_path, pair, _excepted(tmp_path, 20)) as site:
+    with _running(tmp_path, pair, _excepted(tmp_path, 30)) as site:
         pair.kill(KME_IDS[0])
-        wait_until(lambda: site.status(0)["footing"] == site.status(1)["footing"] == "open", 8, "not open")
+        _wait_for(site, ("fresh", "open"))
         assert _serves(site)
         assert f"{OLD} under a signed exception" in site.status(0)["alarms"]
-        wait_until(lambda: site.held(0) == site.held(1) == [], 30, "it serves beyond its exception")
-        wait_until(lambda: site.status(0)["footing"] == "invalid", 5, "not told")
-        for at in (0, 1):
-            wait_until(lambda at=at: _moves(site, at)[-1] == ("open", "invalid"), 5, "not audited")  # type: ignore[misc]
+        _wait_for(site, ("fresh", "open"), ("open", "invalid"))
+        wait_until(lambda: site.held(0) == site.held(1) == [], 10, "it serves beyond its exception")
+        ends = datetime.fromisoformat(_ends(tmp_path)).timestamp()
+        assert all(_when(site, at, "agent.footing") > ends - 0.1 for at in (0, 1))
         pair.restart(KME_IDS[0])
-        wait_until(site.settled, 20, lambda: site.log(0))
+        wait_until(site.settled, 60, lambda: site.log(0))
         pair.kill(KME_IDS[0])
-        wait_until(lambda: site.held(0) == site.held(1) == [], 12, "an exception that is over opens again")
+        wait_until(lambda: site.held(0) == site.held(1) == [], 30, "an exception that is over opens again")
+        _wait_for(site, ("fresh", "invalid"))
 
 
 Spoil = Callable[[Path], object]

@@ -23,7 +23,7 @@ from keystrand.edge.consumers.base import Role
 from keystrand.edge.consumers.registry import make
 from keystrand.edge.daemons import Daemon, Daemons
 from keystrand.edge.kme.pair import KME_IDS, Pair
-from keystrand.edge.pilot.softhsm import new_token
+from keystrand.edge.pilot.softhsm import SoftToken, new_token
 from keystrand.edge.pki import Credentials, Kind, issue_pki
 
 from .site import Site, running_pair, wait_until
@@ -131,39 +131,64 @@ _SEALS = """
 import sys
 import pkcs11
 from pkcs11 import Attribute, Mechanism, ObjectClass
-module, pin_file, verb, *words = sys.argv[1:]
+module, pin_file = sys.argv[1:]
 with open(pin_file) as file:
-    pin = file.read().strip()
-token = pkcs11.lib(module).get_token(token_label="site")
-with token.open(user_pin=pin) as session:
-    held = {key[Attribute.ID].hex(): key for key in session.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY})}
-    if verb == "ids":
-        print(*held)
-    else:
-        work = held[words[0]].encrypt if verb == "seal" else held[words[0]].decrypt
-        content, nonce = bytes.fromhex(words[1]), bytes(16)
-        print(work(content, mechanism=Mechanism.AES_CBC_PAD, mechanism_param=nonce).hex())
+    token = pkcs11.lib(module).get_token(token_label="site").open(user_pin=file.read().strip())
+for line in sys.stdin:
+    verb, *words = line.split()
+    held = {key[Attribute.ID].hex(): key for key in token.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY})}
+    told = []
+    for name, content in (word.split(":") for word in words) if words else ((name, "") for name in held):
+        try:
+            work = {"seal": held[name].encrypt, "open": held[name].decrypt}.get(verb)
+            text = bytes.fromhex(content) or b"a message between the sites"
+            done = work(text, mechanism=Mechanism.AES_CBC_PAD, mechanism_param=bytes(16)).hex() if work else ""
+        except (KeyError, pkcs11.PKCS11Error):
+            continue  # retired just now
+        told.append(name + ":" + done)
+    print(*told, flush=True)
 """
+_SEALED = b"a message between the sites".hex()
+
+
+class Application:
+    """A program beside a token: it seals and opens by what is in it, and cannot see a key."""
+
+    def __init__(self, token: SoftToken) -> None:
+        command = [sys.executable, "-c", _SEALS, str(token.module), str(token.pin_file)]
+        env = {**os.environ, **token.env}
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+    def told(self, *words: str) -> dict[str, str]:
+        """Return what it answers: for each key by its ID, what it made of the content."""
+        assert self._child.stdin
+        assert self._child.stdout
+        self._child.stdin.write(" ".join(words) + "\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        assert line, "the application ended"
+        return dict(word.split(":") for word in line.split())
+
+    def stop(self) -> None:
+        """End it."""
+        self._child.kill()
+        self._child.communicate()
 
 
 class Tokens(Service):
-    """A token at each site: what one seals the other opens."""
+    """A token at each site: what is sealed in one is opened in the other."""
 
     kind = "pkcs11"
 
-    def __init__(self, folder: Path, _care: Daemons) -> None:
+    def __init__(self, folder: Path, care: Daemons) -> None:
         pytest.importorskip("pkcs11", reason="needs the extra hsm")
         needs("softhsm2-util")
         self._tokens = [new_token(folder / f"token-{at}", "site") for at in (0, 1)]
         one, two = (("env", *(f"{name}={value}" for name, value in token.env.items())) for token in self._tokens)
         self.prefixes = (one, two)
-
-    def _asked(self, at: int, *words: str) -> list[str]:
-        token = self._tokens[at]
-        command = [sys.executable, "-c", _SEALS, str(token.module), str(token.pin_file), *words]
-        env = {**os.environ, **token.env}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env)
-        return done.stdout.split()
+        self._here, self._there = (Application(token) for token in self._tokens)
+        care.add(self._here)
+        care.add(self._there)
 
     def settings(self, at: int) -> Settings:
         """See `Service`."""
@@ -172,16 +197,13 @@ class Tokens(Service):
 
     def passes(self) -> bool:
         """See `Service`."""
-        text = b"a message between the sites".hex()
-        for key in set(self._asked(0, "ids")) & set(self._asked(1, "ids")):
-            sealed = self._asked(0, "seal", key, text)
-            if sealed and self._asked(1, "open", key, *sealed) == [text]:
-                return sealed != [text]
-        return False  # the key was retired between two words of ours
+        sealed = self._here.told("seal")
+        opened = self._there.told("open", *(f"{name}:{text}" for name, text in sealed.items())) if sealed else {}
+        return _SEALED in opened.values() and _SEALED not in sealed.values()
 
     def holds_none(self) -> bool:
         """See `Service`."""
-        return self._asked(0, "ids") == self._asked(1, "ids") == []
+        return self._here.told("ids") == self._there.told("ids") == {}
 
 
 class Vaults(Service):

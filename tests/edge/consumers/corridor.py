@@ -85,9 +85,10 @@ class Corridor(NamedTuple):
             began_s.append(time.time())
             work(number)
             time.sleep(0.1)
-        packets = pings.settled(time.time())
+        ended_s = time.time()
+        packets = pings.settled(ended_s)
         pings.stop()
-        return losses_in(packets, tuple(pairwise((*began_s, time.time()))))
+        return losses_in(packets, tuple(pairwise((*began_s, ended_s))))
 
     def flood(self, count: int) -> int:
         """Send so many pings to the far host as fast as they are answered, 100 a second else; return the answers."""

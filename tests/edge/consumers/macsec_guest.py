@@ -50,7 +50,8 @@ def end(role: str, peer: str) -> None:
                     proof = consumer.prove(*words)
                     said = [proof.in_use, proof.shown_by]
                 case "unguard":
-                    said = guard.take_down("sec0")
+                    guard.take_down("sec0")
+                    said = ""
                 case _:
                     said = getattr(consumer, verb)(*words)
         except ConsumerFailure as error:
@@ -87,7 +88,19 @@ class Corridor:
             space.run("ip", "address", "add", f"{OUTSIDE[at]}/24", "dev", "fibre")
             space.run("ip", "link", "set", "fibre", "up")
             space.run(
-                "ip", "link", "add", "link", "fibre", "sec0", "type", "macsec", "port", "1", "cipher", "gcm-aes-256"
+                "ip",
+                "link",
+                "add",
+                "link",
+                "fibre",
+                "sec0",
+                "type",
+                "macsec",
+                "port",
+                "1",
+                "cipher",
+                "gcm-aes-256",
+                *["replay", "on", "window", "64"],
             )
             space.run("ip", "address", "add", f"{INSIDE[at]}/24", "dev", "sec0")
             space.run("ip", "link", "set", "sec0", "up")

@@ -108,7 +108,8 @@ class Ends(Struct, frozen=True):
         """Return where to send under a new key: neither where we do now, nor where the peer still knows us."""
         now = self.shown.encoding_sa
         taken = {one.an for one in self.shown.sa_list if one.key in (self.in_use, self.sent_under)}
-        return next(an for an in (*range(now + 1, len(PLACES)), *range(now + 1)) if an not in taken)
+        in_turn = (*PLACES[now + 1 :], *PLACES[: now + 1])
+        return next(an for an in in_turn if an not in taken)
 
     def _to(self, an: int) -> str:
         return f"{self.name} tx sa {an}"
@@ -126,7 +127,7 @@ class Macsec:
 
     def __init__(self, device: Device, peer: Peer, far: tuple[str, ...], role: Role, *, run: Path = RUN) -> None:
         self._device, self._peer, self._far, self._role = device, peer, far, role
-        self._file = run / f"macsec-{device.name}.json"
+        self._file = run / f"macsec-{device.name}-{peer.sci:016x}.json"
         self._turn = threading.Lock()
         self._awaited = ""
 

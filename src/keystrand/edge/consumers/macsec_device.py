@@ -19,12 +19,12 @@ from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers.base import ConsumerFailure
 from keystrand.edge.daemons import program
 
-PLACES = range(4)
+PLACES = (0, 1, 2, 3)
 """The association numbers (IEEE 802.1AE-2018, 9.5)."""
 _OCTETS = {"GCM-AES-128": 16, "GCM-AES-256": 32}
 _ETHERTYPE = 0x88B5
 """Local experiments (IEEE 802, 9.2.3): nobody takes such a frame for anything."""
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 10.0
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 
 

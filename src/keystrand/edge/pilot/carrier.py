@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from keystrand.edge.daemons import Daemon, Daemons, Space
+from keystrand.edge.daemons import Daemon, Daemons, Space, program
 from keystrand.edge.pilot import relay
 from keystrand.edge.pilot.sockets import socket_in
 from keystrand.model.errors import InvalidInput, PeerUnavailable
@@ -25,6 +25,7 @@ FIBRE = "fibre"
 """The device in each site."""
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 """Of the sites: TEST-NET-1, RFC 5737, which no network has."""
+_PROGRAMS = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables"}
 _PORTS = ("to-a", "to-b")
 _TABLE, _SEEN, _HELD, _HURT = "carrier", "seen", "held", "hurt"
 _MILLION = 1_000_000
@@ -50,6 +51,8 @@ class NamespaceCarrier:
 
     def start(self) -> None:
         """Lay it. Raises `MissingInput`, `PeerUnavailable`."""
+        for name, package in _PROGRAMS.items():
+            program(name, package)
         for space in (*self.spaces, self._between):
             self._care.add(space)
             space.start()

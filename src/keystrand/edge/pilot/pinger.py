@@ -28,8 +28,9 @@ _OCTETS = 56
 """Of data, as ping(8) sends: 84 octets with the headers."""
 _BEHIND_S = 0.1
 """Who was asleep longer than this does not send all at once what he has missed."""
-_NICE = -15
-"""So that a busy machine looks less like a way that is."""
+_SO_RCVBUFFORCE = 33
+_ROOM = 4 << 20
+"""Octets of answers that may wait for us: thousands, so that a busy machine loses none that came."""
 _STAMP = struct.Struct("@qq")
 _SO_TIMESTAMPNS = 35
 
@@ -49,6 +50,7 @@ class _Echo:
         self._line = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self._line.settimeout(0)
         self._line.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._line.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         if source:
             self._line.bind((source, 0))
         # not connected: the source address shall be that of the route as it is at the moment
@@ -97,8 +99,6 @@ def _ping(echo: _Echo, interval_s: float, out: BinaryIO) -> None:
 def main(words: list[str]) -> None:
     """Send until it is ended."""
     host, per_s, file, *source = words
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     with Path(file).open("ab", buffering=0) as out:
         _ping(_Echo(host, *source or ("",)), 1 / float(per_s), out)
 

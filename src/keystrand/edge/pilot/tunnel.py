@@ -90,7 +90,7 @@ class TunnelTrial(ABC):
         """End the traffic; the programs are ended by who has the care of them."""
         self.end_traffic()
 
-    def begin_keyed(self) -> None:
+    def begin_keyed(self) -> None:  # noqa: B027  # nothing is to be done, here or in a subclass
         """See `base.Trial`: the agents do it."""
 
     def installer_prefix(self, at: int) -> Sequence[str]:
