@@ -1,7 +1,7 @@
 """Prove a segment's approach in a pilot."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from keystrand import __version__
 from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
-from keystrand.app.pilot_score import pilot_named
+from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
+from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import plain_number
+from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
 from keystrand.model.errors import InvalidInput
 from keystrand.model.link import LinkRate
+from keystrand.model.observation import Outcome
 from keystrand.model.pilot import Pilot
-from keystrand.model.stages import PilotReport, Plan
+from keystrand.model.stages import PilotRecord, PilotReport, Plan
+from keystrand.model.stages.recorded import RunConsumer
 from keystrand.pilot.report import pilot_report
 
 
@@ -27,7 +31,10 @@ def run_pilot(
     as_of: date,
     stage: Callable[[str], None] = lambda _: None,
 ) -> PilotReport:
-    """Run the pilot called `name` (default: the first) on the link the plan in `out` models, and write its report."""
+    """Run the short pilot called `name` (default: the first): one consumer, one cut, no root, no file of its own.
+
+    The link is the one that the plan in `out` models; the report is written there.
+    """
     pilot = pilot_named(opened, name)
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
@@ -46,6 +53,50 @@ def run_pilot(
     )
     save(out, report)
     return report
+
+
+def run_with_consumers(
+    opened: OpenEstate,
+    out: Path,
+    *,
+    as_of: date,
+    name: str = "",
+    file: Path | None = None,
+    stage: Callable[[str], None] = lambda _: None,
+) -> PilotReport:
+    """Run the pilot as its plan says, with the real consumers of its keys, and write its record and its report.
+
+    `name` must be the plan's where it is given. Raises `InvalidInput` for what the plan gets wrong, and as
+    `edge.pilot.campaign.run_campaign` does; nothing is written then.
+    """
+    planned = open_plan(opened, file)
+    if name and name != planned.pilot.id:
+        raise InvalidInput(
+            f"{plan_file(opened, file)} plans the pilot {planned.pilot.id!r}, not {name!r}",
+            hint="name the plan of that pilot with --file, or give --short",
+        )
+    decided, plan_ref = load(out, Plan)
+    require_estate(decided, opened.ref)
+    rate, beside = _rate(decided, planned.pilot), plan_file(opened, file).absolute().parent
+    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+        order = campaign_of_consumers.Order(planned.plan, planned.pilot, rate, beside)
+        brought = campaign_of_consumers.run_campaign(order, Path(folder), stage)
+    record = PilotRecord(
+        format_version=FORMAT_VERSION, tool_version=__version__, as_of=as_of, created_at=now(),
+        made_from=(opened.ref, plan_ref, planned.ref), seed=None, coverage=_ran(brought.consumers),
+        pilot=planned.pilot.id, name=planned.plan.name, segment=planned.pilot.segment,
+        source=planned.plan.source.kind, rate=rate, **brought._asdict(),
+    )  # fmt: skip
+    save(out, record)
+    return score_record(opened, out, as_of=as_of, file=file)
+
+
+def _ran(consumers: Sequence[RunConsumer]) -> Coverage:
+    """Return which consumers ran, and which did not and why."""
+    gaps = tuple(
+        Gap(what=f"consumer {one.id}", outcome=Outcome.NONE, reason=one.not_run) for one in consumers if one.not_run
+    )
+    return Coverage(unit="consumer", looked_at=len(consumers), answered=len(consumers) - len(gaps), gaps=gaps)
 
 
 def _rate(plan: Plan, pilot: Pilot) -> LinkRate:

@@ -66,18 +66,23 @@ def init_plan(opened: OpenEstate, name: str = "") -> Path:
     return file
 
 
-def open_plan(opened: OpenEstate) -> OpenPlan:
-    """Read and judge the plan beside the estate. Raises `InvalidInput` with every problem, or `MissingInput`."""
-    file = opened.folder / PILOT_FILE
+def plan_file(opened: OpenEstate, file: Path | None = None) -> Path:
+    """Return where the pilot's plan is: `file` where one is named, else beside the estate."""
+    return file or opened.folder / PILOT_FILE
+
+
+def open_plan(opened: OpenEstate, file: Path | None = None) -> OpenPlan:
+    """Read and judge the pilot's plan. Raises `InvalidInput` with every problem, or `MissingInput`."""
+    file = plan_file(opened, file)
     told = read_text(file, what="the pilot's plan", hint=f"begin one with: keystrand pilot init {opened.folder}")
     plan = pilot_plan_from_toml(told.text, str(file), [pilot.id for pilot in opened.estate.pilot])
     ref = InputRef(kind="pilot-plan", content_sha256=canonical_hash(plan), file_sha256=sha256_hex(told.text.encode()))
     return OpenPlan(plan, pilot_named(opened, plan.pilot), ref)
 
 
-def score_record(opened: OpenEstate, out: Path, *, as_of: date) -> PilotReport:
-    """Judge the record in `out` by the plan beside the estate, and write the report there."""
-    plan = open_plan(opened)
+def score_record(opened: OpenEstate, out: Path, *, as_of: date, file: Path | None = None) -> PilotReport:
+    """Judge the record in `out` by the pilot's plan in `file`, or beside the estate, and write the report there."""
+    plan = open_plan(opened, file)
     record, record_ref = load(out, PilotRecord)
     require_estate(record, opened.ref)
     inputs = dict.fromkeys((opened.ref, *(ref for ref in record.made_from if ref.kind != plan.ref.kind), plan.ref))

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +21,7 @@ from keystrand.cli.main import run
 from keystrand.edge.agent.certificates import CertificateEnd, certificate_alarms, certificate_ends
 from keystrand.edge.agent.config import AgentConfig, load_agent
 from keystrand.edge.agent.journal import Journal, steady_s
-from keystrand.edge.agent.standing import KeyAge, Standing
+from keystrand.edge.agent.standing import KeyAge, Standing, standings
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.kme.pair import KME_IDS, Pair
 from keystrand.edge.telemetry.agent_metrics import agent_metrics
@@ -146,6 +146,7 @@ standing = st.builds(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(st.lists(standing, max_size=3, unique_by=lambda one: one.consumer), st.booleans())
 def test_what_is_told_is_what_prometheus_reads(told: list[Standing], runs: bool) -> None:  # noqa: FBT001  # hypothesis gives it
     """Each value arrives whole, what is not known is left out, and no key ID and no alarm's words are in it."""
@@ -230,10 +231,11 @@ def _watched(site: Site, at: int) -> tuple[dict[str, object], dict[tuple[str, ..
 
 
 @pytest.mark.system
-def test_counts_and_stock_of_agents_that_run(pair: Pair, tmp_path: Path) -> None:
+def test_counts_and_stock_of_agents_that_run(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changeovers are counted as the audit has them; the stock is the KME's own figure; run dry, it is an alarm before
     the key is too old, and the failures count.
     """
+    monkeypatch.syspath_prepend(HERE)
     site = Site(tmp_path, pair, TERMS.replace("max_age_s = 20", "max_age_s = 300\nstock_alarm_keys = 5"))
     low = "the KME has fewer than 5 keys left for sae-b"
     try:
@@ -248,15 +250,18 @@ def test_counts_and_stock_of_agents_that_run(pair: Pair, tmp_path: Path) -> None
         with pair.client("sae-a") as client:
             assert 0 < client.status("sae-b").stored_key_count <= status["stock"]
             _drain(client)
-        wait_until(lambda: low in site.status(0)["alarms"], 15, lambda: site.log(0))
-        wait_until(lambda: site.status(0)["stock"] == 0, 15, lambda: site.log(0))
-        wait_until(lambda: site.status(0)["failures"] > 0, 15, lambda: site.log(0))
-        assert site.status(0)["footing"] == "fresh"
-        assert site.status(1)["stock"] is None
+        wait_until(lambda: low in _stands(site, 0).alarms, 15, lambda: site.log(0))
+        wait_until(lambda: _stands(site, 0).stock == 0 and _stands(site, 0).failures > 0, 15, lambda: site.log(0))
+        assert _stands(site, 0).footing is Footing.FRESH
+        assert _stands(site, 1).stock is None
         pair.kill(KME_IDS[0])
-        assert low in site.status(0)["alarms"], "the last figure stays"
+        assert low in _stands(site, 0).alarms, "the last figure stays"
     finally:
         site.close()
+
+
+def _stands(site: Site, at: int) -> Standing:
+    return standings(load_agent(site.config(at)))[0]
 
 
 def _drain(client: Client014) -> None:

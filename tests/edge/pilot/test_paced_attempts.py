@@ -103,7 +103,8 @@ def test_a_slow_attempt_holds_up_no_other_and_is_waited_for() -> None:
     assert len(made) >= 5
 
 
-def test_what_is_late_is_not_made_up_for() -> None:
+@pytest.mark.parametrize(("per_s", "places"), [(1000.0, 64), (10.0, 20)])
+def test_what_is_late_is_not_made_up_for(per_s: float, places: int) -> None:
     """With all places taken nothing begins, and afterwards no burst comes of it: never more at once than there are."""
     going, most, under_way, turn = threading.Event(), 0, 0, threading.Lock()
 
@@ -117,15 +118,15 @@ def test_what_is_late_is_not_made_up_for() -> None:
             under_way -= 1
         return Done("", 0.0)
 
-    paced = Paced(1000)
+    paced = Paced(per_s)
     paced.begin(operation)
-    while under_way < 64:
+    while under_way < places:
         time.sleep(0.01)
-    time.sleep(0.05)
-    assert under_way == 64
+    time.sleep(3 / per_s)
+    assert under_way == places
     going.set()
     paced.end()
-    assert most == 64
+    assert most == places
 
 
 def test_it_ends_when_told() -> None:
