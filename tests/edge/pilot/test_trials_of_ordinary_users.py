@@ -37,11 +37,15 @@ def home() -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-def as_ordinary_user(home: Path, *words: str) -> "subprocess.Popen[str]":
-    """Start the script as one: as `nobody` where this is root."""
+def as_ordinary(home: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start Python with these words as an ordinary user: as `nobody` where this is root."""
     env = {**os.environ, "HOME": str(home), "TMPDIR": str(home), "PYTHONPATH": PLACES}
-    script = [_interpreter(env), str(Path(__file__).with_name("ordinary_user.py")), str(home / "run"), *words]
-    return subprocess.Popen([*DROP, *script], env=env, stdout=subprocess.PIPE, text=True, cwd=home)
+    return subprocess.Popen([*DROP, _interpreter(env), *words], env=env, stdout=subprocess.PIPE, text=True, cwd=home)
+
+
+def as_ordinary_user(home: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start the script as one."""
+    return as_ordinary(home, str(Path(__file__).with_name("ordinary_user.py")), str(home / "run"), *words)
 
 
 def _interpreter(env: dict[str, str]) -> str:
