@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.consumers import strongswan, wireguard
+from keystrand.edge.consumers import macsec, strongswan, wireguard
 from keystrand.edge.consumers.base import Role, Settings
 from keystrand.edge.consumers.guard import table
 from keystrand.keys.lapse import FailurePolicy, Terms
@@ -44,7 +44,15 @@ def test_the_consumer_of_wireguard_is_one() -> None:
     assert wireguard.make(_settings(consumer), Role.INITIATOR)
 
 
-@pytest.mark.parametrize(("page", "device"), [("key-ipsec.md", "ipsec0"), ("key-wireguard.md", "wg0")])
+def test_the_consumer_of_macsec_is_one() -> None:
+    """As printed."""
+    (consumer,) = _blocks("key-macsec.md")
+    assert macsec.make(_settings(consumer), Role.INITIATOR)
+
+
+@pytest.mark.parametrize(
+    ("page", "device"), [("key-ipsec.md", "ipsec0"), ("key-wireguard.md", "wg0"), ("key-macsec.md", "sec0")]
+)
 def test_the_guard_has_the_name_that_the_page_says(page: str, device: str) -> None:
     """An operator who gives the tunnel up removes the right table."""
     assert f"nft delete table inet {table(device)}`" in (HOWTO / page).read_text()

@@ -21,6 +21,7 @@ from keystrand.model.errors import MissingInput, PeerUnavailable
 
 _START_S, _STOP_S = 30.0, 5.0
 _LOOK_S = 0.02
+_GUARD = "setpriv"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -55,6 +56,11 @@ class Daemon:
         return self._child is not None and self._child.poll() is None
 
     @property
+    def _under_way(self) -> bool:
+        """Return whether what sees to its end has done so and made room for it."""
+        return Path(f"/proc/{self.pid}/comm").read_text() != f"{_GUARD}\n"
+
+    @property
     def last_words(self) -> str:
         """Return the end of its log."""
         told = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
@@ -74,11 +80,16 @@ class Daemon:
     def wait_until(self, ready: Callable[[], bool], *, within_s: float = _START_S) -> None:
         """Wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
         deadline = time.monotonic() + within_s
-        while not (done := ready()) and self.running and time.monotonic() < deadline:
+        # before it is under way the kernel was not told yet that it ends with us
+        while not (done := self._under_way and ready()) and self.running and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         if not done or not self.running:
+            code = self._child.poll() if self._child else None
+            ended = f"not ready after {within_s:g} s" if code is None else f"it ended with {code}"
             self.kill()
-            raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
+            raise PeerUnavailable(
+                f"{self.name} did not start: {self.last_words} ({ended})", hint=f"its log is {self.log}"
+            )
 
     def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
         """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
@@ -213,4 +224,4 @@ class Daemons:
 
 
 def _dies_with_us() -> tuple[str, ...]:
-    return program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"
+    return program(_GUARD, "util-linux"), "--pdeathsig", "KILL", "--"

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class CriterionName(StrEnum):
-    """The criteria of a pilot: first those of its link and key service, then those of each consumer."""
+    """The criteria of a pilot: first those of its link and key service, then those of each consumer, by weight."""
 
     KEY_RATE = "secret key rate"
     HANDSHAKE = "handshake time"
@@ -12,13 +12,13 @@ class CriterionName(StrEnum):
     CUT_RECOVERY = "recovery after a cut"
     FAILED_HANDSHAKES = "failed handshakes"
     DETECTION = "detection of faults"
+    CLEAR = "packets in clear"
+    WRONG_KEYS = "wrong keys"
+    GAP = "longest silence"
+    FAILOVER = "failover"
+    RECOVERY = "fresh keys after an outage"
+    KEY_AGE = "age of keys in use"
     ROTATION = "rotation time"
     ROTATION_LOSS = "packets lost in rotations"
-    FAILOVER = "failover"
-    GAP = "longest silence"
-    CLEAR = "packets in clear"
-    KEY_AGE = "age of keys in use"
     THROUGHPUT = "throughput with keys"
     AUDIT = "changes audited"
-    RECOVERY = "fresh keys after an outage"
-    WRONG_KEYS = "wrong keys"

@@ -42,7 +42,7 @@ def integration(consumers: Sequence[RunConsumer], deeds: Sequence[Deed]) -> tupl
 
 
 def with_and_without(subjects: Sequence[Subject]) -> tuple[WithAndWithout, ...]:
-    """Return, for each consumer that ran, time, throughput and failures with keys and without."""
+    """Return, for each consumer that ran, time, throughput, and failures where there were some, with keys and without."""
     return tuple(row for one in subjects if not one.run.not_run for row in _rows(one))
 
 
@@ -59,10 +59,11 @@ def _rows(subject: Subject) -> Iterator[WithAndWithout]:
     yield _compared(subject.run.id, "time of an operation", "ms", 1e3, baseline, plain.operation_s, keyed.operation_s)
     if plain.bits_per_s or keyed.bits_per_s:
         yield _compared(subject.run.id, "throughput", "Mbit/s", 1e-6, baseline, plain.bits_per_s, keyed.bits_per_s)
-    yield WithAndWithout(
-        consumer=subject.run.id, quantity="failures", without=_failures(plain), with_keys=_failures(keyed), ratio=None,
-        baseline=baseline, why_not="",
-    )  # fmt: skip
+    if plain.failed or keyed.failed:
+        yield WithAndWithout(
+            consumer=subject.run.id, quantity="failures", without=_failures(plain), with_keys=_failures(keyed),
+            ratio=None, baseline=baseline,
+        )  # fmt: skip
 
 
 def _compared(

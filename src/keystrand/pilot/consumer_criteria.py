@@ -10,7 +10,7 @@ from keystrand.formats.wording import counted, joined, plain_number, two_figures
 from keystrand.model.lapsing import FailurePolicy
 from keystrand.model.pilot import CampaignCriteria, EventKind
 from keystrand.model.pilot_criteria import CriterionName
-from keystrand.model.stages import CriterionResult
+from keystrand.model.stages import CriterionResult, CriterionState
 from keystrand.model.stages.recorded import Flow, RunConsumer, Seen
 from keystrand.pilot.intervals import mean_count_range, quantile_range, ratio_range, samples_for_quantile, share_range
 from keystrand.pilot.verdicts import at_least, at_most, missed, of_count, of_each, of_range, unmeasured
@@ -54,11 +54,11 @@ class Subject(Struct, frozen=True, kw_only=True):
 
 def consumer_results(subject: Subject, criteria: CampaignCriteria) -> tuple[CriterionResult, ...]:
     """Return how the consumer did against each criterion that means something for its kind."""
-    made = (judge(subject, criteria) for judge in _judges(subject))
-    why = f"it did not run: {subject.run.not_run}" if subject.run.not_run else ""
-    return tuple(
-        structs.replace(result, consumer=subject.run.id, **({"reason": why} if why else {})) for result in made
-    )
+    made = (structs.replace(judge(subject, criteria), consumer=subject.run.id) for judge in _judges(subject))
+    if not subject.run.not_run:
+        return tuple(made)
+    why = f"it did not run: {subject.run.not_run}"
+    return tuple(structs.replace(one, state=CriterionState.NOT_MEASURED, measured=None, reason=why) for one in made)
 
 
 def left_out_words(subjects: tuple[Subject, ...]) -> tuple[str, ...]:
@@ -75,19 +75,19 @@ def left_out_words(subjects: tuple[Subject, ...]) -> tuple[str, ...]:
 
 def _judges(subject: Subject) -> Iterator[Criterion]:
     agent, tunnel = subject.run.kind not in IN_BAND, subject.run.kind in TUNNELS
-    if agent:
-        yield _rotation
-    if tunnel:
-        yield _rotation_loss
-    if agent:
-        yield _failover
-    yield _gap
-    if tunnel:
-        yield _in_clear
-    if agent or any(one.oldest_key_s is not None for one in subject.all_seen):
-        yield _key_age
-    yield from (_throughput, _audit) if agent or any(one.changes for one in subject.all_seen) else (_throughput,)
-    yield from (_recovery, _wrong_keys)
+    chosen = (
+        (_in_clear, tunnel),
+        (_wrong_keys, True),
+        (_gap, True),
+        (_failover, agent),
+        (_recovery, True),
+        (_key_age, agent or any(one.oldest_key_s is not None for one in subject.all_seen)),
+        (_rotation, agent),
+        (_rotation_loss, tunnel),
+        (_throughput, True),
+        (_audit, agent or any(one.changes for one in subject.all_seen)),
+    )
+    return (judge for judge, meant in chosen if meant)
 
 
 def _rotation(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
@@ -133,7 +133,7 @@ def _failover(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
         return unmeasured(goal, N.FAILOVER, "no event lasted until its key was too old")
     if len(times) < len(outages):
         why = f"{len(outages) - len(times)} of {len(outages)} times it never stood on what {subject.run.policy} names"
-        return missed(goal, N.FAILOVER, why, of_each(times, "s") if times else None)
+        return missed(goal, N.FAILOVER, why)
     return at_most(limit_s, goal, N.FAILOVER, of_each(times, "s"))
 
 
@@ -237,16 +237,15 @@ def _recovery(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     goal = f"at most {plain_number(limit_s)} s after the end of each"
     lapses = [one for one in subject.all_seen if one.outage and lapsed(one)]
     times = [one.recovery_s for one in lapses if one.recovery_s is not None]
-    seen = of_each(times, "s") if times else None
     never = [one.waited_s for one in lapses if one.recovery_s is None]
     if any(waited > limit_s for waited in never):
-        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(never))} s", seen)
+        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(never))} s")
     if never:
         why = f"no fresh key came, and it was waited for {two_figures(max(never))} s only"
-        return unmeasured(goal, N.RECOVERY, why, seen)
-    if seen is None:
+        return unmeasured(goal, N.RECOVERY, why)
+    if not times:
         return unmeasured(goal, N.RECOVERY, "no event kept fresh keys away until they were missed")
-    return at_most(limit_s, goal, N.RECOVERY, seen)
+    return at_most(limit_s, goal, N.RECOVERY, of_each(times, "s"))
 
 
 def _wrong_keys(subject: Subject, _: CampaignCriteria) -> CriterionResult:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from keystrand.formats.wording import counted, joined, two_figures
+from keystrand.formats.wording import counted, joined, plain_number, two_figures
 from keystrand.model.pilot import EventKind
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult
@@ -79,8 +79,8 @@ def _consumer_words(subject: Subject, those: Sequence[Episode]) -> str:
 def _footing_words(seen: Sequence[Seen]) -> str:
     ways = {tuple(footing for footing, _ in groupby(change.footing for change in one.footings)) for one in seen}
     ways = {way for way in ways if len(way) > 1 or (way and way != ("fresh",))}
-    said = sorted(", then ".join(FOOTINGS.get(footing, footing) for footing in way) for way in ways)
-    return f"it went over to {' / '.join(said)}" if said else ""
+    said = sorted(" to ".join(FOOTINGS.get(footing, footing) for footing in way) for way in ways)
+    return f"went from {' / '.join(said)}" if said else ""
 
 
 def _traffic_words(seen: Sequence[Seen]) -> str:
@@ -113,18 +113,16 @@ def _clear_words(seen: Sequence[Seen]) -> str:
 
 def detection_result(episodes: Sequence[Episode], limit_s: float) -> CriterionResult:
     """Judge how soon something alarmed after each fault."""
-    goal = f"at most {two_figures(limit_s)} s after each"
+    goal = f"at most {plain_number(limit_s)} s after each"
     faults = [one for one in episodes if not one.not_run and one.event not in NOT_FAULTS]
     if not faults:
         return unmeasured(goal, CriterionName.DETECTION, "no fault took place")
     times = [at for one in faults if (at := first_alarm_s(one)) is not None]
-    seen = of_each(times, "s") if times else None
-    late = [one.event.value for one in faults if not _in_time(one, limit_s)]
+    late = joined(list(dict.fromkeys(one.event.value for one in faults if not _in_time(one, limit_s))), most=12)
     if len(times) < len(faults):
-        where = joined(list(dict.fromkeys(late)))
-        return missed(goal, CriterionName.DETECTION, f"{len(late)} of {len(faults)} faults: {where}", seen)
-    assert seen is not None  # noqa: S101 - there are as many times as faults, and there are faults
-    return at_most(limit_s, goal, CriterionName.DETECTION, seen, joined(list(dict.fromkeys(late))))
+        never = len(faults) - len(times)
+        return missed(goal, CriterionName.DETECTION, f"{never} of {counted(len(faults), 'fault')} raised none: {late}")
+    return at_most(limit_s, goal, CriterionName.DETECTION, of_each(times, "s"), f"late: {late}" if late else "")
 
 
 def _in_time(episode: Episode, limit_s: float) -> bool:
@@ -147,9 +145,12 @@ def _gap_words(those: Sequence[Episode], limit_s: float) -> str:
         return ""
     when = sorted(at for one in late if (at := first_alarm_s(one)) is not None)
     never = len(late) - len(when)
-    ends = (f"{never} times never" if never and when else "", f"first after {two_figures(when[0])} s" if when else "")
+    ends = (
+        f"{counted(never, 'time')} never" if never and when else "",
+        f"first after {plain_number(when[0], 2)} s" if when else "",
+    )
     further = f": {', '.join(filter(None, ends))}" if when else ""
-    return f"{len(late)} of {counted(len(those), 'time')} no alarm within {two_figures(limit_s)} s{further}"
+    return f"{len(late)} of {counted(len(those), 'time')} no alarm within {plain_number(limit_s)} s{further}"
 
 
 def campaign_events(episodes: Sequence[Episode]) -> tuple[PilotEvent, ...]:

@@ -9,10 +9,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, chi2
+
+from keystrand.pilot.intervals import Range, mean_count_range
 
 Moments = NDArray[np.float64]
-_CONFIDENCE = 0.95
 
 
 class Packets(NamedTuple):
@@ -56,35 +56,16 @@ class Losses(Struct, frozen=True):
     @property
     def mean(self) -> float:
         """Return how many were lost each time."""
-        return sum(self.each) / len(self.each)
+        return self.range.value
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Return 95 % limits of the mean: bootstrap over the times, or exact (Garwood 1936) where all are alike."""
-        if len(set(self.each)) > 1:
-            found = bootstrap((np.array(self.each),), np.mean, method="percentile", rng=1)
-            return float(found.confidence_interval.low), float(found.confidence_interval.high)
-        total, n, tail = sum(self.each), len(self.each), (1 - _CONFIDENCE) / 2
-        low = float(np.nan_to_num(chi2.ppf(tail, 2 * total)))
-        return low / 2 / n, float(chi2.ppf(1 - tail, 2 * total + 2)) / 2 / n
+    def range(self) -> Range:
+        """Return that with its 95 % limits."""
+        return mean_count_range(self.each)
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.mean:.2f} lost each time (95 %: {low:.2f} to {high:.2f}), {self.sent} sent, {self.each}"
-
-
-def windows(began_s: Sequence[float], lasted_s: Sequence[float], margin_s: float) -> tuple[tuple[float, float], ...]:
-    """Return from when until when a loss belongs to each change: until `margin_s` after it, or the next one's begin.
-
-    Raises `ValueError` where they are not in the order of time, or not as many.
-    """
-    if any(later < earlier for earlier, later in zip(began_s, began_s[1:], strict=False)):
-        raise ValueError("changes are given in the order of time")
-    until_s = (*began_s[1:], float("inf"))
-    return tuple(
-        (begin, min(begin + lasted + margin_s, end))
-        for begin, lasted, end in zip(began_s, lasted_s, until_s, strict=True)
-    )
+        low, value, high = self.range
+        return f"{value:.2f} lost each time (95 %: {low:.2f} to {high:.2f}), {self.sent} sent, {self.each}"
 
 
 def losses_in(packets: Packets, spans: Sequence[tuple[float, float]]) -> Losses:

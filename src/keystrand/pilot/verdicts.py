@@ -52,7 +52,7 @@ def unmeasured(goal: str, name: CriterionName, why: str, seen: Estimate | None =
 
 
 def missed(goal: str, name: CriterionName, why: str, seen: Estimate | None = None) -> CriterionResult:
-    """Return that a criterion was missed whatever was measured."""
+    """Return that a criterion was missed: by `seen`, or because what should come never came; no number covers that."""
     return CriterionResult(name=name.value, goal=goal, state=CriterionState.MISSED, measured=seen, reason=why)
 
 

@@ -21,4 +21,4 @@ def ground_of(folder: Path, pair: Pair, care: Daemons, carrier: Carrier | None =
 
 def declared(kind: ConsumerKind, per_s: float, policy: str = "") -> PilotConsumer:
     """Return the table of a consumer."""
-    return PilotConsumer(id=f"the-{kind.value}", kind=kind, per_s=per_s, policy=policy)
+    return PilotConsumer(id=f"the-{kind.value}", kind=kind, per_s=per_s, policy=policy, rotate_every_s=0.5)

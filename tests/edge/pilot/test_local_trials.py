@@ -1,5 +1,7 @@
 """The consumers that an ordinary user can try: TLS, age and tokens, with real KMEs and real programs."""
 
+import json
+import os
 import shutil
 import socket
 import subprocess
@@ -180,7 +182,7 @@ def test_a_way_to_nowhere_is_told() -> None:
 @needs_age
 def test_age_with_and_without_keys(pair: Pair, care: Daemons, tmp_path: Path) -> None:
     """Files come over; each has a key of its own; what an operator wrote is counted as it stands there."""
-    trial = AgeTrial(declared(ConsumerKind.AGE, 3))
+    trial = AgeTrial(declared(ConsumerKind.AGE, 1))
     assert trial.why_not() == ""
     trial.set_up(ground_of(tmp_path, pair, care))
     assert trial.begin_plain().startswith("age with a recipient of its own kind")
@@ -201,7 +203,7 @@ def test_age_with_and_without_keys(pair: Pair, care: Daemons, tmp_path: Path) ->
 @needs_age
 def test_without_a_key_there_is_no_file(empty: Pair, care: Daemons, tmp_path: Path) -> None:
     """It is told as want of a key."""
-    trial = AgeTrial(declared(ConsumerKind.AGE, 3))
+    trial = AgeTrial(declared(ConsumerKind.AGE, 1))
     trial.set_up(ground_of(tmp_path, empty, care))
     trial.begin_keyed()
     begin = tried(trial, 1)
@@ -252,9 +254,6 @@ for key_id in told["retire"]:
 
 def put(trial: HsmTrial, at: int, *install: tuple[str, bytes], retire: tuple[str, ...] = ()) -> None:
     """Do to one token what the agent's installer does, as it does: from a process of its own."""
-    import json  # noqa: PLC0415 - here alone
-    import os  # noqa: PLC0415 - as above
-
     told = {
         "settings": dict(trial.agent_settings(at)), "retire": retire,
         "install": [(key_id, octets.hex()) for key_id, octets in install],

@@ -103,29 +103,30 @@ def test_a_slow_attempt_holds_up_no_other_and_is_waited_for() -> None:
     assert len(made) >= 5
 
 
-def test_what_is_late_is_not_made_up_for() -> None:
+@pytest.mark.parametrize(("per_s", "most", "places"), [(1000.0, 64, 64), (25.0, 64, 50), (100.0, 3, 3)])
+def test_what_is_late_is_not_made_up_for(per_s: float, most: int, places: int) -> None:
     """With all places taken nothing begins, and afterwards no burst comes of it: never more at once than there are."""
-    going, most, under_way, turn = threading.Event(), 0, 0, threading.Lock()
+    going, highest, under_way, turn = threading.Event(), 0, 0, threading.Lock()
 
     def operation() -> Done:
-        nonlocal most, under_way
+        nonlocal highest, under_way
         with turn:
             under_way += 1
-            most = max(most, under_way)
+            highest = max(highest, under_way)
         assert going.wait(10)
         with turn:
             under_way -= 1
         return Done("", 0.0)
 
-    paced = Paced(1000)
+    paced = Paced(per_s, most_at_once=most)
     paced.begin(operation)
-    while under_way < 64:
+    while under_way < places:
         time.sleep(0.01)
-    time.sleep(0.05)
-    assert under_way == 64
+    time.sleep(3 / per_s)
+    assert under_way == places
     going.set()
     paced.end()
-    assert most == 64
+    assert highest == places
 
 
 def test_it_ends_when_told() -> None:

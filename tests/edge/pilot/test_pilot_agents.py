@@ -1,5 +1,6 @@
 """The agents of a pilot, as real processes with real KMEs: what happened to them is what they are said to have done."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +139,7 @@ def test_a_quiet_window_is_told_as_it_was(agents: Agents, trials: tuple[FolderTr
         assert told == (told.took_place, told.took_place, ())
         oldest = agents.oldest_key_s(name, from_s, to_s)
         assert oldest is not None
-        assert max(later.proven_s - one.offered_s for one, later in zip(found, found[1:], strict=False)) <= oldest
+        assert max(later.proven_s - one.offered_s for one, later in itertools.pairwise(found)) <= oldest
         assert oldest < MAX_AGE_S + 1
     assert not [one for one in agents.alarms(from_s, to_s) if "does not run" in one.text]
 
@@ -203,7 +204,7 @@ def test_a_skewed_clock_is_told_in_ours(agents: Agents, skew_s: float) -> None:
         wait_until(lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 2)
         told = agents.changes(DOOR, from_s, time.time())
         assert told.took_place >= 4
-        assert told.missing == ()
+        assert not [one for one in told.missing if "went in" in one]
         last = agents.told(DOOR).lines[-1]
         assert from_s < last.at_s <= time.time()
         raw = max((Path(agents.config(A).agent.audit)).glob("*.jsonl")).read_text().splitlines()[-1]
@@ -217,14 +218,14 @@ def test_a_skewed_clock_is_told_in_ours(agents: Agents, skew_s: float) -> None:
 def test_a_certificate_ends_and_is_renewed(agents: Agents) -> None:
     """The SAE's certificate ends: no key comes and that is alarmed; renewed, it counts without a restart."""
     agents.wait_fresh(20)
-    agents.expire(A, Kind.SAE, 0.5)
-    ended_s = time.time() + 0.5
+    from_s = time.time()
+    ends_s = agents.expire(A, Kind.SAE, 0.5)
+    wait_until(lambda: any("expired" in one.text for one in agents.alarms(from_s, time.time())))
+    assert min(one.at_s for one in agents.alarms(from_s, time.time()) if "expired" in one.text) > ends_s
     wait_until(lambda: not agents.fresh(DOOR))
-    assert any(one.at_s >= ended_s and "expired" in one.text for one in agents.alarms(ended_s, time.time()))
     agents.renew(A, Kind.SAE, event="certificate-expiry")
     agents.wait_fresh(20)
-    agents.expire(B, Kind.AGENT, 0.5)
-    time.sleep(0.6)
+    time.sleep(agents.expire(B, Kind.AGENT, 0) - time.time())
     agents.start(A)
     died_s = time.time()
     wait_until(lambda: any("expired" in one.text for one in agents.alarms(died_s, time.time())))

@@ -77,6 +77,10 @@ def test_a_kme_that_is_gone_comes_back_with_its_stock(keys: TwinKeys, event: Eve
         (key,) = one.enc_keys(keys.ends[B].sae)
         (same,) = two.dec_keys(keys.ends[A].sae, (key.key_id,))
         assert key.key.reveal() == same.key.reveal()
+    assert key.key_id in keys.audited()
+    with keys.ends[A].client() as one:
+        (half,) = one.enc_keys(keys.ends[B].sae)
+    assert half.key_id not in keys.audited()
 
 
 def test_a_certificate_that_ends_locks_the_sae_out_until_it_is_renewed(keys: TwinKeys) -> None:

@@ -53,14 +53,10 @@ def standings(config: AgentConfig) -> tuple[Standing, ...]:
     """Return how every consumer stands now. Raises `InvalidInput`, `StoreFailure` for a journal that cannot be read."""
     journal = Journal(Path(config.agent.journal))
     alive = journal.in_use()
-    now, wall_s = steady_s(), time.time()
-    common = certificate_alarms(config, wall_s)
+    common = certificate_alarms(config, time.time())
     if not alive:
         common = ("the agent does not run: keys are not replaced", *common)
-    return tuple(
-        _standing(one, config, journal.read(one.id, one.role.value, now, wall_s), now, common)
-        for one in config.consumers
-    )
+    return tuple(_standing(one, config, journal, common) for one in config.consumers)
 
 
 def agent_runs(config: AgentConfig) -> bool:
@@ -68,9 +64,9 @@ def agent_runs(config: AgentConfig) -> bool:
     return Journal(Path(config.agent.journal)).in_use()
 
 
-def _standing(
-    table: ConsumerTable, config: AgentConfig, memory: Memory, now: float, common: tuple[str, ...]
-) -> Standing:
+def _standing(table: ConsumerTable, config: AgentConfig, journal: Journal, common: tuple[str, ...]) -> Standing:
+    memory = journal.read(table.id, table.role.value, steady_s(), time.time())
+    now = steady_s()  # after what was read: it may be of this very moment, and nothing in it lies ahead
     ends_s = exception_ends_s(table, config.agent)
     terms = table.terms(None if ends_s is None else now + ends_s - time.time())
     # the footing is that of any end: the same lapse, brought to the same proofs

@@ -46,8 +46,10 @@ class AgeTrial(PacedTrial):
     """See `base.Trial`. An operation is a file of 32 KiB, from its making to its opening; `throughput`: of 8 MiB."""
 
     how = "age with its plug-in: each file under a key of its own, the key_ID in its header"
-    programs = ("age",)
-    needs = ("Debian package age",)
+    programs: tuple[str, ...] = ("age",)
+    needs: tuple[str, ...] = ("Debian package age",)
+    most_at_once = 3
+    """Each is four programs one after the other: more of them would slow down everything else that is measured."""
 
     def __init__(self, declared: PilotConsumer) -> None:
         super().__init__(declared)

@@ -5,6 +5,7 @@ in the management network, the installers where their consumers are. Whoever sta
 is the end of what it started.
 """
 
+import math
 import socket
 import sys
 import time
@@ -22,9 +23,10 @@ from keystrand.edge.kme.pair import reserve_port
 from keystrand.edge.pilot.agent_files import NAMES, OnAgent, check_declared, installer_place, write_files
 from keystrand.edge.pilot.agent_watch import AlarmSeen, Trail, Watch
 from keystrand.edge.pilot.base import A, B, Ground
+from keystrand.edge.pilot.clock import sweep, wrong_clock
 from keystrand.edge.pki import Credentials, Identity, Kind, Pki, issue, issue_pki
 from keystrand.keys.lapse import Footing
-from keystrand.model.errors import InvalidInput, MissingInput, PeerUnavailable
+from keystrand.model.errors import InvalidInput, PeerUnavailable
 from keystrand.model.stages.recorded import Deed, DeedKind
 from keystrand.pilot.agents_told import (
     Changeover,
@@ -41,8 +43,6 @@ from keystrand.pilot.agents_told import (
 
 _DAYS = 7
 _LOOK_S = 0.05
-_FAKETIME = "*/faketime/libfaketimeMT.so.1"
-_LIBRARIES = (Path("/usr/lib"), Path("/usr/local/lib"))
 
 
 class AgentEnd:
@@ -57,9 +57,9 @@ class AgentEnd:
         self.agent = self.make_agent()
 
     def make_agent(self, skew_s: float = 0.0) -> Speaker:
-        """Return an agent that does not run yet; its clock is so much ahead of this machine's. Raises `MissingInput`."""
+        """Return an agent that does not run yet, its clock so much ahead of this machine's. Raises `MissingInput`."""
         return Speaker(
-            _command("run", self.config), self.config.with_name("agent.log"), env=_clock(skew_s),
+            _command("run", self.config), self.config.with_name("agent.log"), prefix=wrong_clock(skew_s),
             name=f"the agent of {self.config}",
         )  # fmt: skip
 
@@ -67,6 +67,7 @@ class AgentEnd:
         """End both in good order, the agent first."""
         self.agent.stop()
         self.installer.stop()
+        sweep()
 
 
 class Told(NamedTuple):
@@ -158,15 +159,19 @@ class Agents:
         end.agent = another
         end.agent.launch()
         end.agent.wait_ready()
-        self._deed(DeedKind.RESTART, f"keystrand agent run, at end {'ab'[at]}", event=event)
+        if not skew_s:  # a wrong clock is no deed of an operator's
+            self._deed(DeedKind.RESTART, f"keystrand agent run, at end {'ab'[at]}", event=event)
 
-    def expire(self, at: int, kind: Kind, in_s: float) -> None:
-        """Issue the certificate of the agent or of its SAE at one end anew, so that it ends in so many seconds.
+    def expire(self, at: int, kind: Kind, in_s: float) -> float:
+        """Issue the certificate of the agent or of its SAE at one end anew, to end in so many seconds; return when.
 
-        An agent takes it with its next connection. Raises `InvalidInput` where its authority is not ours.
+        That is a whole second, as certificates count. An agent takes it with its next connection, and an SAE's counts
+        with every question. Raises `InvalidInput` where its authority is not ours.
         """
-        now = datetime.now(UTC) - timedelta(days=1) + timedelta(seconds=in_s)
-        issue(self._authority(kind), self._identity(at, kind), days=1, renew=True, now=now)
+        ends_s = float(math.ceil(time.time() + in_s))
+        a_day_before = datetime.fromtimestamp(ends_s, UTC) - timedelta(days=1)
+        issue(self._authority(kind), self._identity(at, kind), days=1, renew=True, now=a_day_before)
+        return ends_s
 
     def renew(self, at: int, kind: Kind, *, event: str = "") -> None:
         """Issue it anew for days to come. Raises `InvalidInput` where its authority is not ours."""
@@ -264,19 +269,3 @@ def _command(what: str, config: Path) -> tuple[str | Path, ...]:
 
 def _lines(text: str) -> int:
     return sum(bool(line.strip()) for line in text.splitlines())
-
-
-def _clock(skew_s: float) -> dict[str, str] | None:
-    """Return what gives a process a clock that is ahead by so much; its steady clocks stay right, as after a bad NTP.
-
-    Raises `MissingInput`.
-    """
-    if not skew_s:
-        return None
-    library = next((file for place in _LIBRARIES for file in sorted(place.glob(_FAKETIME))), None)
-    if library is None:
-        raise MissingInput("libfaketime is not installed: no clock can be skewed", hint="apt-get install libfaketime")
-    return {
-        "LD_PRELOAD": str(library), "FAKETIME": f"{skew_s:+f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }  # fmt: skip

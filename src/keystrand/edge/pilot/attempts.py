@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from keystrand.edge.pilot.base import Traffic
+from keystrand.pilot.traffic import Packets
 
 
 class Outcome(StrEnum):
@@ -49,11 +50,15 @@ def traffic_of(attempts: Sequence[Attempt], from_s: float, to_s: float) -> Traff
     counted up to the edge. None where nothing was tried and nothing succeeded.
     """
     begun = begun_in(attempts, from_s, to_s)
-    ends = sorted(one.ended_s for one in attempts if one.done and from_s <= one.ended_s <= to_s)
-    gaps = [later - earlier for earlier, later in pairwise((from_s, *ends, to_s))]
+    ways = Packets(np.array([one.at_s for one in attempts]), np.array([_answered_s(one) for one in attempts]))
+    heard = bool(begun) or any(one.done and from_s <= one.ended_s <= to_s for one in attempts)
     return Traffic(
         tried=len(begun),
         failed=sum(one.done is None for one in begun),
-        longest_gap_s=max(gaps) if begun or ends else None,
+        longest_gap_s=ways.longest_gap_s(from_s, to_s) if heard else None,
         operation_s=tuple(one.done.operation_s for one in begun if one.done),
     )
+
+
+def _answered_s(one: Attempt) -> float:
+    return one.ended_s if one.done else float("nan")

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from keystrand.edge.daemons import Daemon, Daemons, Space
+from keystrand.edge.daemons import Daemon, Daemons, Space, program
 from keystrand.edge.pilot import relay
 from keystrand.edge.pilot.sockets import socket_in
 from keystrand.model.errors import InvalidInput, PeerUnavailable
@@ -25,6 +25,7 @@ FIBRE = "fibre"
 """The device in each site."""
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 """Of the sites: TEST-NET-1, RFC 5737, which no network has."""
+_PROGRAMS = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables"}
 _PORTS = ("to-a", "to-b")
 _TABLE, _SEEN, _HELD, _HURT = "carrier", "seen", "held", "hurt"
 _MILLION = 1_000_000
@@ -50,6 +51,8 @@ class NamespaceCarrier:
 
     def start(self) -> None:
         """Lay it. Raises `MissingInput`, `PeerUnavailable`."""
+        for name, package in _PROGRAMS.items():
+            program(name, package)
         for space in (*self.spaces, self._between):
             self._care.add(space)
             space.start()
@@ -77,10 +80,10 @@ class NamespaceCarrier:
         return "; ".join(filter(None, untold))
 
     def mend(self) -> None:
-        """Take back every impairment and cut."""
+        """Take back every impairment and cut. Raises `PeerUnavailable` where the delay had become a cut by itself."""
         self._hurt()
         self._hold_rate(None)
-        self._delay(0)
+        self._end_relay()
 
     def cut(self) -> None:
         """Let nothing pass; what else is wrong with the way stays."""
@@ -138,10 +141,7 @@ class NamespaceCarrier:
                               f"{_QUEUE_MS}ms")  # fmt: skip
 
     def _delay(self, delay_s: float) -> None:
-        if self._relay:
-            self._relay.stop(within_s=delay_s + 5)
-            self._relay = None
-        self._nft(f"flush chain netdev {_TABLE} {_HELD}")
+        self._end_relay()
         if not delay_s:
             return
         log = self._folder / "relay.log"
@@ -150,6 +150,16 @@ class NamespaceCarrier:
         self._relay = Daemon(command, log, prefix=self._between.prefix)
         self._care.add(self._relay)
         self._relay.start(lambda: relay.UP in log.read_text())
+
+    def _end_relay(self) -> None:
+        ended, self._relay = self._relay, None
+        alive = ended is None or ended.running
+        if ended:
+            ended.stop()
+        self._nft(f"flush chain netdev {_TABLE} {_HELD}")
+        if ended and not alive:
+            raise PeerUnavailable(f"the relay of the carrier had ended by itself: {ended.last_words}",
+                                  hint="nothing passed since; run the pilot again")  # fmt: skip
 
     def _nft(self, *lines: str) -> None:
         self._between.run("nft", "; ".join(lines))

@@ -47,8 +47,8 @@ class HsmTrial(PacedTrial):
     """See `base.Trial`. An operation: 256 octets sealed in one token, carried, and unsealed in the other."""
 
     how = "PKCS#11 tokens (SoftHSM2): each key an object that cannot be read, found by its key_ID, AES-GCM inside"
-    programs = ("SoftHSM2",)
-    needs = ("Debian package softhsm2", "python-pkcs11 (the extra hsm)")
+    programs: tuple[str, ...] = ("SoftHSM2",)
+    needs: tuple[str, ...] = ("Debian package softhsm2", "python-pkcs11 (the extra hsm)")
 
     def __init__(self, declared: PilotConsumer) -> None:
         super().__init__(declared)

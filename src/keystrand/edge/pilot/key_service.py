@@ -1,11 +1,13 @@
 """Where the keys of a pilot come from: two KMEs of ours fed by the twin of the corridor's link, or a vendor's two."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from keystrand.edge.consumers.base import ConsumerFailure
 from keystrand.edge.consumers.settings import told
@@ -14,9 +16,11 @@ from keystrand.edge.kme.pair import KME_IDS, Pair, start_pair
 from keystrand.edge.pilot.base import A, B, KmeEnd
 from keystrand.edge.pilot.link_monitor import LinkMonitor, Told
 from keystrand.edge.pki import Credentials, Identity, Kind, issue
+from keystrand.keys.contract import INDEX_DIGITS
 from keystrand.model.errors import InvalidInput, KeystrandError, NoKeyAvailable, PeerUnavailable
 from keystrand.model.link import LinkRate
 from keystrand.model.pilot import EventKind, KeySource, VendorEnd
+from keystrand.operate.audit import entry_of
 from keystrand.pilot.link_reports import intercepted, sagging
 from keystrand.pilot.twin import ChangingTwin
 
@@ -40,8 +44,11 @@ class KeyService(Protocol):
     """The source of keys and both KMEs."""
 
     words: str
-    ends: tuple[KmeEnd, KmeEnd]
     alarms: list[Told]
+
+    @property
+    def ends(self) -> tuple[KmeEnd, KmeEnd]:
+        """Both KMEs, as the SAEs at the two ends see them."""
 
     def start(self) -> None:
         """Start it, or see that it answers. Raises `PeerUnavailable`, `NoKeyAvailable`."""
@@ -54,6 +61,9 @@ class KeyService(Protocol):
 
     def rates_bits_per_s(self, from_s: float, to_s: float) -> tuple[float, ...]:
         """Return what the source made between two moments of the monotonic clock; nothing where that is not told."""
+
+    def audited(self) -> frozenset[str] | None:
+        """Return the key_IDs that both ends' audits say were handed out; None where no audit is ours to read."""
 
 
 class TwinKeys:
@@ -124,6 +134,19 @@ class TwinKeys:
         pushes = self._source.pushes() if self._source else ()
         within = [one for one in pushes if from_s <= one.at_s <= to_s]
         return tuple(later.bits / (later.at_s - earlier.at_s) for earlier, later in pairwise(within))
+
+    def audited(self) -> frozenset[str]:
+        """Return the key_IDs that the audit of the one says it gave first, and that of the other says it gave too."""
+        given = {one["order"]: one["count"] for one in self._told(A, "enc_keys")}
+        fetched = (key_id for one in self._told(B, "dec_keys") for key_id in one["key_ids"])
+        return frozenset(key_id for key_id in fetched if _place(key_id) < given.get(_order(key_id), 0))
+
+    def _told(self, at: int, action: str) -> Iterator[dict[str, Any]]:
+        """Yield what whole lines of an end's audit say of `action`."""
+        for file in sorted((self._folder / f"{KME_IDS[at]}.audit").glob("*.jsonl")):
+            lines = file.read_bytes().splitlines(keepends=True)
+            entries = (entry_of(line) for line in lines if line.endswith(b"\n"))
+            yield from (msgspec.json.decode(one.detail) for one in entries if one.action == action)
 
     # Events
 
@@ -218,6 +241,19 @@ class VendorKeys:
     def rates_bits_per_s(self, from_s: float, to_s: float) -> tuple[float, ...]:  # noqa: ARG002 - it does not tell
         """Return nothing: ETSI GS QKD 014 has no rate."""
         return ()
+
+    def audited(self) -> None:
+        """Return None: its audit is the vendor's."""
+        return
+
+
+def _order(key_id: str) -> str:
+    """Return the order that a key belongs to: its key_ID without the place in it (`keys/contract`)."""
+    return key_id[:-INDEX_DIGITS]
+
+
+def _place(key_id: str) -> int:
+    return int(key_id[-INDEX_DIGITS:], 16)
 
 
 def _vendor_end(end: VendorEnd, folder: Path) -> KmeEnd:

@@ -3,6 +3,7 @@
 A slow attempt holds up no other, so that the way's return is seen at once and not when the last time-out is over.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,9 @@ from keystrand.model.stages.recorded import Deed
 
 PATIENCE_S = 2.0
 """How long one wait of an attempt may last: more than a lost first packet of TCP takes (1 s; RFC 6298, 2.1)."""
-_MOST = 64
-"""Attempts under way at once. While so many wait no further one begins: it is not tried, and not counted."""
+MOST_AT_ONCE = 64
+"""Attempts under way at once, where the pace alone would allow more. While so many wait no further one begins: it is
+not tried, and not counted."""
 _END_S = 30.0
 
 Operation = Callable[[], Done | None]
@@ -27,8 +29,10 @@ key, or `OSError`."""
 class Paced:
     """Begins `operation` at a steady pace from `begin` to `end`."""
 
-    def __init__(self, per_s: float) -> None:
+    def __init__(self, per_s: float, *, most_at_once: int = MOST_AT_ONCE) -> None:
         self._period_s = 1 / per_s
+        # what begins while one attempt is patient, and no more: a machine that is slow is not made slower
+        self._most = min(most_at_once, max(2, math.ceil(per_s * PATIENCE_S)))
         self._attempts: list[Attempt] = []
         self._running: dict[threading.Thread, float] = {}
         self._changed = threading.Condition()
@@ -68,7 +72,7 @@ class Paced:
     def _pace(self, operation: Operation) -> None:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
-            if len(self._running) < _MOST:
+            if len(self._running) < self._most:
                 thread = threading.Thread(target=self._attempt, args=(operation,), daemon=True)
                 with self._changed:
                     self._running[thread] = time.time()
@@ -105,12 +109,13 @@ class PacedTrial:
     how = ""
     programs: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    most_at_once = MOST_AT_ONCE
 
     def __init__(self, declared: PilotConsumer) -> None:
         self.declared = declared
         self.deeds: list[Deed] = []
         self._operation: Operation = nothing
-        self._paced = Paced(declared.per_s)
+        self._paced = Paced(declared.per_s, most_at_once=self.most_at_once)
 
     def begin_keyed(self) -> None:
         """Begin to take keys, where no agent does it."""

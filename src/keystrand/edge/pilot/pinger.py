@@ -28,13 +28,16 @@ _OCTETS = 56
 """Of data, as ping(8) sends: 84 octets with the headers."""
 _BEHIND_S = 0.1
 """Who was asleep longer than this does not send all at once what he has missed."""
+_SO_RCVBUFFORCE = 33
+_ROOM = 4 << 20
+"""Octets of answers that may wait for us: thousands, so that a busy machine loses none that came."""
 _STAMP = struct.Struct("@qq")
 _SO_TIMESTAMPNS = 35
 
 
 def _checksum(octets: bytes) -> int:
     """Return the checksum of RFC 1071."""
-    total = sum(word for (word,) in struct.iter_unpack("!H", octets))
+    total: int = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -45,8 +48,9 @@ class _Echo:
 
     def __init__(self, host: str, source: str) -> None:
         self._line = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self._line.setblocking(False)
+        self._line.settimeout(0)
         self._line.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._line.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         if source:
             self._line.bind((source, 0))
         # not connected: the source address shall be that of the route as it is at the moment

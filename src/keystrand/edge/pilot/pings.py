@@ -23,7 +23,7 @@ class Pings:
     def __init__(self, space: Space, host: str, per_s: float, folder: Path, *, source: str = "") -> None:
         self._file = folder / f"pings-{host}.records"
         self._file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", pinger.__name__, host, str(per_s), self._file, *filter(None, [source])]
+        command = [sys.executable, "-m", pinger.__name__, host, str(per_s), str(self._file), *filter(None, [source])]
         self._program = Daemon(command, folder / f"pings-{host}.log", prefix=space.prefix)
         self._read = 0
         self._sent, self._answered = np.empty(0), np.empty(0)

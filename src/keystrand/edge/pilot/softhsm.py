@@ -98,13 +98,23 @@ def initialise(token: SoftToken, pin: str) -> None:
 
 
 def _dialogue(terminal: io.FileIO, answers: Sequence[str]) -> str:
-    """Answer each question once it was asked, with nobody listening in, and return what was said last."""
+    """Answer each question once it was asked, with nobody listening in, and return what was said last.
+
+    Raises `PeerUnavailable` where there is one question more: a PIN was not taken.
+    """
     for answer in answers:
-        said = _heard(terminal, lambda said: said.rstrip().endswith(_PROMPT) and not _echoes(terminal))
-        if not said.rstrip().endswith(_PROMPT):
+        said = _heard(terminal, lambda said: _asks(said) and not _echoes(terminal))
+        if not _asks(said):
             return said
         terminal.write(f"{answer}\n".encode())
-    return _heard(terminal, lambda _: False)
+    said = _heard(terminal, _asks)
+    if _asks(said):
+        raise PeerUnavailable(f"softhsm2-util does not take that PIN: {' '.join(said.split())}")
+    return said
+
+
+def _asks(said: str) -> bool:
+    return said.rstrip().endswith(_PROMPT)
 
 
 def _heard(terminal: io.FileIO, enough: Callable[[str], bool]) -> str:

@@ -12,6 +12,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +57,11 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class TokenUser:
-    """The application. Keys are as new as the order in which it saw them first."""
+    """The application. Keys are as new as the order in which it saw them first.
+
+    It logs in once and stays: with each login SoftHSM2 writes to the token's own file, and another program that reads
+    it meanwhile takes the token for broken. Where the token fails it begins anew, with the next question.
+    """
 
     def __init__(self, settings: Pkcs11Settings) -> None:
         from keystrand.edge.pkcs11_token import Token  # noqa: PLC0415 - an extra that may be absent
@@ -64,18 +69,32 @@ class TokenUser:
         with read_secret(SecretSource(file=settings.pin_file, credential=settings.pin_credential), Path("/")) as pin:
             self._token = Token(Path(settings.module), settings.token, Secret(pin.reveal().rstrip(b"\r\n")))
         self._label = settings.label
+        self._open = ExitStack()
+        self._session: Any = None
         self._seen: dict[str, HeldKey] = {}
 
     def answer(self, question: Question) -> Reply:
-        """Return what is asked for. Raises `NoKeyAvailable`, and what the token does."""
-        with self._token.session() as session:
-            keys = self._keys(session)
-            if question.verb == "held":
-                return Reply(held=tuple(self._seen[key_id] for key_id in keys))
-            key_id = next((one for one in reversed(keys) if one in question.key_ids), "")
-            if not key_id:
-                raise NoKeyAvailable("no such key is in the token")
-            done = (_sealed if question.verb == "seal" else _unsealed)(keys[key_id], question.content)
+        """Return what is asked for. Raises `NoKeyAvailable`, and what `Token.session` does."""
+        from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415 - as above
+
+        try:
+            return self._answer(question)
+        except PKCS11Error:
+            self._session = None
+            # it goes through the session's end, which says what it means
+            with self._open.pop_all():
+                raise
+
+    def _answer(self, question: Question) -> Reply:
+        if self._session is None:
+            self._session = self._open.enter_context(self._token.session())
+        keys = self._keys(self._session)
+        if question.verb == "held":
+            return Reply(held=tuple(self._seen[key_id] for key_id in keys))
+        key_id = next((one for one in reversed(keys) if one in question.key_ids), "")
+        if not key_id:
+            raise NoKeyAvailable("no such key is in the token")
+        done = (_sealed if question.verb == "seal" else _unsealed)(keys[key_id], question.content)
         return Reply(key_id=key_id, content=done)
 
     def _keys(self, session: Any) -> dict[str, Any]:
@@ -84,10 +103,9 @@ class TokenUser:
 
         wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: self._label}
         found = {str(uuid.UUID(bytes=key[Attribute.ID])): key for key in list(session.get_objects(wanted))}
-        for key_id, key in found.items():
-            if key_id not in self._seen:
-                check = bytes(key.encrypt(_BLOCK, mechanism=Mechanism.AES_ECB))
-                self._seen[key_id] = HeldKey(key_id=key_id, check=check)
+        for key_id in found.keys() - self._seen.keys():
+            check = bytes(found[key_id].encrypt(_BLOCK, mechanism=Mechanism.AES_ECB))
+            self._seen[key_id] = HeldKey(key_id=key_id, check=check)
         return {key_id: found[key_id] for key_id in self._seen if key_id in found}
 
 

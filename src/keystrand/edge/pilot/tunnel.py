@@ -6,6 +6,7 @@ The ordinary route of those networks leads over the carrier, on purpose: what a 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 from keystrand.edge.daemons import program
@@ -89,7 +90,7 @@ class TunnelTrial(ABC):
         """End the traffic; the programs are ended by who has the care of them."""
         self.end_traffic()
 
-    def begin_keyed(self) -> None:
+    def begin_keyed(self) -> None:  # noqa: B027  # nothing is to be done, here or in a subclass
         """See `base.Trial`: the agents do it."""
 
     def installer_prefix(self, at: int) -> Sequence[str]:
@@ -117,7 +118,8 @@ class TunnelTrial(ABC):
 
     def throughput(self, seconds: float) -> float | None:
         """See `base.Trial`. Raises `MissingInput`, `PeerUnavailable` where nothing comes through."""
-        return throughput(self.ends.spaces, self.ends.host(B), seconds, self.ends.folder)
+        # iperf3 takes whole seconds, and 0 for no end
+        return throughput(self.ends.spaces, self.ends.host(B), ceil(seconds), self.ends.folder)
 
     def in_clear(self) -> int | None:
         """See `base.Trial`."""
@@ -138,4 +140,3 @@ class TunnelTrial(ABC):
 
     def _did(self, kind: DeedKind, what: str, count: int = 2) -> None:
         self.deeds.append(Deed(kind=kind, what=what, count=count, consumer=self.declared.id))
-

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from keystrand.edge.pilot.base import A, B, Carrier
 from keystrand.edge.pilot.paced import PATIENCE_S
+from keystrand.edge.pilot.sockets import socket_in
 from keystrand.model.errors import PeerUnavailable
 
 _CHUNK = 1 << 18
@@ -58,7 +59,7 @@ class Way:
     def _socket(self, at: int) -> socket.socket:
         if self._carrier is None:
             return socket.socket()
-        return self._carrier.spaces[at].socket(socket.AF_INET, socket.SOCK_STREAM)
+        return socket_in(self._carrier.spaces[at])
 
 
 def _send(sender: socket.socket, content: bytes) -> None:

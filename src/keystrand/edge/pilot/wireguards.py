@@ -5,6 +5,7 @@ Each has a /run of its own, on a tmpfs that ends with it: the socket that wiregu
 
 import secrets
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -35,7 +36,7 @@ class WireGuards:
         """Start both, with addresses and routes. Raises `MissingInput`, `PeerUnavailable`."""
         for at, (space, daemon) in enumerate(zip(self.ends.spaces, self.daemons, strict=True)):
             self.ends.care.add(daemon)
-            daemon.start(lambda at=at: self._found(at))
+            daemon.start(partial(self._found, at))
             write_atomic(self.file(at), self._conf(at), mode=0o600)
             run(*self.prefix(at), program("wg", "wireguard-tools"), "setconf", self.devices[at], str(self.file(at)))
             space.run("ip", "link", "set", self.devices[at], "up")

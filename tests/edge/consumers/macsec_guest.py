@@ -1,0 +1,250 @@
+"""What the test of MACsec does in the virtual machine: two sites, a device at each, our own consumer at each.
+
+It prints what it saw as one line of JSON; who started the machine judges it.
+"""
+
+import json
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from keystrand.crypto.secret import Secret
+from keystrand.edge.consumers import guard
+from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
+from keystrand.edge.consumers.registry import make
+from keystrand.edge.daemons import Daemon, Daemons, Space, program
+
+RUN = Path("/run")
+FAR, FAR_HOST = "10.2.0.0/24", "10.2.0.1"
+INSIDE, OUTSIDE = ("10.9.0.1", "10.9.0.2"), ("192.0.2.1", "192.0.2.2")
+ROTATIONS = 12
+SENDER = f"""
+import contextlib, socket, sys
+line, tried = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0
+for number in range(int(sys.argv[1])):
+    with contextlib.suppress(PermissionError):  # the guard
+        line.sendto(b"keystrand", ("{FAR_HOST}", 9))
+    tried += 1
+print(tried)
+"""
+
+
+def end(role: str, peer: str) -> None:
+    """Serve one consumer in the namespace we run in: a line of JSON in, a line out."""
+    consumer = make("macsec", {"device": "sec0", "peer": peer, "far": f"{FAR} 10.9.0.0/24"}, Role(role))
+    for line in sys.stdin:
+        verb, *words = json.loads(line)
+        try:
+            match verb:
+                case "install":
+                    consumer.install(NewKey(words[0], "qkd", Secret(bytes.fromhex(words[1]))))
+                    said: Any = ""
+                case "prove":
+                    proof = consumer.prove(*words)
+                    said = [proof.in_use, proof.shown_by]
+                case "unguard":
+                    guard.take_down("sec0")
+                    said = ""
+                case _:
+                    said = getattr(consumer, verb)(*words)
+        except ConsumerFailure as error:
+            said = f"failed: {error.message}"
+        _say(said)
+
+
+class Site:
+    """One end: its namespace, its consumer in a program of its own."""
+
+    def __init__(self, space: Space, role: Role, peer: str) -> None:
+        self.space = space
+        command = [*space.prefix, sys.executable, "-B", __file__, role.value, peer]
+        self.program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, *words: str) -> Any:
+        """Have a verb done and return what came of it."""
+        assert self.program.stdin
+        assert self.program.stdout
+        self.program.stdin.write(json.dumps(words) + "\n")
+        self.program.stdin.flush()
+        return json.loads(self.program.stdout.readline())
+
+
+class Corridor:
+    """Both ends, and what a change of key is to them."""
+
+    def __init__(self, a: Space, b: Space) -> None:
+        for space in (a, b):
+            space.start()
+        a.run("ip", "link", "add", "name", "fibre", "type", "veth", "peer", "name", "fibre", "netns", str(b.pid))
+        addresses = [json.loads(space.run("ip", "-j", "link", "show", "fibre"))[0]["address"] for space in (a, b)]
+        for at, space in enumerate((a, b)):
+            space.run("ip", "address", "add", f"{OUTSIDE[at]}/24", "dev", "fibre")
+            space.run("ip", "link", "set", "fibre", "up")
+            space.run(
+                "ip",
+                "link",
+                "add",
+                "link",
+                "fibre",
+                "sec0",
+                "type",
+                "macsec",
+                "port",
+                "1",
+                "cipher",
+                "gcm-aes-256",
+                *["replay", "on", "window", "64"],
+            )
+            space.run("ip", "address", "add", f"{INSIDE[at]}/24", "dev", "sec0")
+            space.run("ip", "link", "set", "sec0", "up")
+        b.run("ip", "address", "add", f"{FAR_HOST}/24", "dev", "lo")
+        a.run("ip", "route", "add", FAR, "via", INSIDE[1], "metric", "10")
+        a.run("ip", "route", "add", FAR, "via", OUTSIDE[1], "metric", "100")
+        rule = f'chain in {{ type filter hook prerouting priority raw; iifname "fibre" ip daddr {FAR} counter; }};'
+        b.run("nft", f"table inet seen {{ {rule} }}")
+        self.a, self.b = Site(a, Role.INITIATOR, addresses[1]), Site(b, Role.RESPONDER, addresses[0])
+        self.addresses = addresses
+
+    def change(self, *, other: bool = False) -> str:
+        """Install a new key at both ends, the responder first; `other`: not the same. Return its ID."""
+        name, octets = str(uuid.uuid4()), secrets.token_hex(32)
+        for site, key in ((self.b, secrets.token_hex(32) if other else octets), (self.a, octets)):
+            said = site.ask("install", name, key)
+            assert said == "", said
+        return name
+
+    def proven(self, name: str, within_s: float = 10.0) -> tuple[bool, str]:
+        """Return whether the initiator proves it in time, and what it says."""
+        deadline = time.monotonic() + within_s
+        while True:
+            in_use, why = self.a.ask("prove", name)
+            if in_use or time.monotonic() > deadline:
+                return in_use, why
+            time.sleep(0.1)
+
+    def flood(self, count: int) -> int:
+        """Send so many pings to the far host, and return how many were answered."""
+        said = self.a.space.run("sh", "-c", f"ping -n -q -i 0.01 -c {count} -W 0.3 {FAR_HOST} || true")
+        return int(found[1]) if (found := re.search(r"(\d+) received", said)) else 0
+
+    def send(self, count: int) -> int:
+        """Try to send so many datagrams to the far host; return how many were tried."""
+        return int(self.a.space.run(sys.executable, "-c", SENDER, str(count)))
+
+    def in_clear(self) -> int:
+        """Return how many packets for the far host have come over the carrier unprotected."""
+        return int(re.findall(r"packets (\d+)", self.b.space.run("nft", "list", "table", "inet", "seen"))[0])
+
+    def shown(self, site: Site) -> Any:
+        """Return what the device at an end says of itself."""
+        return json.loads(site.space.run("ip", "-j", "-s", "macsec", "show", "sec0"))[0]
+
+
+def observe(made: Corridor, care: Daemons) -> dict[str, Any]:
+    """Do everything in its turn and return what was seen."""
+    seen: dict[str, Any] = {}
+    # a key of a stranger's stands in both devices before we come
+    strange = f"1 pn 1 on key {uuid.uuid4().hex} {'11' * 32}"
+    for site, peer in ((made.a, made.addresses[1]), (made.b, made.addresses[0])):
+        for words in (f"rx port 1 address {peer}", f"rx port 1 address {peer} sa {strange}", f"tx sa {strange}"):
+            site.space.run("ip", "macsec", "add", "sec0", *words.split())
+        site.space.run("ip", "link", "set", "sec0", "type", "macsec", "encodingsa", "1")
+    seen["strange"] = made.flood(5)
+    seen["prepared"] = [made.b.ask("prepare"), made.a.ask("prepare")]
+    seen["before"] = made.flood(5)
+    # an idle link: the first key, and one after it
+    first = made.change()
+    seen["first"] = made.proven(first)
+    second = made.change()
+    seen["idle"] = made.proven(second)
+    seen["responder"] = made.b.ask("prove", second)
+    seen["retired first"] = [site.ask("retire", first) for site in (made.a, made.b)]
+    seen["answered"] = made.flood(20)
+    seen["rotations"] = rotations(made, care, second)
+    good = seen["rotations"]["last"]
+    # another key at one end
+    wrong = made.change(other=True)
+    seen["wrong"] = made.proven(wrong, 2.0)
+    seen["wrong answered"] = made.flood(5)
+    # only the responder has it
+    lone = str(uuid.uuid4())
+    made.b.ask("install", lone, secrets.token_hex(32))
+    healed = made.change()
+    seen["healed"] = made.proven(healed)
+    seen["healed answered"] = made.flood(20)
+    for name in (good, wrong, lone):
+        seen[f"retired {len(seen)}"] = [site.ask("retire", name) for site in (made.a, made.b)]
+    seen["still answered"] = made.flood(20)
+    seen["again"] = [made.a.ask("prepare"), made.b.ask("prepare"), made.flood(20)]
+    seen["short"] = made.a.ask("install", str(uuid.uuid4()), "22" * 16)
+    # the last one goes
+    seen["retired last"] = [site.ask("retire", healed) for site in (made.a, made.b)]
+    seen["after"] = made.flood(5)
+    seen["set again"] = made.a.ask("install", healed, "33" * 32)
+    seen["proof after"] = made.a.ask("prove", healed)
+    made.a.space.run("ip", "link", "set", "sec0", "down")
+    seen["tried"] = made.send(1000)
+    seen["leaked"] = made.in_clear()
+    made.a.ask("unguard")
+    made.send(10)
+    seen["leaked without guard"] = made.in_clear()
+    return seen
+
+
+def rotations(made: Corridor, care: Daemons, old: str) -> dict[str, Any]:
+    """Change the key again and again under pings, and return what was lost and which places were used."""
+    log = RUN / "pings.log"
+    ping = Daemon(
+        [program("ping", "iputils-ping"), "-n", "-q", "-i", "0.01", "-W", "1", FAR_HOST],
+        log,
+        prefix=made.a.space.prefix,
+    )
+    care.add(ping)
+    ping.start()
+    places, named = [], []
+    for _ in range(ROTATIONS):
+        new = made.change()
+        proven, why = made.proven(new)
+        assert proven, why
+        for site in (made.a, made.b):
+            site.ask("retire", old)
+        shown = made.shown(made.a)
+        places.append(shown["encoding_sa"])
+        named.append([uuid.UUID(one["key"]).hex == uuid.UUID(new).hex for one in shown["sa_list"]])
+        old = new
+    ping.signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        while ping.running:
+            time.sleep(0.05)
+    sent, received = re.findall(r"(\d+) packets transmitted, (\d+) received", log.read_text())[0]
+    return {"sent": int(sent), "received": int(received), "places": places, "named": named, "last": old}
+
+
+def main() -> None:
+    """Run."""
+    if len(sys.argv) > 1:
+        end(*sys.argv[1:])
+        return
+    began_s = time.monotonic()
+    with Daemons() as care:
+        a, b = Space("site-a", RUN), Space("site-b", RUN)
+        care.add(a)
+        care.add(b)
+        seen = observe(Corridor(a, b), care)
+    _say({**seen, "seconds": round(time.monotonic() - began_s, 1)})
+
+
+def _say(what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
