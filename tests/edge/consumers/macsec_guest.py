@@ -132,11 +132,11 @@ class Corridor:
             assert said == "", said
         return name
 
-    def proven(self, name: str, within_s: float = 10.0) -> tuple[bool, str]:
-        """Return whether the initiator proves it in time, and what it says."""
+    def proven(self, name: str, within_s: float = 10.0, site: Site | None = None) -> tuple[bool, str]:
+        """Return whether the initiator, or another, proves it in time, and what it says."""
         deadline = time.monotonic() + within_s
         while True:
-            in_use, why = self.a.ask("prove", name)
+            in_use, why = (site or self.a).ask("prove", name)
             if in_use or time.monotonic() > deadline:
                 return in_use, why
             time.sleep(0.1)
@@ -189,6 +189,7 @@ def saks(a: Space, b: Space, care: Daemons) -> dict[str, Any]:
     # another key at one end
     wrong = made.change(other=True)
     seen["wrong"] = made.proven(wrong, 2.0)
+    seen["wrong at the responder"] = made.b.ask("prove", wrong)
     seen["wrong answered"] = made.flood(5)
     # only the responder has it
     lone = str(uuid.uuid4())
@@ -263,7 +264,7 @@ def mka(a: Space, b: Space, care: Daemons) -> dict[str, Any]:
         key = made.change()
         seen[name] = made.proven(key, MKA_S)
         seen[f"{name} after s"] = round(time.monotonic() - began_s, 1)
-        seen[f"{name} at the responder"] = made.b.ask("prove", key)
+        seen[f"{name} at the responder"] = made.proven(key, MKA_S, made.b)
         made.use_device()
         seen[f"{name} answered"] = made.flood(20)
     seen["again"] = [made.a.ask("prepare"), made.a.ask("prove", key)]

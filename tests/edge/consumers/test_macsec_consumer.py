@@ -367,7 +367,6 @@ def test_wpa_supplicant_takes_name_and_key_by_its_control_socket(supplicant: Pat
         spoken.set_cak("ab" * 16, Secret(bytes(range(20))))
     assert bytes(range(4)).hex() not in str(failure.value)
     assert spoken.agreed() == ("", False)
-    assert not list(supplicant.parent.glob("answer*"))
 
 
 @pytest.mark.system
@@ -469,6 +468,7 @@ def test_a_dozen_changes_lose_no_packet_and_use_all_four_places(seen: dict[str, 
 def test_different_keys_are_not_proven_and_the_next_change_puts_it_right(seen: dict[str, Any]) -> None:
     """So it does after one that only the responder heard of; retiring what failed then loses nothing."""
     assert not seen["wrong"][0]
+    assert re.match(r"[1-9]\d* frames under it failed their check", seen["wrong at the responder"][1])
     assert seen["wrong answered"] == 0
     assert seen["healed"][0], seen["healed"]
     assert seen["healed answered"] == 20
@@ -504,7 +504,7 @@ def test_by_mka_ends_agree_under_the_key_of_that_name_and_under_no_other(tmp_pat
     assert seen["prepared"] == [None, None]
     for name in ("first", "second"):
         assert seen[name] == [True, "MKA under this CKN has made the link secure"]
-        assert seen[f"{name} at the responder"][0]
+        assert seen[f"{name} at the responder"] == seen[name], seen
         assert seen[f"{name} answered"] >= 19
     assert seen["again"] == [None, seen["second"]]
     assert "128 or 256 bits" in seen["short"]

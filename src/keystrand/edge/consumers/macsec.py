@@ -261,12 +261,10 @@ def _lack(ends: Ends, name: str) -> str:
     """Return what is missing to say that both ends send under the key."""
     if all(one.key != name for one in ends.shown.sa_list):
         return "the device does not hold it"
-    if ends.sent_under != name:
-        return "the device sends under another key: no frame of the peer has come under this one"
-    if name in ends.heard:
+    if ends.sent_under == name and name in ends.heard:
         return ""
-    bad = sum(one.bad for one in ends.receiving)
-    return f"{bad} frames of the peer failed their check: it holds another key" if bad else "no frame came under it"
+    bad = sum(one.bad for one in ends.receiving if one.key == name)
+    return f"{bad} frames under it failed their check: the peer holds another" if bad else "no frame came under it"
 
 
 def _unfit(device: Shown, octets: int) -> ConsumerFailure:
