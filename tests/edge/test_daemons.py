@@ -142,3 +142,11 @@ def test_a_space_is_a_network_of_its_own_and_leaves_nothing(tmp_path: Path) -> N
     assert _gone(pid)
     after = sorted(path.name for path in Path("/run/netns").glob("*")) if Path("/run/netns").exists() else []
     assert after == before
+
+
+def test_a_command_gets_its_environment_and_no_input() -> None:
+    """What is added is there beside ours; whoever waits for input sees its end; too long is said."""
+    told = run("sh", "-c", 'cat; echo "$ADDED $HOME"', env={"ADDED": "one"})
+    assert told == f"one {os.environ['HOME']}\n"
+    with pytest.raises(PeerUnavailable, match=r"sleep 60: not done within 0\.1 s"):
+        run("sleep", "60", within_s=0.1)

@@ -389,3 +389,22 @@ def test_times_that_make_no_sense_are_refused() -> None:
         Pace(rotate_every_s=1, retry_s=5, retry_most_s=1)
     assert [Pace(rotate_every_s=1).after(n) for n in (1, 2, 3, 50)] == [1, 2, 4, 30]
     assert replace(PACE, wait_s=1.0).wait_s < math.inf
+
+
+def test_what_came_to_its_end_and_what_did_not_is_counted_over_restarts() -> None:
+    """Each changeover counts once at either end; so does each failure; the KME's stock is kept as it was told."""
+    world = World(FailurePolicy.HOLD_UNTIL_TTL)
+    world.run(0)
+    world.hear(0, Heard.STOCK, number=7)
+    world.run(3 * 60 + 1)
+    for at in (0, 1):
+        world.crash(at)
+    world.run(1)
+    assert [(memory.changeovers, memory.failures) for memory in world.saved] == [(4, 0), (4, 0)]
+    assert [memory.stock for memory in world.saved] == [7, None]
+    world.kme = [True, False]
+    world.run(65)
+    failed = [sum(one.action == "agent.changeover-failed" for one in told) for told in world.told]
+    assert failed[0] > 0
+    assert [memory.failures for memory in world.saved] == failed
+    assert [memory.changeovers for memory in world.saved] == [4, 4]

@@ -390,3 +390,19 @@ def test_the_criteria_that_answer_questions_are_those_of_a_pilot() -> None:
                                 "key_delivery_median_max_ms": 1, "recovery_max_s": 1}, Criteria)  # fmt: skip
     known = {result.name for result in score(criteria, Samples())}
     assert {one.pilot_criterion for one in CATALOGUE.values() if one.pilot_criterion} <= known
+
+
+def test_several_consumers_answer_as_one() -> None:
+    """The whole range of what was measured, and the worst state; one that did not run says nothing of the vendor."""
+    one, other = _estimate(30, "s"), _estimate(60, "s")
+    name = "recovery after a cut"
+    rows = (
+        CriterionResult(name=name, consumer="tunnel", goal="g", state=CriterionState.MET, measured=one),
+        CriterionResult(name=name, consumer="shop", goal="g", state=CriterionState.MISSED, measured=other),
+        CriterionResult(name=name, consumer="vault", goal="g", state=CriterionState.NOT_MEASURED, measured=None),
+    )
+    pilot = msgspec.structs.replace(_pilot(simulated=False), scorecard=rows)
+    result = _result(_compare([_sheet("acme", pilots=("trial",))], pilot=pilot))
+    assert _worth(result, "v09").said == "27 to 66 s"
+    silent = msgspec.structs.replace(pilot, scorecard=rows[2:])
+    assert _worth(_result(_compare([_sheet("acme", pilots=("trial",))], pilot=silent)), "v09").said == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keystrand.app.inventory_reports import report_in
+from keystrand.edge.pilot.softhsm import new_token
 from keystrand.formats.key_files import objects_in
 from keystrand.model.algorithm import Function
 from keystrand.model.observation import AlgorithmUse, Certificate, Endpoint, Keystore, Outcome, PublicKey
@@ -79,12 +80,9 @@ def test_nmap_on_a_real_server(server: tuple[int, Path], tmp_path: Path) -> None
 )
 def test_a_listing_of_a_real_token(tmp_path: Path) -> None:
     """A key on a curve in a token is the same key that OpenSSL reads out of it."""
-    (tmp_path / "tokens").mkdir()
-    settings = tmp_path / "softhsm.conf"
-    settings.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
-    env = {"SOFTHSM2_CONF": str(settings)}
-    run("softhsm2-util", "--init-token", "--slot", "0", "--label", "demo", "--so-pin", "1234", "--pin", "1234", env=env)
-    tool = ("pkcs11-tool", "--module", SOFTHSM, "--login", "--pin", "1234")
+    made = new_token(tmp_path / "own", "demo", pin="1234")
+    env = dict(made.env)
+    tool = ("pkcs11-tool", "--module", made.module, "--login", "--pin", "1234")
     run(*tool, "--keypairgen", "--key-type", "EC:prime256v1", "--label", "sign", "--id", "01", env=env)
     run(*tool, "--keygen", "--key-type", "AES:32", "--label", "wrap", "--id", "02", env=env)
     listing, public = tmp_path / "token.txt", tmp_path / "public.der"

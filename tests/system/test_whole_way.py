@@ -3,11 +3,11 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.system.conftest import keystrand
 
 from keystrand.app.documents import FILES, load
 from keystrand.formats.documents import content_hash
@@ -25,25 +25,6 @@ MADE = {"observations.jsonl", "inventory.json", "cbom.json", "assessment.json", 
 
 RUN = (Observations, Inventory, Assessment, Plan, PilotReport, OperationsReport)
 """The documents that a whole run makes; the others beside the plan have commands of their own."""
-
-
-def keystrand(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "keystrand.cli.main", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The demonstration, run once."""
-    folder = tmp_path_factory.mktemp("demo")
-    return folder / "out", keystrand("demo", "--out", "out", cwd=folder)
 
 
 def _document(folder: Path, name: str) -> Any:

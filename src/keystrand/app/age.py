@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
+from keystrand.edge.consumers.age import VARIABLE
 from keystrand.edge.consumers.age_plugin import Pipe, identity_v1, recipient_v1
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.toml_files import read_text
@@ -14,7 +15,6 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.units import PartyId
 
 MACHINES = {"recipient-v1": recipient_v1, "identity-v1": identity_v1}
-VARIABLE = "KEYSTRAND_AGE"
 
 
 class AgeKme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

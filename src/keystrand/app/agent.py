@@ -15,20 +15,23 @@ from typing import Any
 
 import msgspec
 
+from keystrand.edge.agent.certificates import certificate_ends
 from keystrand.edge.agent.config import AgentConfig, host_and_port, load_agent
 from keystrand.edge.agent.exception import Permission, sign_exception
 from keystrand.edge.agent.installer import Installer, check_consumers, demand_own, user_of
 from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.route import demand_outside
 from keystrand.edge.agent.running import become, run
-from keystrand.edge.agent.standing import Standing, standings
+from keystrand.edge.agent.standing import Standing, agent_runs, standings
 from keystrand.edge.files import write_atomic
+from keystrand.edge.telemetry.agent_metrics import agent_metrics
 from keystrand.edge.tls import LiveContext
 from keystrand.edge.undumpable import hide_memory
 from keystrand.model.errors import InvalidInput, KeystrandError, PeerUnavailable, Problem
 
 Row = dict[str, Any]
 _KME_S = 10.0
+_COLLECTED = ".prom"
 
 
 def write_starter(file: Path) -> None:
@@ -150,9 +153,22 @@ def _stock(config: AgentConfig, peer_sae: str) -> str:
     return f"{status.source_kme_id} has {status.stored_key_count} keys for {peer_sae}"
 
 
-def status_of(file: Path) -> tuple[Standing, ...]:
-    """Return how the consumers of the agent of `file` stand, whether it runs or not."""
-    return standings(load_agent(file))
+def status_of(file: Path, metrics: Path | None = None) -> tuple[Standing, ...]:
+    """Return how the consumers of the agent of `file` stand, whether it runs or not.
+
+    `metrics`: a file for Prometheus to write it to as well. Raises `InvalidInput` for a name that its collector passes
+    over, `StoreFailure` where it cannot be written.
+    """
+    config = load_agent(file)
+    told = standings(config)
+    if metrics:
+        if metrics.suffix != _COLLECTED:
+            raise InvalidInput(
+                f"--metrics {metrics}: the node exporter reads files *{_COLLECTED} alone",
+                hint=f"name it {metrics.with_suffix(_COLLECTED)}",
+            )
+        write_atomic(metrics, agent_metrics(told, certificate_ends(config), runs=agent_runs(config)))
+    return told
 
 
 def status_rows(told: tuple[Standing, ...]) -> list[Row]:

@@ -1,14 +1,12 @@
 """Perform a pilot's campaign: two real KMEs, a key source at the modelled rate, and a real consumer of the keys."""
 
-import hashlib
-import hmac
-import secrets
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from keystrand.edge.consumers.seen_keys import SeenKeys
 from keystrand.edge.consumers.tls_psk import EchoResult, EchoServer, echo_with
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.client import Client014
@@ -35,14 +33,11 @@ _MESSAGE = b"keystrand pilot"
 
 
 class _Consumer:
-    """The client end of the consumer, with a memory of every key it was given: as digests under a key of this run."""
+    """The client end of the consumer, with a memory of every key it was given."""
 
     def __init__(self, kme: Client014, server: EchoServer) -> None:
         self._kme, self._server = kme, server
-        self._digest_key = secrets.token_bytes(32)
-        self._seen: set[bytes] = set()
-        self._seen_ids: set[str] = set()
-        self.old_keys = self.zero_keys = 0
+        self.seen = SeenKeys()
         self.results: list[EchoResult] = []
         self.failed = 0
 
@@ -52,7 +47,7 @@ class _Consumer:
         (key,) = self._kme.enc_keys(SAES[1])
         fetched_s = time.perf_counter() - begin
         with key.key:
-            self._examine(key.key_id, key.key.view())
+            self.seen.examine(key.key_id, key.key.view())
             try:
                 result = echo_with(
                     self._server.host, self._server.port, key.key_id, key.key, _MESSAGE, enc_keys_s=fetched_s
@@ -61,13 +56,6 @@ class _Consumer:
                 self.failed += 1
             else:
                 self.results.append(result)
-
-    def _examine(self, key_id: str, octets: memoryview) -> None:
-        digest = hmac.digest(self._digest_key, octets, hashlib.sha256)
-        self.old_keys += digest in self._seen or key_id in self._seen_ids
-        self.zero_keys += not any(octets)
-        self._seen.add(digest)
-        self._seen_ids.add(key_id)
 
 
 class _Normal(NamedTuple):
@@ -98,14 +86,14 @@ class _Run:
         say(f"  {phase.name.value}: {phase.expects}")
         self._obey(phase.begins_with)
         begin, progress = time.monotonic(), Progress(stock=self._stock())
-        old = self._consumer.old_keys
+        old = self._consumer.seen.old
         while not (over := self._over(phase, progress, begin)) and time.monotonic() - begin < PHASE_S:
             progress = self._step(phase, progress)
         if phase.name is PhaseName.NORMAL:
             self.normal = _Normal(tuple(self._consumer.results), self._consumer.failed, self._server.dec_keys_s)
         if phase.name is PhaseName.RESTORE and progress.delivered:
             self.recovery_s = time.monotonic() - begin
-        seen = self._seen(phase, progress, old=self._consumer.old_keys - old)
+        seen = self._seen(phase, progress, old=self._consumer.seen.old - old)
         late = "" if over else f"not over within {PHASE_S:g} s: "
         self.events.append(PilotEvent(name=phase.name.value, at_s=round(begin - self._begin, 3), seen=late + seen))
 
@@ -166,8 +154,8 @@ class _Run:
             refused_with_503=self.refused,
             keys_from_stock=self.from_stock,
             handshakes_without_key=self._server.handshakes - len(self._consumer.results),
-            old_keys=self._consumer.old_keys,
-            zero_keys=self._consumer.zero_keys,
+            old_keys=self._consumer.seen.old,
+            zero_keys=self._consumer.seen.zero,
             consumer_error=f"no key: {self.error}" if self.error else "",
             recovered=self.recovery_s is not None,
             recovery_s=self.recovery_s,

@@ -1,7 +1,7 @@
 """Prove a segment's approach in a pilot."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from keystrand import __version__
 from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
+from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
+from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import plain_number
+from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
 from keystrand.model.errors import InvalidInput
-from keystrand.model.estate import Estate
 from keystrand.model.link import LinkRate
+from keystrand.model.observation import Outcome
 from keystrand.model.pilot import Pilot
-from keystrand.model.stages import PilotReport, Plan
+from keystrand.model.stages import PilotRecord, PilotReport, Plan
+from keystrand.model.stages.recorded import RunConsumer
 from keystrand.pilot.report import pilot_report
 
 
@@ -27,8 +31,11 @@ def run_pilot(
     as_of: date,
     stage: Callable[[str], None] = lambda _: None,
 ) -> PilotReport:
-    """Run the pilot called `name` (default: the first) on the link the plan in `out` models, and write its report."""
-    pilot = _pilot(opened.estate, name)
+    """Run the short pilot called `name` (default: the first): one consumer, one cut, no root, no file of its own.
+
+    The link is the one that the plan in `out` models; the report is written there.
+    """
+    pilot = pilot_named(opened, name)
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
@@ -48,13 +55,48 @@ def run_pilot(
     return report
 
 
-def _pilot(estate: Estate, name: str) -> Pilot:
-    names = [pilot.id for pilot in estate.pilot]
-    if not names:
-        raise InvalidInput("the estate declares no pilot", hint="add a [[pilot]] table to estate.toml")
-    if name and name not in names:
-        raise InvalidInput(f"no pilot is called {name!r}", hint=f"the estate has: {', '.join(names)}")
-    return next(pilot for pilot in estate.pilot if pilot.id == (name or names[0]))
+def run_with_consumers(
+    opened: OpenEstate,
+    out: Path,
+    *,
+    as_of: date,
+    name: str = "",
+    file: Path | None = None,
+    stage: Callable[[str], None] = lambda _: None,
+) -> PilotReport:
+    """Run the pilot as its plan says, with the real consumers of its keys, and write its record and its report.
+
+    `name` must be the plan's where it is given. Raises `InvalidInput` for what the plan gets wrong, and as
+    `edge.pilot.campaign.run_campaign` does; nothing is written then.
+    """
+    planned = open_plan(opened, file)
+    if name and name != planned.pilot.id:
+        raise InvalidInput(
+            f"{plan_file(opened, file)} plans the pilot {planned.pilot.id!r}, not {name!r}",
+            hint="name the plan of that pilot with --file, or give --short",
+        )
+    decided, plan_ref = load(out, Plan)
+    require_estate(decided, opened.ref)
+    rate, beside = _rate(decided, planned.pilot), plan_file(opened, file).absolute().parent
+    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+        order = campaign_of_consumers.Order(planned.plan, planned.pilot, rate, beside)
+        brought = campaign_of_consumers.run_campaign(order, Path(folder), stage)
+    record = PilotRecord(
+        format_version=FORMAT_VERSION, tool_version=__version__, as_of=as_of, created_at=now(),
+        made_from=(opened.ref, plan_ref, planned.ref), seed=None, coverage=_ran(brought.consumers),
+        pilot=planned.pilot.id, name=planned.plan.name, segment=planned.pilot.segment,
+        source=planned.plan.source.kind, rate=rate, **brought._asdict(),
+    )  # fmt: skip
+    save(out, record)
+    return score_record(opened, out, as_of=as_of, file=file)
+
+
+def _ran(consumers: Sequence[RunConsumer]) -> Coverage:
+    """Return which consumers ran, and which did not and why."""
+    gaps = tuple(
+        Gap(what=f"consumer {one.id}", outcome=Outcome.NONE, reason=one.not_run) for one in consumers if one.not_run
+    )
+    return Coverage(unit="consumer", looked_at=len(consumers), answered=len(consumers) - len(gaps), gaps=gaps)
 
 
 def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
@@ -68,9 +110,11 @@ def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
 
 
 def scorecard_rows(report: PilotReport) -> list[dict[str, Any]]:
-    """Return one row a criterion."""
+    """Return one row a criterion; where a campaign had consumers, each row begins with whose it is."""
+    consumers = any(c.consumer for c in report.scorecard)
     return [
         {
+            **({"consumer": c.consumer} if consumers else {}),
             "criterion": c.name,
             "goal": c.goal,
             "state": c.state.value,

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from keystrand import __version__
-from keystrand.app.documents import load, now, require_estate, require_made_from, save
+from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.edge.files import read_bytes, write_atomic
 from keystrand.formats.wording import joined, plain_number
+from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
-from keystrand.model.stages import Assessment, Plan
+from keystrand.model.stages import Assessment, PilotReport, Plan
 from keystrand.model.stages.targeted import SuccessCriterion, TargetDocument
 from keystrand.plan.staged import require_staged
 from keystrand.plan.target import approach_words, make_target
@@ -23,6 +24,7 @@ Row = dict[str, Any]
 def target_estate(opened: OpenEstate, out: Path, *, as_of: date) -> TargetDocument:
     """Make the target state from the assessment and plan in `out`, and write it beside them.
 
+    A pilot's report in `out` takes part where it is of this estate as it is now.
     Raises `InvalidInput` where the plan is no staged programme, and `DocumentMismatch` where they do not belong
     together.
     """
@@ -31,17 +33,27 @@ def target_estate(opened: OpenEstate, out: Path, *, as_of: date) -> TargetDocume
     require_estate(plan, opened.ref)
     require_made_from(plan, assessment_ref)
     require_staged(plan)
+    pilot, pilot_refs = _pilot(opened, out)
     target = make_target(
         opened.estate,
         assessment,
         plan,
         as_of=as_of,
-        made_from=(opened.ref, assessment_ref, plan_ref),
+        made_from=(opened.ref, assessment_ref, plan_ref, *pilot_refs),
         created_at=now(),
         tool_version=__version__,
+        pilot=pilot,
     )
     save(out, target)
     return target
+
+
+def _pilot(opened: OpenEstate, out: Path) -> tuple[PilotReport | None, tuple[InputRef, ...]]:
+    if not (out / FILES[PilotReport]).exists():
+        return None, ()
+    pilot, ref = load(out, PilotReport)
+    of_now = any(one.kind == "estate" and one.content_sha256 == opened.ref.content_sha256 for one in pilot.made_from)
+    return (pilot, (ref,)) if of_now else (None, ())
 
 
 def check_stages(out: Path, spend: Path | None) -> Plan:
@@ -98,13 +110,15 @@ def target_rows(target: TargetDocument) -> list[Row]:
 
 
 def criterion_rows(target: TargetDocument) -> list[Row]:
-    """Return one row a success criterion."""
+    """Return one row a success criterion; with what a pilot showed, where one did."""
+    shown = any(one.shown for one in target.criteria)
     return [
         {
             "criterion": one.id,
             "goal": _goal(one),
             "measured_by": joined(one.measured_by),
             "basis": one.basis,
+            **({"shown": one.shown} if shown else {}),
         }
         for one in target.criteria
     ]

@@ -74,11 +74,18 @@ def installer(
 
 
 @app.command()
-def status(config: ConfigOption, output: OutputOption = Output.TABLE) -> None:
+def status(
+    config: ConfigOption,
+    output: OutputOption = Output.TABLE,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it for Prometheus too: FILE.prom in the node exporter's folder."),
+    ] = None,
+) -> None:
     """Say how every consumer stands: the age of its key, what it stands on, alarms. Also where the agent is dead."""
     from keystrand.app.agent import status_of, status_rows
 
-    told = status_of(config)
+    told = status_of(config, metrics)
     emit(output, status_rows(told), value=told)
 
 

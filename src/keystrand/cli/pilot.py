@@ -1,13 +1,21 @@
 """`keystrand pilot`: prove it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keystrand.cli.output import AsOfOption, EstateArgument, OutOption, Output, OutputOption, day, emit, say, shortened
 
+if TYPE_CHECKING:
+    from keystrand.model.stages import PilotReport
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+_FileOption = Annotated[
+    Path | None, typer.Option("--file", metavar="PILOT.toml", help="The pilot's plan.  [default: pilot.toml in DIR]")
+]
 
 
 @app.command()
@@ -15,16 +23,91 @@ def run(
     folder: EstateArgument = Path(),
     out: OutOption = Path("out"),
     pilot: Annotated[str, typer.Option("--pilot", metavar="ID", help="Which pilot.  [default: the first]")] = "",
+    file: _FileOption = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="Half a minute, no root: one consumer, one cut. So too without a plan.")
+    ] = False,
     as_of: AsOfOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Run the pilot of the estate in DIR: a modelled link, two real KMEs, one real consumer, one cut."""
-    from keystrand.app.estate import open_estate
-    from keystrand.app.pilot import run_pilot, scorecard_rows
+    """Run a pilot of the estate in DIR with the real consumers of its keys, as its pilot.toml says.
 
-    report = run_pilot(open_estate(folder), out, pilot, as_of=day(as_of), stage=say)
+    Tunnels and what happens to the carrier need root; without it they are left out, and named (exit 3).
+    """
+    from keystrand.app.estate import open_estate
+    from keystrand.app.pilot import run_pilot, run_with_consumers
+    from keystrand.app.pilot_score import plan_file
+
+    opened = open_estate(folder)
+    if short or (file is None and not plan_file(opened).exists()):
+        _told(run_pilot(opened, out, pilot, as_of=day(as_of), stage=say), out, output)
+    else:
+        made = run_with_consumers(opened, out, name=pilot, file=file, as_of=day(as_of), stage=say)
+        _told(made, out, output)
+
+
+def _told(report: "PilotReport", out: Path, output: Output) -> None:
+    """Show the scorecard, then what was not run and which events nobody told of. Raises `PartlyRun`."""
+    from keystrand.app.pilot import scorecard_rows
+    from keystrand.app.pilot_score import require_whole
+
     emit(output, scorecard_rows(report), value=report)
+    for left in report.left_out:
+        say(f"not run: {left.what}: {left.why}")
+    for gap in report.monitoring_gaps:
+        say(f"gap in monitoring: {gap.event}: {gap.what}; what closes it: {gap.mend}")
     say(f"wrote {out}/pilot.json")
+    require_whole(report)
+
+
+_PilotOption = Annotated[str, typer.Option("--pilot", metavar="ID", help="Which pilot.  [default: the first]")]
+
+
+@app.command()
+def init(folder: EstateArgument = Path(), pilot: _PilotOption = "") -> None:
+    """Write a first pilot.toml beside the estate in DIR: real consumers, events, criteria; yours to change."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.pilot_score import init_plan
+
+    file = init_plan(open_estate(folder), pilot)
+    say(f"wrote {file}\nnext: edit it, then run: keystrand pilot run {folder}")
+
+
+@app.command()
+def score(
+    folder: EstateArgument = Path(),
+    out: OutOption = Path("out"),
+    file: _FileOption = None,
+    as_of: AsOfOption = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Judge the campaign recorded in OUT anew, by pilot.toml and the estate in DIR."""
+    from keystrand.app.estate import open_estate
+    from keystrand.app.pilot_score import score_record
+
+    _told(score_record(open_estate(folder), out, as_of=day(as_of), file=file), out, output)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The pilot.json of a campaign, or its run's folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The other one.")],
+    unlike: Annotated[bool, typer.Option("--unlike", help="Also where their criteria differ.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Compare two campaigns, of two vendors or two profiles: every criterion, and what only one measured."""
+    from keystrand.app.pilot_score import compare_reports, comparison_rows
+
+    made = compare_reports(first, second, unlike=unlike)
+    say(f"first: {made.first}\nsecond: {made.second}")
+    emit(output, comparison_rows(made), value=made)
+    for note in made.notes:
+        say(f"mind: {note}")
+    for deeds in made.effort:
+        say(f"{deeds.kind}: {deeds.first} and {deeds.second}")
+    for words, names in (("first", made.only_first), ("second", made.only_second)):
+        if names:
+            say(f"measured by the {words} only: {', '.join(names)}")
 
 
 NetworkArgument = Annotated[Path, typer.Argument(metavar="NETWORK.toml", help="The network, as declared.")]

@@ -6,6 +6,7 @@ namespace that lives as long as one such program: no name under /run, no bind mo
 """
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Protocol, Self
 
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
 _START_S, _STOP_S = 30.0, 5.0
 _LOOK_S = 0.02
+_GUARD = "setpriv"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -32,13 +34,13 @@ def program(name: str, package: str) -> str:
 
 
 class Daemon:
-    """One program. `prefix` comes before its command: how it enters a `Space`."""
+    """One program. `prefix` comes before its command: how it enters a `Space`. `name` stands in what is told of it."""
 
     def __init__(
         self, command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None,
-        prefix: Sequence[str] = (),
+        prefix: Sequence[str] = (), name: str = "",
     ) -> None:  # fmt: skip
-        self.name, self.log = Path(command[0]).name, log
+        self.name, self.log = name or Path(command[0]).name, log
         self._command = [*_dies_with_us(), *prefix, *map(str, command)]
         self._env = {**os.environ, **env} if env else None
         self._child: subprocess.Popen[bytes] | None = None
@@ -54,44 +56,94 @@ class Daemon:
         return self._child is not None and self._child.poll() is None
 
     @property
+    def _under_way(self) -> bool:
+        """Return whether what sees to its end has done so and made room for it."""
+        return Path(f"/proc/{self.pid}/comm").read_text() != f"{_GUARD}\n"
+
+    @property
     def last_words(self) -> str:
         """Return the end of its log."""
         told = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
         return " ".join(told) or "no word from it"
 
-    def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
-        """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
+    def launch(self) -> None:
+        """Start it without waiting."""
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - a program found by us, with arguments made by us
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
-            )
+                self._command, stdin=subprocess.DEVNULL, stdout=self._output(log), stderr=log, env=self._env,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _output(self, log: IO[bytes]) -> IO[bytes] | int:
+        return log
+
+    def wait_until(self, ready: Callable[[], bool], *, within_s: float = _START_S) -> None:
+        """Wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
         deadline = time.monotonic() + within_s
-        while not (done := ready()) and self.running and time.monotonic() < deadline:
+        # before it is under way the kernel was not told yet that it ends with us
+        while not (done := self._under_way and ready()) and self.running and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         if not done or not self.running:
+            code = self._child.poll() if self._child else None
+            ended = f"not ready after {within_s:g} s" if code is None else f"it ended with {code}"
             self.kill()
-            raise PeerUnavailable(f"{self.name} did not start: {self.last_words}", hint=f"its log is {self.log}")
+            raise PeerUnavailable(
+                f"{self.name} did not start: {self.last_words} ({ended})", hint=f"its log is {self.log}"
+            )
+
+    def start(self, ready: Callable[[], bool] = lambda: True, *, within_s: float = _START_S) -> None:
+        """Start it and wait until it is `ready`. Raises `PeerUnavailable` with its last words; it is gone then."""
+        self.launch()
+        self.wait_until(ready, within_s=within_s)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; none where it does not run."""
         if self._child and self.running:
             self._child.send_signal(number)
 
-    def stop(self, *, within_s: float = _STOP_S) -> None:
-        """End it in good order; after a time, and all that it started, by SIGKILL."""
+    def stop(self, *, within_s: float = _STOP_S) -> int | None:
+        """End it in good order, and return its exit code; after a time, and all that it started, by SIGKILL."""
         if self._child and self.running:
             self._child.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(within_s)
-        self.kill()
+        return self.kill()
 
-    def kill(self) -> None:
-        """End it and all that it started by SIGKILL."""
+    def kill(self) -> int | None:
+        """End it and all that it started by SIGKILL, as a power cut would; return its exit code, None without one."""
+        code = None
         if self._child:
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
+            code = self._child.wait()
+            if self._child.stdout:
+                self._child.stdout.close()
         self._child = None
+        return code
+
+
+class Speaker(Daemon):
+    """A program of ours: it says `ready WHERE` on its standard output once it serves, and nothing more there."""
+
+    where = ""
+
+    def _output(self, log: IO[bytes]) -> IO[bytes] | int:
+        del log
+        return subprocess.PIPE
+
+    def wait_ready(self, *, within_s: float = _START_S) -> str:
+        """Wait until it serves, and return where. Raises `PeerUnavailable` as `start` does."""
+        said = bytearray()
+        self.wait_until(lambda: self._hears(said), within_s=within_s)
+        self.where = said.decode(errors="replace").removeprefix("ready ").strip()
+        return self.where
+
+    def _hears(self, said: bytearray) -> bool:
+        """Take what it says, for as long as one look lasts; return whether that is its line."""
+        out = self._child and self._child.stdout
+        if out and select.select([out], [], [], _LOOK_S)[0]:
+            said += os.read(out.fileno(), 4096)
+        return said.startswith(b"ready ") and said.endswith(b"\n")
 
 
 class Space:
@@ -127,16 +179,29 @@ class Space:
         self._holder.kill()
 
 
-def run(*words: str) -> str:
-    """Run a command to its end and return what it said. Raises `PeerUnavailable` with its complaint."""
+def run(*words: str, env: Mapping[str, str] | None = None, within_s: float = _START_S) -> str:
+    """Run a command to its end, with `env` added to ours, and return what it said; it ends with us.
+
+    Raises `PeerUnavailable` with its complaint.
+    """
     try:
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_START_S)  # noqa: S603 - as above
+        done = subprocess.run(  # noqa: S603 - as above
+            [*_dies_with_us(), *words], check=False, capture_output=True, text=True, timeout=within_s,
+            stdin=subprocess.DEVNULL, env={**os.environ, **env} if env else None,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise PeerUnavailable(f"{' '.join(words)}: not done within {_START_S:g} s") from None
+        raise PeerUnavailable(f"{' '.join(words)}: not done within {within_s:g} s") from None
     if done.returncode:
         told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
         raise PeerUnavailable(f"{' '.join(words)}: {told}")
     return done.stdout
+
+
+class Stoppable(Protocol):
+    """Something that runs until it is stopped; to stop it twice is no fault."""
+
+    def stop(self) -> object:
+        """End it, and all that it started."""
 
 
 class Daemons:
@@ -145,7 +210,7 @@ class Daemons:
     def __init__(self) -> None:
         self._stack = ExitStack()
 
-    def add(self, started: "Daemon | Space") -> None:
+    def add(self, started: Stoppable) -> None:
         """Take care of what was started, or is about to be."""
         self._stack.callback(started.stop)
 
@@ -159,4 +224,4 @@ class Daemons:
 
 
 def _dies_with_us() -> tuple[str, ...]:
-    return program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"
+    return program(_GUARD, "util-linux"), "--pdeathsig", "KILL", "--"

@@ -1,7 +1,5 @@
 """The folder that holds an estate: `estate.toml` and, beside it, the files its targets name."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
@@ -11,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from keystrand.edge.catalogue import beside, policies
-from keystrand.edge.files import read_bytes, sha256_hex
+from keystrand.edge.files import read_bytes, sha256_hex, write_new
 from keystrand.formats.documents import canonical_hash
 from keystrand.formats.estate_changes import changed
 from keystrand.formats.estate_toml import judge_estate, question_estate, read_estate
@@ -104,7 +102,7 @@ def init_estate(folder: Path) -> Path:
     starter = (files("keystrand.edge") / "starter" / ESTATE_FILE).read_bytes()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_new(file, starter)
+        write_new(file, starter)
         (folder / CERTIFICATE_FOLDER).mkdir(exist_ok=True)
     except FileExistsError as error:
         raise InvalidInput(
@@ -114,18 +112,3 @@ def init_estate(folder: Path) -> Path:
     except OSError as error:
         raise StoreFailure(f"{file} could not be written: {error.strerror}") from error
     return file
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step. Raises `FileExistsError` if anything is there, even at the last moment."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)  # unlike a rename, a link never replaces what is there
-    finally:
-        temporary.unlink()

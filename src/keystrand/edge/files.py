@@ -69,6 +69,21 @@ def replacing(path: Path, *, mode: int = 0o644, alone: bool = False) -> Iterator
         raise
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step. Raises `FileExistsError` if anything is there, even at the last moment."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename, a link never replaces what is there
+    finally:
+        temporary.unlink()
+
+
 def temporary_of(path: Path) -> Path:
     """Return the name of the new file beside `path` where one process at a time writes it."""
     return path.with_name(f".{path.name}.new")

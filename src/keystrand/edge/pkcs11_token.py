@@ -26,6 +26,9 @@ from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure
 
 _TURN = threading.Lock()
 """A library is one for the whole process, and so is who has logged in: one session at a time."""
+_LOST: set[Path] = set()
+"""The libraries that failed last: some keep a token for broken that was away, or was being written by another program,
+until they begin anew. Looked at when it is one's turn."""
 
 
 class Token:
@@ -37,7 +40,7 @@ class Token:
     def __init__(self, module: Path, label: str, pin: Secret) -> None:
         self.label, self._pin = label, pin
         self._refused = False
-        self._library = _library(module)
+        self._module, self._library = module, _library(module)
 
     def close(self) -> None:
         """Forget the PIN."""
@@ -50,12 +53,16 @@ class Token:
             raise StoreFailure(f"the token {self.label} refused the PIN and is not asked again", hint=_PIN_HINT)
         with _TURN:
             try:
+                if self._module in _LOST:
+                    self._library.reinitialize()
+                    _LOST.discard(self._module)
                 with self._slot().open(rw=True, user_pin=self._pin.reveal().decode()) as session:
                     yield session
             except (PinIncorrect, PinInvalid, PinLenRange, PinLocked) as error:
                 self._refused = True
                 raise InvalidInput(f"the token {self.label} refuses the PIN: {named(error)}", hint=_PIN_HINT) from error
             except PKCS11Error as error:
+                _LOST.add(self._module)
                 raise StoreFailure(
                     f"the token {self.label} failed: {named(error)}", hint="see that it is there and answers"
                 ) from error
@@ -64,6 +71,7 @@ class Token:
         try:
             return self._library.get_token(token_label=self.label)
         except (NoSuchToken, MultipleTokensReturned):
+            _LOST.add(self._module)
             raise MissingInput(
                 f"there is no token, or more than one, called {self.label}",
                 hint="see that it is plugged in and initialised; `pkcs11-tool --list-slots` shows what is seen",

@@ -115,8 +115,9 @@ def _shown(criterion: CriterionResult) -> tuple[str, ...]:
 
 
 def scorecard_chart(pilot: PilotReport | None) -> str:
-    """Return the pilot's criteria with their values and goals; empty without a pilot."""
-    if pilot is None or not pilot.scorecard:
+    """Return the pilot's criteria with their values and goals, without those of consumers; empty without any."""
+    shown = [c for c in pilot.scorecard if not c.consumer] if pilot else []
+    if not shown:
         return ""
     rows = [
         ScoreRow(
@@ -129,6 +130,6 @@ def scorecard_chart(pilot: PilotReport | None) -> str:
             bound=_bound(c),
             shown=_shown(c),
         )
-        for c in pilot.scorecard
+        for c in shown
     ]
     return scorecard(rows)

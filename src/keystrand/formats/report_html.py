@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from keystrand.formats import report_charts
+from keystrand.formats import report_charts, report_pilot
 from keystrand.formats.wording import capital, day_text, is_simulated, sentences, short_day
 from keystrand.model.estate import Estate, LossBasis, Segment
 from keystrand.model.stages import (
@@ -130,6 +130,7 @@ def _advised(rows: list[SegmentRow]) -> list[PositionRef]:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.tests["below"] = str.startswith
     environment.filters |= {
         "capital": capital,
         "day": day_text,
@@ -175,6 +176,7 @@ def render(
             measures=len(plan.measures),
             pilot=pilot,
             simulated=pilot is not None and is_simulated(pilot),
+            trial=report_pilot,
         )
     )
     return page.encode()

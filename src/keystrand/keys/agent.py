@@ -83,6 +83,9 @@ class End:
         elif event.heard is Heard.NOT_RETIRED:
             self.memory = replace(self.memory, trouble=event.why)
             actions.append(Tell(action="agent.not-retired", detail={"key_ID": event.key_id, "why": event.why}))
+        elif event.heard is Heard.STOCK:
+            self.memory = replace(self.memory, stock=event.number)
+            actions.append(Save(memory=self.memory))
         elif event.heard in (Heard.PROVED, Heard.NOT_PROVED) and not self._on_trial(event.key_id):
             actions += self._looked(event, now)
         else:
@@ -165,12 +168,14 @@ class End:
         actions = self._moved(moves, now)
         since = self.memory.substitutes_since_s
         self.memory = replace(
-            self.memory, proven=note, proved_s=now, trouble="",
+            self.memory, proven=note, proved_s=now, trouble="", changeovers=self.memory.changeovers + 1,
             substitutes_since_s=(now if since is None else since) if note.substitute else None,
         )  # fmt: skip
         held = (one.key_id for one in self.memory.held)
         self._doom([one for one in held if one != note.key_id and not self._on_trial(one)], now)
-        detail = {"key_ID": note.key_id, "label": note.label, "shown_by": why}
+        # at the initiator the offer follows at once on the key: its age is how long the changeover took
+        age_s = round(now - note.born_s, 6)
+        detail = {"key_ID": note.key_id, "label": note.label, "shown_by": why, "age_s": age_s}
         return [Save(memory=self.memory), Tell(action="agent.proven", detail=dict(detail)), *actions]
 
     def _looked(self, event: Event, now: float) -> list[Action]:
@@ -202,6 +207,9 @@ class End:
             if step in _DOES:
                 actions.append(Do(verb=_DOES[step], key_id=key_id, label=label, why=why))
         return [Save(memory=self.memory), *actions]
+
+    def _note_failure(self, why: str) -> None:
+        self.memory = replace(self.memory, trouble=why, failures=self.memory.failures + 1)
 
     def _gave_up(self, now: float) -> None:
         """Where the key before it is invalid already, a key that was not proven goes too."""

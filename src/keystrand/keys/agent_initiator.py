@@ -138,7 +138,7 @@ class InitiatorEnd(End):
         """End the changeover under way, and say when the next one begins."""
         was, told = self.state, f"{why}; {self._why}" if self.state is Ini.PROVING and self._why else why
         event = IE.NO_KEY if was is Ini.TAKING else IE.REFUSED if refused else IE.FAILED
-        self.memory = replace(self.memory, trouble=told)
+        self._note_failure(told)
         actions = self._go(event, now)
         lost = self.new.key_id if self.new else ""
         self._why = ""

@@ -52,6 +52,7 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     `number`: of the latest offer made or heard. `proven`: the key in use by the latest proof, at `proved_s`;
     `substitutes_since_s`: when the first post-quantum key after the latest one from quantum links was proven.
+    `changeovers` and `failures` count since the journal began. `stock`: the keys that the KME had left when last asked.
     """
 
     state: str = "settled"
@@ -64,6 +65,9 @@ class Memory(Struct, frozen=True, kw_only=True):
     proved_s: float | None = None
     substitutes_since_s: float | None = None
     trouble: str = ""
+    changeovers: int = 0
+    failures: int = 0
+    stock: int | None = None
 
 
 class Verb(StrEnum):
@@ -130,11 +134,13 @@ class Heard(StrEnum):
     WANTED = "wanted"
     RETIRED = "retired"
     NOT_RETIRED = "not retired"
+    STOCK = "stock"
 
 
 class Event(Struct, frozen=True, kw_only=True):
     """Something that happened to a consumer's key `key_id`. `number`, `label`, `substitute` come with an offer or key.
 
+    With `STOCK` the `number` is that of the keys that the KME has left.
     `why`: what went wrong, or what shows a proof, in words.
     """
 

@@ -107,7 +107,7 @@ class ResponderEnd(End):
 
     def _failed(self, why: str, now: float, *, unmatched: bool = False) -> list[Action]:
         was, lost = self.state, self.new.key_id if self.new else ""
-        self.memory = replace(self.memory, trouble=why)
+        self._note_failure(why)
         actions = self._go(RE.UNMATCHED if unmatched else RE.FAILED, now, why)
         self._gave_up(now)
         if self.state is Res.APART:

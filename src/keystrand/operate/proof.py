@@ -4,6 +4,7 @@ from collections import Counter
 
 from keystrand.formats.wording import capital, counted, estimate_text, is_simulated, sentences, two_figures
 from keystrand.model.stages import CriterionResult, CriterionState, CutEvidence, Figure, PilotReport
+from keystrand.operate.proof_campaign import campaign_figures, campaign_sentences
 
 STATE_WORDS = {
     CriterionState.MET: "Met",
@@ -21,10 +22,8 @@ def pilot_headline(pilot: PilotReport | None) -> Figure:
     states = Counter(c.state for c in pilot.scorecard)
     met, missed, open_ = (states[s] for s in CriterionState)
     source = " on a simulated quantum link" if is_simulated(pilot) else ""
-    value = (
-        f"{met} of {len(pilot.scorecard)} pilot criteria were met{source}; {missed} missed, {open_} not measured. "
-        f"{_wrong_keys(pilot.cut)}"
-    )
+    counts = f"{met} of {len(pilot.scorecard)} pilot criteria were met{source}; {missed} missed, {open_} not measured."
+    value = " ".join((counts, *campaign_sentences(pilot), _wrong_keys(pilot.cut)))
     return Figure(id="headline-pilot", label="Proof", value=value, document=KIND, pointer="/scorecard")
 
 
@@ -55,14 +54,14 @@ def pilot_figures(pilot: PilotReport | None) -> tuple[Figure, ...]:
     scores = [
         Figure(
             id=f"criterion-{n}",
-            label=f"{capital(c.name)}: {c.goal}",
+            label=f"{c.consumer}: {c.name}: {c.goal}" if c.consumer else f"{capital(c.name)}: {c.goal}",
             value=criterion_text(c),
             document=KIND,
             pointer=f"/scorecard/{n}",
         )
         for n, c in enumerate(pilot.scorecard)
     ]
-    return (*scores, *_measurements(pilot), *_cut_figures(pilot.cut))
+    return (*scores, *_measurements(pilot), *_cut_figures(pilot.cut), *campaign_figures(pilot))
 
 
 def _measurements(pilot: PilotReport) -> list[Figure]:

@@ -81,7 +81,10 @@ def _pilot(plan: Plan, pilot: PilotReport | None) -> list[Figure]:
     if pilot is None:
         value = f"0 of {counted(len(plan.decisions), 'segment')} proved by a pilot."
         return [_figure("pilot", "Pilot", value, "plan", "/decisions")]
-    unmeasured = [c.name for c in pilot.scorecard if c.state is CriterionState.NOT_MEASURED]
+    unmeasured = [
+        f"{c.consumer}: {c.name}" if c.consumer else c.name
+        for c in pilot.scorecard if c.state is CriterionState.NOT_MEASURED
+    ]  # fmt: skip
     value = f"{len(unmeasured)} of {counted(len(pilot.scorecard), 'criterion', 'criteria')} not measured: "
     made = _figure("pilot", "Pilot", f"{value}{joined(unmeasured)}.", PilotReport.kind(), "/scorecard")
     return [made] * bool(unmeasured)

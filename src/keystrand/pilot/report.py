@@ -11,13 +11,17 @@ from keystrand.model.pilot import Pilot
 from keystrand.model.stages import CriterionResult, CriterionState, CutEvidence, PilotEvent, PilotReport
 from keystrand.pilot.scorecard import Samples, estimate, score
 
-LIMITS = (
+LINK_LIMITS = (
     "the quantum link is simulated: no photon was sent, so optics, alignment, temperature and attacks on hardware are "
     "not tested",
     "the key rate comes from an asymptotic model: finite blocks give less key, and none where a block is too short",
     "the key itself comes from the operating system's random source, released at the modelled rate",
-    "everything ran on one machine over the loopback interface: delay and loss between sites are not in the times",
     "after a cut the simulated link makes key again at once: a real one first has to realign, which can take minutes",
+)
+"""What no pilot on a simulated link shows."""
+LIMITS = (
+    *LINK_LIMITS,
+    "everything ran on one machine over the loopback interface: delay and loss between sites are not in the times",
     "one consumer and one link: behaviour under the load of many consumers is not shown",
 )
 """What a pilot of this kind does not show, whatever it measured."""
@@ -63,7 +67,7 @@ def pilot_report(
         created_at=created_at,
         made_from=made_from,
         seed=seed,
-        coverage=_coverage(scorecard),
+        coverage=coverage_of(scorecard),
         pilot=pilot.id,
         segment=pilot.segment,
         rate=rate,
@@ -84,7 +88,8 @@ def pilot_report(
     )
 
 
-def _coverage(scorecard: tuple[CriterionResult, ...]) -> Coverage:
+def coverage_of(scorecard: tuple[CriterionResult, ...]) -> Coverage:
+    """Return how many of the criteria were measured, with every gap."""
     missing = [c for c in scorecard if c.state is CriterionState.NOT_MEASURED]
     gaps = tuple(Gap(what=c.name, outcome=Outcome.NONE, reason=c.reason) for c in missing)
     return Coverage(unit="criterion", looked_at=len(scorecard), answered=len(scorecard) - len(missing), gaps=gaps)

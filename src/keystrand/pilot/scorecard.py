@@ -91,14 +91,14 @@ def _delivery(criteria: Criteria, samples: Samples, why_not: str) -> CriterionRe
     return structs.replace(result, reason=both) if result.measured else result
 
 
-def score(criteria: Criteria, samples: Samples) -> tuple[CriterionResult, ...]:
+def score(criteria: Criteria, samples: Samples, *, simulated: bool = True) -> tuple[CriterionResult, ...]:
     """Return how the pilot did against each of its five criteria; medians are compared, limits are inclusive.
 
-    The key rate is simulated (its source is the twin), every other value is measured. Key delivery needs both sides,
-    and the slower one decides; the `reason` then gives both medians.
+    The key rate is `simulated` where its source is the twin; every other value is measured. Key delivery needs both
+    sides, and the slower one decides; the `reason` then gives both medians.
     """
     why = dict(samples.unmeasured)
-    rate = estimate(samples.secret_key_rates_bits_per_s, "bit/s", simulated=True)
+    rate = estimate(samples.secret_key_rates_bits_per_s, "bit/s", simulated=simulated)
     handshake = estimate(samples.handshakes_ms, "ms", simulated=False)
     least, slowest = criteria.secret_key_rate_min_bits_per_s, criteria.handshake_median_max_ms
     rows = (

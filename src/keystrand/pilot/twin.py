@@ -118,3 +118,38 @@ class LinkTwin:
             return self._model_qber
         behind = max(1, round(self._block_bits * self._sifted_bits_per_s / self._secret_bits_per_s))
         return float(self._rng.binomial(behind, self._model_qber)) / behind
+
+
+class ChangingTwin:
+    """A link whose rate and error ratio are changed while it runs, as those of `LinkTwin` are not.
+
+    A change takes effect when the twin is next asked; the block under way is lost, as a device begins anew.
+    """
+
+    def __init__(self, *, secret_bits_per_s: float, qber: float, block_bits: int, now_s: float) -> None:
+        self._block_bits, self._cut = block_bits, False
+        self._wanted: tuple[float, float] | None = None
+        self._now = LinkTwin(secret_bits_per_s=secret_bits_per_s, qber=qber, block_bits=block_bits, now_s=now_s)
+
+    def change(self, secret_bits_per_s: float, qber: float) -> None:
+        """Have the link give this rate and error ratio. It may be called from another thread."""
+        self._wanted = secret_bits_per_s, qber
+
+    def handle(self, event: LinkEvent, now_s: float) -> None:
+        """Cut or mend the fibre. Raises `ValueError` if time runs backwards."""
+        self._cut = event is LinkEvent.CUT
+        self._now.handle(event, now_s)
+
+    def poll(self, now_s: float) -> tuple[KeyBlock, ...]:
+        """Return the blocks that became due since the last poll. Raises `ValueError` if time runs backwards."""
+        due = self._now.poll(now_s)
+        if self._wanted is not None:
+            (bits_per_s, qber), self._wanted = self._wanted, None
+            self._now = LinkTwin(secret_bits_per_s=bits_per_s, qber=qber, block_bits=self._block_bits, now_s=now_s)
+            if self._cut:
+                self._now.handle(LinkEvent.CUT, now_s)
+        return due
+
+    def next_due_s(self) -> float | None:
+        """Return when the next block is complete if nothing happens; None while the link makes no key."""
+        return self._now.next_due_s()

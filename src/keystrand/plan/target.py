@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
+from msgspec.structs import replace
+
 from keystrand.formats.wording import joined
 from keystrand.model.algorithm import Function, Verdict
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap, InputRef
@@ -15,6 +17,7 @@ from keystrand.model.stages import (
     Finding,
     Measure,
     MeasureKind,
+    PilotReport,
     Plan,
     SegmentDecision,
 )
@@ -23,6 +26,7 @@ from keystrand.model.units import Answer
 from keystrand.plan.approach import NAMES
 from keystrand.plan.ground import ground_of
 from keystrand.plan.target_criteria import PROPOSED, for_segment, for_system
+from keystrand.plan.target_shown import shown_of
 
 KEY_ESTABLISHMENT = ("ML-KEM (FIPS 203), together with a classical exchange where a policy asks for a hybrid",)
 _SIGNATURE = ("ML-DSA (FIPS 204)",)
@@ -47,8 +51,12 @@ def make_target(
     made_from: tuple[InputRef, ...],
     created_at: datetime,
     tool_version: str,
+    pilot: PilotReport | None = None,
 ) -> TargetDocument:
-    """Return the target of every system and segment for each function; equal inputs give equal documents."""
+    """Return the target of every system and segment for each function; equal inputs give equal documents.
+
+    What `pilot` measured on its segment stands beside the criteria there.
+    """
     systems = tuple(_system_lines(estate, assessment, plan))
     targets = (*systems, *_segment_lines(estate, plan, systems))
     protections = tuple(_protections(estate, plan))
@@ -62,7 +70,7 @@ def make_target(
         coverage=_coverage(targets, protections),
         targets=targets,
         protections=protections,
-        criteria=tuple(_criteria(estate, targets)),
+        criteria=tuple(_criteria(estate, targets, pilot)),
         assumptions=_assumptions(),
     )
 
@@ -214,14 +222,16 @@ def _at(segment: Segment, site: Site, needs: tuple[str, ...], *, node: bool = Fa
     )
 
 
-def _criteria(estate: Estate, targets: Iterable[TargetLine]) -> Iterator[SuccessCriterion]:
+def _criteria(estate: Estate, targets: Iterable[TargetLine], report: PilotReport | None) -> Iterator[SuccessCriterion]:
     pilots = {pilot.segment: pilot for pilot in reversed(estate.pilot)}
     lines = list(targets)
     linked = {line.subject for line in lines if line.target in (TargetKind.QUANTUM_LINK, TargetKind.RESEARCH)}
     moved = {line.subject for line in lines if line.noun == "system" and line.target is TargetKind.POST_QUANTUM}
     for segment in estate.segment:
         if segment.id in linked:
-            yield from for_segment(segment, pilots.get(segment.id))
+            found = for_segment(segment, pilots.get(segment.id))
+            seen = report if report is not None and report.segment == segment.id else None
+            yield from (replace(one, shown=shown_of(one, seen)) for one in found) if seen else found
     for system in estate.system:
         if system.id in moved:
             yield from for_system(system)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from keystrand.formats.wording import plain_number
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
 from keystrand.model.vendor import AnswerKind, EvidenceLevel, Requirement, VendorAnswer, VendorSheet
@@ -24,14 +26,32 @@ def shown_by(pilot: PilotReport | None, sheet: VendorSheet, requirements: Iterab
         return Shown(
             notes=(f"the pilot {pilot.pilot} ran on a modelled link: it shows nothing of this vendor's devices",)
         )
-    results = {result.name: result for result in pilot.scorecard}
     answers = tuple(
         answer
         for asked in requirements
-        if (result := results.get(asked.pilot_criterion or "")) is not None
+        if (result := _together([one for one in pilot.scorecard if one.name == asked.pilot_criterion])) is not None
         for answer in _answers(pilot, asked, result)
     )
     return Shown(answers, (f"the pilot {pilot.pilot} answers {len(answers)} of the questions",))
+
+
+def _together(results: list[CriterionResult]) -> CriterionResult | None:
+    """Return what was measured for several consumers as one: the whole range, and the worst state among them.
+
+    A consumer for which it was not measured says nothing of the vendor's devices.
+    """
+    told = [one for one in results if one.state is not CriterionState.NOT_MEASURED] or results[:1]
+    if not told:
+        return None
+    worst = next((one for one in told if one.state is CriterionState.MISSED), told[0])
+    seen = [one.measured for one in told if one.measured is not None and one.measured.sample_size]
+    if not seen or len({one.unit for one in seen}) > 1:
+        return worst
+    whole = replace(
+        seen[0], low=min(one.low for one in seen), high=max(one.high for one in seen),
+        sample_size=sum(one.sample_size for one in seen), simulated=any(one.simulated for one in seen),
+    )  # fmt: skip
+    return replace(worst, measured=whole)
 
 
 def _answers(pilot: PilotReport, asked: Requirement, result: CriterionResult) -> Iterator[VendorAnswer]:

@@ -1,7 +1,7 @@
 """An agent that stops for good at one step: just before or just after its journal says so. For tests that kill it.
 
-`python stopping_agent.py CONFIG STATE before|after MARK`: at the first journal entry in STATE it writes the file MARK
-and goes no further.
+`python stopping_agent.py CONFIG STATE before|after MARK`: at the first journal entry that comes from another state to
+STATE it writes the file MARK and goes no further. STATE `begin` is the very first entry.
 """
 
 import sys
@@ -14,6 +14,7 @@ from keystrand.keys.agent_memory import Memory
 
 config, state, when, mark = sys.argv[1:5]
 write = Journal.write
+seen: list[str] = []
 
 
 def _stop() -> None:
@@ -22,7 +23,9 @@ def _stop() -> None:
 
 
 def _write(self: Journal, consumer: str, role: str, memory: Memory) -> None:
-    wanted = memory.state == state
+    before = seen[-1] if seen else None
+    seen.append(memory.state)
+    wanted = (before is None) if state == "begin" else (before not in (None, state) and memory.state == state)
     if wanted and when == "before":
         _stop()
     write(self, consumer, role, memory)

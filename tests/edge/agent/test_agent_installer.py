@@ -15,7 +15,9 @@ from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.config import load_agent
 from keystrand.edge.agent.frames import framed
 from keystrand.edge.agent.installer import Ask, Installed, Installer, demand_own, user_of, wait_for
+from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey
+from keystrand.keys.agent_memory import Memory, Note
 from keystrand.model.errors import InvalidInput, PolicyDenied, StoreFailure
 
 from .site import HERE, wait_until
@@ -121,6 +123,37 @@ def test_a_key_that_nobody_replaces_is_retired_at_its_age(make: Make, tmp_path: 
     time.sleep(0.4)
     assert (tmp_path / "ours" / "k1.key").exists()
     wait_until(lambda: not (tmp_path / "ours" / "k1.key").exists(), 5, "it serves on")
+
+
+def test_a_new_installer_ends_what_one_before_it_left(make: Make, tmp_path: Path) -> None:
+    """Neither the agent nor its installer lived on: by the journal an old key goes at its age, behind a guard."""
+    journal, ours, now = Journal(tmp_path / "journal"), tmp_path / "ours", steady_s()
+    journal.open()
+    held = tuple(Note(key_id=name, label="qkd", born_s=now - age_s) for name, age_s in (("old", 60), ("new", 0)))
+    journal.write("door", "initiator", Memory(held=held, proven=held[1], proved_s=now))
+    journal.close()
+    ours.mkdir()
+    for note in held:
+        (ours / f"{note.key_id}.key").write_bytes(KEY)
+    make(extra="wait_s = 0.1", max_age_s=3)
+    wait_until(lambda: not (ours / "old.key").exists(), 5, "it serves on")
+    assert (ours / "guard").exists()
+    assert (ours / "new.key").exists() or steady_s() > now + 3
+    wait_until(lambda: not (ours / "new.key").exists(), 10, "it serves on")
+    assert steady_s() > now + 3
+
+
+def test_a_journal_that_cannot_be_read_stops_no_installer(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The agent must be able to go on; that keys in place are not known is told."""
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "door.json").write_text("{")
+    make()
+    assert "keys in place are not known" in caplog.text
+    client = _client(tmp_path)
+    client.prepare()
+    client.close()
 
 
 def test_settings_that_are_wrong_are_told_with_their_field(make: Make) -> None:

@@ -1,5 +1,8 @@
 """The journal over a restart: of the agent, of the machine, and with a clock that lies."""
 
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -66,6 +69,21 @@ def test_one_agent_at_a_time(journal: Journal, tmp_path: Path) -> None:
     journal.close()
     assert not second.in_use()
     assert not Journal(tmp_path / "nowhere").in_use()
+
+
+def test_a_look_does_not_stop_an_agent_that_starts_just_then(tmp_path: Path) -> None:
+    """Who only looks has the lock for a moment; the agent has it afterwards."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    looking = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    ends = threading.Timer(0.05, os.close, (looking,))
+    ends.start()
+    made = Journal(folder)
+    made.open()
+    ends.join()
+    assert Journal(folder).in_use()
+    made.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 1}'])

@@ -9,6 +9,7 @@ import pytest
 
 from keystrand.app.audit import verify_audit
 from keystrand.edge.kme.pair import Pair
+from keystrand.keys.changeover import InitiatorState, ResponderState
 
 from .site import Site, running_pair, wait_until
 
@@ -65,9 +66,11 @@ def test_no_key_byte_reaches_a_file_of_ours(site: Site) -> None:
 
 _OFTEN = ((0, "peer installing"), (1, "installing"), (1, "waiting for proof"))
 STATES = [
-    (0, "taking"), (0, "offered"), (0, "peer installing"), (0, "installing"), (0, "proving"), (0, "settled"),
-    (1, "fetching"), (1, "confirmed"), (1, "installing"), (1, "waiting for proof"), (1, "settled"),
+    (0, "begin"), (0, "taking"), (0, "offered"), (0, "peer installing"), (0, "installing"), (0, "proving"),
+    (0, "settled"), (0, "apart"), (1, "begin"), (1, "fetching"), (1, "confirmed"), (1, "installing"),
+    (1, "waiting for proof"), (1, "settled"), (1, "apart"),
 ]  # fmt: skip
+"""Every state of either table, and the moment of a start."""
 
 
 CASES = [
@@ -77,18 +80,27 @@ CASES = [
 ]
 
 
+def test_no_state_is_left_out() -> None:
+    """A state that is added to a table is one more step to be killed at."""
+    for at, states in ((0, InitiatorState), (1, ResponderState)):
+        assert {state for end, state in STATES if end == at} == {"begin", *states}
+
+
 @pytest.mark.parametrize(("at", "state", "when"), CASES)
 def test_a_kill_at_any_step_leaves_two_ends_that_meet_again(site: Site, at: int, state: str, when: str) -> None:
     """kill -9 at each step of either table: a common key stays at both ends throughout, none is installed twice, and
     the next changeover settles both.
     """
     site.kill_agent(at)
-    mark = site.folder / "mark"
+    mark, fails = site.folder / "mark", site.keys(at) / "stop-install"
     mark.unlink(missing_ok=True)
+    if state == "apart":
+        fails.touch()  # what a consumer did not take leaves the ends apart
     site.start_agent(at, stop_at=(state, when, mark))
     wait_until(mark.exists, 20, f"it never came to {state}")
     assert set(site.held(0)) & set(site.held(1)), "no key in common when it died"
     site.kill_agent(at)
+    fails.unlink(missing_ok=True)
     count = len(site.installed(0))
     site.start_agent(at)
     deadline = time.monotonic() + 15
@@ -110,6 +122,27 @@ def test_kills_at_random_moments(site: Site) -> None:
         at = draw.randrange(2)
         site.kill_agent(at)
         site.start_agent(at)
+        ended = time.monotonic() + draw.random()
+        while time.monotonic() < ended:
+            assert set(site.held(0)) & set(site.held(1)), "no key in common"
+            time.sleep(0.005)
+    count = len(site.installed(0))
+    wait_until(lambda: site.settled(count), 20, lambda: site.log(0))
+    for end in (0, 1):
+        ids = [key_id for key_id, _ in site.installed(end)]
+        assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.slow
+def test_kills_of_both_at_once(site: Site) -> None:
+    """8 times both agents die together, at whatever step: a common key at every moment, no key twice, and all well."""
+    draw = random.Random(9)
+    for _ in range(8):
+        for at in (0, 1):
+            site.kill_agent(at)
+        assert set(site.held(0)) & set(site.held(1)), "no key in common"
+        for at in (1, 0):
+            site.start_agent(at)
         ended = time.monotonic() + draw.random()
         while time.monotonic() < ended:
             assert set(site.held(0)) & set(site.held(1)), "no key in common"

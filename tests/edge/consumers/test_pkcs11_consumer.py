@@ -1,8 +1,6 @@
 """Keys in a real token (SoftHSM2): found by their key_ID, used there, never read out, gone when retired."""
 
 import os
-import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,30 +17,26 @@ from keystrand.crypto.secret import Secret  # noqa: E402 - as above
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role  # noqa: E402 - as above
 from keystrand.edge.consumers.pkcs11 import TokenKeys, make  # noqa: E402 - as above
 from keystrand.edge.kme.client import Client014  # noqa: E402 - as above
+from keystrand.edge.pilot.softhsm import library, new_token  # noqa: E402 - as above
 from keystrand.model.errors import InvalidInput, MissingInput  # noqa: E402 - as above
 
 pytestmark = pytest.mark.system
 
-MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN, TOKEN = "73194682", "consumers"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A token, and the file with its PIN; the library reads where tokens are when it is loaded."""
-    if not MODULE.exists() or shutil.which("softhsm2-util") is None:
-        pytest.skip("needs SoftHSM2: apt-get install softhsm2")
-    place = tmp_path_factory.mktemp("softhsm")
-    (place / "tokens").mkdir()
-    (place / "conf").write_text(f"directories.tokendir = {place / 'tokens'}\nlog.level = ERROR\n")
-    (place / "pin").write_text(PIN + "\n")
-    (place / "pin").chmod(0o600)
+    try:
+        token = new_token(tmp_path_factory.mktemp("softhsm") / "own", TOKEN, pin=PIN)
+    except MissingInput as error:
+        pytest.skip(f"{error.message}: {error.hint}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(place / "conf"))
-        command = ["softhsm2-util", "--init-token", "--free", "--label", TOKEN, "--pin", PIN, "--so-pin", "8642"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-        yield place
-        pkcs11.unload(str(MODULE))
+        for name, value in token.env.items():
+            patch.setenv(name, value)
+        yield token.folder
+        pkcs11.unload(str(token.module))
 
 
 @pytest.fixture
@@ -55,13 +49,13 @@ def consumer(home: Path) -> TokenKeys:
 
 def wanted(home: Path, **further: str) -> dict[str, str | int | float | bool]:
     """Return the settings."""
-    told = {"module": str(MODULE), "token": TOKEN, "pin_file": str(home / "pin"), "label": f"link {uuid.uuid4()}"}
+    told = {"module": str(library()), "token": TOKEN, "pin_file": str(home / "pin"), "label": f"link {uuid.uuid4()}"}
     return {**told, **further}
 
 
 def found(key_id: str) -> tuple[Any, Any]:
     """Return an open session of an application, and the key of this ID in the token or None."""
-    session = pkcs11.lib(str(MODULE)).get_token(token_label=TOKEN).open(rw=True, user_pin=PIN)
+    session = pkcs11.lib(str(library())).get_token(token_label=TOKEN).open(rw=True, user_pin=PIN)
     wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.ID: uuid.UUID(key_id).bytes}
     return session, next(iter(list(session.get_objects(wanted))), None)
 
@@ -168,3 +162,17 @@ def test_a_pin_that_others_can_read_is_refused(home: Path) -> None:
     with pytest.raises(InvalidInput, match="others than its owner") as caught:
         make(wanted(home, pin_file=str(home / "open")), Role.INITIATOR)
     assert "chmod 600" in caught.value.hint
+
+
+def test_a_token_that_another_program_was_writing_is_used_again(consumer: TokenKeys, home: Path) -> None:
+    """A library that saw half of the token's file keeps the token for broken: it is made to look anew."""
+    key = NewKey(str(uuid.uuid4()), "qkd", Secret(os.urandom(32)))
+    consumer.install(key)
+    (file,) = (home / "tokens").glob("*/token.object")
+    whole = file.read_bytes()
+    file.write_bytes(b"")
+    with pytest.raises(ConsumerFailure):
+        consumer.prove(key.key_id)
+    file.write_bytes(whole)
+    assert consumer.prove(key.key_id).in_use
+    consumer.retire(key.key_id)

@@ -217,7 +217,7 @@ def test_what_is_without_a_key_never_leaves_in_clear(pair: Ipsec, *, guarded: bo
 def test_a_charon_that_dies_leaks_nothing_and_the_next_key_brings_it_back(pair: Ipsec) -> None:
     """With charon killed nothing leaves in clear, the failure is told, and a fresh pair of keys is enough."""
     _up(pair, "one")
-    pair.charons[0].kill()
+    pair.daemons[0].kill()
     assert pair.corridor.send_thousand() == 1000
     assert pair.corridor.in_clear() == 0
     for verb in (pair.made(0).prove, pair.made(0).retire):
@@ -277,7 +277,7 @@ def test_what_swanctl_unloads_is_put_right_by_the_next_key(pair: Ipsec) -> None:
 def test_a_key_is_retired_without_the_peer(pair: Ipsec) -> None:
     """A peer that answers nothing any more does not keep an association up."""
     _up(pair, "one")
-    pair.charons[1].kill()
+    pair.daemons[1].kill()
     pair.made(0).retire("one")
     assert _held(pair, 0) == ([], [], 0)
     assert pair.corridor.send_thousand() == 1000

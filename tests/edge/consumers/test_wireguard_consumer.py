@@ -100,6 +100,43 @@ def test_a_change_loses_nothing_when_lazy_and_hardly_anything_when_forced(tunnel
 
 @pytest.mark.system
 @needs_tunnels
+@pytest.mark.parametrize("by_tool", [False, True], ids=["by its socket", "by wg(8)"])
+def test_a_handshake_that_is_lost_is_begun_anew(tunnel: Tunnel, *, by_tool: bool) -> None:
+    """The first initiation does not come through: the change itself tries again, where WireGuard would after 5 s."""
+    _up(tunnel)
+    changing = tunnel.made(0, forced=True, by_tool=by_tool)
+    # an initiation has 148 octets (WireGuard's paper, section 5.4.2), with UDP's header 156; the first is dropped
+    rule = "udp length 156 limit rate 1/hour burst 1 packets counter drop;"
+    tunnel.corridor.b.run("nft", f"table inet lost {{ chain in {{ type filter hook input priority 0; {rule} }}; }}")
+    octets = secrets.token_bytes(32)
+
+    def change(_: int) -> None:
+        tunnel.made(1).install(_key("two", octets))
+        changing.install(_key("two", octets))
+        assert changing.prove("two").in_use
+
+    tunnel.corridor.losses_of(change, 1)
+    assert "counter packets 1 " in tunnel.corridor.b.run("nft", "list", "table", "inet", "lost")
+
+
+@pytest.mark.system
+@needs_tunnels
+def test_a_change_right_after_the_last_key_was_retired_is_answered(tunnel: Tunnel) -> None:
+    """What a retired key's peer tries is a handshake too: the next one stands apart from it, or it would be dropped."""
+    initiator, responder = _up(tunnel)
+    octets = [secrets.token_bytes(32) for _ in range(4)]
+
+    def change(number: int) -> None:
+        responder.install(_key(f"{number}", octets[number]))
+        initiator.retire("one" if number == 0 else f"{number - 1}")
+        initiator.install(_key(f"{number}", octets[number]))
+        assert initiator.prove(f"{number}").in_use
+
+    tunnel.corridor.losses_of(change, len(octets))
+
+
+@pytest.mark.system
+@needs_tunnels
 def test_a_lazy_change_is_not_proven_before_the_next_handshake(tunnel: Tunnel) -> None:
     """A handshake under the key before is none under this one, though traffic goes on."""
     _up(tunnel)
@@ -242,12 +279,13 @@ def test_what_a_peer_was_told_survives_being_put_back(tunnel: Tunnel) -> None:
     uapi.told([f"public_key={public.hex()}", "persistent_keepalive_interval=7", "preshared_key=PSK"], Secret(bytes(32)))
     before = uapi.peer(public)
     assert not before.keyed
-    tool = WgTool(tunnel.devices[0], tunnel.corridor.a.prefix)
+    tool = WgTool(tunnel.devices[0], tunnel.prefix(0))
     for device in (uapi, tool):
         device.set_key(public, Secret(secrets.token_bytes(32)), anew=True)
         for asked in (uapi, tool):
             after = asked.peer(public)
-            assert after == before._replace(keyed=True, handshake_s=0.0)
+            assert after._replace(sent=0) == before._replace(keyed=True, handshake_s=0.0, sent=0)
+            assert after.sent == 148  # octets of a handshake initiation, which the keepalive began
 
 
 @pytest.mark.system
@@ -257,12 +295,12 @@ def test_a_device_or_peer_that_is_not_there_is_told(tunnel: Tunnel, tmp_path: Pa
     nobody = bytes(32)
     with pytest.raises(ConsumerFailure, match="No such file"):
         Uapi(tmp_path / "none.sock").peer(nobody)
-    for device in (Uapi(tunnel.socket(0)), WgTool(tunnel.devices[0], tunnel.corridor.a.prefix)):
+    for device in (Uapi(tunnel.socket(0)), WgTool(tunnel.devices[0], tunnel.prefix(0))):
         with pytest.raises(ConsumerFailure, match="no such peer"):
             device.peer(nobody)
     octets = secrets.token_bytes(32)
     with pytest.raises(ConsumerFailure, match="wg set none: ") as caught:
-        WgTool("none", tunnel.corridor.a.prefix).set_key(nobody, Secret(octets), anew=False)
+        WgTool("none", tunnel.prefix(0)).set_key(nobody, Secret(octets), anew=False)
     assert b64encode(octets).decode() not in repr(caught.value)
     with pytest.raises(ConsumerFailure, match="keys of 256 bits, not 128"):
         tunnel.made(0).install(_key("one", bytes(16)))

@@ -1,6 +1,5 @@
 """A keyring behind a token (SoftHSM2): what wraps the data keys stays in it and goes with its epoch."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,10 +9,12 @@ from typing import Any
 
 import pkcs11
 import pytest
+from msgspec.structs import replace
 from pkcs11 import Attribute, KeyType, ObjectClass
 from pkcs11.exceptions import AttributeSensitive
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.pilot.softhsm import SoftToken, initialise, library, new_token
 from keystrand.edge.store.keyring import FileKeyring, Keyring, Sealer
 from keystrand.edge.store.master_key import MasterKeySource, SecretSource, TokenSource, open_keyring
 from keystrand.edge.store.pkcs11 import Pkcs11Keyring
@@ -21,38 +22,26 @@ from keystrand.model.errors import InvalidInput, MissingInput, StoreFailure
 
 pytestmark = pytest.mark.system
 
-MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+MODULE = library()
 PIN, TOKEN = "73194682", "kme-token"
 Open = Callable[..., Pkcs11Keyring]
 
 
 @pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return the folder of the tokens, with one token in it; the library reads where they are when it is loaded."""
-    assert MODULE.exists(), "these tests need SoftHSM2: apt-get install softhsm2"
-    home = tmp_path_factory.mktemp("softhsm")
-    (home / "tokens").mkdir()
-    (home / "softhsm2.conf").write_text(f"directories.tokendir = {home / 'tokens'}\nlog.level = ERROR\n")
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(home / "softhsm2.conf")
-    _make_token(TOKEN)
-    yield home / "tokens"
-    pkcs11.unload(str(MODULE))
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
-
-
-def _make_token(label: str) -> None:
-    command = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "8642"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftToken]:
+    """Return a token of a library; that reads where its tokens are when it is loaded."""
+    token = new_token(tmp_path_factory.mktemp("softhsm") / "own", TOKEN, pin=PIN)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in token.env.items():
+            patch.setenv(name, value)
+        yield token
+        pkcs11.unload(str(MODULE))
 
 
 @pytest.fixture
-def opened(tokens: Path, tmp_path: Path) -> Open:
+def opened(tokens: SoftToken, tmp_path: Path) -> Open:
     """Return what opens the keyring of a store with the token."""
-    assert tokens.exists()
+    assert tokens.pin_file.exists()
 
     def open_it(
         *,
@@ -197,9 +186,9 @@ def test_what_is_missing_is_named(opened: Open, tmp_path: Path) -> None:
         opened(file="of-a-key")
 
 
-def test_the_configuration_names_token_and_pin(tokens: Path, tmp_path: Path) -> None:
+def test_the_configuration_names_token_and_pin(tokens: SoftToken, tmp_path: Path) -> None:
     """`pkcs11` in the place of a master key; the PIN comes from a file of its own, whose line may end."""
-    assert tokens.exists()
+    assert tokens.pin_file.exists()
     (tmp_path / "pin").write_text(f"{PIN}\n")
     (tmp_path / "pin").chmod(0o600)
     token = TokenSource(module=str(MODULE), token=TOKEN, pin=SecretSource(file="pin"))
@@ -230,13 +219,13 @@ def test_without_the_extra_the_next_step_is_said() -> None:
     assert done.stdout == "PKCS#11 tokens need python-pkcs11 install keystrand with the extra hsm\n"
 
 
-def test_a_token_that_goes_away_is_said(opened: Open, tokens: Path, tmp_path: Path) -> None:
-    """While it is away every call fails with its name, nothing is made up, and nothing that was there is lost."""
-    _make_token("fleeting")
+def test_a_token_that_goes_away_is_said(opened: Open, tokens: SoftToken, tmp_path: Path) -> None:
+    """While it is away every call fails with its name; once it is back the same keyring goes on. Nothing is lost."""
+    initialise(replace(tokens, label="fleeting"), PIN)
     pkcs11.unload(str(MODULE))  # a library sees only the tokens that were there when it was loaded
     keyring = opened(token="fleeting", new=True)  # noqa: S106  # a label
     key = keyring.create(1)
-    away = {folder: folder.with_suffix(".away") for folder in tokens.iterdir()}
+    away = {folder: folder.with_suffix(".away") for folder in (tokens.folder / "tokens").iterdir()}
     for folder, other in away.items():
         folder.rename(tmp_path / other.name)
     calls: tuple[Callable[[], object], ...] = (
@@ -247,10 +236,9 @@ def test_a_token_that_goes_away_is_said(opened: Open, tokens: Path, tmp_path: Pa
             call()
     for folder, other in away.items():
         (tmp_path / other.name).rename(folder)
-    pkcs11.unload(str(MODULE))
-    again = opened(token="fleeting")  # noqa: S106  # a label
-    assert again.epochs() == (1,)
-    assert again.open(1) == key
+    for again in (keyring, opened(token="fleeting")):  # noqa: S106  # a label
+        assert again.epochs() == (1,)
+        assert again.open(1) == key
 
 
 def test_a_token_whose_keys_can_leave_is_refused(opened: Open) -> None:

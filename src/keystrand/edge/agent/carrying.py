@@ -23,7 +23,7 @@ from keystrand.keys.agent_initiator import InitiatorEnd
 from keystrand.keys.agent_memory import Action, Do, Event, Heard, Memory, Save, Verb
 from keystrand.keys.agent_responder import ResponderEnd
 from keystrand.keys.lapse import Terms
-from keystrand.model.errors import KeystrandError, PolicyDenied
+from keystrand.model.errors import KeystrandError, NoKeyAvailable, PolicyDenied
 from keystrand.model.words import shown
 
 _log = logging.getLogger(__name__)
@@ -128,7 +128,10 @@ class Carrier:
         self._timer = asyncio.get_running_loop().call_later(wait_s, lambda: self._carry(self.end.poll(steady_s())))
 
     def _start(self, do: Do) -> None:
-        task = asyncio.get_running_loop().create_task(self._done(do))
+        self._spawn(self._done(do))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -150,9 +153,23 @@ class Carrier:
 
     async def _take(self, _: Do) -> None:
         await self._place.reach()  # a key that the other end cannot be told of would be wasted
-        fresh, key = await asyncio.to_thread(self._holding.take)
+        try:
+            fresh, key = await asyncio.to_thread(self._holding.take)
+        except NoKeyAvailable:
+            self._spawn(self._count())
+            raise
         self._holding.hold(fresh.key_id, key)
         self._taken(fresh)
+        self._spawn(self._count())
+
+    async def _count(self) -> None:
+        """Ask what the KME has left, beside the changeover: one that does not tell holds nothing up."""
+        try:
+            stock = await asyncio.to_thread(self._holding.stock)
+        except KeystrandError as error:
+            _log.info("%s: the KME does not tell its stock: %s", self.table.id, shown(error.message))
+        else:
+            self.hear(Heard.STOCK, number=stock)
 
     async def _fetch(self, do: Do) -> None:
         offer = self._holding.offer

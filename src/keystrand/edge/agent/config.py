@@ -38,7 +38,8 @@ class AgentPlace(_Part, frozen=True, kw_only=True):
     `peer` is the agent at the other end, by the name in its certificate, reached at `peer_address`. `journal` and
     `audit` are folders of the agent alone; the key that signs the audit is in the former where `signing_key` does not
     say otherwise. `installer` is the socket of its privileged part. Started as root, the agent becomes `user`.
-    `exception_key` is the public half (ML-DSA-65, PEM) of whoever may permit `fail-open`.
+    `exception_key` is the public half (ML-DSA-65, PEM) of whoever may permit `fail-open`. `certificate_alarm_days`: so
+    long before a certificate ends there is an alarm.
     """
 
     name: PartyId
@@ -55,6 +56,7 @@ class AgentPlace(_Part, frozen=True, kw_only=True):
     installer: str
     user: str = ""
     exception_key: str = ""
+    certificate_alarm_days: Annotated[float, Meta(gt=0, le=3650)] = 14.0
 
 
 class KmePlace(_Part, frozen=True, kw_only=True):
@@ -73,7 +75,8 @@ class ConsumerTable(_Part, frozen=True, kw_only=True):
     """One consumer at this end. Its `id` is the same at both; exactly one of the two ends is the `initiator`.
 
     `policy` says what happens when no fresh key comes; it has no default. `peer_sae` is the SAE of the other agent.
-    `settings` are those of its kind.
+    `stock_alarm_keys`: where the initiator's KME has fewer keys left there is an alarm. `settings` are those of its
+    kind.
     """
 
     id: Identifier
@@ -92,6 +95,7 @@ class ConsumerTable(_Part, frozen=True, kw_only=True):
     prove_every_s: Seconds = 0.2
     retry_s: Seconds = 1.0
     retry_most_s: Seconds = 30.0
+    stock_alarm_keys: Annotated[int, Meta(ge=0)] = 10
     settings: dict[str, Value] = field(default_factory=dict)
 
     @property

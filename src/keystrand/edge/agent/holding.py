@@ -85,7 +85,7 @@ class Holding:
         """Hold a key that has come."""
         self._keys[key_id] = _Held(key, secrets.token_hex(NONCE_OCTETS))
 
-    # From the KME: these two block, and what they return is held only by whoever called
+    # From the KME: these block, and what they return is held only by whoever called
 
     def take(self) -> tuple[Fresh, Secret]:
         """Ask our KME for a key to share with the other agent's SAE. Raises what `Client014.enc_keys` raises."""
@@ -96,6 +96,10 @@ class Holding:
         """Ask our KME for the key that the other agent's SAE was given. Raises what `Client014.dec_keys` raises."""
         (key,) = self._kme.client().dec_keys(self._table.peer_sae, [key_id], retry=True)
         return fresh_of(key), key.key
+
+    def stock(self) -> int:
+        """Return how many keys our KME has left to share with the other agent's SAE. Raises what `status` raises."""
+        return self._kme.client().status(self._table.peer_sae).stored_key_count
 
     def accept(self, offer: Offer, fresh: Fresh, key: Secret) -> None:
         """Hold the key that is offered. Raises `PolicyDenied` where it is not what the peer says and proves."""

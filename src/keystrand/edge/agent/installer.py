@@ -4,7 +4,8 @@ It listens on a Unix socket that only the agent's user can open, and asks the ke
 names a consumer by its id and nothing else: which program, device or file that is stands in a file that only the
 installer's own user can write. Key bytes come over that socket after their length, and are cleared after use.
 
-A key that is not replaced within the time of its policy is retired here too, whatever became of the agent.
+A key that is not replaced within the time of its policy is retired here too, whatever became of the agent. Started
+anew, the installer learns from the agent's journal which keys may be in place.
 """
 
 import logging
@@ -24,9 +25,10 @@ from msgspec import Struct
 from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.config import AgentConfig, ConsumerTable, exception_ends_s
 from keystrand.edge.agent.frames import framed, receive, receive_exactly
-from keystrand.edge.agent.journal import steady_s
+from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.edge.consumers.base import Consumer, ConsumerFailure, NewKey, Proof
 from keystrand.edge.consumers.registry import make
+from keystrand.keys.agent_memory import Memory
 from keystrand.model.errors import InvalidInput, KeystrandError, PolicyDenied, Problem, StoreFailure
 from keystrand.model.words import shown
 
@@ -64,21 +66,42 @@ class _Kept:
         self.table, self.consumer, self._exception_ends_s = table, consumer, exception_ends_s
         self.turn = threading.Lock()
         self.ends: dict[str, float] = {}
+        self._prepared = False
+
+    def remember(self, memory: Memory) -> None:
+        """Take note of the keys that an installer before this one may have left in place."""
+        self.ends.update((note.key_id, self._end_s(note.born_s)) for note in memory.held)
+
+    def _end_s(self, born_s: float) -> float:
+        excepted_s = (self._exception_ends_s or 0.0) - time.time() + steady_s() - born_s
+        return born_s + self.table.serves_most_s(excepted_s)
+
+    def prepare(self) -> None:
+        self.consumer.prepare()
+        self._prepared = True
 
     def install(self, key: NewKey) -> None:
+        asked_s = time.time()
         self.consumer.install(key)
-        left_s = (self._exception_ends_s or 0.0) - time.time()
-        self.ends[key.key_id] = steady_s() + self.table.serves_most_s(left_s)
+        self._tell(key.key_id, "installed", asked_s)
+        self.ends[key.key_id] = self._end_s(steady_s())
 
     def retire(self, key_id: str) -> None:
         self.consumer.retire(key_id)
         self.ends.pop(key_id, None)
+        self._tell(key_id, "retired", time.time())
+
+    def _tell(self, key_id: str, what: str, at_s: float) -> None:
+        """Say what became of a key, beside the agent's audit: whoever doubts the one can compare."""
+        _log.info("%s: key %s: %s at %.6f", self.table.id, key_id, what, at_s)
 
     def sweep(self) -> None:
         """Retire what is too old. A consumer that does not obey is asked again."""
         for key_id in [one for one, ends_s in tuple(self.ends.items()) if steady_s() >= ends_s]:
             with self.turn:
                 try:
+                    if not self._prepared:
+                        self.prepare()  # the guard before anything else
                     self.retire(key_id)
                     _log.warning("%s: the key %s was too old and nobody replaced it: retired", self.table.id, key_id)
                 except KeystrandError as error:
@@ -96,6 +119,7 @@ class Installer:
             one.id: _Kept(one, _made(one, n, file), exception_ends_s(one, config.agent))
             for n, one in enumerate(config.consumers)
         }
+        self._journal = Journal(Path(config.agent.journal))
         self._path = Path(config.agent.installer)
         self._listener = self._listen()
         self._over = threading.Event()
@@ -124,8 +148,17 @@ class Installer:
 
     def start(self) -> None:
         """Serve, in threads of its own."""
+        for one in self._kept.values():
+            self._remember(one)
         for thread in self._threads:
             thread.start()
+
+    def _remember(self, one: _Kept) -> None:
+        try:
+            one.remember(self._journal.read(one.table.id, one.table.role.value, steady_s(), time.time()))
+        except KeystrandError as error:
+            told = "keys in place are not known and end by the agent alone"
+            _log.warning("%s: %s: %s", one.table.id, told, shown(error.message))
 
     def close(self) -> None:
         """Serve nobody any more. Keys stay where they are."""
@@ -184,7 +217,7 @@ class Installer:
 def _done(kept: _Kept, asked: Ask, key: Secret) -> Proof | None:
     match asked.verb:
         case "prepare":
-            kept.consumer.prepare()
+            kept.prepare()
         case "install":
             kept.install(NewKey(key_id=asked.key_id, label=asked.label, octets=key))
         case "prove":

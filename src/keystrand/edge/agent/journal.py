@@ -20,6 +20,7 @@ from keystrand.model.errors import InvalidInput, StoreFailure
 _FORMAT = 1
 _FAR_S = 1e9
 """Older than any key may be."""
+_LOOK_MOST_S = 0.3
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -59,11 +60,16 @@ class Journal:
             left.unlink()  # a write that a kill cut short
 
     def _free(self) -> bool:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+        deadline = time.monotonic() + _LOOK_MOST_S  # who only looks whether an agent runs has it for a moment
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.01)
+            else:
+                return True
 
     def close(self) -> None:
         """Let go of it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from keystrand.edge.agent.certificates import certificate_alarms
 from keystrand.edge.agent.config import AgentConfig, ConsumerTable, exception_ends_s
 from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.keys.agent_memory import Memory
@@ -39,6 +40,11 @@ class Standing(Struct, frozen=True, kw_only=True):
     state: str
     last_changeover_s: float | None
     """How long ago the latest key was proven."""
+    changeovers: int
+    failures: int
+    """How many changeovers came to their end, and how many did not, since the journal began."""
+    stock: int | None
+    """The keys that the KME had left when it was last asked; None where it was not, as at the responder."""
     keys: tuple[KeyAge, ...]
     alarms: tuple[str, ...]
 
@@ -47,14 +53,20 @@ def standings(config: AgentConfig) -> tuple[Standing, ...]:
     """Return how every consumer stands now. Raises `InvalidInput`, `StoreFailure` for a journal that cannot be read."""
     journal = Journal(Path(config.agent.journal))
     alive = journal.in_use()
-    now, wall_s = steady_s(), time.time()
-    return tuple(
-        _standing(one, config, journal.read(one.id, one.role.value, now, wall_s), now, alive=alive)
-        for one in config.consumers
-    )
+    common = certificate_alarms(config, time.time())
+    if not alive:
+        common = ("the agent does not run: keys are not replaced", *common)
+    return tuple(_standing(one, config, journal, common) for one in config.consumers)
 
 
-def _standing(table: ConsumerTable, config: AgentConfig, memory: Memory, now: float, *, alive: bool) -> Standing:
+def agent_runs(config: AgentConfig) -> bool:
+    """Return whether the agent of `config` runs now."""
+    return Journal(Path(config.agent.journal)).in_use()
+
+
+def _standing(table: ConsumerTable, config: AgentConfig, journal: Journal, common: tuple[str, ...]) -> Standing:
+    memory = journal.read(table.id, table.role.value, steady_s(), time.time())
+    now = steady_s()  # after what was read: it may be of this very moment, and nothing in it lies ahead
     ends_s = exception_ends_s(table, config.agent)
     terms = table.terms(None if ends_s is None else now + ends_s - time.time())
     # the footing is that of any end: the same lapse, brought to the same proofs
@@ -71,6 +83,7 @@ def _standing(table: ConsumerTable, config: AgentConfig, memory: Memory, now: fl
         left_s=round(left_s, 3) if left_s < math.inf else None,
         state=memory.state,
         last_changeover_s=None if memory.proved_s is None else round(now - memory.proved_s, 3),
+        changeovers=memory.changeovers, failures=memory.failures, stock=memory.stock,
         keys=tuple(
             KeyAge(
                 key_ID=note.key_id, label=note.label, age_s=round(now - note.born_s, 3),
@@ -78,11 +91,11 @@ def _standing(table: ConsumerTable, config: AgentConfig, memory: Memory, now: fl
             )
             for note in memory.held
         ),
-        alarms=tuple(_alarms(table, memory, lapse.footing, alive=alive)),
+        alarms=tuple(_alarms(table, memory, lapse.footing, common)),
     )  # fmt: skip
 
 
-def _alarms(table: ConsumerTable, memory: Memory, footing: Footing, *, alive: bool) -> list[str]:
+def _alarms(table: ConsumerTable, memory: Memory, footing: Footing, common: tuple[str, ...]) -> list[str]:
     told = {
         Footing.INVALID: "no key is in use: nothing may pass",
         Footing.HELD: f"a key older than {table.max_age_s:g} s is in use, until its ttl_s",
@@ -90,8 +103,9 @@ def _alarms(table: ConsumerTable, memory: Memory, footing: Footing, *, alive: bo
         Footing.OPEN: f"a key older than {table.max_age_s:g} s is in use under a signed exception",
     }
     alarms = [told[footing]] if footing in told else []
-    if not alive:
-        alarms.append("the agent does not run: keys are not replaced")
+    alarms += common
+    if memory.stock is not None and memory.stock < table.stock_alarm_keys:
+        alarms.append(f"the KME has fewer than {table.stock_alarm_keys} keys left for {table.peer_sae}")
     if memory.doomed:
         alarms.append(f"{len(memory.doomed)} keys that must go are not retired yet")
     if memory.state == "apart":

@@ -21,6 +21,8 @@ from keystrand.formats.age_stanza import Stanza, from_base64, to_base64
 from keystrand.model.errors import InvalidInput, PolicyDenied
 
 TAG = "keystrand"
+VARIABLE = "KEYSTRAND_AGE"
+"""What names the plug-in's configuration in the environment."""
 _RECIPIENT, _IDENTITY = "age1keystrand", "age-plugin-keystrand-"
 _KEY_BITS = 256
 _FILE_KEY_OCTETS = 16
@@ -86,10 +88,15 @@ def unwrapped(kme: Client014, to: Addressed, body: bytes) -> bytes:
     """
     (key,) = kme.dec_keys(to.master_sae, (to.key_id,), retry=True)
     with key.key:
-        try:
-            return _cipher(key.key, to).decrypt(_NONCE, body, None)
-        except InvalidTag:
-            raise PolicyDenied(f"the key {to.key_id} does not open this file: its header was altered") from None
+        return opened_by(key.key, to, body)
+
+
+def opened_by(key: Secret, to: Addressed, body: bytes) -> bytes:
+    """Return the file key that `key` opens. Raises `PolicyDenied` where it is another key's."""
+    try:
+        return _cipher(key, to).decrypt(_NONCE, body, None)
+    except InvalidTag:
+        raise PolicyDenied(f"the key {to.key_id} does not open this file: its header was altered") from None
 
 
 def _cipher(key: Secret, to: Addressed) -> ChaCha20Poly1305:

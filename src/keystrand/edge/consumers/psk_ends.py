@@ -181,6 +181,11 @@ class ServerEnd(PskEnd):
     def _start(self, connection: SSL.Connection) -> None:
         connection.set_accept_state()
 
+    @property
+    def keyed(self) -> bool:
+        """Whether a key was found for what the client named."""
+        return self._key is not None
+
     def forget(self) -> None:
         """Clear the key: the handshake is over, whichever way."""
         if self._key is not None:

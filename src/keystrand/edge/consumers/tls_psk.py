@@ -4,29 +4,21 @@ It is the smallest service that can be keyed in band, and what a pilot measures;
 `tls_proxy` gives the same to any other service.
 """
 
-import contextlib
-import logging
 import socket
-import threading
 import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from msgspec import Struct
 from OpenSSL import SSL
 
 from keystrand.crypto.secret import Secret
+from keystrand.edge.consumers.echoing import MESSAGE_BYTES, TIMEOUT_S, Echoing, Opened, exchange
 from keystrand.edge.consumers.psk_ends import ClientEnd, ServerEnd, finish
 from keystrand.edge.kme.client import Client014
 from keystrand.edge.tls import BlockingTls, reason_of
 from keystrand.model.errors import InvalidInput, PeerUnavailable, PolicyDenied
-
-_log = logging.getLogger(__name__)
-
-_CONNECTIONS = 32
-_TIMEOUT_S = 10.0
-_MESSAGE_BYTES = 1 << 16
-"""The longest echo: it fits the buffers between the ends, so neither waits for the other to read first."""
 
 
 class EchoResult(Struct, frozen=True, kw_only=True):
@@ -39,112 +31,54 @@ class EchoResult(Struct, frozen=True, kw_only=True):
     handshake_s: float
 
 
-class EchoServer:
-    """Echoes what authenticated clients send, on a free loopback port, in threads of its own.
+class EchoServer(Echoing):
+    """Echoes what authenticated clients send, from `listener` or a free loopback port, in threads of its own.
 
     `kme` is a 014 client of the slave SAE; keys must come from `master_sae`.
     """
 
-    def __init__(self, kme: Client014, master_sae: str, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, kme: Client014, master_sae: str, *, listener: socket.socket | None = None) -> None:
         self._kme, self._master_sae = kme, master_sae
-        self._listener = socket.create_server((host, 0), backlog=_CONNECTIONS)
-        self.host, self.port = self._listener.getsockname()[:2]
-        self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        self._counting = threading.Lock()
-        self._dec_keys_s: list[float] = []
-        self._done, self._refused = 0, 0
-        self._threads: set[threading.Thread] = set()
-        self._acceptor = threading.Thread(target=self._accept, name="echo server", daemon=True)
-        self._acceptor.start()
+        self._dec_keys_s: dict[str, float] = {}
+        self._without_key = 0
+        super().__init__(listener or socket.create_server(("127.0.0.1", 0)))
 
     @property
     def dec_keys_s(self) -> tuple[float, ...]:
         """How long each successful dec_keys took, in seconds."""
         with self._counting:
-            return tuple(self._dec_keys_s)
+            return tuple(self._dec_keys_s.values())
+
+    def dec_keys_s_of(self, key_id: str) -> float | None:
+        """Return how long dec_keys took for one key, None where it was not fetched here."""
+        return self._dec_keys_s.get(key_id)
 
     @property
-    def handshakes(self) -> int:
-        """How many handshakes were completed."""
-        return self._done
+    def without_key(self) -> int:
+        """How many handshakes were completed though no key was found for them: there must be none."""
+        return self._without_key
 
-    @property
-    def refused(self) -> int:
-        """How many handshakes failed."""
-        return self._refused
-
-    def _accept(self) -> None:
-        while True:
-            self._free.acquire()
-            try:
-                transport, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._serve, args=(transport,), daemon=True)
-            with self._counting:
-                self._threads.add(thread)
-            thread.start()
-
-    def _serve(self, transport: socket.socket) -> None:
-        transport.settimeout(_TIMEOUT_S)
+    def _begun(self, transport: socket.socket) -> tuple[BlockingTls, Callable[[], None]]:
         end = ServerEnd(self._find)
         stream = end.over(transport)
-        try:
-            if self._agreed(end, stream):
-                self._echo(stream)
-        except (SSL.Error, OSError) as error:
-            _log.info("an echo connection ended early: %s", reason_of(error))
-        finally:
-            stream.close()
-            with self._counting:
-                self._threads.discard(threading.current_thread())
-            self._free.release()
+        return stream, partial(self._shake_hands, end, stream)
 
-    def _agreed(self, end: ServerEnd, stream: BlockingTls) -> bool:
+    def _shake_hands(self, end: ServerEnd, stream: BlockingTls) -> None:
         try:
             finish(stream)
-        except (SSL.Error, OSError, PolicyDenied) as error:
-            _log.info("a TLS-PSK handshake failed: %s", end.trouble or reason_of(error))
             with self._counting:
-                self._refused += 1
-            return False
+                self._without_key += not end.keyed
+        except (SSL.Error, OSError, PolicyDenied) as error:
+            raise PolicyDenied(reason_of(end.trouble or error)) from error
         finally:
             end.forget()
-        with self._counting:
-            self._done += 1
-        return True
-
-    def _echo(self, stream: BlockingTls) -> None:
-        buffer = bytearray(_MESSAGE_BYTES)
-        while received := stream.recv_into(memoryview(buffer)):
-            stream.sendall(bytes(buffer[:received]))
 
     def _find(self, key_id: str) -> Secret | None:
         started = time.perf_counter()
         (key,) = self._kme.dec_keys(self._master_sae, (key_id,))
         with self._counting:
-            self._dec_keys_s.append(time.perf_counter() - started)
+            self._dec_keys_s[key_id] = time.perf_counter() - started
         return key.key
-
-    def close(self) -> None:
-        """Take no more connections and wait for those that are open."""
-        # close alone would leave the accepting thread asleep
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._acceptor.join()
-        with self._counting:
-            threads = tuple(self._threads)
-        for thread in threads:
-            thread.join(_TIMEOUT_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def echo(host: str, port: int, kme: Client014, slave_sae: str, message: bytes) -> EchoResult:
@@ -153,8 +87,8 @@ def echo(host: str, port: int, kme: Client014, slave_sae: str, message: bytes) -
     Raises what `Client014.enc_keys` raises, before anything is sent to the server (`NoKeyAvailable` above all), and
     `PeerUnavailable` where the server is not reached, the handshake fails, or the echo differs.
     """
-    if len(message) > _MESSAGE_BYTES:
-        raise InvalidInput(f"an echo takes at most {_MESSAGE_BYTES} bytes")
+    if len(message) > MESSAGE_BYTES:
+        raise InvalidInput(f"an echo takes at most {MESSAGE_BYTES} bytes")
     started = time.perf_counter()
     (key,) = kme.enc_keys(slave_sae)
     fetched = time.perf_counter()
@@ -164,27 +98,36 @@ def echo(host: str, port: int, kme: Client014, slave_sae: str, message: bytes) -
 
 def echo_with(host: str, port: int, key_id: str, key: Secret, message: bytes, *, enc_keys_s: float) -> EchoResult:
     """Do as `echo` does with a key that is at hand already; it is cleared once the handshake is over."""
-    end = ClientEnd(key_id, key)
     try:
-        transport = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+        transport = socket.create_connection((host, port), timeout=TIMEOUT_S)
     except OSError as error:
         raise PeerUnavailable(f"{host}:{port} cannot be reached: {error.strerror or 'timed out'}") from error
+    with opened_with(transport, f"{host}:{port}", key_id, key) as opened:
+        exchange(opened, message)
+        cipher = opened.stream.connection.get_cipher_name() or ""
+    return EchoResult(
+        key_id=key_id, group=opened.group, cipher=cipher, enc_keys_s=enc_keys_s, handshake_s=opened.handshake_s
+    )
+
+
+@contextmanager
+def opened_with(transport: socket.socket, place: str, key_id: str, key: Secret) -> Iterator[Opened]:
+    """Yield a connection to the echo server at `place`, under this key, which is cleared once the handshake is over.
+
+    `transport` is closed at the end. Raises `PeerUnavailable` where the handshake or what follows fails.
+    """
+    end = ClientEnd(key_id, key)
     stream = end.over(transport)
     started = time.perf_counter()
     try:
         group = finish(stream)
         handshake_s = time.perf_counter() - started
         key.zeroise()
-        stream.sendall(message)
-        answer = stream.recv_exactly(len(message))
-        cipher = stream.connection.get_cipher_name() or ""
+        yield Opened(stream, place, group, handshake_s)
     except (SSL.Error, OSError, PolicyDenied) as error:
         raise PeerUnavailable(
-            f"TLS with {host}:{port} under key {key_id} failed: {reason_of(end.trouble or error)}",
+            f"TLS with {place} under key {key_id} failed: {reason_of(end.trouble or error)}",
             hint="that key is used up; try again with another",
         ) from (end.trouble or error)
     finally:
         stream.close()
-    if answer != message:
-        raise PeerUnavailable(f"{host}:{port} echoed something else than was sent")
-    return EchoResult(key_id=key_id, group=group, cipher=cipher, enc_keys_s=enc_keys_s, handshake_s=handshake_s)

@@ -34,6 +34,13 @@ APART_S = 0.1
 """How far apart two handshakes must be. The peer drops one that comes within 20 ms of the last (wireguard-go,
 device/constants.go, HandshakeInitationRate), and the next is tried only after 5 s (RekeyTimeout there).
 """
+ANSWER_S = 0.5
+"""How long a forced handshake may go unanswered before it is begun anew; more than the way there and back takes."""
+TRIES = 3
+"""How often it is begun in all. The last is left to WireGuard, for a way that is longer than `ANSWER_S`."""
+_IDLE_S = 0.1
+"""How long a peer put back may have sent nothing, before it counts as one with nothing to send: it tries none then."""
+_LOOK_S = 0.005
 
 
 class Place(NamedTuple):
@@ -62,6 +69,7 @@ class WireGuard:
         self._device, self._place, self._forced = device, place, forced
         self._peer = _octets(peer)
         self._file = place.run / f"wireguard-{place.name}-{self._peer.hex()[:16]}.json"
+        self._begun_s = 0.0
 
     def prepare(self) -> None:
         """Put the guard up, and make a handshake without a key of ours impossible; one of ours stays."""
@@ -77,11 +85,14 @@ class WireGuard:
             raise ConsumerFailure(f"WireGuard takes keys of {8 * PSK_OCTETS} bits, not {8 * len(key.octets)}")
         self._guard()
         if self._forced:
-            self._wait_apart()
-        self._device.set_key(self._peer, key.octets, anew=self._forced)
+            self._put_back(key.octets)
+        else:
+            self._device.set_key(self._peer, key.octets, anew=False)
         # asked after, so that one that came in between is not taken for one under the key; a peer put back has none
         handshake_s = 0.0 if self._forced else self._device.peer(self._peer).handshake_s
         self._remember(Installed(key_id=key.key_id, handshake_s=handshake_s))
+        if self._forced:
+            self._insist(key.octets)
 
     def prove(self, key_id: str) -> Proof:
         """Return whether a handshake came since `key_id` was installed."""
@@ -132,15 +143,35 @@ class WireGuard:
         except (OSError, StoreFailure) as error:
             raise ConsumerFailure(f"{self._file} cannot be written: {error}; the device holds the new key") from error
 
-    def _wait_apart(self) -> None:
-        since_s = time.time() - self._device.peer(self._peer).handshake_s
+    def _put_back(self, key: Secret) -> None:
+        """Put the peer back with `key`, which ends its session: the next packet, or its keepalive, begins another."""
+        # one that got no answer counts too, and no device tells of it
+        since_s = time.time() - max(self._begun_s, self._device.peer(self._peer).handshake_s)
         if 0 <= since_s < APART_S:
             time.sleep(APART_S - since_s)
+        self._device.set_key(self._peer, key, anew=True)
+        self._begun_s = time.time()
+
+    def _insist(self, key: Secret) -> None:
+        """Begin the handshake anew where nobody answers it: one that is lost WireGuard tries again only after 5 s."""
+        for _ in range(TRIES - 1):
+            if not self._unanswered():
+                return
+            self._put_back(key)
+
+    def _unanswered(self) -> bool:
+        began_s = time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < ANSWER_S:
+            peer = self._device.peer(self._peer)
+            if peer.handshake_s or (not peer.sent and passed_s > _IDLE_S):
+                return False
+            time.sleep(_LOOK_S)
+        return True
 
     def _shut(self) -> None:
         # both ends draw their own: no handshake can succeed, and the session ends with the peer that is put back
         with Secret(secrets.token_bytes(PSK_OCTETS)) as nobodys:
-            self._device.set_key(self._peer, nobodys, anew=True)
+            self._put_back(nobodys)
 
     def _demand_outside(self, endpoint: str) -> None:
         with suppress(ValueError):
@@ -155,7 +186,8 @@ class WireGuard:
 class WireGuardSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A consumer's table. `far`: networks, with spaces between them. `change`: lazy acts within two minutes.
 
-    `socket` is that of wireguard-go; where it is not there either the device is spoken to by wg(8).
+    `socket` is that of wireguard-go; where it is not there either the device is spoken to by wg(8). `run` is the folder
+    that remembers which key the device holds; it should not outlive a start of the machine.
     """
 
     device: str
@@ -163,6 +195,7 @@ class WireGuardSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     far: str
     change: Literal["lazy", "forced"] = "lazy"
     socket: str = ""
+    run: str = str(RUN)
 
 
 def make(settings: Settings, role: Role) -> WireGuard:
@@ -173,7 +206,7 @@ def make(settings: Settings, role: Role) -> WireGuard:
     path = Path(told.socket) if told.socket else SOCKETS / f"{told.device}.sock"
     device = Uapi(path) if told.socket or path.exists() else WgTool(told.device)
     forced = told.change == "forced" and role is Role.INITIATOR
-    return WireGuard(device, told.peer, Place(told.device, far), forced=forced)
+    return WireGuard(device, told.peer, Place(told.device, far, Path(told.run)), forced=forced)
 
 
 def _octets(public_key: str) -> bytes:

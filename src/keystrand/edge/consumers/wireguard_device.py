@@ -24,7 +24,8 @@ class Peer(NamedTuple):
     """What a device says of one peer.
 
     `handshake_s`: the time of the last handshake in s, 0 for none. `keyed`: it has a pre-shared key, whichever.
-    `endpoint`: `ADDRESS:PORT`, empty where it is not known. `keepalive_s`: 0 for none.
+    `endpoint`: `ADDRESS:PORT`, empty where it is not known. `keepalive_s`: 0 for none. `sent`: octets, since it was put
+    there, handshakes included.
     """
 
     handshake_s: float = 0.0
@@ -32,6 +33,7 @@ class Peer(NamedTuple):
     endpoint: str = ""
     keepalive_s: int = 0
     allowed: tuple[str, ...] = ()
+    sent: int = 0
 
 
 class Device(Protocol):
@@ -120,14 +122,16 @@ class WgTool:
     def peer(self, public: bytes) -> Peer:
         """See `Device`."""
         name = base64.b64encode(public).decode()
-        handshakes, endpoints, allowed, keepalives = (
-            self._shown(what) for what in ("latest-handshakes", "endpoints", "allowed-ips", "persistent-keepalive")
+        handshakes, endpoints, allowed, keepalives, moved = (
+            self._shown(what)
+            for what in ("latest-handshakes", "endpoints", "allowed-ips", "persistent-keepalive", "transfer")
         )
         if name not in handshakes:
             raise ConsumerFailure(f"{self._device}: the device has no such peer", hint=_NO_PEER)
         return Peer(
             float(handshakes[name]), self._keyed(name), endpoints[name].replace("(none)", ""),
             int(keepalives[name].replace("off", "0")), tuple(allowed[name].replace("(none)", "").split()),
+            int(moved[name].partition("\t")[2]),
         )  # fmt: skip
 
     def set_key(self, public: bytes, key: Secret, *, anew: bool) -> None:
@@ -181,6 +185,8 @@ def _with(peer: Peer, name: str, value: str) -> Peer:
             peer = peer._replace(allowed=(*peer.allowed, value))
         case "persistent_keepalive_interval":
             peer = peer._replace(keepalive_s=int(value))
+        case "tx_bytes":
+            peer = peer._replace(sent=int(value))
         case "preshared_key":
             peer = peer._replace(keyed=bool(value))
         case "last_handshake_time_sec":

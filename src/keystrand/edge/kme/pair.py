@@ -1,11 +1,8 @@
 """Two real KME processes on loopback, with a PKI of their own, for pilots and tests."""
 
 import json
-import queue
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from keystrand.edge.daemons import Speaker
 from keystrand.edge.devices.twin_source import SourceEnd
 from keystrand.edge.files import write_atomic
 from keystrand.edge.kme.client import Client014
@@ -23,94 +21,25 @@ KME_IDS = ("kme-a", "kme-b")
 MODULE_IDS = ("module-a", "module-b")
 _PKI_DAYS = 7
 """A pilot's certificates outlive it by little."""
-_START_S = 30.0
 _STOP_S = 15.0
 """More than a KME gives its requests to end."""
 
 
-class RunningKme:
+class RunningKme(Speaker):
     """One KME as a process of its own; its standard error goes to a file beside its configuration."""
 
     def __init__(self, config: Path) -> None:
-        self._config = config
-        self._child: subprocess.Popen[bytes] | None = None
-        self.url = ""
-
-    def launch(self) -> None:
-        """Start it without waiting."""
-        command = [sys.executable, "-m", "keystrand.edge.kme", "--config", str(self._config), "--until-stdin-closes"]
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(  # noqa: S603  # our own interpreter, module and file
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-            )
-
-    def wait_ready(self) -> None:
-        """Wait until it answers. Raises `PeerUnavailable` with the end of its log where it does not."""
-        first = _first_line(self._child, _START_S) if self._child else ""
-        if not first.startswith("ready "):
-            self.kill()
-            raise PeerUnavailable(f"the KME of {self._config} did not start: {self.last_words}")
-        self.url = first.removeprefix("ready ").strip()
+        command = (sys.executable, "-m", "keystrand.edge.kme", "--config", config)
+        super().__init__(command, config.with_suffix(".log"), name=f"the KME of {config}")
 
     @property
-    def log(self) -> Path:
-        """Where its standard error goes."""
-        return self._config.with_suffix(".log")
+    def url(self) -> str:
+        """Where it answers."""
+        return self.where
 
-    @property
-    def last_words(self) -> str:
-        """Return the end of its log."""
-        told = self.log.read_text(errors="replace").strip().splitlines()[-3:]
-        return " ".join(told) or "no word from it"
-
-    @property
-    def pid(self) -> int:
-        """The number of its process; 0 where there is none."""
-        return self._child.pid if self._child else 0
-
-    @property
-    def running(self) -> bool:
-        """Return whether the process is alive."""
-        return self._child is not None and self._child.poll() is None
-
-    def stop(self) -> int | None:
-        """End it in good order and return its exit code, None where it was not running. Kills it after a time."""
-        if self._child and self.running:
-            self._child.terminate()
-            try:
-                self._child.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-        return self._reap()
-
-    def kill(self) -> None:
-        """End it as a power cut would: SIGKILL."""
-        if self._child:
-            self._child.kill()
-        self._reap()
-
-    def _reap(self) -> int | None:
-        code = None
-        if self._child:
-            code = self._child.wait()
-            for stream in (self._child.stdin, self._child.stdout):
-                if stream:
-                    stream.close()
-        self._child = None
-        return code
-
-
-def _first_line(child: subprocess.Popen[bytes], timeout_s: float) -> str:
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    out = child.stdout
-    if out is None:
-        return ""
-    reader = threading.Thread(target=lambda: lines.put(out.readline()), daemon=True)
-    reader.start()
-    try:
-        return lines.get(timeout=timeout_s).decode(errors="replace")
-    except queue.Empty:
-        return ""
+    def stop(self, *, within_s: float = _STOP_S) -> int | None:
+        """See `Daemon.stop`; a KME gets more time."""
+        return super().stop(within_s=within_s)
 
 
 class Pair:

@@ -51,7 +51,7 @@ class EventProof(Part, frozen=True, kw_only=True):
 
     event: str
     times: Count
-    seen: tuple[str, ...]
+    seen: Measured[tuple[str, ...]]
     alarms: Measured[tuple[str, ...]]
     detection: Measured[Estimate | None] = None
 
@@ -60,7 +60,7 @@ class MonitoringGap(Part, frozen=True, kw_only=True):
     """Something that happened and that no alarm told of in time, and what would close the gap."""
 
     event: str
-    what: str
+    what: Measured[str]
     mend: str
 
 
@@ -85,14 +85,18 @@ class Integration(Part, frozen=True, kw_only=True):
 
 
 class WithAndWithout(Part, frozen=True, kw_only=True):
-    """One quantity of one consumer with keystrand's keys and on the same corridor without; `ratio` of the medians."""
+    """One quantity of one consumer with keystrand's keys and on the same corridor without.
+
+    `ratio`: by what factor it is typically greater with keys. `baseline`: what ran without, in words.
+    """
 
     consumer: str
     quantity: str
     without: Measured[Estimate | None]
     with_keys: Measured[Estimate | None]
     ratio: Measured[Estimate | None]
-    why_not: str = ""
+    baseline: str = ""
+    why_not: Measured[str] = ""
 
 
 class PilotReport(Document, frozen=True, kw_only=True, tag="pilot-report"):

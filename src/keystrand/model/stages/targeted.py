@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 
 from keystrand.model.algorithm import Function, Verdict
-from keystrand.model.document import Document, Part
+from keystrand.model.document import Document, Measured, Part
 from keystrand.model.stages.judged import Assumption
 from keystrand.model.stages.weighed import Approach
 from keystrand.model.units import Answer
@@ -79,7 +79,8 @@ class SuccessCriterion(Part, frozen=True, kw_only=True):
     """One success criterion with its bound, at least or at most. `basis` says where the bound comes from.
 
     Pilots and operations refer to it by `id`. `subject`: segment/ID or system/ID. `measured_by` names who measures it:
-    pilot, operations, or inventory. `assumed`: nobody has set the bound yet; it is a proposal of keystrand.
+    pilot, operations, or inventory. `assumed`: nobody has set the bound yet; it is a proposal of keystrand. `shown`:
+    what a pilot on the segment measured, and whether that is within the bound; empty where none did.
     """
 
     id: str
@@ -91,6 +92,7 @@ class SuccessCriterion(Part, frozen=True, kw_only=True):
     measured_by: tuple[str, ...]
     basis: str
     assumed: bool
+    shown: Measured[str] = ""
 
 
 class TargetDocument(Document, frozen=True, kw_only=True, tag="target"):

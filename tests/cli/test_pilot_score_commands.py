@@ -1,0 +1,129 @@
+"""`keystrand pilot init`, `score` and `compare`, typed."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.cli.conftest import Typed
+from tests.pilot.recorded_campaign import PLAN_TEXT, record
+
+from keystrand.app.documents import load, save
+from keystrand.app.estate import open_estate
+from keystrand.edge.estate_folder import example_folder
+from keystrand.model.document import InputRef
+from keystrand.model.stages import CriterionState, PilotReport
+from keystrand.model.stages.recorded import Episode, PilotRecord
+
+PLAN_REF = InputRef(kind="plan", content_sha256="a" * 64, file_sha256="b" * 64)
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command."""
+    return Typed(capsys)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    """Return a copy of the regional bank without a plan of its pilot."""
+    with example_folder("regional-bank") as folder:
+        shutil.copytree(folder, tmp_path / "bank", ignore=shutil.ignore_patterns("pilot.toml"))
+    return tmp_path / "bank"
+
+
+@pytest.fixture
+def out(tmp_path: Path, bank: Path) -> Path:
+    """Return the folder of a run with a recorded campaign; its plan stands beside the estate."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (bank / "pilot.toml").write_text(PLAN_TEXT)
+    save(folder, record(made_from=(open_estate(bank).ref, PLAN_REF)))
+    return folder
+
+
+def test_a_plan_is_begun_and_never_replaced(bank: Path, typed: Typed) -> None:
+    """The first time it is written, the second time it is left as it is."""
+    assert typed("pilot", "init", str(bank)).code == 0
+    begun = (bank / "pilot.toml").read_bytes()
+    again = typed("pilot", "init", str(bank))
+    assert (again.code, (bank / "pilot.toml").read_bytes()) == (2, begun)
+    assert "already exists" in again.err
+    assert typed("pilot", "init", str(bank), "--pilot", "other").code == 2
+
+
+def test_a_recorded_campaign_is_judged_by_other_criteria(bank: Path, out: Path, typed: Typed) -> None:
+    """Met by the first plan, missed by a stricter one; the report refers to plan, record and both files before."""
+    assert typed("pilot", "score", str(bank), "--out", str(out)).code == 0
+    report, _ = load(out, PilotReport)
+    assert {ref.kind for ref in report.made_from} == {"estate", "plan", "pilot-plan", "pilot-record"}
+    (bank / "pilot.toml").write_text(PLAN_TEXT.replace("rotation_p95_max_s = 1.0", "rotation_p95_max_s = 0.01"))
+    told = typed("pilot", "score", str(bank), "--out", str(out), "-o", "json")
+    before = [(one.consumer, one.name) for one in report.scorecard if one.state is CriterionState.MISSED]
+    missed = [(one["consumer"], one["name"]) for one in told.json["scorecard"] if one["state"] == "missed"]
+    assert missed == [*before, ("tunnel", "rotation time"), ("second", "rotation time")]
+
+
+def test_what_was_not_run_is_told_and_has_a_code_of_its_own(bank: Path, out: Path, typed: Typed) -> None:
+    """Exit 3, and the reason on stderr."""
+    made, _ = load(out, PilotRecord)
+    first, *others = made.consumers
+    save(out, msgspec.structs.replace(
+        made, consumers=(first, msgspec.structs.replace(others[0], not_run="it needs root"), others[1])
+    ))  # fmt: skip
+    told = typed("pilot", "score", str(bank), "--out", str(out))
+    assert told.code == 3
+    assert "not run: consumer tunnel: it needs root" in told.err
+
+
+def test_a_gap_in_monitoring_is_told(bank: Path, out: Path, typed: Typed) -> None:
+    """Where no alarm came, the command says so, and what would close it."""
+    made, _ = load(out, PilotRecord)
+    silent: tuple[Episode, ...] = tuple(msgspec.structs.replace(one, alarms=()) for one in made.episodes)
+    save(out, msgspec.structs.replace(made, episodes=silent))
+    assert "gap in monitoring: link-cut: 3 of 3 times" in typed("pilot", "score", str(bank), "--out", str(out)).err
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("bank/pilot.toml", None, "keystrand pilot init"),
+        ("out/pilot-record.json", None, "keystrand pilot run"),
+        ("bank/pilot.toml", PLAN_TEXT + "x = 1\n", "pilot.toml:"),
+        ("bank/pilot.toml", PLAN_TEXT.replace('"corridor"', '"coridor"'), "did you mean 'corridor'?"),
+        ("bank/estate.toml", '\n[[owner]]\nid = "x"\nname = "X"\n', "another estate"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_told(
+    out: Path, typed: Typed, file: str, text: str | None, words: str
+) -> None:
+    """No plan, no record, a mistake in the plan, an estate that has changed since: exit 2, and what to do."""
+    path = out.parent / file
+    before = path.read_text() if path.name == "estate.toml" else ""
+    path.unlink()
+    if text is not None:
+        path.write_text(before + text)
+    told = typed("pilot", "score", str(out.parent / "bank"), "--out", str(out))
+    assert told.code == 2
+    assert words in told.err
+    assert "Traceback" not in told.err
+
+
+def test_two_campaigns_are_compared(bank: Path, out: Path, tmp_path: Path, typed: Typed) -> None:
+    """A run's folder and a file; with other criteria it is refused unless told; bad files are named."""
+    other = tmp_path / "other"
+    other.mkdir()
+    assert typed("pilot", "score", str(bank), "--out", str(out)).code == 0
+    (bank / "pilot.toml").write_text(PLAN_TEXT.replace("rotation_p95_max_s = 1.0", "rotation_p95_max_s = 2.0"))
+    shutil.copy(out / "pilot-record.json", other)
+    assert typed("pilot", "score", str(bank), "--out", str(other)).code == 0
+    assert typed("pilot", "compare", str(out), str(out / "pilot.json")).code == 0
+    refused = typed("pilot", "compare", str(out), str(other))
+    assert refused.code == 2
+    assert "--unlike" in refused.err
+    told = typed("pilot", "compare", str(out), str(other), "--unlike", "-o", "json")
+    assert told.code == 0
+    assert {one["better"] for one in told.json["criteria"]} == {""}
+    assert typed("pilot", "compare", str(out), str(tmp_path / "none")).code == 2
+    (other / "pilot.json").write_text("{")
+    assert typed("pilot", "compare", str(out), str(other)).code == 2
