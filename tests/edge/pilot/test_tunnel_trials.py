@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.edge.agent.site import running_pair
@@ -22,6 +24,7 @@ from keystrand.edge.pilot.ends import Ends
 from keystrand.edge.pilot.ipsec import IpsecTrial
 from keystrand.edge.pilot.tunnel import TunnelTrial
 from keystrand.edge.pilot.wireguard import WireGuardTrial
+from keystrand.edge.pilot.wireguards import KEEPALIVE_S, WireGuards
 from keystrand.edge.pki import Credentials, Kind
 from keystrand.model.errors import InvalidInput, MissingInput
 from keystrand.model.pilot import ConsumerKind, PilotConsumer
@@ -225,6 +228,19 @@ def test_an_ordinary_user_is_told_why_not() -> None:
     ).stdout.splitlines()
     assert len(told) == 2
     assert all("needs root" in line for line in told)
+
+
+@pytest.mark.system
+@needs_tunnels
+def test_a_folder_under_run_is_found(ground: Ground) -> None:
+    """Though WireGuard has a /run of its own there."""
+    assert ground.carrier
+    with TemporaryDirectory(dir="/run") as folder:
+        ends = Ends(ground.carrier.spaces, ground.carrier.addresses, WireGuardTrial.networks, Path(folder), ground.care)
+        ends.lay()
+        pair = WireGuards(ends)
+        pair.begin()
+        assert pair.device(A).peer(b64decode(pair.publics[B])).keepalive_s == KEEPALIVE_S
 
 
 @pytest.mark.system
