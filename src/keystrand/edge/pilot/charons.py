@@ -133,7 +133,7 @@ class Charons:
     def _made(self, at: int) -> Daemon:
         return Daemon(
             [program("charon-systemd", "charon-systemd")], self.folder / f"charon-{at}.log",
-            env={"STRONGSWAN_CONF": str(self.confs[at])}, prefix=self.ends.spaces[at].prefix,
+            env={"STRONGSWAN_CONF": str(self.confs[at])}, prefix=self.ends.prefix(at),
         )  # fmt: skip
 
     def _connection(self, at: int) -> str:

@@ -77,7 +77,7 @@ class WireGuards:
         return b64encode(self._privates[at].public_key().public_bytes_raw()).decode()
 
     def _made(self, at: int) -> Daemon:
-        prefix = (*self.ends.spaces[at].prefix, program("unshare", "util-linux"), "--mount", *_OWN_RUN)
+        prefix = (*self.ends.prefix(at), program("unshare", "util-linux"), "--mount", *_OWN_RUN)
         command = (program("wireguard-go", "wireguard-go"), "-f", self.devices[at])
         return Daemon(command, self.ends.folder / f"wireguard-{at}.log", prefix=prefix)
 
