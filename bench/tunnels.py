@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.edge.consumers.corridor import Corridor, Losses
+from tests.edge.consumers.corridor import Corridor
 from tests.edge.consumers.ipsec import Ipsec, ipsec
 from tests.edge.consumers.wireguard_pair import Tunnel, wireguard_pair
 
@@ -17,6 +17,7 @@ from bench.measure import Missing, Row
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import Consumer, NewKey
+from keystrand.pilot.traffic import Losses
 
 ROTATIONS = 60
 _PROGRAMS = ("charon-systemd", "wireguard-go", "nft", "ping")

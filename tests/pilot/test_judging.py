@@ -132,19 +132,29 @@ def test_no_packet_in_clear_counts_only_where_keys_were_kept_away() -> None:
 
 
 def test_failover_and_recovery_take_every_outage() -> None:
-    """The slowest decides; one that never came misses, and where nothing lapsed nothing is shown."""
-    slow = replace(cuts()[0], seen=(cut("tunnel", failover_s=2.5, recovery_s=10.5),))
+    """The slowest decides, and its event is named; one that never came misses; without an outage nothing is shown."""
+    slow = replace(cuts()[0], event=EventKind.KME_DEATH, seen=(cut("tunnel", failover_s=2.5, recovery_s=10.5),))
     made = record(episodes=(normal(), *cuts()[1:], slow))
-    assert tunnel_result(N.FAILOVER, made).state is MISSED
-    assert tunnel_result(N.RECOVERY, made).state is MISSED
-    never = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, recovery_s=None, waited_s=11.0),))
-    assert "never" in tunnel_result(N.FAILOVER, record(episodes=(never,))).reason
-    assert "no fresh key" in tunnel_result(N.RECOVERY, record(episodes=(never,))).reason
+    for name in (N.FAILOVER, N.RECOVERY):
+        found = tunnel_result(name, made)
+        assert (found.state, found.reason) == (MISSED, "beyond it: kme-death")
+        assert tunnel_result(name, record(episodes=(normal(),))).state is NOT
+    never = replace(cuts()[0], seen=(cut("tunnel", recovery_s=None, waited_s=11.0),))
+    assert "no fresh key within 11 s" in tunnel_result(N.RECOVERY, record(episodes=(never,))).reason
     impatient = replace(cuts()[0], seen=(cut("tunnel", recovery_s=None, waited_s=9.0),))
     assert tunnel_result(N.RECOVERY, record(episodes=(impatient,))).state is NOT
-    brief = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, recovery_s=None, waited_s=0.0),))
-    for name in (N.FAILOVER, N.RECOVERY):
-        assert tunnel_result(name, record(episodes=(normal(), brief))).state is NOT
+
+
+def test_a_consumer_must_go_over_to_what_its_policy_names() -> None:
+    """One that should fall back and stopped misses; one whose key's age is not known is no measurement."""
+    stopped = cut("second", footings=footings("fresh", "invalid", "fresh"))
+    found = result(judged(record(episodes=cuts(stopped))), N.FAILOVER, "second")
+    assert found.state is MISSED
+    assert found.reason == "3 of 3 times it did not go over to what fallback-pqc names: link-cut"
+    undated = replace(cuts()[0], seen=(cut("tunnel", failover_s=None),))
+    assert tunnel_result(N.FAILOVER, record(episodes=(undated,))).state is NOT
+    silent = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, footings=()),))
+    assert tunnel_result(N.FAILOVER, record(episodes=(silent,))).state is MISSED
 
 
 def test_silence_is_judged_while_the_policy_lets_traffic_run() -> None:

@@ -157,7 +157,7 @@ def campaign_events(episodes: Sequence[Episode]) -> tuple[PilotEvent, ...]:
     """Return the campaign's course: every repetition of every event, and why one was not run."""
     return tuple(
         PilotEvent(
-            name=f"{one.event.value} {one.number}", at_s=round(one.began_s, 3),
+            name=f"{one.event.value} {one.number + 1}", at_s=round(one.began_s, 3),
             seen=f"not run: {one.not_run}" if one.not_run else _outcome(one),
         )
         for one in episodes
