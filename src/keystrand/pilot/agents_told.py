@@ -1,8 +1,8 @@
 """What two agents told of one consumer, beside what others saw of it: rotations, footings, ages, gaps in the audit.
 
 Three witnesses: the agents' audits, their installers (which put keys in and take them away), and whoever looked at the
-agents' standing from time to time. Moments are seconds since the epoch in one clock; the end 0 is the initiator's. All of it
-comes in the order of its moments.
+agents' standing from time to time. Moments are seconds since the epoch in one clock, and everything comes in their
+order; the end 0 is the initiator's.
 """
 
 from bisect import bisect_left
