@@ -84,7 +84,7 @@ def test_gaps_events_and_effort_are_on_the_page(told: Told) -> None:
     """What closes a gap stands beside it; each event says what consumers saw; deeds are summed."""
     section = told.section
     assert "1 of 3 times no alarm within 5 s. What closes the gap: an alarm where the link reports no block" in section
-    assert "from fresh keys to the post-quantum fallback to fresh keys" in section
+    assert "went over to the post-quantum fallback, then fresh keys" in section
     assert '<span class="flag warn">2 of 3</span>, after 3.5 s' in section
     assert '<td class="n">42</td>' in section
     assert told.value("with-1").startswith("10 ms with keys, 10 ms without, 1.0 times")
