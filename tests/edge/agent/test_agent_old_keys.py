@@ -76,7 +76,8 @@ def _wait_for(site: Site, *moves: tuple[str, str]) -> None:
 
 def _when(site: Site, at: int, action: str) -> float:
     """Return when the latest line with this action was written."""
-    return float([line["at"] for line in site.audit(at) if line["action"] == action][-1])
+    lines = [line for line in site.audit(at) if line["action"] == action]
+    return datetime.fromisoformat(lines[-1]["at"]).timestamp()
 
 
 def _serves(site: Site) -> bool:

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.edge.consumers import macsec_guest
+from tests.edge.consumers.corridor import needs
 from tests.edge.consumers.macsec_guest import ROTATIONS
 from tests.edge.consumers.other_kernel import needs_other_kernel, other_kernel
 
 import keystrand
 from keystrand.crypto.secret import Secret
+from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
 from keystrand.edge.consumers.macsec import Ends, make
 from keystrand.edge.consumers.macsec_device import Association, Channel, Device, Peer, Shown
+from keystrand.edge.consumers.macsec_mka import Supplicant
+from keystrand.edge.daemons import Daemon, Daemons, Space, program
 from keystrand.model.errors import InvalidInput
 
 _ADDRESSES = ("02:00:00:00:00:0a", "02:00:00:00:00:0b")
@@ -326,24 +330,101 @@ def test_a_key_that_has_no_name_of_sixteen_octets_is_not_installed() -> None:
         made.install(NewKey("one", "qkd", Secret(bytes(32))))
 
 
+# By MKA: what does not need the kernel's module
+
+
+@pytest.fixture
+def supplicant(tmp_path: Path) -> Iterator[Path]:
+    """Yield the control socket of a wpa_supplicant with a network for MACsec, in a namespace of its own."""
+    with Daemons() as care:
+        space = Space("mka", tmp_path)
+        care.add(space)
+        space.start()
+        space.run("ip", "link", "add", "name", "fibre", "type", "veth", "peer", "name", "other")
+        file = tmp_path / "supplicant.conf"
+        text = macsec_guest.SUPPLICANT.format(at=0, cak="11" * 16, ckn="22" * 16, priority=16)
+        file.write_text(text.replace("/run/", f"{tmp_path}/"))
+        daemon = Daemon(
+            [program("wpa_supplicant", "wpasupplicant"), "-Dwired", "-ifibre", f"-c{file}"],
+            tmp_path / "log", prefix=space.prefix,
+        )  # fmt: skip
+        care.add(daemon)
+        daemon.start((tmp_path / "supplicant-0/fibre").exists)
+        yield tmp_path / "supplicant-0/fibre"
+
+
+@pytest.mark.system
+@needs("wpa_supplicant")
+def test_wpa_supplicant_takes_name_and_key_by_its_control_socket(supplicant: Path) -> None:
+    """Keys of both lengths, and no other; what it says of its network is what we ask for. Its driver here agrees on
+    nothing, so nothing is proven.
+    """
+    spoken = Supplicant(supplicant, 0)
+    assert [spoken.variable(name) for name in ("key_mgmt", "macsec_policy", "nonsense")] == ["NONE", "1", "FAIL"]
+    for octets in (16, 32):
+        spoken.set_cak("ab" * 16, Secret(bytes(octets)))
+    with pytest.raises(ConsumerFailure, match="refused SET_NETWORK") as failure:
+        spoken.set_cak("ab" * 16, Secret(bytes(range(20))))
+    assert bytes(range(4)).hex() not in str(failure.value)
+    assert spoken.agreed() == ("", False)
+
+
+@pytest.mark.system
+@needs("wpa_supplicant")
+def test_a_network_that_would_not_encrypt_is_refused(supplicant: Path) -> None:
+    """Before the first key, with what to write."""
+    made = make({"control": str(supplicant), "device": "kstnone0", "far": "10.255.0.0/24"}, Role.INITIATOR)
+    wpa = Supplicant(supplicant, 0)
+    wpa._told(bytearray(b"SET_NETWORK 0 macsec_integ_only 1"))
+    try:
+        with pytest.raises(ConsumerFailure, match="macsec_integ_only=1") as failure:
+            made.prepare()
+    finally:
+        guard.take_down("kstnone0")
+    assert "macsec_integ_only=0" in failure.value.hint
+
+
+@pytest.mark.parametrize(("field", "value"), [("far", ""), ("device", "a name"), ("network", -1), ("peer", "02:00")])
+def test_a_setting_of_mka_that_cannot_be_used_is_named(field: str, value: str | int) -> None:
+    """So is one that belongs to SAKs alone."""
+    settings = {"control": "/run/wpa_supplicant/eth1", "device": "macsec0", "far": "10.2.0.0/24", field: value}
+    with pytest.raises(InvalidInput) as refusal:
+        make(settings, Role.RESPONDER)
+    assert refusal.value.problems[0].field == field
+
+
+def test_a_supplicant_that_does_not_run_is_named(tmp_path: Path) -> None:
+    """With the path."""
+    with pytest.raises(ConsumerFailure, match="nobody") as failure:
+        Supplicant(tmp_path / "nobody", 0).agreed()
+    assert "running" in failure.value.hint
+
+
 # On Debian's kernel, which has the module
 
 _MODULES = ("veth", "macsec", "gcm", "ctr", "ghash_generic", "nf_tables")
 """Loaded beforehand: what the kernel loads at the first key takes long there, and no verb should wait for it."""
-_needs_vm = needs_other_kernel("ip", "nft", "ping", "nsenter", "unshare")
+_GUEST = ("ip", "nft", "ping", "nsenter", "unshare")
+_needs_vm = needs_other_kernel(*_GUEST)
+_needs_mka = needs_other_kernel(*_GUEST, "wpa_supplicant")
+
+
+def _seen(mode: str, folder: Path) -> dict[str, Any]:
+    """Return what two sites saw whose consumers ran in the machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystrand-tests"
+    source = Path(keystrand.__file__).parents[1]
+    kernel = other_kernel(cache)
+    python = f"PYTHONPATH={shlex.quote(str(source))} {shlex.quote(sys.executable)} -B {macsec_guest.__file__} {mode}"
+    script = f"modprobe -d {shlex.quote(str(kernel.folder))} -a {' '.join(_MODULES)}\n{python}"
+    said = kernel.run(script, folder, within_s=900.0)
+    found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
+    return found
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What two sites saw whose consumers ran in the machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keystrand-tests"
-    source = Path(keystrand.__file__).parents[1]
-    kernel = other_kernel(cache)
-    python = f"PYTHONPATH={shlex.quote(str(source))} {shlex.quote(sys.executable)} -B {macsec_guest.__file__}"
-    script = f"modprobe -d {shlex.quote(str(kernel.folder))} -a {' '.join(_MODULES)}\n{python}"
-    said = kernel.run(script, tmp_path_factory.mktemp("guest"), within_s=600.0)
-    found: dict[str, Any] = json.loads(said[said.rindex("\n{") :] if "\n{" in said else said)
-    return found
+    """What two sites saw that are keyed by SAKs."""
+    return _seen("saks", tmp_path_factory.mktemp("guest"))
 
 
 @pytest.mark.slow
@@ -387,6 +468,7 @@ def test_a_dozen_changes_lose_no_packet_and_use_all_four_places(seen: dict[str, 
 def test_different_keys_are_not_proven_and_the_next_change_puts_it_right(seen: dict[str, Any]) -> None:
     """So it does after one that only the responder heard of; retiring what failed then loses nothing."""
     assert not seen["wrong"][0]
+    assert re.match(r"[1-9]\d* frames under it failed their check", seen["wrong at the responder"][1])
     assert seen["wrong answered"] == 0
     assert seen["healed"][0], seen["healed"]
     assert seen["healed answered"] == 20
@@ -409,3 +491,25 @@ def test_with_the_last_key_gone_nothing_passes_and_nothing_leaks(seen: dict[str,
     assert seen["tried"] == 1000
     assert seen["leaked"] == 0
     assert seen["leaked without guard"] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@_needs_mka
+def test_by_mka_ends_agree_under_the_key_of_that_name_and_under_no_other(tmp_path: Path) -> None:
+    """Real wpa_supplicants: two changes, both proven at both ends; another key at one end is not, the next one is; with
+    the last one gone nothing leaks.
+    """
+    seen = _seen("mka", tmp_path)
+    assert seen["prepared"] == [None, None]
+    for name in ("first", "second"):
+        assert seen[name] == [True, "MKA under this CKN has made the link secure"]
+        assert seen[f"{name} at the responder"] == seen[name], seen
+        assert seen[f"{name} answered"] >= 19
+    assert seen["again"] == [None, seen["second"]]
+    assert "128 or 256 bits" in seen["short"]
+    assert not seen["wrong"][0]
+    assert seen["healed"][0]
+    assert seen["retired"] == [None, None]
+    assert seen["after"] == [False, "the agreement is under another CKN"]
+    assert (seen["tried"], seen["leaked"], seen["leaked without guard"]) == (1000, 0, 10)
