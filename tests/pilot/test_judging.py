@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pilot.recorded_campaign import (
     ORIGIN,
@@ -25,7 +25,7 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.pilot import ConsumerKind, EventKind, SourceChoice
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
-from keystrand.model.stages.recorded import DeedKind, Episode, PilotRecord, Seen
+from keystrand.model.stages.recorded import Alarm, DeedKind, Episode, PilotRecord, Seen
 from keystrand.pilot.judging import judge
 
 replace = msgspec.structs.replace
@@ -223,6 +223,19 @@ def test_a_fault_that_nobody_told_of_is_a_gap_with_what_would_close_it() -> None
     assert result(judged(record(episodes=(normal(),))), N.DETECTION).state is NOT
 
 
+def test_an_alarm_of_quiet_times_tells_of_no_fault() -> None:
+    """What rings anyhow, with other numbers, is no detection; alarms that differ in numbers alone are told once."""
+    ringing = (Alarm(after_s=0.1, who="agent a", text="1 keys are not retired yet"),)
+    noisy = tuple(replace(ringing[0], after_s=n, text=f"{n} keys are not retired yet") for n in (1, 2))
+    made = record(episodes=(replace(normal(), alarms=ringing), *(replace(one, alarms=noisy) for one in cuts())))
+    report = judged(made)
+    assert result(report, N.DETECTION).state is MISSED
+    assert [gap.event for gap in report.monitoring_gaps] == ["link-cut"]
+    assert report.proofs[1].alarms == ("agent a: 1 keys are not retired yet",)
+    unheard = record(episodes=(normal(), *(replace(one, alarms=noisy) for one in cuts())))
+    assert result(judged(unheard), N.DETECTION).state is MET
+
+
 def test_what_did_not_run_is_named_and_shows_nothing() -> None:
     """A consumer without rights, an event without a command, one that the record does not have."""
     consumers = (run("shop", ConsumerKind.TLS), run("tunnel", ConsumerKind.IPSEC, "fail-secure", not_run="not root"))
@@ -292,7 +305,7 @@ def test_proofs_tell_what_consumers_saw() -> None:
     proof = next(one for one in judged().proofs if one.event == "link-cut")
     assert proof.times == 3
     said = {words.partition(":")[0]: words for words in proof.seen}
-    assert "from fresh keys to no key to fresh keys" in said["tunnel"]
+    assert "went over to no key, then fresh keys" in said["tunnel"]
     assert "the post-quantum fallback" in said["second"]
     assert "0 packets in clear" in said["tunnel"]
     assert "24,000 of 36,000 tries failed" in said["tunnel"]
@@ -325,6 +338,7 @@ episodes = st.lists(
 ).map(tuple)
 
 
+@settings(max_examples=40)
 @given(episodes)
 def test_whatever_was_recorded_is_judged_soundly(seen: tuple[Episode, ...]) -> None:
     """Ends in order, a document that survives its file, and nothing met without a measurement or over its goal."""

@@ -205,7 +205,7 @@ def _in_clear(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
         why = f"{sent:,} packets were sent, none of them while an event kept fresh keys away"
         return unmeasured(goal, N.CLEAR, why, of_count(leaked, sent, "packets"))
     most = share_range(leaked, without_keys).high
-    why = f"{without_keys:,} of them sent while fresh keys were kept away: fewer than {two_figures(most)} leak (95 %)"
+    why = f"{without_keys:,} of them sent while fresh keys were kept away: at most 1 in {int(1 / most):,} leaks (95 %)"
     return at_most(limit, goal, N.CLEAR, of_count(leaked, sent, "packets"), why)
 
 
