@@ -119,7 +119,7 @@ def _rotation_loss(subject: Subject, criteria: CampaignCriteria) -> CriterionRes
     return at_most(limit, goal, N.ROTATION_LOSS, of_range(mean_count_range(lost), len(lost), "packets"))
 
 
-_NAMES: dict[str, str] = {
+NAMED_FOOTINGS: dict[str, str] = {
     FailurePolicy.FAIL_SECURE: "invalid",
     FailurePolicy.FALLBACK_PQC: "substitute",
     FailurePolicy.HOLD_UNTIL_TTL: "held",
@@ -154,7 +154,7 @@ def _failover(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
 
 def _stood(policy: str, seen: Seen) -> bool:
     reached = {change.footing for change in seen.footings}
-    return _NAMES.get(policy) in reached if reached else seen.failover_s is not None
+    return NAMED_FOOTINGS.get(policy) in reached if reached else seen.failover_s is not None
 
 
 def _may_stop(subject: Subject, one: Witness) -> bool:
