@@ -195,3 +195,22 @@ def test_no_shape_of_a_plan_is_a_traceback(consumer: dict[str, object], source: 
     tomllib.loads(text)
     with suppress(InvalidInput):
         read(text)
+
+
+@pytest.mark.parametrize("kind", ["ipsec", "wireguard", "hsm"])
+def test_a_second_consumer_of_a_kind_with_an_agent_is_refused(kind: str) -> None:
+    """Two tunnels would share networks, two HSMs an installer: told at its line, and not after a minute of trying."""
+    second = f'[[consumer]]\nid = "other"\nkind = "{kind}"\npolicy = "fail-secure"\n'
+    text = GOOD.replace("[[event]]", second.replace("other", "one") + "\n" + second + "\n[[event]]", 1)
+    found = problems(text)
+    assert (found[-1][0], found[-1][2]) == ("consumer[4].kind", f'kind = "{kind}"')
+    assert found[-1][1] == f"there is already a consumer of kind {kind}, and a pilot runs one"
+
+
+def test_consumers_in_band_may_be_several_but_not_thousands() -> None:
+    """Two TLS services are two; two thousand measure the machine."""
+    shops = [f'[[consumer]]\nid = "shop-{n}"\nkind = "tls"\n\n' for n in range(2000)]
+    assert len(read(GOOD.replace("[[event]]", shops[0] + shops[1] + "[[event]]", 1)).consumers) == 5
+    ((field, message, _),) = problems(GOOD.replace("[[event]]", "".join(shops) + "[[event]]", 1))
+    assert field == "consumer"
+    assert "20" in message

@@ -18,6 +18,7 @@ Raw = dict[str, Any]
 
 IN_BAND = frozenset({ConsumerKind.TLS, ConsumerKind.AGE})
 """Consumers that name their key in band: each use takes a key of its own, so no agent rotates it and none grows old."""
+_WITH_AGENTS = frozenset(ConsumerKind) - IN_BAND
 TUNNELS = frozenset({ConsumerKind.IPSEC, ConsumerKind.WIREGUARD})
 """Consumers whose traffic is packets."""
 POLICIES = (FailurePolicy.FAIL_SECURE, FailurePolicy.FALLBACK_PQC, FailurePolicy.HOLD_UNTIL_TTL)
@@ -37,6 +38,7 @@ def pilot_plan_from_toml(text: str, file: str, pilots: Collection[str]) -> Pilot
         yield from _pilot_faults(raw, pilots)
         yield from _repeated(raw, "consumer", "id", "give each an id of its own")
         yield from _repeated(raw, "event", "kind", "keep one, and say times = ... in it")
+        yield from _second_of_a_kind(raw)
         for n, row in rows(raw, "consumer"):
             yield from (fault._replace(path=("consumer", n, *fault.path)) for fault in _consumer_faults(row))
         yield from _event_faults(raw)
@@ -62,6 +64,16 @@ def _repeated(raw: Raw, table: str, key: str, hint: str) -> Iterator[Fault]:
             yield Fault((table, n, key), f"there is already a [[{table}]] with {key} = {name!r}", hint)
         elif isinstance(name, str):
             seen.add(name)
+
+
+def _second_of_a_kind(raw: Raw) -> Iterator[Fault]:
+    """Two tunnels of a kind would have the same networks, and one installer serves one set of tokens."""
+    first: dict[str, Any] = {}
+    for n, row in rows(raw, "consumer"):
+        kind = row.get("kind")
+        if isinstance(kind, str) and kind in _WITH_AGENTS and first.setdefault(kind, row) is not row:
+            text = f"there is already a consumer of kind {kind}, and a pilot runs one"
+            yield Fault(("consumer", n, "kind"), text, "try the other in a pilot.toml of its own, given by --file")
 
 
 def _consumer_faults(row: Raw) -> Iterator[Fault]:

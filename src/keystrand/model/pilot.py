@@ -10,6 +10,8 @@ from keystrand.model.units import Identifier, Ratio, Text
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds")]
 Times = Annotated[int, Meta(ge=1, le=100)]
+MOST_CONSUMERS = 20
+"""Each runs programs and threads of its own, all on one machine: more of them measure the machine."""
 
 
 class Criteria(Noun, frozen=True, kw_only=True):
@@ -149,6 +151,8 @@ class PilotPlan(Noun, frozen=True, kw_only=True):
     packets_per_s: Annotated[int, Meta(ge=10, le=2000)] = 1000
     source: KeySource = field(default_factory=KeySource)
     carrier: CarrierTerms = field(default_factory=CarrierTerms)
-    consumers: Annotated[tuple[PilotConsumer, ...], Meta(min_length=1)] = field(name="consumer")
+    consumers: Annotated[tuple[PilotConsumer, ...], Meta(min_length=1, max_length=MOST_CONSUMERS)] = field(
+        name="consumer"
+    )
     events: Annotated[tuple[Event, ...], Meta(min_length=1)] = field(name="event")
     criteria: CampaignCriteria
