@@ -1,5 +1,6 @@
 """`keystrand pilot init`, `score` and `compare`, typed."""
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -128,3 +129,20 @@ def test_two_campaigns_are_compared(bank: Path, out: Path, tmp_path: Path, typed
     assert typed("pilot", "compare", str(out), str(tmp_path / "none")).code == 2
     (other / "pilot.json").write_text("{")
     assert typed("pilot", "compare", str(out), str(other)).code == 2
+
+
+def test_a_folder_without_room_is_told_before_the_campaign(bank: Path, out: Path, typed: Typed) -> None:
+    """Not after minutes, when what was seen could not be kept; neither with consumers nor in the short pilot."""
+    for words in (("inventory", "scan"), ("assess", "run"), ("plan", "make")):
+        assert typed(*words, str(bank), "--out", str(out)).code in (0, 3)
+    before, limits = sorted(out.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))  # as on a disk that is full soon
+    try:
+        told = [typed("pilot", "run", str(bank), "--out", str(out), *more) for more in ((), ("--short",))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for one in told:
+        assert one.code == 1
+        assert f"error: nothing can be written into {out}" in one.err
+        assert "keys" not in one.err  # nothing was begun
+    assert sorted(out.iterdir()) == before

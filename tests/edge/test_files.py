@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.files import read_bytes, sha256_hex, write_atomic
+from keystrand.edge.files import read_bytes, require_room, sha256_hex, write_atomic
 from keystrand.model.errors import MissingInput, StoreFailure
 
 
@@ -52,3 +52,14 @@ def test_what_is_missing_is_named_with_the_next_step(tmp_path: Path) -> None:
 def test_the_hash_is_sha256() -> None:
     """The empty input has the value that FIPS 180-4 gives it."""
     assert sha256_hex(b"").startswith("e3b0c44298fc1c14")
+
+
+def test_room_is_sought_and_given_back(tmp_path: Path) -> None:
+    """Where there is room nothing is left of the search; where there is none, or no folder, it is said."""
+    require_room(tmp_path / "new", 2**20)
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(StoreFailure, match="nothing can be written into"):
+        require_room(tmp_path / "new", 2**62)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreFailure, match="nothing can be written into"):
+        require_room(tmp_path / "file", 1)

@@ -11,6 +11,7 @@ from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
+from keystrand.edge.files import require_room
 from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import plain_number
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
@@ -21,6 +22,9 @@ from keystrand.model.pilot import Pilot
 from keystrand.model.stages import PilotRecord, PilotReport, Plan
 from keystrand.model.stages.recorded import RunConsumer
 from keystrand.pilot.report import pilot_report
+
+_ROOM_OCTETS = 8 * 2**20
+"""Record and report of a long campaign take a few megabytes: room for them is sought before it, not after."""
 
 
 def run_pilot(
@@ -39,6 +43,7 @@ def run_pilot(
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
+    require_room(out, _ROOM_OCTETS)
     with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         campaign = run_campaign(pilot, rate, Path(folder) / "kme", stage)
     report = pilot_report(
@@ -77,6 +82,7 @@ def run_with_consumers(
         )
     decided, plan_ref = load(out, Plan)
     require_estate(decided, opened.ref)
+    require_room(out, _ROOM_OCTETS)
     rate, beside = _rate(decided, planned.pilot), plan_file(opened, file).absolute().parent
     with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         order = campaign_of_consumers.Order(planned.plan, planned.pilot, rate, beside)

@@ -69,6 +69,16 @@ def replacing(path: Path, *, mode: int = 0o644, alone: bool = False) -> Iterator
         raise
 
 
+def require_room(folder: Path, octets: int) -> None:
+    """Raise `StoreFailure` unless a file of `octets` can be written into `folder`; nothing is left of the try."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, octets)
+    except OSError as error:
+        raise StoreFailure(f"nothing can be written into {folder}: {error.strerror}") from error
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one step. Raises `FileExistsError` if anything is there, even at the last moment."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
