@@ -14,7 +14,7 @@ from keystrand.app.documents import load, save
 from keystrand.app.estate import open_estate
 from keystrand.edge.estate_folder import init_estate
 from keystrand.model.document import InputRef
-from keystrand.model.stages import CriterionState, PilotReport
+from keystrand.model.stages import CostReport, CriterionState, PilotReport
 from keystrand.model.stages.recorded import Episode, PilotRecord
 
 PLAN_TEXT = CORRIDOR.replace('"corridor"', '"first"')
@@ -133,8 +133,7 @@ def test_two_campaigns_are_compared(bank: Path, out: Path, tmp_path: Path, typed
 
 def test_a_folder_without_room_is_told_before_the_campaign(bank: Path, out: Path, typed: Typed) -> None:
     """Not after minutes, when what was seen could not be kept; neither with consumers nor in the short pilot."""
-    for words in (("inventory", "scan"), ("assess", "run"), ("plan", "make")):
-        assert typed(*words, str(bank), "--out", str(out)).code in (0, 3)
+    planned(bank, out, typed)
     before, limits = sorted(out.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))  # as on a disk that is full soon
     try:
@@ -146,3 +145,27 @@ def test_a_folder_without_room_is_told_before_the_campaign(bank: Path, out: Path
         assert f"error: nothing can be written into {out}" in one.err
         assert "keys" not in one.err  # nothing was begun
     assert sorted(out.iterdir()) == before
+
+
+def test_the_cost_takes_over_what_the_pilot_showed(bank: Path, out: Path, typed: Typed) -> None:
+    """By pilot.json alone; and not from one that was made before the estate changed."""
+    planned(bank, out, typed)
+    assert typed("pilot", "score", str(bank), "--out", str(out)).code == 0
+    done = typed("plan", "cost", str(bank), "--out", str(out), "--scenarios", "100")
+    cost, _ = load(out, CostReport)
+    assert {one.bears_on for one in cost.shown} >= {"pilot-link", "key-interface"}
+    assert f"pilot first on metro, {cost.shown[0].as_of}: {cost.shown[0].shown}" in done.err
+    assert "pilot-report" in {ref.kind for ref in cost.made_from}
+    estate = bank / "estate.toml"
+    estate.write_text(estate.read_text().replace("length_km = 58", "length_km = 59"))
+    planned(bank, out, typed)
+    assert typed("plan", "cost", str(bank), "--out", str(out), "--scenarios", "100").code == 0
+    cost, _ = load(out, CostReport)
+    assert cost.shown == ()
+    assert "pilot-report" not in {ref.kind for ref in cost.made_from}
+
+
+def planned(bank: Path, out: Path, typed: Typed) -> None:
+    """Make the documents up to the plan."""
+    for words in (("inventory", "scan"), ("assess", "run"), ("plan", "make")):
+        assert typed(*words, str(bank), "--out", str(out)).code in (0, 3)

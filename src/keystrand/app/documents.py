@@ -93,9 +93,21 @@ def load(folder: Path, kind: type[D]) -> tuple[D, InputRef]:
     return document, reference(document, content)
 
 
+def pilot_of(estate: InputRef, folder: Path) -> tuple[PilotReport | None, tuple[InputRef, ...]]:
+    """Return the pilot's report in `folder` and its reference, where it is of the estate as it is now; else nothing."""
+    if not (folder / FILES[PilotReport]).exists():
+        return None, ()
+    pilot, ref = load(folder, PilotReport)
+    return (pilot, (ref,)) if _is_of(pilot, estate) else (None, ())
+
+
+def _is_of(document: Document, estate: InputRef) -> bool:
+    return any(ref.kind == estate.kind and ref.content_sha256 == estate.content_sha256 for ref in document.made_from)
+
+
 def require_estate(document: Document, estate: InputRef) -> None:
     """Raise `DocumentMismatch` unless `document` was made for what the estate says now; its layout may have changed."""
-    if any(ref.kind == estate.kind and ref.content_sha256 == estate.content_sha256 for ref in document.made_from):
+    if _is_of(document, estate):
         return
     raise DocumentMismatch(
         f"the {document.kind()} document was made from another estate, or the estate has changed since",

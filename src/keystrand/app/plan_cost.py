@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from keystrand import __version__
-from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
+from keystrand.app.documents import load, now, pilot_of, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.assess.run import DEFAULT_CURVE
 from keystrand.edge.catalogue import curves
@@ -16,10 +16,8 @@ from keystrand.edge.price_lists import price_lists, rate_lists
 from keystrand.edge.scenarios import scenario_set
 from keystrand.formats.toml_lines import line_index, line_of
 from keystrand.formats.wording import counted, interval_text, joined, ratio_text, two_figures
-from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.horizon import horizons
-from keystrand.model.prices import Spread
 from keystrand.model.stages import Assessment, PilotReport, Plan
 from keystrand.model.stages.costed import CostReport, Standing
 from keystrand.model.units import Estimate, Interval
@@ -33,7 +31,7 @@ _WORSE = (Standing.DOMINATED, Standing.EXTENDEDLY_DOMINATED)
 
 
 def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
-    """Cost the plan in `out`, and write the cost beside it. A pilot's measured effort is used where there is one.
+    """Cost the plan in `out`, and write the cost beside it, with what a pilot of the estate as it is now showed.
 
     Raises `InvalidInput` with file, line and field of every price that cannot be used.
     """
@@ -42,7 +40,8 @@ def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
     require_estate(plan, opened.ref)
     require_made_from(plan, assessment_ref)
     curve = assessment.curve or next(one for one in curves() if one.id == DEFAULT_CURVE)
-    inputs, pilots = _inputs(opened, out)
+    pilot, pilots = pilot_of(opened.ref, out)
+    inputs = _inputs(opened, pilot)
     report = make_cost(
         opened.estate,
         assessment,
@@ -53,22 +52,18 @@ def cost_plan(opened: OpenEstate, out: Path, options: Options) -> CostReport:
         made_from=(opened.ref, assessment_ref, plan_ref, *pilots),
         created_at=now(),
         tool_version=__version__,
+        pilot=pilot,
     )
     save(out, report)
     return report
 
 
-def _inputs(opened: OpenEstate, out: Path) -> tuple[Inputs, tuple[InputRef, ...]]:
+def _inputs(opened: OpenEstate, pilot: PilotReport | None) -> Inputs:
     rates = rate_lists(opened.folder)
-    measured: dict[str, Spread] = {}
-    refs: tuple[InputRef, ...] = ()
-    if (out / FILES[PilotReport]).exists():
-        pilot, ref = load(out, PilotReport)
-        measured = measured_rates(pilot, rates)
-        refs = (ref,) if measured else ()
+    measured = measured_rates(pilot, rates) if pilot is not None else {}
     prices, odds = price_lists(opened.folder), scenario_set(opened.folder)
     try:
-        return inputs_of(opened.estate, prices, rates, odds, measured), refs
+        return inputs_of(opened.estate, prices, rates, odds, measured)
     except InvalidInput as error:
         raise InvalidInput(error.message, hint=error.hint, problems=_placed(error.problems, opened.folder)) from error
 
@@ -203,6 +198,22 @@ def step_rows(report: CostReport) -> list[Row]:
         }
         for one in report.steps
     ]
+
+
+def shown_rows(report: CostReport) -> list[Row]:
+    """Return one row a thing that the pilot showed."""
+    return [
+        {"bears_on": one.bears_on, "segment": one.segment, "subject": one.subject or "all", "shown": one.shown}
+        for one in report.shown
+    ]
+
+
+def shown_words(report: CostReport) -> tuple[str, ...]:
+    """Return what the pilot showed as a whole, in a sentence; nothing without one."""
+    return tuple(
+        f"pilot {one.pilot} on {one.segment}, {one.as_of}: {one.shown}; more with --show pilot"
+        for one in report.shown[:1]
+    )
 
 
 def saved_words(report: CostReport) -> str:

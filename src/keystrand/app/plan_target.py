@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from keystrand import __version__
-from keystrand.app.documents import FILES, load, now, require_estate, require_made_from, save
+from keystrand.app.documents import load, now, pilot_of, require_estate, require_made_from, save
 from keystrand.app.estate import OpenEstate
 from keystrand.edge.files import read_bytes, write_atomic
 from keystrand.formats.wording import joined, plain_number
-from keystrand.model.document import InputRef
 from keystrand.model.errors import InvalidInput, Problem
-from keystrand.model.stages import Assessment, PilotReport, Plan
+from keystrand.model.stages import Assessment, Plan
 from keystrand.model.stages.targeted import SuccessCriterion, TargetDocument
 from keystrand.plan.staged import require_staged
 from keystrand.plan.target import approach_words, make_target
@@ -33,7 +32,7 @@ def target_estate(opened: OpenEstate, out: Path, *, as_of: date) -> TargetDocume
     require_estate(plan, opened.ref)
     require_made_from(plan, assessment_ref)
     require_staged(plan)
-    pilot, pilot_refs = _pilot(opened, out)
+    pilot, pilot_refs = pilot_of(opened.ref, out)
     target = make_target(
         opened.estate,
         assessment,
@@ -46,14 +45,6 @@ def target_estate(opened: OpenEstate, out: Path, *, as_of: date) -> TargetDocume
     )
     save(out, target)
     return target
-
-
-def _pilot(opened: OpenEstate, out: Path) -> tuple[PilotReport | None, tuple[InputRef, ...]]:
-    if not (out / FILES[PilotReport]).exists():
-        return None, ()
-    pilot, ref = load(out, PilotReport)
-    of_now = any(one.kind == "estate" and one.content_sha256 == opened.ref.content_sha256 for one in pilot.made_from)
-    return (pilot, (ref,)) if of_now else (None, ())
 
 
 def check_stages(out: Path, spend: Path | None) -> Plan:

@@ -18,6 +18,7 @@ class CostPart(StrEnum):
     SCENARIOS = "scenarios"
     INPUTS = "inputs"
     FIND_OUT = "find-out"
+    PILOT = "pilot"
 
 
 class FrontierPart(StrEnum):
@@ -62,12 +63,15 @@ def cost(  # noqa: PLR0913 - every option of the command is one
         CostPart.SCENARIOS: plan_cost.scenario_rows,
         CostPart.INPUTS: plan_cost.swing_rows,
         CostPart.FIND_OUT: plan_cost.information_rows,
+        CostPart.PILOT: plan_cost.shown_rows,
     }[show](report)
     emit(output, rows, value=report)
     if plot:
         draw(plot, tornado_chart(report))
     if show is CostPart.OPTIONS:
         say(plan_cost.saved_words(report))
+        for line in plan_cost.shown_words(report):
+            say(line)
     weak = [one for one in report.options if not one.usable]
     for one in weak:
         say(f"{one.option}: not for a decision; get prices for: {', '.join(one.fill_in)}")

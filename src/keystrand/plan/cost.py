@@ -16,7 +16,7 @@ from keystrand.model.estate import Estate
 from keystrand.model.horizon import Horizon
 from keystrand.model.observation import Outcome
 from keystrand.model.prices import CostCategory, Factor, PriceLevel
-from keystrand.model.stages import Approach, Assessment, MeasureKind, Plan
+from keystrand.model.stages import Approach, Assessment, MeasureKind, PilotReport, Plan
 from keystrand.model.stages.costed import (
     CategoryCost,
     CostComparison,
@@ -35,6 +35,7 @@ from keystrand.plan.cost_lines import MIGRATIONS, QUANTUM, Line, lines_of, link_
 from keystrand.plan.cost_risk import Saving, reduction
 from keystrand.plan.cost_sensitivity import HIGH_SCORE
 from keystrand.plan.cost_setting import Setting, setting_of
+from keystrand.plan.cost_shown import shown_for_cost
 from keystrand.plan.cost_steps import frontier_steps, portfolio, possible_steps
 from keystrand.plan.cost_totals import MIDDLE, Bill, Priced, bill_of, price
 from keystrand.plan.cost_ways import judged, ways_of
@@ -87,8 +88,9 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
     made_from: tuple[InputRef, ...],
     created_at: datetime,
     tool_version: str,
+    pilot: PilotReport | None = None,
 ) -> CostReport:
-    """Return what `plan` costs and saves within the estate's horizon, from its day on."""
+    """Return what `plan` costs and saves within the estate's horizon, from its day on, and what `pilot` showed."""
     draws = draw(inputs, scenarios=options.scenarios, seed=options.seed)
     setting = setting_of(estate, assessment, plan, inputs, horizons, draws)
     costed = [_costed(kind, setting) for kind in OptionKind]
@@ -118,6 +120,7 @@ def make_cost(  # noqa: PLR0913 - what every stage takes, the prices and the thr
         steps_not_listed=not_listed,
         portfolio=portfolio(steps, setting, _committed(setting)),
         assumptions=cost_words.assumptions(inputs, estate.planning, by_volume=setting.weight is not None),
+        shown=shown_for_cost(pilot) if pilot is not None else (),
     )
 
 

@@ -16,6 +16,9 @@ MONTHS_PER_YEAR = 12.0
 PILOT_YEARS, DEPLOY_YEARS = 0.5, 1.0
 """How long a link that the plan has not chosen would be piloted and built: as the plan assumes for those it has."""
 HOUR = "operator-hour"
+PILOT_LINK, KEY_INTERFACE = "pilot-link", "key-interface"
+KEY_INTERFACES = 2.0
+"""Of one link: an encryptor at each end."""
 QUANTUM = frozenset(Approach) - {Approach.PQC_ONLY}
 MIGRATIONS = frozenset({MeasureKind.MIGRATE_KEY_ESTABLISHMENT, MeasureKind.MIGRATE_SIGNATURE})
 _LINK_WORK = frozenset({MeasureKind.PILOT, MeasureKind.DEPLOY_QUANTUM_LINK})
@@ -79,7 +82,7 @@ def link_drivers(segment: Segment, approach: Approach) -> Drivers:
         ("qkd-device", 2.0 * segment.spans),
         ("fibre-span", float(segment.spans)),
         ("link-incidents", float(segment.spans)),
-        ("key-interface", 2.0),
+        (KEY_INTERFACE, KEY_INTERFACES),
         ("further-vendor", 1.0),
         ("change-window", 1.0),
     ]
@@ -152,7 +155,7 @@ def pilot(name: str, segment: Segment, approach: Approach, when: Window) -> Iter
     else:
         months = max(when.end - when.start, 0.0) * MONTHS_PER_YEAR
         yield Line(name, "qkd-pair-hire-month", segment.spans * months, *when)
-    yield Line(name, "specialist-day", 1.0, *when, rates=("pilot-link",), category=CostCategory.PILOT)
+    yield Line(name, "specialist-day", 1.0, *when, rates=(PILOT_LINK,), category=CostCategory.PILOT)
 
 
 def link(scope: Scope, name: str, segment: Segment, approach: Approach, when: Window) -> Iterator[Line]:

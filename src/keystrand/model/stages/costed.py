@@ -1,8 +1,9 @@
 """Cost of a plan over its whole life, what it saves for the effort it brings, and which parts are worth it."""
 
+from datetime import date
 from enum import StrEnum
 
-from keystrand.model.document import Document, Part
+from keystrand.model.document import Document, Measured, Part
 from keystrand.model.prices import CostCategory
 from keystrand.model.stages.judged import Assumption
 from keystrand.model.stages.weighed import Approach
@@ -179,6 +180,20 @@ class Portfolio(Part, frozen=True, kw_only=True):
     per_money: float | None
 
 
+class PilotEvidence(Part, frozen=True, kw_only=True):
+    """What a pilot on `segment` showed of a figure that the cost assumes: `bears_on` is a rate's id or a category.
+
+    `subject`: the consumer or event it speaks of; empty for the whole pilot.
+    """
+
+    pilot: str
+    segment: str
+    as_of: date
+    bears_on: str
+    subject: str
+    shown: Measured[str]
+
+
 class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     """The cost of the plan in `currency`, beside doing nothing and post-quantum cryptography only.
 
@@ -200,3 +215,5 @@ class CostReport(Document, frozen=True, kw_only=True, tag="cost"):
     steps_not_listed: Count
     portfolio: Portfolio | None
     assumptions: tuple[Assumption, ...]
+    shown: tuple[PilotEvidence, ...] = ()
+    """By the pilot of this estate, where there was one."""
