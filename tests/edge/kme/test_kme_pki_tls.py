@@ -309,8 +309,10 @@ def test_unusable_files_are_told_by_name(pki: Pki, tmp_path: Path) -> None:
         Credentials(ca=pki.ca, certificate=good.certificate, key=pki.of(Kind.MODULE, "m-1").key),
         Credentials(ca=pki.ca, certificate=tmp_path / "absent", key=good.key),
     ):
-        with pytest.raises(InvalidInput, match="no usable certificate"):
+        with pytest.raises(InvalidInput, match="no usable certificate") as caught:
             tls.server_context(bad)
+        absent = not bad.certificate.exists()
+        assert caught.value.message.endswith(f": {bad.certificate} cannot be read") is absent
 
 
 def test_a_certificate_covers_its_own_names_only(pki: Pki) -> None:

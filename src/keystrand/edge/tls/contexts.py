@@ -1,6 +1,7 @@
 """The contexts of both ends: TLS 1.3 only, no resumption, a certificate asked of everybody, judged in the handshake."""
 
 import contextlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from OpenSSL.crypto import FILETYPE_ASN1, X509, X509StoreFlags, dump_certificate
 
 from keystrand.edge.pki import Credentials, read_revocations
 from keystrand.edge.tls.peer import RECORD_BYTES, Leaf, group_name, read_leaf, reason_of_code
+from keystrand.formats.wording import joined
 from keystrand.model.errors import InvalidInput
 
 _LEAVES = 512
@@ -75,9 +77,11 @@ def use_files(context: SSL.Context, credentials: Credentials) -> None:
         context.check_privatekey()
         context.load_verify_locations(str(credentials.ca))
     except SSL.Error:
+        files = credentials.certificate, credentials.key, credentials.ca
+        unread = [str(file) for file in files if not os.access(file, os.R_OK)]
         raise InvalidInput(
-            f"{credentials.certificate}, {credentials.key} and {credentials.ca} are no usable certificate, its key and "
-            "its authority",
+            f"{joined(list(map(str, files)))} are no usable certificate, its key and its authority"
+            + (f": {joined(unread)} cannot be read" if unread else ""),
             hint="name three PEM files that belong together; issue a new set where they do not",
         ) from None
 
