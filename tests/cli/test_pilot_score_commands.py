@@ -12,6 +12,7 @@ from tests.pilot.recorded_campaign import record
 
 from keystrand.app.documents import load, save
 from keystrand.app.estate import open_estate
+from keystrand.app.pilot_score import open_plan
 from keystrand.edge.estate_folder import init_estate
 from keystrand.model.document import InputRef
 from keystrand.model.stages import CostReport, CriterionState, PilotReport
@@ -59,8 +60,12 @@ def test_a_recorded_campaign_is_judged_by_other_criteria(bank: Path, out: Path, 
     assert typed("pilot", "score", str(bank), "--out", str(out)).code == 0
     report, _ = load(out, PilotReport)
     assert {ref.kind for ref in report.made_from} == {"estate", "plan", "pilot-plan", "pilot-record"}
+    made, _ = load(out, PilotRecord)
+    save(out, msgspec.structs.replace(made, made_from=(*made.made_from, open_plan(open_estate(bank)).ref)))
+    assert "set before" not in typed("pilot", "score", str(bank), "--out", str(out)).err
     (bank / "pilot.toml").write_text(PLAN_TEXT.replace("rotation_p95_max_s = 1.0", "rotation_p95_max_s = 0.01"))
     told = typed("pilot", "score", str(bank), "--out", str(out), "-o", "json")
+    assert "mind: pilot.toml was changed after the campaign: its goals were not all set before" in told.err
     before = [(one.consumer, one.name) for one in report.scorecard if one.state is CriterionState.MISSED]
     missed = [(one["consumer"], one["name"]) for one in told.json["scorecard"] if one["state"] == "missed"]
     assert missed == [*before, ("tunnel", "rotation time"), ("second", "rotation time")]

@@ -20,7 +20,7 @@ from keystrand.model.stages import PilotReport
 from keystrand.model.stages.proved import CriterionResult
 from keystrand.model.stages.recorded import PilotRecord
 from keystrand.pilot.comparing import PilotComparison, compare_pilots
-from keystrand.pilot.judging import Origin, judge
+from keystrand.pilot.judging import PLAN_KIND, Origin, judge
 
 PILOT_FILE = "pilot.toml"
 
@@ -76,7 +76,7 @@ def open_plan(opened: OpenEstate, file: Path | None = None) -> OpenPlan:
     file = plan_file(opened, file)
     told = read_text(file, what="the pilot's plan", hint=f"begin one with: keystrand pilot init {opened.folder}")
     plan = pilot_plan_from_toml(told.text, str(file), [pilot.id for pilot in opened.estate.pilot])
-    ref = InputRef(kind="pilot-plan", content_sha256=canonical_hash(plan), file_sha256=sha256_hex(told.text.encode()))
+    ref = InputRef(kind=PLAN_KIND, content_sha256=canonical_hash(plan), file_sha256=sha256_hex(told.text.encode()))
     return OpenPlan(plan, pilot_named(opened, plan.pilot), ref)
 
 

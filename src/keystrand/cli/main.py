@@ -45,7 +45,7 @@ app.add_typer(inventory.app, name="inventory", help="Find the cryptography that 
 app.add_typer(assess.app, name="assess", help="Judge it: exposure, policies, priority.")
 app.add_typer(plan.app, name="plan", help="Decide: an approach per segment, measures with dates.")
 app.add_typer(qkd.app, name="qkd", help="Quantum links: rates and limits, reports and attacks, photons and sessions.")
-app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and a real consumer.")
+app.add_typer(pilot.app, name="pilot", help="Prove it on a twin with real key servers and the real consumers of keys.")
 app.add_typer(report.app, name="report", help="Explain it to leadership.")
 app.add_typer(kme.app, name="kme", help="Run a key management entity (ETSI GS QKD 014).")
 app.add_typer(keys.app, name="keys", help="Keys by their IDs: see their states, revoke, suspend, rotate them.")

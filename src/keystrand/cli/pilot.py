@@ -56,6 +56,8 @@ def _told(report: "PilotReport", out: Path, output: Output) -> None:
         say(f"not run: {left.what}: {left.why}")
     for gap in report.monitoring_gaps:
         say(f"gap in monitoring: {gap.event}: {gap.what}; what closes it: {gap.mend}")
+    if not report.goals_set_before:
+        say("mind: pilot.toml was changed after the campaign: its goals were not all set before; the report says so")
     say(f"wrote {out}/pilot.json")
     require_whole(report)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from keystrand.formats.wording import counted, two_figures, value_text
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
+from keystrand.model.stages.proved import SHARED
 from keystrand.model.stages.recorded import DeedKind
 from keystrand.model.units import Estimate
 
@@ -15,6 +16,7 @@ MARKS = {
 }
 ELSEWHERE = ("/scorecard/", "/proofs/", "/monitoring_gaps/", "/compared/", "/effort/", "/integration/", "/left_out/")
 """Parts of the document that have a place of their own on the page."""
+_MINUTE_S = 60
 _STATES = {"ok": "met", "bad": "missed", "warn": "not measured"}
 
 
@@ -93,7 +95,7 @@ def effort_rows(pilot: PilotReport) -> tuple[EffortRow, ...]:
     """Return, for each consumer and for what they share, what operators had to do."""
     return tuple(
         EffortRow(
-            consumer,
+            "what they share" if consumer == SHARED else consumer,
             lines=sum(one.count for one in pilot.effort if one.consumer == consumer
                       and one.kind is DeedKind.CONFIG_LINES),
             commands=sum(one.count for one in pilot.effort if one.consumer == consumer and not one.event
@@ -107,6 +109,13 @@ def effort_rows(pilot: PilotReport) -> tuple[EffortRow, ...]:
 
 def campaign_line(pilot: PilotReport) -> str:
     """Return what the campaign was, in a line."""
-    minutes = f", in {pilot.took_s / 60:.0f} minutes" if pilot.took_s else ""
+    time = f", in {_lasting(pilot.took_s)}" if pilot.took_s else ""
     ran = counted(len(pilot.consumers), "consumer")
-    return f"{pilot.campaign}: {ran} of keys, {counted(len(pilot.events), 'event')}{minutes}; keys: {pilot.key_source}"
+    return f"{pilot.campaign}: {ran} of keys, {counted(len(pilot.events), 'event')}{time}; keys: {pilot.key_source}"
+
+
+def _lasting(seconds: float) -> str:
+    """Return a time in whole minutes, or in seconds below two minutes."""
+    if seconds < 2 * _MINUTE_S:
+        return counted(round(seconds), "second")
+    return counted(round(seconds / _MINUTE_S), "minute")

@@ -21,6 +21,8 @@ def campaign_sentences(pilot: PilotReport) -> Iterator[str]:
     """Yield what a campaign showed, most important first, each a sentence; nothing for a pilot without one."""
     if not pilot.campaign:
         return
+    if not pilot.goals_set_before:
+        yield "The pilot.toml with its goals was changed after the campaign."
     seen = [one.measured for one in pilot.scorecard if one.name == CriterionName.CLEAR and one.measured]
     if seen:
         leaked, sent = sum(one.value for one in seen), sum(one.sample_size for one in seen)

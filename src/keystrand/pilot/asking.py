@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from keystrand.model.stages.proved import Effort, Integration, WithAndWithout
+from keystrand.model.stages.proved import SHARED, Effort, Integration, WithAndWithout
 from keystrand.model.stages.recorded import Deed, DeedKind, Flow, RunConsumer
 from keystrand.model.units import Estimate
 from keystrand.pilot.consumer_criteria import Subject
 from keystrand.pilot.intervals import INTERVAL, quantile_range, ratio_range, share_range
 from keystrand.pilot.verdicts import of_range
 
-SHARED = "all"
-"""The name for deeds that serve every consumer."""
 _MEDIAN = f"{INTERVAL} of the median"
 _FEW = "too few samples for an interval"
 

@@ -88,6 +88,9 @@ def _name(report: PilotReport) -> str:
 def _notes(first: PilotReport, second: PilotReport, differing: list[Key]) -> Iterator[str]:
     if differing:
         yield f"different goals: {joined([_called(key) for key in sorted(differing)], most=20)}"
+    for words, report in (("first", first), ("second", second)):
+        if not report.goals_set_before:
+            yield f"the pilot.toml of the {words}, with its goals, was changed after the campaign"
     if first.segment != second.segment:
         yield f"different segments: {first.segment} and {second.segment}"
     if first.secret_key_rate.simulated != second.secret_key_rate.simulated:

@@ -22,6 +22,8 @@ from keystrand.pilot.scorecard import Samples, estimate, score
 
 KEY_MANAGEMENT_ENTITIES = 2
 """One at each end."""
+PLAN_KIND = "pilot-plan"
+"""By which a document refers to the `pilot.toml` that it was made from."""
 NO_CUT = CutEvidence(
     requests=0, refused_with_503=0, keys_from_stock=0, handshakes_without_key=0, old_keys=0, zero_keys=0,
     consumer_error="", recovered=False, recovery_s=None,
@@ -74,12 +76,23 @@ def judge(pilot: Pilot, plan: PilotPlan, record: PilotRecord, origin: Origin) ->
         fresh_key_each=0 < good == key_service.key_ids, cut=key_service.cut or NO_CUT,
         events=campaign_events(record.episodes), scorecard=scorecard, limits=_limits(record, subjects),
         campaign=record.name, key_source=f"{record.source}: {record.source_words}",
-        consumers=tuple(f"{one.id} ({one.kind})" for one in record.consumers if not one.not_run),
+        consumers=tuple(_called(one) for one in record.consumers if not one.not_run),
         left_out=tuple(_left_out(plan, record)), proofs=proofs(record.episodes, subjects),
         compared=with_and_without(subjects),
         monitoring_gaps=monitoring_gaps(record.episodes, plan.criteria.detection_max_s),
         effort=effort(record.deeds), integration=integration(record.consumers, record.deeds), took_s=record.took_s,
+        goals_set_before=_plans(record.made_from) <= _plans(origin.made_from),
     )  # fmt: skip
+
+
+def _plans(made_from: tuple[InputRef, ...]) -> frozenset[str]:
+    """Return what the pilot's plan said, by hash."""
+    return frozenset(one.content_sha256 for one in made_from if one.kind == PLAN_KIND)
+
+
+def _called(one: RunConsumer) -> str:
+    """Return its name with what it is, and by what policy it fails."""
+    return f"{one.id} ({', '.join(filter(None, (one.kind, one.policy)))})"
 
 
 def _subjects(plan: PilotPlan, record: PilotRecord) -> tuple[Subject, ...]:

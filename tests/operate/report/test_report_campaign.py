@@ -1,5 +1,7 @@
 """The report on a pilot with real consumers: what a reader with five minutes must find, and nothing embellished."""
 
+import re
+
 import msgspec
 import pytest
 from tests.operate.report.test_report_page import Page
@@ -8,14 +10,17 @@ from tests.pilot.recorded_campaign import ORIGIN, PILOT, cut, cuts, normal, plan
 from keystrand.edge.catalogue import controls
 from keystrand.edge.templates import report_template
 from keystrand.formats.report_html import render
+from keystrand.model.document import InputRef
 from keystrand.model.estate import Estate
 from keystrand.model.pilot import ConsumerKind
 from keystrand.model.stages import Assessment, Inventory, OperationsReport, PilotReport, Plan
 from keystrand.model.stages.recorded import PilotRecord
 from keystrand.operate.report import make_report
+from keystrand.pilot.comparing import compare_pilots
 from keystrand.pilot.judging import judge
 
 replace = msgspec.structs.replace
+_HASHES = "a" * 32, "b" * 32
 
 
 class Told:
@@ -88,9 +93,36 @@ def test_gaps_events_and_effort_are_on_the_page(told: Told) -> None:
     assert "went over to the post-quantum fallback, then fresh keys" in section
     assert '<span class="flag warn">2 of 3</span>, after 3.5 s' in section
     assert '<td class="n">42</td>' in section
+    effort = section.partition('aria-label="Table: effort"')[2].partition("</table>")[0]
+    assert re.findall(r'<th scope="row">(.*?)</th>', effort) == ["tunnel", "what they share"]
     assert told.value("with-1").startswith("10 ms with keys, 10 ms without, 1.0 times")
     assert "No &lt;softhsm2&gt; here" in section
     assert "<softhsm2>" not in section
+
+
+def test_the_page_says_who_ran_by_what_policy_and_for_how_long(
+    told: Told, bank: tuple[Estate, Inventory, Assessment, Plan]
+) -> None:
+    """One that did not run is not said to have; half a minute is not no minute."""
+    ran = "shop (tls), tunnel (ipsec, fail-secure), second (wireguard, fallback-pqc): run for real, through every event"
+    assert f"<p>{ran} below, and judged by goals set before." in told.section
+    assert "4 events, in 3 minutes" in told.section
+    assert "4 events, in 26 seconds" in Told(bank, record(took_s=25.9)).section
+
+
+def test_goals_that_were_changed_after_the_campaign_are_said_to_be(
+    bank: tuple[Estate, Inventory, Assessment, Plan],
+) -> None:
+    """By another pilot.toml than the record was made by: in the headline, over the scorecard, in a comparison."""
+    before, after = (InputRef(kind="pilot-plan", content_sha256=2 * one, file_sha256=2 * one) for one in _HASHES)
+    made = record(made_from=(before,))
+    same, other = (judge(PILOT, plan(), made, replace(ORIGIN, made_from=(ref,))) for ref in (before, after))
+    assert (same.goals_set_before, other.goals_set_before) == (True, False)
+    changed = Told(bank, made)  # whose report was made from no such file
+    assert "The pilot.toml with its goals was changed after the campaign." in changed.value("headline-pilot")
+    assert "judged by goals in a pilot.toml that was <strong>changed after the campaign</strong>." in changed.section
+    told = "the pilot.toml of the second, with its goals, was changed after the campaign"
+    assert compare_pilots(same, other).notes == (told,)
 
 
 def test_what_was_not_measured_is_named_by_consumer(told: Told) -> None:

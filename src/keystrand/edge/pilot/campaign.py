@@ -40,10 +40,7 @@ _ALL_ON_ONE_MACHINE = (
 _TUNNELS_IN_USER_SPACE = "the tunnels ran in user space (wireguard-go, kernel-libipsec): their throughput is theirs"
 _MANAGEMENT = "key management entities and agents talked over a network of their own, which no event touched"
 _SIMULATED = (
-    "the quantum link is simulated: no photon was sent, and its telemetry scatters as counts would; optics, alignment "
-    "and attacks on hardware are not tested",
-    "the key itself comes from the operating system's random source, released at the modelled rate",
-    "after a cut the simulated link makes key again at once: a real one first has to realign, which can take minutes",
+    "the telemetry of the simulated link scatters as counts would: a device's drifts and false alarms are not in it"
 )
 
 
@@ -199,7 +196,7 @@ def _limits(keys: KeyService, trials: Iterable[Trial]) -> Iterable[str]:
     if any("wireguard-go" in one.programs or "charon-systemd" in one.programs for one in trials):
         yield _TUNNELS_IN_USER_SPACE
     if isinstance(keys, TwinKeys):
-        yield from _SIMULATED
+        yield _SIMULATED
         yield from (f"no report of the link shows {one}" for one in keys.unseen)
 
 

@@ -7,6 +7,9 @@ from keystrand.model.link import LinkRate
 from keystrand.model.stages.recorded import CutEvidence, DeedKind
 from keystrand.model.units import Count, Estimate
 
+SHARED = "all"
+"""Whose deeds are those that serve every consumer."""
+
 
 class CriterionState(StrEnum):
     """How a pilot did against one criterion."""
@@ -130,3 +133,5 @@ class PilotReport(Document, frozen=True, kw_only=True, tag="pilot-report"):
     effort: tuple[Effort, ...] = ()
     integration: tuple[Integration, ...] = ()
     took_s: Measured[float | None] = None
+    goals_set_before: bool = True
+    """Whether `pilot.toml` was the same when the campaign ran; False where its record was judged anew by another."""
