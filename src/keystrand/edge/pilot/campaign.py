@@ -89,7 +89,8 @@ class _Campaign:
         if not self._trials:
             raise InvalidInput(
                 "none of the pilot's consumers can run here: "
-                + "; ".join(f"{name}: {why}" for name, why in self._lacks.items())
+                + "; ".join(f"{name}: {why}" for name, why in self._lacks.items()),
+                hint="mend what stands behind each, or declare one that runs here: tls needs no rights and no program",
             )
 
     def run(self) -> Campaigned:

@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from keystrand.edge.pilot.agents import Agents
 from keystrand.edge.pilot.base import Trial
 from keystrand.edge.pilot.doings import Doings
+from keystrand.edge.pilot.key_service import Doing
 from keystrand.edge.pilot.link_monitor import Told
 from keystrand.keys.lapse import Footing
 from keystrand.model.errors import KeystrandError
@@ -43,6 +44,15 @@ class Window(Struct, frozen=True, kw_only=True):
     told: str = ""
 
 
+def _undone(doing: Doing, number: int) -> str:
+    """Undo an event; return in words that it could not be. What was seen so far is not lost by it."""
+    try:
+        doing.undo(number)
+    except KeystrandError as error:
+        return f"it could not be undone: {error.message}"
+    return ""
+
+
 class Performer:
     """Performs events on consumers that run, and keeps what an operator would have had to do."""
 
@@ -65,19 +75,23 @@ class Performer:
             try:
                 doing.do(number)
             except KeystrandError as error:
-                self.not_run.append(Episode(event=event.kind, number=number, not_run=error.message))
-                doing.undo(number)
+                trouble = _undone(doing, number)
+                why = "; ".join(filter(None, (error.message, trouble)))
+                say(f"  {event.kind}: not run: {why}")
+                self.not_run.append(Episode(event=event.kind, number=number, not_run=why))
                 continue
             time.sleep(event.seconds)
             undone = time.time()
-            doing.undo(number)
+            trouble = _undone(doing, number)
+            if trouble:
+                say(f"  {event.kind}: {trouble}")
             well = event.kind is EventKind.NORMAL or self._well(undone)
-            trouble = "" if well else f"not all was well again {WELL_S:g} s after it"
+            unwell = "" if well else f"not all was well again {WELL_S:g} s after it"
             self.deeds += [Deed(kind=DeedKind.ACTION, what=what, event=event.kind) for what in doing.deeds]
             self.windows.append(
                 Window(
                     event=event.kind, number=number, began=began, undone=undone, ended=time.time(), before=before,
-                    after=self._marks(), told="; ".join(filter(None, (self._doings.told, trouble))),
+                    after=self._marks(), told="; ".join(filter(None, (self._doings.told, trouble, unwell))),
                 )
             )  # fmt: skip
             self._doings.told = ""
