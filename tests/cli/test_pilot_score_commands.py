@@ -1,7 +1,11 @@
 """`keystrand pilot init`, `score` and `compare`, typed."""
 
+import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -174,3 +178,26 @@ def planned(bank: Path, out: Path, typed: Typed) -> None:
     """Make the documents up to the plan."""
     for words in (("inventory", "scan"), ("assess", "run"), ("plan", "make")):
         assert typed(*words, str(bank), "--out", str(out)).code in (0, 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_pilot_that_is_told_to_end_leaves_no_keys_behind(
+    bank: Path, out: Path, typed: Typed, number: signal.Signals
+) -> None:
+    """By a service manager, by a terminal that closes: exit 130, and its folder with the keys is gone."""
+    planned(bank, out, typed)
+    place = out.parent / "temporary"
+    place.mkdir()
+    words = ("pilot", "run", str(bank), "--out", str(out), "--short")
+    with subprocess.Popen(
+        [sys.executable, "-m", "keystrand.cli.main", *words], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(place)},
+    ) as child:  # fmt: skip
+        assert child.stderr
+        assert child.stderr.readline()  # it is under way
+        assert list(place.glob("keystrand-pilot-*/kme/*"))
+        child.send_signal(number)
+        told = child.stderr.read()
+    assert child.returncode == 130
+    assert told.endswith("interrupted\n")
+    assert list(place.iterdir()) == []

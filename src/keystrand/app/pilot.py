@@ -11,6 +11,7 @@ from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
+from keystrand.edge.daemons import ended_as_by_interrupt
 from keystrand.edge.files import require_room
 from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import plain_number
@@ -44,7 +45,7 @@ def run_pilot(
     require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
     require_room(out, _ROOM_OCTETS)
-    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+    with ended_as_by_interrupt(), tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         campaign = run_campaign(pilot, rate, Path(folder) / "kme", stage)
     report = pilot_report(
         pilot,
@@ -84,7 +85,7 @@ def run_with_consumers(
     require_estate(decided, opened.ref)
     require_room(out, _ROOM_OCTETS)
     rate, beside = _rate(decided, planned.pilot), plan_file(opened, file).absolute().parent
-    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+    with ended_as_by_interrupt(), tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         order = campaign_of_consumers.Order(planned.plan, planned.pilot, rate, beside)
         brought = campaign_of_consumers.run_campaign(order, Path(folder), stage)
     record = PilotRecord(

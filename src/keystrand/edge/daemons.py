@@ -10,9 +10,10 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -31,6 +32,28 @@ def program(name: str, package: str) -> str:
     if path is None:
         raise MissingInput(f"{name} is not installed", hint=f"apt-get install {package}")
     return path
+
+
+@contextmanager
+def ended_as_by_interrupt() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end what is under way as ^C does: in order, so that its folders with keys go too.
+
+    In the main thread alone. A second one does not disturb; one that is ignored, as under nohup, stays so.
+    """
+    here = threading.current_thread() is threading.main_thread()  # elsewhere Python sets no handler
+    ours = [one for one in (signal.SIGTERM, signal.SIGHUP) if here and signal.getsignal(one) is signal.SIG_DFL]
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Daemon:
