@@ -73,6 +73,12 @@ def test_a_recorded_campaign_is_judged_by_other_criteria(bank: Path, out: Path, 
     before = [(one.consumer, one.name) for one in report.scorecard if one.state is CriterionState.MISSED]
     missed = [(one["consumer"], one["name"]) for one in told.json["scorecard"] if one["state"] == "missed"]
     assert missed == [*before, ("tunnel", "rotation time"), ("second", "rotation time")]
+    counts = [sum(one["state"] == state for one in told.json["scorecard"]) for state in ("met", "not-measured")]
+    names = ["tunnel: rotation time", "second: rotation time"]
+    assert (
+        f"{len(told.json['scorecard'])} criteria: {counts[0]} met, {len(missed)} missed ({' and '.join(names)}), "
+        f"{counts[1]} not measured"
+    ) in told.err
 
 
 def test_what_was_not_run_is_told_and_has_a_code_of_its_own(bank: Path, out: Path, typed: Typed) -> None:

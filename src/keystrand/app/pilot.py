@@ -1,6 +1,7 @@
 """Prove a segment's approach in a pilot."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -14,16 +15,17 @@ from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_r
 from keystrand.edge.daemons import ended_as_by_interrupt
 from keystrand.edge.files import require_room
 from keystrand.edge.pilot import campaign as campaign_of_consumers
-from keystrand.formats.wording import plain_number
+from keystrand.formats.wording import counted, joined, plain_number
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
 from keystrand.model.errors import InvalidInput
 from keystrand.model.link import LinkRate
 from keystrand.model.observation import Outcome
 from keystrand.model.pilot import Pilot
-from keystrand.model.stages import PilotRecord, PilotReport, Plan
+from keystrand.model.stages import CriterionState, PilotRecord, PilotReport, Plan
 from keystrand.model.stages.recorded import RunConsumer
 from keystrand.pilot.report import pilot_report
 
+_MOST_MISSED = 8
 _ROOM_OCTETS = 8 * 2**20
 """Record and report of a long campaign take a few megabytes: room for them is sought before it, not after."""
 
@@ -114,6 +116,18 @@ def _rate(plan: Plan, pilot: Pilot) -> LinkRate:
             hint="choose a segment whose loss a quantum link can bridge, or make the plan again",
         )
     return rate
+
+
+def scorecard_words(report: PilotReport) -> str:
+    """Return how many criteria were met, and which were missed, in a line."""
+    states = Counter(one.state for one in report.scorecard)
+    missed = [one.called for one in report.scorecard if one.state is CriterionState.MISSED]
+    told = (
+        f"{states[CriterionState.MET]} met",
+        f"{len(missed)} missed" + (f" ({joined(missed, most=_MOST_MISSED)})" if missed else ""),
+        f"{states[CriterionState.NOT_MEASURED]} not measured",
+    )
+    return f"{counted(len(report.scorecard), 'criterion', 'criteria')}: {', '.join(told)}"
 
 
 def scorecard_rows(report: PilotReport) -> list[dict[str, Any]]:

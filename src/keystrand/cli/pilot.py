@@ -48,10 +48,11 @@ def run(
 
 def _told(report: "PilotReport", out: Path, output: Output) -> None:
     """Show the scorecard, then what was not run and which events nobody told of. Raises `PartlyRun`."""
-    from keystrand.app.pilot import scorecard_rows
+    from keystrand.app.pilot import scorecard_rows, scorecard_words
     from keystrand.app.pilot_score import require_whole
 
     emit(output, scorecard_rows(report), value=report)
+    say(scorecard_words(report))
     for left in report.left_out:
         say(f"not run: {left.what}: {left.why}")
     for gap in report.monitoring_gaps:

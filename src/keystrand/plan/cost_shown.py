@@ -35,7 +35,7 @@ _Found = tuple[str, str, str]
 def _success(pilot: PilotReport) -> _Found:
     """Say whether the link may be built on: a cost of what missed its criteria is the cost of something else."""
     states = {state: [one for one in pilot.scorecard if one.state is state] for state in CriterionState}
-    missed = [f"{one.consumer}: {one.name}" if one.consumer else one.name for one in states[CriterionState.MISSED]]
+    missed = [one.called for one in states[CriterionState.MISSED]]
     open_ = len(states[CriterionState.NOT_MEASURED])
     met = f"{len(states[CriterionState.MET])} of {counted(len(pilot.scorecard), 'criterion', 'criteria')} met"
     simulated = "on a simulated link" if pilot.secret_key_rate.simulated else ""

@@ -33,6 +33,11 @@ class CriterionResult(Part, frozen=True, kw_only=True):
     measured: Measured[Estimate | None]
     reason: Measured[str] = ""
 
+    @property
+    def called(self) -> str:
+        """Its name, with whose it is."""
+        return f"{self.consumer}: {self.name}" if self.consumer else self.name
+
 
 class PilotEvent(Part, frozen=True, kw_only=True):
     """Something that happened in the campaign, and what the consumer saw."""
