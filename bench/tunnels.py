@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.edge.consumers.corridor import Corridor, Losses
+from tests.edge.consumers.corridor import Corridor
 from tests.edge.consumers.ipsec import Ipsec, ipsec
 from tests.edge.consumers.wireguard_pair import Tunnel, wireguard_pair
 
@@ -17,6 +17,7 @@ from bench.measure import Missing, Row
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import Consumer, NewKey
+from keystrand.pilot.traffic import Losses
 
 ROTATIONS = 60
 _PROGRAMS = ("charon-systemd", "wireguard-go", "nft", "ping")
@@ -68,11 +69,11 @@ def _lost(name: str, corridor: Corridor, initiator: Consumer, responder: Consume
 
 
 def _row(name: str, losses: Losses, most: float) -> Row:
-    low, high = losses.interval
+    low, mean, high = losses.range
     return Row(
         name=f"{name}: packets lost a rotation ({len(losses.each)} rotations, {losses.sent} packets, 95 % interval)",
-        value=round(losses.mean, 3), unit="packets", low=round(low, 3), high=round(high, 3),
-        goal=f"< {most:g}" if most else "0", met=losses.mean < most if most else not losses.mean,
+        value=round(mean, 3), unit="packets", low=round(low, 3), high=round(high, 3),
+        goal=f"< {most:g}" if most else "0", met=mean < most if most else not mean,
     )  # fmt: skip
 
 

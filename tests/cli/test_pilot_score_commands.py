@@ -6,15 +6,17 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.cli.conftest import Typed
-from tests.pilot.recorded_campaign import PLAN_TEXT, record
+from tests.pilot.recorded_campaign import PLAN_TEXT as CORRIDOR
+from tests.pilot.recorded_campaign import record
 
 from keystrand.app.documents import load, save
 from keystrand.app.estate import open_estate
-from keystrand.edge.estate_folder import example_folder
+from keystrand.edge.estate_folder import init_estate
 from keystrand.model.document import InputRef
 from keystrand.model.stages import CriterionState, PilotReport
 from keystrand.model.stages.recorded import Episode, PilotRecord
 
+PLAN_TEXT = CORRIDOR.replace('"corridor"', '"first"')
 PLAN_REF = InputRef(kind="plan", content_sha256="a" * 64, file_sha256="b" * 64)
 
 
@@ -26,9 +28,8 @@ def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Path:
-    """Return a copy of the regional bank without a plan of its pilot."""
-    with example_folder("regional-bank") as folder:
-        shutil.copytree(folder, tmp_path / "bank", ignore=shutil.ignore_patterns("pilot.toml"))
+    """Return a small estate with a pilot, and no plan of it."""
+    init_estate(tmp_path / "bank")
     return tmp_path / "bank"
 
 
@@ -38,7 +39,7 @@ def out(tmp_path: Path, bank: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     (bank / "pilot.toml").write_text(PLAN_TEXT)
-    save(folder, record(made_from=(open_estate(bank).ref, PLAN_REF)))
+    save(folder, record(pilot="first", segment="metro", made_from=(open_estate(bank).ref, PLAN_REF)))
     return folder
 
 
@@ -90,7 +91,7 @@ def test_a_gap_in_monitoring_is_told(bank: Path, out: Path, typed: Typed) -> Non
         ("bank/pilot.toml", None, "keystrand pilot init"),
         ("out/pilot-record.json", None, "keystrand pilot run"),
         ("bank/pilot.toml", PLAN_TEXT + "x = 1\n", "pilot.toml:"),
-        ("bank/pilot.toml", PLAN_TEXT.replace('"corridor"', '"coridor"'), "did you mean 'corridor'?"),
+        ("bank/pilot.toml", PLAN_TEXT.replace('"first"', '"frist"'), "did you mean 'first'?"),
         ("bank/estate.toml", '\n[[owner]]\nid = "x"\nname = "X"\n', "another estate"),
     ],
 )

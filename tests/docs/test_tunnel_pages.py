@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.consumers import macsec, strongswan, wireguard
+from keystrand.edge.consumers import macsec, macsec_mka, strongswan, wireguard
 from keystrand.edge.consumers.base import Role, Settings
 from keystrand.edge.consumers.guard import table
 from keystrand.keys.lapse import FailurePolicy, Terms
@@ -45,9 +45,11 @@ def test_the_consumer_of_wireguard_is_one() -> None:
 
 
 def test_the_consumer_of_macsec_is_one() -> None:
-    """As printed."""
-    (consumer,) = _blocks("key-macsec.md")
-    assert macsec.make(_settings(consumer), Role.INITIATOR)
+    """As printed, by SAKs and by MKA."""
+    consumer, by_mka = _blocks("key-macsec.md")
+    assert isinstance(macsec.make(_settings(consumer), Role.INITIATOR), macsec.Macsec)
+    settings = tomllib.loads(by_mka)["consumer"]["settings"]
+    assert isinstance(macsec.make(settings, Role.INITIATOR), macsec_mka.Mka)
 
 
 @pytest.mark.parametrize(

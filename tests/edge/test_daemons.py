@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.daemons import Daemon, Daemons, Space, program, run
+from keystrand.edge.daemons import Daemon, Daemons, Space, Speaker, program, run
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
 SHELL = "/bin/sh"
@@ -51,6 +51,46 @@ def test_one_that_does_not_come_up_tells_why(tmp_path: Path) -> None:
     with pytest.raises(PeerUnavailable, match="did not start: trying"):
         silent.start(lambda: False, within_s=0.3)
     assert not silent.running
+
+
+def test_one_of_ours_says_where_it_serves(tmp_path: Path) -> None:
+    """Its line is taken as it comes, in pieces too; its standard error goes to the log; its exit code comes back."""
+    talks = "trap 'exit 7' TERM; echo noise >&2; printf 'rea'; sleep 0.1; echo 'dy at home'; sleep 100 & wait"
+    speaker = Speaker([SHELL, "-c", talks], tmp_path / "log")
+    speaker.launch()
+    assert speaker.wait_ready() == "at home"
+    assert (tmp_path / "log").read_text() == "noise\n"
+    assert speaker.stop() == 7
+    assert speaker.stop() is None
+
+
+def test_one_of_ours_that_says_something_else_did_not_start(tmp_path: Path) -> None:
+    """Whether it ends or goes on talking; how it ended is told where it has said nothing of it."""
+    for words, why in (
+        ("exit 5", r"no word from it \(it ended with 5\)"),
+        ("echo no; sleep 100", "not ready after 0.3 s"),
+    ):
+        speaker = Speaker([SHELL, "-c", words], tmp_path / "log", name="the porter")
+        speaker.launch()
+        with pytest.raises(PeerUnavailable, match=f"the porter did not start: {why}|{why}"):
+            speaker.wait_ready(within_s=0.3)
+        assert not speaker.running
+
+
+def test_one_that_is_ended_alone_leaves_what_it_started(tmp_path: Path) -> None:
+    """A signal to it is none to its children; `kill` reaches them all."""
+    said = tmp_path / "said"
+    daemon = Daemon([SHELL, "-c", f"sleep 100 & echo $! > {said}; wait"], tmp_path / "log")
+    daemon.start(lambda: said.exists() and said.read_text() != "")
+    child = int(said.read_text())
+    assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
+    assert _alive(child)
+    os.kill(child, signal.SIGKILL)
+    deaf = Daemon([SHELL, "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], tmp_path / "deaf")
+    deaf.start(lambda: "up" in (tmp_path / "deaf").read_text())
+    with pytest.raises(PeerUnavailable, match="SIGTERM"):
+        deaf.end(signal.SIGTERM, within_s=0.2)
+    deaf.kill()
 
 
 def test_one_that_does_not_obey_is_killed(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pilot.recorded_campaign import (
     ORIGIN,
@@ -25,7 +25,7 @@ from keystrand.model.errors import InvalidInput
 from keystrand.model.pilot import ConsumerKind, EventKind, SourceChoice
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
-from keystrand.model.stages.recorded import DeedKind, Episode, PilotRecord, Seen
+from keystrand.model.stages.recorded import Alarm, DeedKind, Episode, PilotRecord, Seen
 from keystrand.pilot.judging import judge
 
 replace = msgspec.structs.replace
@@ -132,19 +132,29 @@ def test_no_packet_in_clear_counts_only_where_keys_were_kept_away() -> None:
 
 
 def test_failover_and_recovery_take_every_outage() -> None:
-    """The slowest decides; one that never came misses, and where nothing lapsed nothing is shown."""
-    slow = replace(cuts()[0], seen=(cut("tunnel", failover_s=2.5, recovery_s=10.5),))
+    """The slowest decides, and its event is named; one that never came misses; without an outage nothing is shown."""
+    slow = replace(cuts()[0], event=EventKind.KME_DEATH, seen=(cut("tunnel", failover_s=2.5, recovery_s=10.5),))
     made = record(episodes=(normal(), *cuts()[1:], slow))
-    assert tunnel_result(N.FAILOVER, made).state is MISSED
-    assert tunnel_result(N.RECOVERY, made).state is MISSED
-    never = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, recovery_s=None, waited_s=11.0),))
-    assert "never" in tunnel_result(N.FAILOVER, record(episodes=(never,))).reason
-    assert "no fresh key" in tunnel_result(N.RECOVERY, record(episodes=(never,))).reason
+    for name in (N.FAILOVER, N.RECOVERY):
+        found = tunnel_result(name, made)
+        assert (found.state, found.reason) == (MISSED, "beyond it: kme-death")
+        assert tunnel_result(name, record(episodes=(normal(),))).state is NOT
+    never = replace(cuts()[0], seen=(cut("tunnel", recovery_s=None, waited_s=11.0),))
+    assert "no fresh key within 11 s" in tunnel_result(N.RECOVERY, record(episodes=(never,))).reason
     impatient = replace(cuts()[0], seen=(cut("tunnel", recovery_s=None, waited_s=9.0),))
     assert tunnel_result(N.RECOVERY, record(episodes=(impatient,))).state is NOT
-    brief = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, recovery_s=None, waited_s=0.0),))
-    for name in (N.FAILOVER, N.RECOVERY):
-        assert tunnel_result(name, record(episodes=(normal(), brief))).state is NOT
+
+
+def test_a_consumer_must_go_over_to_what_its_policy_names() -> None:
+    """One that should fall back and stopped misses; one whose key's age is not known is no measurement."""
+    stopped = cut("second", footings=footings("fresh", "invalid", "fresh"))
+    found = result(judged(record(episodes=cuts(stopped))), N.FAILOVER, "second")
+    assert found.state is MISSED
+    assert found.reason == "3 of 3 times it did not go over to what fallback-pqc names: link-cut"
+    undated = replace(cuts()[0], seen=(cut("tunnel", failover_s=None),))
+    assert tunnel_result(N.FAILOVER, record(episodes=(undated,))).state is NOT
+    silent = replace(cuts()[0], seen=(cut("tunnel", failover_s=None, footings=()),))
+    assert tunnel_result(N.FAILOVER, record(episodes=(silent,))).state is MISSED
 
 
 def test_silence_is_judged_while_the_policy_lets_traffic_run() -> None:
@@ -211,6 +221,19 @@ def test_a_fault_that_nobody_told_of_is_a_gap_with_what_would_close_it() -> None
     assert result(made, N.DETECTION).state is MISSED
     assert judged().monitoring_gaps == ()
     assert result(judged(record(episodes=(normal(),))), N.DETECTION).state is NOT
+
+
+def test_an_alarm_of_quiet_times_tells_of_no_fault() -> None:
+    """What rings anyhow, with other numbers, is no detection; alarms that differ in numbers alone are told once."""
+    ringing = (Alarm(after_s=0.1, who="agent a", text="1 keys are not retired yet"),)
+    noisy = tuple(replace(ringing[0], after_s=n, text=f"{n} keys are not retired yet") for n in (1, 2))
+    made = record(episodes=(replace(normal(), alarms=ringing), *(replace(one, alarms=noisy) for one in cuts())))
+    report = judged(made)
+    assert result(report, N.DETECTION).state is MISSED
+    assert [gap.event for gap in report.monitoring_gaps] == ["link-cut"]
+    assert report.proofs[1].alarms == ("agent a: 1 keys are not retired yet",)
+    unheard = record(episodes=(normal(), *(replace(one, alarms=noisy) for one in cuts())))
+    assert result(judged(unheard), N.DETECTION).state is MET
 
 
 def test_what_did_not_run_is_named_and_shows_nothing() -> None:
@@ -282,7 +305,7 @@ def test_proofs_tell_what_consumers_saw() -> None:
     proof = next(one for one in judged().proofs if one.event == "link-cut")
     assert proof.times == 3
     said = {words.partition(":")[0]: words for words in proof.seen}
-    assert "from fresh keys to no key to fresh keys" in said["tunnel"]
+    assert "went over to no key, then fresh keys" in said["tunnel"]
     assert "the post-quantum fallback" in said["second"]
     assert "0 packets in clear" in said["tunnel"]
     assert "24,000 of 36,000 tries failed" in said["tunnel"]
@@ -315,6 +338,7 @@ episodes = st.lists(
 ).map(tuple)
 
 
+@settings(max_examples=40)
 @given(episodes)
 def test_whatever_was_recorded_is_judged_soundly(seen: tuple[Episode, ...]) -> None:
     """Ends in order, a document that survives its file, and nothing met without a measurement or over its goal."""

@@ -56,6 +56,6 @@ def test_what_a_pilot_did_not_measure_stays_open() -> None:
 
 def test_an_outage_that_never_ended_is_not_shown_as_within() -> None:
     """One consumer that never stood on its policy: it is named as not shown, whatever the others did."""
-    never = msgspec.structs.replace(cuts()[0], seen=(cut("tunnel", failover_s=None), cut("second")))
+    never = msgspec.structs.replace(cuts()[0], seen=(cut("tunnel", failover_s=None), cut("second", footings=())))
     words = shown_of(criterion(CriterionKind.FAILOVER, 60), judged(episodes=(normal(), never)))
     assert words.endswith("not shown for tunnel")

@@ -96,6 +96,19 @@ class Daemon:
         self.launch()
         self.wait_until(ready, within_s=within_s)
 
+    def end(self, number: signal.Signals, *, within_s: float = _START_S) -> int | None:
+        """End it alone by a signal, and return its exit code: what it started lives on, as long as it may.
+
+        Raises `PeerUnavailable` where it does not end.
+        """
+        self.signal(number)
+        if self._child:
+            try:
+                self._child.wait(within_s)
+            except subprocess.TimeoutExpired:
+                raise PeerUnavailable(f"{self.name} has not ended {within_s:g} s after {number.name}") from None
+        return self._let_go()
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; none where it does not run."""
         if self._child and self.running:
@@ -109,17 +122,21 @@ class Daemon:
                 self._child.wait(within_s)
         return self.kill()
 
-    def kill(self) -> int | None:
-        """End it and all that it started by SIGKILL, as a power cut would; return its exit code, None without one."""
+    def _let_go(self) -> int | None:
         code = None
         if self._child:
-            with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)
             code = self._child.wait()
             if self._child.stdout:
                 self._child.stdout.close()
         self._child = None
         return code
+
+    def kill(self) -> int | None:
+        """End it and all that it started by SIGKILL, as a power cut would; return its exit code, None without one."""
+        if self._child:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        return self._let_go()
 
 
 class Speaker(Daemon):

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from keystrand.formats.etsi014 import MANDATORY_UNMET, MANDATORY_UNSUPPORTED, Extension, bad_request
 from keystrand.model.errors import InvalidInput, Problem
 from keystrand.model.key import RouteType, SourceKind, Strength
+from keystrand.model.taken_apart import take_apart
 from keystrand.model.units import Identifier, Ratio
 
 PREFIX = "keystrand_"
@@ -122,6 +123,9 @@ def refuse_unmet(names: Iterable[str]) -> InvalidInput:
     return InvalidInput(
         MANDATORY_UNMET, problems=tuple(Problem(message="cannot be met now", field=name) for name in names)
     )
+
+
+take_apart(Provenance)
 
 
 def extension_of(key: Provenance) -> bytes:

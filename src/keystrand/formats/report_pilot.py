@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from keystrand.formats.wording import counted, value_text
+from keystrand.formats.wording import counted, two_figures, value_text
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult, CriterionState, PilotReport
 from keystrand.model.stages.recorded import DeedKind
+from keystrand.model.units import Estimate
 
 MARKS = {
     CriterionState.MET: ("✓", "ok"),
@@ -77,7 +78,15 @@ def _cell(result: CriterionResult | None) -> Cell:
         return Cell()
     mark, kind = MARKS[result.state]
     measured = result.measured
-    return Cell(mark, kind, value_text(measured) if measured and measured.sample_size else "")
+    if measured and measured.sample_size:
+        return Cell(mark, kind, _with_worst(measured, at_least="at least" in result.goal))
+    return Cell(mark, kind, result.reason if result.state is CriterionState.MISSED else "")
+
+
+def _with_worst(measured: Estimate, *, at_least: bool) -> str:
+    """Return the value, and the end that decided where it reads differently."""
+    value, worst = value_text(measured), two_figures(measured.low if at_least else measured.high)
+    return value if worst == two_figures(measured.value) else f"{value}, at worst {worst}"
 
 
 def effort_rows(pilot: PilotReport) -> tuple[EffortRow, ...]:

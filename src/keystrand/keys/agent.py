@@ -175,8 +175,10 @@ class End:
         self._doom([one for one in held if one != note.key_id and not self._on_trial(one)], now)
         # at the initiator the offer follows at once on the key: its age is how long the changeover took
         age_s = round(now - note.born_s, 6)
-        detail = {"key_ID": note.key_id, "label": note.label, "shown_by": why, "age_s": age_s}
-        return [Save(memory=self.memory), Tell(action="agent.proven", detail=dict(detail)), *actions]
+        detail: dict[str, str | float] = {
+            "key_ID": note.key_id, "label": note.label, "shown_by": why, "age_s": age_s,
+        }  # fmt: skip
+        return [Save(memory=self.memory), Tell(action="agent.proven", detail=detail), *actions]
 
     def _looked(self, event: Event, now: float) -> list[Action]:
         """Judge a look at the newest key outside of a changeover: what a restart or a lost word left open."""

@@ -1,10 +1,12 @@
 """What two agents told of one consumer, beside what others saw of it: rotations, footings, ages, gaps in the audit.
 
 Three witnesses: the agents' audits, their installers (which put keys in and take them away), and whoever looked at the
-agents' standing from time to time. Moments are seconds since the epoch in one clock; the end 0 is the initiator's.
+agents' standing from time to time. Moments are seconds since the epoch in one clock, and everything comes in their
+order; the end 0 is the initiator's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 INITIATOR = 0
@@ -106,27 +108,26 @@ def oldest_key_s(lines: Sequence[Line], moves: Sequence[KeyMove], from_s: float,
     knows of it longest says, or where none proved it, as its first installation.
     """
     born_s: dict[str, float] = {}
+    proven: dict[int, list[Line]] = {}
     for line in lines:
         if line.action == "agent.proven":
+            proven.setdefault(line.end, []).append(line)
             born = line.at_s - float(line.detail["age_s"])
             born_s[line.key_id] = min(born, born_s.get(line.key_id, born))
+    gone_s = {(move.end, move.key_id): move.at_s for move in reversed(moves) if move.retired}
     ages = []
-    for move in (one for one in moves if not one.retired):
-        ends_s = min(to_s, *_ends_s(move, lines, moves), to_s)
-        if move.at_s < to_s and ends_s >= from_s:
+    for move in (one for one in moves if not one.retired and one.at_s < to_s):
+        gone = gone_s.get((move.end, move.key_id), to_s)
+        ends_s = min(to_s, gone, _next_s(proven.get(move.end, ()), move, to_s))
+        if ends_s >= from_s:
             ages.append(ends_s - min(born_s.get(move.key_id, move.at_s), move.at_s))
     return max(ages, default=None)
 
 
-def _ends_s(put: KeyMove, lines: Iterable[Line], moves: Iterable[KeyMove]) -> Iterator[float]:
-    """Yield when a key was in use no more: each of these moments alone ends it."""
-    for move in moves:
-        if move.retired and (move.end, move.key_id) == (put.end, put.key_id) and move.at_s >= put.at_s:
-            yield move.at_s
-    for line in lines:
-        proven = (line.action, line.end) == ("agent.proven", put.end)
-        if proven and line.key_id != put.key_id and line.at_s >= put.at_s:
-            yield line.at_s
+def _next_s(proven: Sequence[Line], put: KeyMove, never_s: float) -> float:
+    """Return when another key than this was proven at its end."""
+    first = bisect_left(proven, put.at_s, key=lambda line: line.at_s)
+    return next((line.at_s for line in proven[first:] if line.key_id != put.key_id), never_s)
 
 
 def changes(

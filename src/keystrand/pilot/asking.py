@@ -42,7 +42,7 @@ def integration(consumers: Sequence[RunConsumer], deeds: Sequence[Deed]) -> tupl
 
 
 def with_and_without(subjects: Sequence[Subject]) -> tuple[WithAndWithout, ...]:
-    """Return, for each consumer that ran, time, throughput, and failures where there were some, with keys and without."""
+    """Return, for each consumer that ran, time and throughput, and failures where there were some, with and without."""
     return tuple(row for one in subjects if not one.run.not_run for row in _rows(one))
 
 

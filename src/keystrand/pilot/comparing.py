@@ -93,10 +93,10 @@ def _notes(first: PilotReport, second: PilotReport, differing: list[Key]) -> Ite
     if first.secret_key_rate.simulated != second.secret_key_rate.simulated:
         one = "first" if first.secret_key_rate.simulated else "second"
         yield f"the keys of the {one} come from a simulated link, those of the other from devices"
-    events = [{proof.event for proof in report.proofs} for report in (first, second)]
-    for one, other, words in ((*events, "first"), (*events[::-1], "second")):
-        if one - other:
-            yield f"only the {words} ran: {joined(sorted(one - other), most=20)}"
+    ran, others = ({proof.event for proof in report.proofs} for report in (first, second))
+    for words, only in (("first", ran - others), ("second", others - ran)):
+        if only:
+            yield f"only the {words} ran: {joined(sorted(only), most=20)}"
     gaps = [len(report.monitoring_gaps) for report in (first, second)]
     if any(gaps):
         yield f"gaps in monitoring: {gaps[0]} and {gaps[1]}"

@@ -1,6 +1,6 @@
 """One consumer against the criteria of a campaign. What nothing exercised is not measured, and never met."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from msgspec import Struct, structs
@@ -119,22 +119,42 @@ def _rotation_loss(subject: Subject, criteria: CampaignCriteria) -> CriterionRes
     return at_most(limit, goal, N.ROTATION_LOSS, of_range(mean_count_range(lost), len(lost), "packets"))
 
 
-def lapsed(seen: Seen) -> bool:
-    """Return whether the consumer's fresh keys ran out for a time."""
-    return seen.failover_s is not None or seen.recovery_s is not None or seen.waited_s > 0
+NAMED_FOOTINGS: dict[str, str] = {
+    FailurePolicy.FAIL_SECURE: "invalid",
+    FailurePolicy.FALLBACK_PQC: "substitute",
+    FailurePolicy.HOLD_UNTIL_TTL: "held",
+    FailurePolicy.FAIL_OPEN: "open",
+}
+"""The footing that each policy names for a consumer whose fresh keys ran out."""
+
+
+def _beyond(rows: Iterable[tuple[EventKind, float]], limit: float) -> str:
+    """Return which events brought values beyond the limit; empty for none."""
+    events = dict.fromkeys(event.value for event, value in rows if value > limit)
+    return f"beyond it: {joined(list(events), most=12)}" if events else ""
 
 
 def _failover(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
+    """Judge every outage. One whose beginning is not known is no measurement; one that led elsewhere is a miss."""
     limit_s = criteria.failover_max_s
     goal = f"at most {plain_number(limit_s)} s each time"
-    outages = [one for one in subject.all_seen if one.outage and lapsed(one)]
-    times = [one.failover_s for one in outages if one.failover_s is not None]
+    outages = [one for one in subject.witnesses if one.seen.outage]
     if not outages:
         return unmeasured(goal, N.FAILOVER, "no event lasted until its key was too old")
+    never = [one.event.value for one in outages if not _stood(subject.run.policy, one.seen)]
+    if never:
+        where = joined(list(dict.fromkeys(never)), most=12)
+        why = f"{len(never)} of {counted(len(outages), 'time')} it did not go over to what {subject.run.policy} names"
+        return missed(goal, N.FAILOVER, f"{why}: {where}")
+    times = [(one.event, one.seen.failover_s) for one in outages if one.seen.failover_s is not None]
     if len(times) < len(outages):
-        why = f"{len(outages) - len(times)} of {len(outages)} times it never stood on what {subject.run.policy} names"
-        return missed(goal, N.FAILOVER, why)
-    return at_most(limit_s, goal, N.FAILOVER, of_each(times, "s"))
+        return unmeasured(goal, N.FAILOVER, f"{counted(len(outages) - len(times), 'time')} its key's age was not known")
+    return at_most(limit_s, goal, N.FAILOVER, of_each([at_s for _, at_s in times], "s"), _beyond(times, limit_s))
+
+
+def _stood(policy: str, seen: Seen) -> bool:
+    reached = {change.footing for change in seen.footings}
+    return NAMED_FOOTINGS.get(policy) in reached if reached else seen.failover_s is not None
 
 
 def _may_stop(subject: Subject, one: Witness) -> bool:
@@ -159,13 +179,14 @@ def _may_stop(subject: Subject, one: Witness) -> bool:
 def _gap(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     limit_s = criteria.traffic_gap_max_s
     goal = f"at most {plain_number(limit_s)} s while its policy lets it run"
-    judged = [one.seen for one in subject.witnesses if not _may_stop(subject, one) and one.seen.tried]
-    gaps = [one.longest_gap_s for one in judged if one.longest_gap_s is not None]
+    judged = [one for one in subject.witnesses if not _may_stop(subject, one) and one.seen.tried]
+    gaps = [(one.event, one.seen.longest_gap_s) for one in judged if one.seen.longest_gap_s is not None]
     if not gaps:
         return unmeasured(goal, N.GAP, "no traffic was seen in an event that should leave it running")
     stopped = sum(_may_stop(subject, one) for one in subject.witnesses)
     aside = f"{counted(stopped, 'event')} aside in which it has to stop" if stopped else ""
-    return at_most(limit_s, goal, N.GAP, of_each(gaps, "s"), aside)
+    why = "; ".join(filter(None, (_beyond(gaps, limit_s), aside)))
+    return at_most(limit_s, goal, N.GAP, of_each([gap_s for _, gap_s in gaps], "s"), why)
 
 
 def _in_clear(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
@@ -184,7 +205,7 @@ def _in_clear(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
         why = f"{sent:,} packets were sent, none of them while an event kept fresh keys away"
         return unmeasured(goal, N.CLEAR, why, of_count(leaked, sent, "packets"))
     most = share_range(leaked, without_keys).high
-    why = f"{without_keys:,} of them sent while fresh keys were kept away: fewer than {two_figures(most)} leak (95 %)"
+    why = f"{without_keys:,} of them sent while fresh keys were kept away: at most 1 in {int(1 / most):,} leaks (95 %)"
     return at_most(limit, goal, N.CLEAR, of_count(leaked, sent, "packets"), why)
 
 
@@ -194,10 +215,10 @@ def _key_age(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     if holds and subject.run.may_serve_s is not None and subject.run.may_serve_s > limit_s:
         limit_s, by_policy = subject.run.may_serve_s, f", as {subject.run.policy} says"
     goal = f"at most {plain_number(limit_s)} s{by_policy}"
-    ages = [one.oldest_key_s for one in subject.all_seen if one.oldest_key_s is not None]
+    ages = [(one.event, one.seen.oldest_key_s) for one in subject.witnesses if one.seen.oldest_key_s is not None]
     if not ages:
         return unmeasured(goal, N.KEY_AGE, "no key was seen in use")
-    return at_most(limit_s, goal, N.KEY_AGE, of_each(ages, "s"))
+    return at_most(limit_s, goal, N.KEY_AGE, of_each([age_s for _, age_s in ages], "s"), _beyond(ages, limit_s))
 
 
 def _throughput(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
@@ -235,17 +256,17 @@ def _audit(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
 def _recovery(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     limit_s = criteria.recovery_max_s
     goal = f"at most {plain_number(limit_s)} s after the end of each"
-    lapses = [one for one in subject.all_seen if one.outage and lapsed(one)]
-    times = [one.recovery_s for one in lapses if one.recovery_s is not None]
-    never = [one.waited_s for one in lapses if one.recovery_s is None]
-    if any(waited > limit_s for waited in never):
-        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(never))} s")
+    outages = [one for one in subject.witnesses if one.seen.outage]
+    times = [(one.event, one.seen.recovery_s) for one in outages if one.seen.recovery_s is not None]
+    never = [(one.event, one.seen.waited_s) for one in outages if one.seen.recovery_s is None]
+    if late := _beyond(never, limit_s):
+        return missed(goal, N.RECOVERY, f"no fresh key within {two_figures(max(s for _, s in never))} s; {late}")
     if never:
-        why = f"no fresh key came, and it was waited for {two_figures(max(never))} s only"
-        return unmeasured(goal, N.RECOVERY, why)
+        waited_s = two_figures(max(waited_s for _, waited_s in never))
+        return unmeasured(goal, N.RECOVERY, f"no fresh key came, and it was waited for {waited_s} s only")
     if not times:
         return unmeasured(goal, N.RECOVERY, "no event kept fresh keys away until they were missed")
-    return at_most(limit_s, goal, N.RECOVERY, of_each(times, "s"))
+    return at_most(limit_s, goal, N.RECOVERY, of_each([at_s for _, at_s in times], "s"), _beyond(times, limit_s))
 
 
 def _wrong_keys(subject: Subject, _: CampaignCriteria) -> CriterionResult:

@@ -1,5 +1,6 @@
 """A campaign event by event, in words: what consumers saw, who alarmed in time, and what nobody told of."""
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -8,11 +9,12 @@ from keystrand.model.pilot import EventKind
 from keystrand.model.pilot_criteria import CriterionName
 from keystrand.model.stages import CriterionResult
 from keystrand.model.stages.proved import EventProof, MonitoringGap, PilotEvent
-from keystrand.model.stages.recorded import Episode, Seen
+from keystrand.model.stages.recorded import Alarm, Episode, Seen
 from keystrand.model.units import Estimate
 from keystrand.pilot.consumer_criteria import Subject
 from keystrand.pilot.verdicts import at_most, missed, of_each, unmeasured
 
+_NUMBERS = re.compile(r"\d[\d.,]*")
 NOT_FAULTS = frozenset({EventKind.NORMAL, EventKind.MAINTENANCE})
 """Nobody has to be told of quiet times, nor of work that was announced."""
 MENDS = {
@@ -42,13 +44,14 @@ def by_event(episodes: Sequence[Episode]) -> Iterator[tuple[EventKind, tuple[Epi
 
 def proofs(episodes: Sequence[Episode], subjects: Sequence[Subject]) -> tuple[EventProof, ...]:
     """Return each event with what consumers saw over all its repetitions, and the alarms."""
+    quiet = said_in_quiet(episodes)
     return tuple(
         EventProof(
             event=kind.value,
             times=len(those),
             seen=(*(words for one in subjects if (words := _consumer_words(one, those))), *_told(those)),
-            alarms=tuple(dict.fromkeys(f"{alarm.who}: {alarm.text}" for one in those for alarm in one.alarms)),
-            detection=_detection(those),
+            alarms=_alarm_words(those),
+            detection=_detection(those, quiet),
         )
         for kind, those in by_event(episodes)
     )
@@ -58,13 +61,32 @@ def _told(those: Sequence[Episode]) -> Iterator[str]:
     yield from dict.fromkeys(one.told for one in those if one.told)
 
 
-def first_alarm_s(episode: Episode) -> float | None:
-    """Return how long after the event began the first alarm came."""
-    return min((alarm.after_s for alarm in episode.alarms if alarm.after_s >= 0), default=None)
+def _alike(alarm: Alarm) -> str:
+    """Return what an alarm says whatever its numbers: who rings, and for what."""
+    return _NUMBERS.sub("#", f"{alarm.who}: {alarm.text}")
 
 
-def _detection(those: Sequence[Episode]) -> Estimate | None:
-    times = [at for one in those if (at := first_alarm_s(one)) is not None]
+def _alarm_words(those: Sequence[Episode]) -> tuple[str, ...]:
+    """Return the alarms, the first of those that differ in numbers alone."""
+    first = {}
+    for one in those:
+        for alarm in one.alarms:
+            first.setdefault(_alike(alarm), f"{alarm.who}: {alarm.text}")
+    return tuple(first.values())
+
+
+def said_in_quiet(episodes: Sequence[Episode]) -> frozenset[str]:
+    """Return what alarms say in quiet times too: by that nobody learns of a fault."""
+    return frozenset(_alike(alarm) for one in episodes if one.event is EventKind.NORMAL for alarm in one.alarms)
+
+
+def first_alarm_s(episode: Episode, quiet: frozenset[str]) -> float | None:
+    """Return how long after the event began the first alarm came that is not heard in quiet times."""
+    return min((one.after_s for one in episode.alarms if one.after_s >= 0 and _alike(one) not in quiet), default=None)
+
+
+def _detection(those: Sequence[Episode], quiet: frozenset[str]) -> Estimate | None:
+    times = [at for one in those if (at := first_alarm_s(one, quiet)) is not None]
     return of_each(times, "s") if times else None
 
 
@@ -78,9 +100,13 @@ def _consumer_words(subject: Subject, those: Sequence[Episode]) -> str:
 
 def _footing_words(seen: Sequence[Seen]) -> str:
     ways = {tuple(footing for footing, _ in groupby(change.footing for change in one.footings)) for one in seen}
-    ways = {way for way in ways if len(way) > 1 or (way and way != ("fresh",))}
-    said = sorted(" to ".join(FOOTINGS.get(footing, footing) for footing in way) for way in ways)
-    return f"went from {' / '.join(said)}" if said else ""
+    told = sorted(", then ".join(FOOTINGS.get(footing, footing) for footing in way) for way in map(_left, ways) if way)
+    return f"went over to {' / '.join(dict.fromkeys(told))}" if told else ""
+
+
+def _left(way: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the footings from the first that is not fresh: nothing where keys stayed fresh."""
+    return way[next((n for n, footing in enumerate(way) if footing != "fresh"), len(way)) :]
 
 
 def _traffic_words(seen: Sequence[Seen]) -> str:
@@ -113,51 +139,48 @@ def _clear_words(seen: Sequence[Seen]) -> str:
 
 def detection_result(episodes: Sequence[Episode], limit_s: float) -> CriterionResult:
     """Judge how soon something alarmed after each fault."""
-    goal = f"at most {plain_number(limit_s)} s after each"
+    goal, quiet = f"at most {plain_number(limit_s)} s after each", said_in_quiet(episodes)
     faults = [one for one in episodes if not one.not_run and one.event not in NOT_FAULTS]
     if not faults:
         return unmeasured(goal, CriterionName.DETECTION, "no fault took place")
-    times = [at for one in faults if (at := first_alarm_s(one)) is not None]
-    late = joined(list(dict.fromkeys(one.event.value for one in faults if not _in_time(one, limit_s))), most=12)
+    first = [(one.event.value, first_alarm_s(one, quiet)) for one in faults]
+    late = joined(list(dict.fromkeys(event for event, at in first if at is None or at > limit_s)), most=12)
+    times = [at for _, at in first if at is not None]
     if len(times) < len(faults):
         never = len(faults) - len(times)
         return missed(goal, CriterionName.DETECTION, f"{never} of {counted(len(faults), 'fault')} raised none: {late}")
     return at_most(limit_s, goal, CriterionName.DETECTION, of_each(times, "s"), f"late: {late}" if late else "")
 
 
-def _in_time(episode: Episode, limit_s: float) -> bool:
-    at_s = first_alarm_s(episode)
-    return at_s is not None and at_s <= limit_s
-
-
 def monitoring_gaps(episodes: Sequence[Episode], limit_s: float) -> tuple[MonitoringGap, ...]:
     """Return each kind of fault that no alarm told of in time, once or every time, and what would close the gap."""
+    quiet = said_in_quiet(episodes)
     return tuple(
         MonitoringGap(event=kind.value, what=what, mend=MENDS[kind])
         for kind, those in by_event(episodes)
-        if kind not in NOT_FAULTS and (what := _gap_words(those, limit_s))
+        if kind not in NOT_FAULTS and (what := _gap_words([first_alarm_s(one, quiet) for one in those], limit_s))
     )
 
 
-def _gap_words(those: Sequence[Episode], limit_s: float) -> str:
-    late = [one for one in those if not _in_time(one, limit_s)]
+def _gap_words(first: Sequence[float | None], limit_s: float) -> str:
+    late = [at for at in first if at is None or at > limit_s]
     if not late:
         return ""
-    when = sorted(at for one in late if (at := first_alarm_s(one)) is not None)
+    when = sorted(at for at in late if at is not None)
     never = len(late) - len(when)
     ends = (
         f"{counted(never, 'time')} never" if never and when else "",
         f"first after {plain_number(when[0], 2)} s" if when else "",
     )
     further = f": {', '.join(filter(None, ends))}" if when else ""
-    return f"{len(late)} of {counted(len(those), 'time')} no alarm within {plain_number(limit_s)} s{further}"
+    return f"{len(late)} of {counted(len(first), 'time')} no alarm within {plain_number(limit_s)} s{further}"
 
 
 def campaign_events(episodes: Sequence[Episode]) -> tuple[PilotEvent, ...]:
     """Return the campaign's course: every repetition of every event, and why one was not run."""
     return tuple(
         PilotEvent(
-            name=f"{one.event.value} {one.number}", at_s=round(one.began_s, 3),
+            name=f"{one.event.value} {one.number + 1}", at_s=round(one.began_s, 3),
             seen=f"not run: {one.not_run}" if one.not_run else _outcome(one),
         )
         for one in episodes

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keystrand.edge.daemons import Speaker
 from keystrand.edge.devices.twin_source import TwinSource
 from keystrand.edge.kme.pair import KME_IDS, Pair, reserve_port, start_pair
 from keystrand.edge.pki import Identity, Kind, issue
@@ -47,8 +48,8 @@ class Site:
         self.folder, self.pair, self.terms = folder, pair, terms
         self._made_of, self._prefixes = made_of or self._folders, prefixes
         self._ports = [reserve_port() for _ in NAMES]
-        self._agents: list[subprocess.Popen[str] | None] = [None, None]
-        self._installers: list[subprocess.Popen[str] | None] = [None, None]
+        self._agents: list[Speaker | None] = [None, None]
+        self._installers: list[Speaker | None] = [None, None]
         for at, name in enumerate(NAMES):
             issue(pair.pki, Identity(kind=Kind.AGENT, id=name), now=datetime.now(UTC)) if not pair.pki.of(
                 Kind.AGENT, name).key.exists() else None  # fmt: skip
@@ -87,19 +88,17 @@ class Site:
             f"[consumer.settings]\n{settings}"
         )
 
-    def _start(self, at: int, words: Sequence[str], prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-        env = {**os.environ, "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}"}
-        log = (self.config(at).parent / "log").open("a")
-        with log:
-            return subprocess.Popen(
-                [*prefix, sys.executable, *words], stdout=subprocess.PIPE, stderr=log, text=True, env=env
-            )
+    def _launch(self, at: int, words: Sequence[str], prefix: Sequence[str] = ()) -> Speaker:
+        env = {"PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}"}
+        child = Speaker([sys.executable, *words], self.config(at).parent / "log", env=env, prefix=prefix)
+        child.launch()
+        return child
 
     def start_installer(self, at: int) -> None:
         """Start the privileged part and wait until it listens."""
         command = ("-m", "keystrand.cli.main", "agent", "installer", "--config", str(self.config(at)))
-        self._installers[at] = child = self._start(at, command, self._prefixes[at])
-        _demand_ready(child, self.config(at).parent / "log")
+        self._installers[at] = child = self._launch(at, command, self._prefixes[at])
+        child.wait_ready()
 
     def start_agent(
         self, at: int, *, stop_at: tuple[str, str, Path] | None = None, with_installer: bool = False
@@ -110,10 +109,9 @@ class Site:
             command.append("--with-installer")
         if stop_at:
             command = [str(HERE / "stopping_agent.py"), str(self.config(at)), *map(str, stop_at)]
-        child = self._start(at, command)
+        self._agents[at] = child = self._launch(at, command)
         if not stop_at:
-            _demand_ready(child, self.config(at).parent / "log")
-        self._agents[at] = child
+            child.wait_ready()
 
     def start(self) -> None:
         """Start everything."""
@@ -194,21 +192,9 @@ def wait_until(condition: Callable[[], bool], within_s: float, what: str | Calla
     return time.monotonic() - started
 
 
-def _demand_ready(child: subprocess.Popen[str], log: Path) -> None:
-    assert child.stdout
-    line = child.stdout.readline()
-    if not line:
-        _end(child, signal.SIGKILL)
-    assert line.startswith("ready "), log.read_text()[-3000:]
-
-
-def _end(child: subprocess.Popen[str] | None, number: signal.Signals) -> None:
-    if child is None:
-        return
-    child.send_signal(number)
-    child.wait(20)
-    if child.stdout:
-        child.stdout.close()
+def _end(child: Speaker | None, number: signal.Signals) -> None:
+    if child:
+        child.end(number)
 
 
 @contextmanager

@@ -25,6 +25,21 @@ RUN = Path("/run")
 FAR, FAR_HOST = "10.2.0.0/24", "10.2.0.1"
 INSIDE, OUTSIDE = ("10.9.0.1", "10.9.0.2"), ("192.0.2.1", "192.0.2.2")
 ROTATIONS = 12
+MKA_S = 60.0
+"""How long MKA may take to agree: seconds, and many more where the machine is slow."""
+SUPPLICANT = """ctrl_interface=/run/supplicant-{at}
+eapol_version=3
+ap_scan=0
+network={{
+    key_mgmt=NONE
+    eapol_flags=0
+    macsec_policy=1
+    macsec_integ_only=0
+    mka_cak={cak}
+    mka_ckn={ckn}
+    mka_priority={priority}
+}}
+"""
 SENDER = f"""
 import contextlib, socket, sys
 line, tried = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0
@@ -36,9 +51,10 @@ print(tried)
 """
 
 
-def end(role: str, peer: str) -> None:
+def end(role: str, settings: str) -> None:
     """Serve one consumer in the namespace we run in: a line of JSON in, a line out."""
-    consumer = make("macsec", {"device": "sec0", "peer": peer, "far": f"{FAR} 10.9.0.0/24"}, Role(role))
+    told = json.loads(settings)
+    consumer = make("macsec", told, Role(role))
     for line in sys.stdin:
         verb, *words = json.loads(line)
         try:
@@ -50,7 +66,7 @@ def end(role: str, peer: str) -> None:
                     proof = consumer.prove(*words)
                     said = [proof.in_use, proof.shown_by]
                 case "unguard":
-                    guard.take_down("sec0")
+                    guard.take_down(told["device"])
                     said = ""
                 case _:
                     said = getattr(consumer, verb)(*words)
@@ -62,9 +78,10 @@ def end(role: str, peer: str) -> None:
 class Site:
     """One end: its namespace, its consumer in a program of its own."""
 
-    def __init__(self, space: Space, role: Role, peer: str) -> None:
+    def __init__(self, space: Space, role: Role, **settings: str) -> None:
         self.space = space
-        command = [*space.prefix, sys.executable, "-B", __file__, role.value, peer]
+        told = json.dumps({"far": f"{FAR} 10.9.0.0/24", **settings})
+        command = [*space.prefix, sys.executable, "-B", __file__, "end", role.value, told]
         self.program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, *words: str) -> Any:
@@ -77,40 +94,35 @@ class Site:
 
 
 class Corridor:
-    """Both ends, and what a change of key is to them."""
+    """Both ends, and what a change of key is to them. `device`: the MACsec device at each."""
 
-    def __init__(self, a: Space, b: Space) -> None:
+    def __init__(self, a: Space, b: Space, device: str) -> None:
+        self.spaces, self.device = (a, b), device
         for space in (a, b):
             space.start()
         a.run("ip", "link", "add", "name", "fibre", "type", "veth", "peer", "name", "fibre", "netns", str(b.pid))
-        addresses = [json.loads(space.run("ip", "-j", "link", "show", "fibre"))[0]["address"] for space in (a, b)]
         for at, space in enumerate((a, b)):
             space.run("ip", "address", "add", f"{OUTSIDE[at]}/24", "dev", "fibre")
             space.run("ip", "link", "set", "fibre", "up")
-            space.run(
-                "ip",
-                "link",
-                "add",
-                "link",
-                "fibre",
-                "sec0",
-                "type",
-                "macsec",
-                "port",
-                "1",
-                "cipher",
-                "gcm-aes-256",
-                *["replay", "on", "window", "64"],
-            )
-            space.run("ip", "address", "add", f"{INSIDE[at]}/24", "dev", "sec0")
-            space.run("ip", "link", "set", "sec0", "up")
         b.run("ip", "address", "add", f"{FAR_HOST}/24", "dev", "lo")
-        a.run("ip", "route", "add", FAR, "via", INSIDE[1], "metric", "10")
         a.run("ip", "route", "add", FAR, "via", OUTSIDE[1], "metric", "100")
         rule = f'chain in {{ type filter hook prerouting priority raw; iifname "fibre" ip daddr {FAR} counter; }};'
         b.run("nft", f"table inet seen {{ {rule} }}")
-        self.a, self.b = Site(a, Role.INITIATOR, addresses[1]), Site(b, Role.RESPONDER, addresses[0])
-        self.addresses = addresses
+        self.addresses = [json.loads(s.run("ip", "-j", "link", "show", "fibre"))[0]["address"] for s in (a, b)]
+
+    def join(self, **settings: tuple[str, str]) -> None:
+        """Start the consumers, with these settings at each end."""
+        self.a, self.b = (
+            Site(space, role, device=self.device, **{name: pair[at] for name, pair in settings.items()})
+            for at, (space, role) in enumerate(zip(self.spaces, (Role.INITIATOR, Role.RESPONDER), strict=True))
+        )
+
+    def use_device(self) -> None:
+        """Give the MACsec devices their addresses, and the far network its route through them."""
+        for at, space in enumerate(self.spaces):
+            space.run("ip", "address", "replace", f"{INSIDE[at]}/24", "dev", self.device)
+            space.run("ip", "link", "set", self.device, "up")
+        self.spaces[0].run("ip", "route", "replace", FAR, "via", INSIDE[1], "metric", "10")
 
     def change(self, *, other: bool = False) -> str:
         """Install a new key at both ends, the responder first; `other`: not the same. Return its ID."""
@@ -120,11 +132,11 @@ class Corridor:
             assert said == "", said
         return name
 
-    def proven(self, name: str, within_s: float = 10.0) -> tuple[bool, str]:
-        """Return whether the initiator proves it in time, and what it says."""
+    def proven(self, name: str, within_s: float = 10.0, site: Site | None = None) -> tuple[bool, str]:
+        """Return whether the initiator, or another, proves it in time, and what it says."""
         deadline = time.monotonic() + within_s
         while True:
-            in_use, why = self.a.ask("prove", name)
+            in_use, why = (site or self.a).ask("prove", name)
             if in_use or time.monotonic() > deadline:
                 return in_use, why
             time.sleep(0.1)
@@ -144,12 +156,17 @@ class Corridor:
 
     def shown(self, site: Site) -> Any:
         """Return what the device at an end says of itself."""
-        return json.loads(site.space.run("ip", "-j", "-s", "macsec", "show", "sec0"))[0]
+        return json.loads(site.space.run("ip", "-j", "-s", "macsec", "show", self.device))[0]
 
 
-def observe(made: Corridor, care: Daemons) -> dict[str, Any]:
-    """Do everything in its turn and return what was seen."""
-    seen: dict[str, Any] = {}
+def saks(a: Space, b: Space, care: Daemons) -> dict[str, Any]:
+    """Key two devices by SAKs: do everything in its turn and return what was seen."""
+    made, seen = Corridor(a, b, "sec0"), dict[str, Any]()
+    for space in (a, b):
+        kind = "type macsec port 1 cipher gcm-aes-256 replay on window 64"
+        space.run("ip", "link", "add", "link", "fibre", "sec0", *kind.split())
+    made.use_device()
+    made.join(peer=(made.addresses[1], made.addresses[0]))
     # a key of a stranger's stands in both devices before we come
     strange = f"1 pn 1 on key {uuid.uuid4().hex} {'11' * 32}"
     for site, peer in ((made.a, made.addresses[1]), (made.b, made.addresses[0])):
@@ -172,6 +189,7 @@ def observe(made: Corridor, care: Daemons) -> dict[str, Any]:
     # another key at one end
     wrong = made.change(other=True)
     seen["wrong"] = made.proven(wrong, 2.0)
+    seen["wrong at the responder"] = made.b.ask("prove", wrong)
     seen["wrong answered"] = made.flood(5)
     # only the responder has it
     lone = str(uuid.uuid4())
@@ -227,17 +245,55 @@ def rotations(made: Corridor, care: Daemons, old: str) -> dict[str, Any]:
     return {"sent": int(sent), "received": int(received), "places": places, "named": named, "last": old}
 
 
+def mka(a: Space, b: Space, care: Daemons) -> dict[str, Any]:
+    """Key two ends by MKA, as `saks` does."""
+    made, seen = Corridor(a, b, "macsec0"), dict[str, Any]()
+    for at, space in enumerate((a, b)):
+        file = RUN / f"supplicant-{at}.conf"
+        file.write_text(
+            SUPPLICANT.format(at=at, cak=secrets.token_hex(16), ckn=secrets.token_hex(16), priority=16 + at)
+        )
+        command = [program("wpa_supplicant", "wpasupplicant"), "-Dmacsec_linux", "-ifibre", f"-c{file}"]
+        daemon = Daemon(command, RUN / f"supplicant-{at}.log", prefix=space.prefix)
+        care.add(daemon)
+        daemon.start((RUN / f"supplicant-{at}/fibre").exists, within_s=100.0)
+    made.join(control=(str(RUN / "supplicant-0/fibre"), str(RUN / "supplicant-1/fibre")))
+    seen["prepared"] = [made.b.ask("prepare"), made.a.ask("prepare")]
+    for name in ("first", "second"):
+        began_s = time.monotonic()
+        key = made.change()
+        seen[name] = made.proven(key, MKA_S)
+        seen[f"{name} after s"] = round(time.monotonic() - began_s, 1)
+        seen[f"{name} at the responder"] = made.proven(key, MKA_S, made.b)
+        made.use_device()
+        seen[f"{name} answered"] = made.flood(20)
+    seen["again"] = [made.a.ask("prepare"), made.a.ask("prove", key)]
+    seen["short"] = made.a.ask("install", str(uuid.uuid4()), "22" * 20)
+    seen["wrong"] = made.proven(made.change(other=True), 10.0)
+    right = made.change()
+    seen["healed"] = made.proven(right, MKA_S)
+    seen["retired"] = [site.ask("retire", right) for site in (made.a, made.b)]
+    seen["after"] = made.a.ask("prove", right)
+    seen["tried"] = made.send(1000)
+    seen["leaked"] = made.in_clear()
+    made.a.ask("unguard")
+    made.send(10)
+    seen["leaked without guard"] = made.in_clear()
+    return seen
+
+
 def main() -> None:
-    """Run."""
-    if len(sys.argv) > 1:
-        end(*sys.argv[1:])
+    """Serve one end, where arguments say which, or see everything."""
+    mode, *words = sys.argv[1:]
+    if mode == "end":
+        end(*words)
         return
     began_s = time.monotonic()
     with Daemons() as care:
         a, b = Space("site-a", RUN), Space("site-b", RUN)
         care.add(a)
         care.add(b)
-        seen = observe(Corridor(a, b), care)
+        seen = {"saks": saks, "mka": mka}[mode](a, b, care)
     _say({**seen, "seconds": round(time.monotonic() - began_s, 1)})
 
 

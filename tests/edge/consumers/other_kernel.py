@@ -68,7 +68,8 @@ class OtherKernel(NamedTuple):
         file = folder / "in-guest.sh"
         file.write_text(f"export PATH={_PATH} TMPDIR=/run\n{script}\n")
         done = subprocess.run(
-            [program("qemu-system-x86_64", "qemu-system-x86"), "-nodefaults", "-no-reboot", "-display", "none",
+            [program("setpriv", "util-linux"), "--pdeathsig", "KILL", "--",
+             program("qemu-system-x86_64", "qemu-system-x86"), "-nodefaults", "-no-reboot", "-display", "none",
              "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-serial", "stdio",
              "-kernel", str(self.image), "-initrd", str(self.first),
              "-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap",

@@ -1,12 +1,16 @@
 """The agents of a pilot, as real processes with real KMEs: what happened to them is what they are said to have done."""
 
 import itertools
+import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.edge.pilot.folder_trial import MAX_AGE_S, FolderTrial
 
 from keystrand.app.audit import verify_audit
 from keystrand.edge.daemons import Daemons
@@ -17,51 +21,10 @@ from keystrand.edge.pilot.base import A, B, Ground, KmeEnd
 from keystrand.edge.pki import Kind
 from keystrand.keys.lapse import Footing
 from keystrand.model.errors import InvalidInput
-from keystrand.model.pilot import ConsumerKind, PilotConsumer
 from keystrand.model.stages.recorded import DeedKind
 
 pytestmark = pytest.mark.system
 OWN_CONSUMERS = Path(__file__).parents[1] / "agent"
-MAX_AGE_S = 2.5
-
-
-class FolderTrial:
-    """A consumer that is a folder at each end."""
-
-    def __init__(
-        self, name: str, folder: Path, policy: str = "fail-secure", env: Mapping[str, str] | None = None
-    ) -> None:
-        self.declared = PilotConsumer(
-            id=name, kind=ConsumerKind.HSM, policy=policy, rotate_every_s=0.5, max_age_s=MAX_AGE_S,
-            fallback_most_s=60 if policy == "fallback-pqc" else None,
-        )  # fmt: skip
-        self._folder, self._env = folder, env or {}
-
-    def keys(self, at: int) -> Path:
-        """Return the folder at one end."""
-        return self._folder / f"{self.declared.id}-{at}"
-
-    def installed(self, at: int) -> list[str]:
-        """Return the IDs of all keys that were ever installed at one end, in order."""
-        return [line.split()[0] for line in (self.keys(at) / "installed").read_text().splitlines()]
-
-    def agent_kind(self) -> str:
-        """See `Trial`."""
-        return "own_consumers.folder"
-
-    def agent_settings(self, at: int) -> Mapping[str, str]:
-        """See `Trial`."""
-        return {"folder": str(self.keys(at)), "other": str(self.keys(1 - at))}
-
-    def installer_prefix(self, at: int) -> Sequence[str]:
-        """See `Trial`."""
-        del at
-        return ()
-
-    def installer_env(self, at: int) -> Mapping[str, str]:
-        """See `Trial`."""
-        del at
-        return self._env
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,22 +69,22 @@ def agents(
     with Daemons() as care:
         made = Agents(Ground(tmp_path_factory.mktemp("pilot"), care, ends_of(pair), None, 1000), trials, saes=pair.pki)
         made.set_up()
-        made.wait_fresh(20)
+        made.wait_fresh(30)
         yield made
 
 
-def wait_until(condition: Callable[[], bool], within_s: float = 20) -> float:
-    """Wait for something and return when it was."""
+def wait_until(condition: Callable[[], bool], within_s: float = 30, told: Callable[[], object] = str) -> float:
+    """Wait for something and return when it was; `told` says how things stand where it does not come."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, told()
         time.sleep(0.02)
     return time.time()
 
 
 def test_a_quiet_window_is_told_as_it_was(agents: Agents, trials: tuple[FolderTrial, FolderTrial]) -> None:
     """The rotations told are the keys that the consumers were given, at both ends; every one of them was audited."""
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     from_s = time.time()
     wait_until(lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 3)
     to_s = time.time()
@@ -146,7 +109,7 @@ def test_a_quiet_window_is_told_as_it_was(agents: Agents, trials: tuple[FolderTr
 
 def test_a_dead_agent_is_alarmed_and_what_happens_without_it_is_missing(agents: Agents) -> None:
     """kill -9 of the responder: the alarm, the footing that nobody audited, and the way back, each with its time."""
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     died_s = time.time()
     agents.kill(B)
     wait_until(lambda: not agents.fresh(DOOR))
@@ -161,7 +124,7 @@ def test_a_dead_agent_is_alarmed_and_what_happens_without_it_is_missing(agents: 
     assert told.audited == told.took_place - len(told.missing)
     assert not any("end 0" in one for one in told.missing), "the living end audits what it does"
     agents.start(B, event="agent-death")
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     moves = agents.footings(DOOR, died_s, time.time())
     assert [one.after for one in moves] == ["invalid", "fresh"]
     assert (moves[0].label, moves[1].label) == ("", "qkd")
@@ -169,9 +132,10 @@ def test_a_dead_agent_is_alarmed_and_what_happens_without_it_is_missing(agents: 
     assert [(deed.event, deed.count) for deed in restarts] == [("agent-death", 1)]
 
 
+@pytest.mark.slow
 def test_a_kme_that_dies_is_bridged_by_the_one_policy_and_not_by_the_other(agents: Agents, pair: Pair) -> None:
     """The label of what stands in is told, and the alarm; keys in use grow no older than the policy says."""
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     died_s = time.time()
     pair.kill(KME_IDS[0])
     try:
@@ -194,14 +158,18 @@ def test_a_kme_that_dies_is_bridged_by_the_one_policy_and_not_by_the_other(agent
 @pytest.mark.skipif(
     not list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), reason="needs libfaketime (Debian package)"
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("skew_s", [240.0, -240.0])
 def test_a_skewed_clock_is_told_in_ours(agents: Agents, skew_s: float) -> None:
     """One end's clock is wrong by minutes: keys rotate on, and its words are put to the moments that they were at."""
     from_s = time.time()
     agents.start(A, skew_s, event="clock-skew")
     try:
-        agents.wait_fresh(20)
-        wait_until(lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 2)
+        agents.wait_fresh(30)
+        wait_until(
+            lambda: len(agents.rotations(DOOR, from_s, time.time())) >= 2,
+            told=lambda: (agents.standings(A), agents.told(DOOR).lines[-8:]),
+        )
         told = agents.changes(DOOR, from_s, time.time())
         assert told.took_place >= 4
         assert not [one for one in told.missing if "went in" in one]
@@ -211,26 +179,27 @@ def test_a_skewed_clock_is_told_in_ours(agents: Agents, skew_s: float) -> None:
         assert time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time())) not in raw, "its clock was not wrong at all"
     finally:
         agents.start(A)
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     verify_audit(Path(agents.config(A).agent.audit), [])
 
 
+@pytest.mark.slow
 def test_a_certificate_ends_and_is_renewed(agents: Agents) -> None:
     """The SAE's certificate ends: no key comes and that is alarmed; renewed, it counts without a restart."""
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     from_s = time.time()
     ends_s = agents.expire(A, Kind.SAE, 0.5)
     wait_until(lambda: any("expired" in one.text for one in agents.alarms(from_s, time.time())))
     assert min(one.at_s for one in agents.alarms(from_s, time.time()) if "expired" in one.text) > ends_s
     wait_until(lambda: not agents.fresh(DOOR))
     agents.renew(A, Kind.SAE, event="certificate-expiry")
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     time.sleep(agents.expire(B, Kind.AGENT, 0) - time.time())
     agents.start(A)
     died_s = time.time()
     wait_until(lambda: any("expired" in one.text for one in agents.alarms(died_s, time.time())))
     agents.renew(B, Kind.AGENT, event="certificate-expiry")
-    agents.wait_fresh(20)
+    agents.wait_fresh(30)
     assert sum(deed.kind is DeedKind.COMMAND and deed.event == "certificate-expiry" for deed in agents.deeds) == 2
 
 
@@ -260,3 +229,41 @@ def test_consumers_that_cannot_share_an_installer_are_refused(pair: Pair, tmp_pa
     both = [FolderTrial(name, tmp_path, env={"SOFTHSM2_CONF": name}) for name in (DOOR, GATE)]
     with Daemons() as care, pytest.raises(InvalidInput, match="SOFTHSM2_CONF"):
         Agents(Ground(tmp_path, care, ends_of(pair), None, 1000), both).set_up()
+
+
+_PILOT = """
+import json, sys, time
+from pathlib import Path
+from tests.edge.pilot.folder_trial import FolderTrial
+from keystrand.edge.daemons import Daemons
+from keystrand.edge.pilot.agents import Agents
+from keystrand.edge.pilot.base import Ground, KmeEnd
+from keystrand.edge.pki import Kind, Pki
+
+folder, pki = Path(sys.argv[1]), Pki(folder=Path(sys.argv[2]))
+kmes = [KmeEnd(url, sae, pki.of(Kind.SAE, sae), kme) for url, sae, kme in json.loads(sys.argv[3])]
+with Daemons() as care:
+    agents = Agents(Ground(folder, care, tuple(kmes), None, 1000), [FolderTrial("door", folder)])
+    agents.set_up()
+    print(*agents.pids, flush=True)
+    time.sleep(100)
+"""
+
+
+def test_nothing_is_left_after_a_kill(pair: Pair, tmp_path: Path) -> None:
+    """kill -9 of whoever started the agents ends both, and their installers."""
+    kmes = json.dumps([[one.url, one.sae, one.kme_id] for one in ends_of(pair)])
+    command = [sys.executable, "-c", _PILOT, str(tmp_path), str(pair.pki.folder), kmes]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=OWN_CONSUMERS.parents[2]) as ours:
+        assert ours.stdout
+        pids = [int(word) for word in ours.stdout.readline().split()]
+        ours.kill()
+    assert len(pids) == 4
+    wait_until(lambda: not any(_alive(pid) for pid in pids), 5)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

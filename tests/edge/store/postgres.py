@@ -7,16 +7,14 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
-_START_S = 30.0
+from keystrand.edge.daemons import Daemon, program, run
+
 _USER = "keystrand"
 
 
@@ -37,25 +35,24 @@ class PostgresServer:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
-        self._child: subprocess.Popen[bytes] | None = None
+        words = ("-D", str(folder / "db"), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1")
+        self._server = Daemon([binaries() / "postgres", *words], folder / "log", prefix=self._prefix)
+
+    @property
+    def _prefix(self) -> tuple[str, ...]:
+        """In its own folder, not as root, for it refuses that; who becomes another must be told anew to end with us."""
+        place = (program("env", "coreutils"), f"--chdir={self.folder}")
+        owner = ("--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL", "--")
+        return (program("setpriv", "util-linux"), *owner, *place) if os.geteuid() == 0 else place
 
     def make(self) -> None:
         """Make its data folder, with default settings."""
-        self._call("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C").wait(_START_S)
+        words = ("-D", str(self.folder / "db"), "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C")
+        run(*self._prefix, str(binaries() / "initdb"), *words)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._child = self._call("postgres", "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1")
-        self._wait_ready()
-
-    def _call(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        # it refuses to be root's
-        owner: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-        command = [str(binaries() / name), "-D", str(self.folder / "db"), *arguments]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, **owner
-            )  # fmt: skip
+        self._server.start(self._answers)
 
     def dsn(self, schema: str = "") -> str:
         """Return a connection string, over the loopback interface."""
@@ -74,32 +71,20 @@ class PostgresServer:
 
         return asyncio.run(run())
 
-    def _wait_ready(self) -> None:
-        until_s = time.monotonic() + _START_S
-        while True:
-            try:
-                self.run("SELECT 1")
-            except (OSError, asyncpg.PostgresError):
-                ended = self._child is None or self._child.poll() is not None
-                assert not ended, (self.folder / "log").read_text(errors="replace")[-2000:]
-                assert time.monotonic() < until_s, "the database server does not answer"
-                time.sleep(0.05)
-            else:
-                return
+    def _answers(self) -> bool:
+        try:
+            self.run("SELECT 1")
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
 
     def stop(self) -> None:
         """End it in good order, without waiting for its clients."""
-        self._end(signal.SIGINT)
+        self._server.end(signal.SIGINT)
 
     def crash(self) -> None:
         """End it with no order at all."""
-        self._end(signal.SIGQUIT)
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._child:
-            self._child.send_signal(how)
-            self._child.wait(_START_S)
-        self._child = None
+        self._server.end(signal.SIGQUIT)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from tests.operate.report.test_report_page import Page
-from tests.pilot.recorded_campaign import ORIGIN, PILOT, cuts, normal, plan, record, run
+from tests.pilot.recorded_campaign import ORIGIN, PILOT, cut, cuts, normal, plan, record, run
 
 from keystrand.edge.catalogue import controls
 from keystrand.edge.templates import report_template
@@ -77,6 +77,7 @@ def test_every_consumer_stands_against_every_criterion(told: Told) -> None:
     assert "✓ Met" in table
     assert "? Not measured" in table
     assert "–" in table
+    assert "1.0, at worst 0.97" in table
     assert page.open == []
 
 
@@ -84,7 +85,8 @@ def test_gaps_events_and_effort_are_on_the_page(told: Told) -> None:
     """What closes a gap stands beside it; each event says what consumers saw; deeds are summed."""
     section = told.section
     assert "1 of 3 times no alarm within 5 s. What closes the gap: an alarm where the link reports no block" in section
-    assert "from fresh keys to the post-quantum fallback to fresh keys" in section
+    assert "went over to the post-quantum fallback, then fresh keys" in section
+    assert '<span class="flag warn">2 of 3</span>, after 3.5 s' in section
     assert '<td class="n">42</td>' in section
     assert told.value("with-1").startswith("10 ms with keys, 10 ms without, 1.0 times")
     assert "No &lt;softhsm2&gt; here" in section
@@ -94,6 +96,14 @@ def test_gaps_events_and_effort_are_on_the_page(told: Told) -> None:
 def test_what_was_not_measured_is_named_by_consumer(told: Told) -> None:
     """The list of unknowns says whose failover was not seen."""
     assert "vault: failover" in told.value("unknown-pilot")
+
+
+def test_what_decided_a_miss_stands_in_its_cell(bank: tuple[Estate, Inventory, Assessment, Plan]) -> None:
+    """The worst of several values beside their median; the reason where no number covers a miss."""
+    slow = replace(cuts()[0], seen=(cut("tunnel", failover_s=9.0), cut("second", recovery_s=None, waited_s=30.0)))
+    section = Told(bank, record(episodes=(normal(), slow, *cuts()[1:]))).section
+    assert "0.20 s, at worst 9.0" in section
+    assert "no fresh key within 30 s; beyond it: link-cut" in section
 
 
 def test_a_campaign_without_a_gap_says_so(bank: tuple[Estate, Inventory, Assessment, Plan]) -> None:

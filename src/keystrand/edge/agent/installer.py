@@ -30,6 +30,7 @@ from keystrand.edge.consumers.base import Consumer, ConsumerFailure, NewKey, Pro
 from keystrand.edge.consumers.registry import make
 from keystrand.keys.agent_memory import Memory
 from keystrand.model.errors import InvalidInput, KeystrandError, PolicyDenied, Problem, StoreFailure
+from keystrand.model.taken_apart import take_apart
 from keystrand.model.words import shown
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failed: str = ""
     hint: str = ""
     proof: Proof | None = None
+
+
+take_apart(Ask, Answer)
 
 
 class _Kept:

@@ -11,32 +11,27 @@ import logging
 import re
 import threading
 import time
-import uuid
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
-from keystrand.edge.consumers import guard
-from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Proof, Role, Settings, unusable
+from keystrand.edge.consumers import guard, macsec_mka
+from keystrand.edge.consumers.base import Consumer, ConsumerFailure, NewKey, Proof, Role, Settings, unusable
 from keystrand.edge.consumers.macsec_device import PLACES, Association, Device, Peer, Shown
+from keystrand.edge.consumers.macsec_names import identifier
+from keystrand.edge.consumers.remembered import RUN, Remembered
 from keystrand.edge.consumers.settings import read_settings
-from keystrand.edge.files import write_atomic
-from keystrand.model.errors import KeystrandError, StoreFailure
+from keystrand.model.errors import KeystrandError
 from keystrand.model.words import shown as printable
 
 _log = logging.getLogger(__name__)
 
-RUN = Path("/run/keystrand")
-"""Where we remember which keys are ours: on a tmpfs, so that no restart of the machine leaves it there."""
 _LOOK_S, _LOOK_MOST_S = 0.02, 0.5
 """How soon the responder looks whether frames come under a new key; then ever less often."""
 _GREETINGS = 5
 """So many, for one may be lost, and the initiator hears nothing else on an idle link."""
-_RECENT = 64
-"""So many keys are remembered: none that was here is set again."""
 _STRICT = "protect on encrypt on validate strict"
 _ADDRESS = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 
@@ -127,7 +122,7 @@ class Macsec:
 
     def __init__(self, device: Device, peer: Peer, far: tuple[str, ...], role: Role, *, run: Path = RUN) -> None:
         self._device, self._peer, self._far, self._role = device, peer, far, role
-        self._file = run / f"macsec-{device.name}-{peer.sci:016x}.json"
+        self._ours = Remembered(run / f"macsec-{device.name}-{peer.sci:016x}.json")
         self._turn = threading.Lock()
         self._awaited = ""
 
@@ -137,7 +132,7 @@ class Macsec:
         with self._turn:
             ends = self._ends()
             self._demand_fit(ends)
-            ours = self._ours()
+            ours = self._ours.names()
             lines = [] if ends.shown.strict else [f"link set dev {self._device.name} type macsec {_STRICT}"]
             if not any(int(one.sci, 16) == self._peer.sci for one in ends.shown.rx_sc):
                 lines.append(f"macsec add {self._device.name} rx port {self._peer.port} address {self._peer.address}")
@@ -148,17 +143,17 @@ class Macsec:
 
     def install(self, key: NewKey) -> None:
         """Take in the key beside the one in use; the initiator sends under it at once, the responder when it hears."""
-        name = _identifier(key.key_id)
+        name = identifier(key.key_id)
         guard.put_up(self._device.name, self._far)
         with self._turn:
             ends = self._ends()
             if len(key.octets) != ends.shown.octets:
                 raise _unfit(ends.shown, len(key.octets))
-            ours = self._ours()
+            ours = self._ours.names()
             if name in ours and all(one.key != name for one in ends.shown.sa_list):
                 raise ConsumerFailure("the key was here before: its frames would be numbered anew")
             at_once = self._role is Role.INITIATOR or ends.sent_under not in ends.heard
-            self._remember([*(one for one in ours if one != name), name][-_RECENT:])
+            self._ours.add(name)
             try:
                 self._device.change(ends.installing(name, at_once=at_once), key.octets)
             except ConsumerFailure:
@@ -168,7 +163,7 @@ class Macsec:
 
     def prove(self, key_id: str) -> Proof:
         """Return whether both ends send under `key_id`; greets a peer under it that has not spoken."""
-        name = _identifier(key_id)
+        name = identifier(key_id)
         with self._turn:
             ends = self._ends()
         lack = _lack(ends, name)
@@ -180,7 +175,7 @@ class Macsec:
 
     def retire(self, key_id: str) -> None:
         """Forget the key. Without any nothing leaves the device, and what comes in is dropped."""
-        name = _identifier(key_id)
+        name = identifier(key_id)
         with self._turn:
             self._device.change(self._ends().forgetting({name}))
 
@@ -230,26 +225,6 @@ class Macsec:
             self._device.greet(self._peer)
         return True
 
-    # Which keys are ours, the latest last
-
-    def _ours(self) -> list[str]:
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=list[str])
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.DecodeError) as error:
-            raise ConsumerFailure(
-                f"{self._file}: not to be read: {error}",
-                hint="remove it: the keys in the device are then taken for a stranger's",
-            ) from error
-
-    def _remember(self, names: list[str]) -> None:
-        try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomic(self._file, msgspec.json.encode(names), mode=0o600)
-        except (OSError, StoreFailure) as error:
-            raise ConsumerFailure(f"{self._file} cannot be written: {error}") from error
-
 
 class MacsecSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A consumer's table. `peer`: the address of the other end's device, of its SC `port`. `far`: networks, with spaces
@@ -262,8 +237,13 @@ class MacsecSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: Annotated[int, Meta(ge=1, le=0xFFFF)] = 1
 
 
-def make(settings: Settings, role: Role) -> Macsec:
-    """Return the consumer of an agent's table. Raises `InvalidInput` with the fields."""
+def make(settings: Settings, role: Role) -> Consumer:
+    """Return the consumer of an agent's table: by MKA where it names a `control`, else by SAKs.
+
+    Raises `InvalidInput` with the fields.
+    """
+    if "control" in settings:
+        return macsec_mka.make(settings)
     told = read_settings(settings, MacsecSettings)
     far = tuple(told.far.split())
     guard.rules(told.device, far)
@@ -277,24 +257,14 @@ def _added(place: str, key: str) -> str:
     return f"macsec add {place} pn 1 on key {key} KEY"
 
 
-def _identifier(key_id: str) -> str:
-    """Return the 16 octets that name a SAK: those of the key_ID, which is a UUID (ETSI GS QKD 014, 6.3)."""
-    try:
-        return uuid.UUID(key_id).hex
-    except ValueError:
-        raise ConsumerFailure(f"the key_ID {printable(key_id)} is no UUID: MACsec names a key by 16 octets") from None
-
-
 def _lack(ends: Ends, name: str) -> str:
     """Return what is missing to say that both ends send under the key."""
     if all(one.key != name for one in ends.shown.sa_list):
         return "the device does not hold it"
-    if ends.sent_under != name:
-        return "the device sends under another key: no frame of the peer has come under this one"
-    if name in ends.heard:
+    if ends.sent_under == name and name in ends.heard:
         return ""
-    bad = sum(one.bad for one in ends.receiving)
-    return f"{bad} frames of the peer failed their check: it holds another key" if bad else "no frame came under it"
+    bad = sum(one.bad for one in ends.receiving if one.key == name)
+    return f"{bad} frames under it failed their check: the peer holds another" if bad else "no frame came under it"
 
 
 def _unfit(device: Shown, octets: int) -> ConsumerFailure:

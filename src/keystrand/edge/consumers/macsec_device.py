@@ -18,6 +18,7 @@ from msgspec import Struct
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers.base import ConsumerFailure
 from keystrand.edge.daemons import program
+from keystrand.model.taken_apart import take_apart
 
 PLACES = (0, 1, 2, 3)
 """The association numbers (IEEE 802.1AE-2018, 9.5)."""
@@ -65,6 +66,9 @@ class Shown(Struct, frozen=True):
     def strict(self) -> bool:
         """Return whether it sends nothing unencrypted and takes nothing unchecked."""
         return self.protect and self.encrypt and self.validate == "strict"
+
+
+take_apart(tuple[Shown, ...])
 
 
 class Peer(NamedTuple):

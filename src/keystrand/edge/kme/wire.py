@@ -6,14 +6,16 @@ from msgspec import Struct
 
 from keystrand.crypto.secret import Secret
 from keystrand.formats import etsi014
-from keystrand.formats.etsi014 import Error, Key
+from keystrand.formats.etsi014 import Error, Key, KeyContainer, Status
 from keystrand.model.errors import InvalidInput
+from keystrand.model.taken_apart import take_apart
 from keystrand.model.words import shown
 
 T = TypeVar("T")
 
 SecretKey = Key[Secret]
 """A key of ETSI GS QKD 014 as it is handled here."""
+take_apart(Status, KeyContainer[Secret], Error)
 
 
 def _write(value: Any) -> str:

@@ -85,6 +85,8 @@ class Watch:
     def __init__(self, look: Callable[[int], tuple[Standing, ...]]) -> None:
         self._look = look
         self._over = threading.Event()
+        self.looking = threading.Lock()
+        """Held while it looks; who holds it is not looked at."""
         self._thread = threading.Thread(target=self._run, name="agents' standing", daemon=True)
         self._stood: dict[tuple[int, str, str], float] = {}
         self._told: set[tuple[int, str, str]] = set()
@@ -104,18 +106,21 @@ class Watch:
 
     def _run(self) -> None:
         while not self._over.wait(_LOOK_S):
-            now = time.time()
-            alarms: set[tuple[int, str, str]] = set()
-            for end in (0, 1):
-                try:
-                    found = self._look(end)
-                except KeystrandError as error:
-                    alarms.add((end, "", error.message))  # whoever asks for the standing is told the same
-                    continue
-                alarms |= {(end, one.consumer, text) for one in found for text in one.alarms}
-                for one in found:
-                    self._note_footing(end, one, now)
-            self._note_alarms(alarms, now)
+            with self.looking:
+                self._look_once(time.time())
+
+    def _look_once(self, now: float) -> None:
+        alarms: set[tuple[int, str, str]] = set()
+        for end in (0, 1):
+            try:
+                found = self._look(end)
+            except KeystrandError as error:
+                alarms.add((end, "", error.message))  # whoever asks for the standing is told the same
+                continue
+            alarms |= {(end, one.consumer, text) for one in found for text in one.alarms}
+            for one in found:
+                self._note_footing(end, one, now)
+        self._note_alarms(alarms, now)
 
     def _note_footing(self, end: int, one: Standing, now: float) -> None:
         before, since_s = self._footings.get((end, one.consumer), (one.footing.value, now))

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -157,8 +158,10 @@ class Agents:
         end.agent.kill()
         self._trails[at].set_clock(skew_s)  # between the last word of the one and the first of the other
         end.agent = another
-        end.agent.launch()
-        end.agent.wait_ready()
+        # a look holds the journal for a moment; an agent of a wrong clock cannot sleep until it is free
+        with self._watch.looking if skew_s else nullcontext():
+            end.agent.launch()
+            end.agent.wait_ready()
         if not skew_s:  # a wrong clock is no deed of an operator's
             self._deed(DeedKind.RESTART, f"keystrand agent run, at end {'ab'[at]}", event=event)
 
@@ -199,6 +202,11 @@ class Agents:
             port.close()
 
     # What can be seen of them
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The numbers of their processes: both agents', both installers'."""
+        return tuple(one.pid for name in ("agent", "installer") for one in (getattr(e, name) for e in self._ends))
 
     def config(self, at: int) -> AgentConfig:
         """Return what the agent at one end was told."""

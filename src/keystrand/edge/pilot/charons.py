@@ -4,6 +4,7 @@ ESP is done in user space (kernel-libipsec), so that no module of the kernel is 
 by the device `ipsec0`.
 """
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,17 +15,21 @@ from keystrand.edge.daemons import Daemon, program
 from keystrand.edge.files import write_atomic
 from keystrand.edge.pilot.ends import Ends
 from keystrand.edge.pki import Credentials, Kind, issue_pki
+from keystrand.model.errors import InvalidInput
 
 DEVICE = "ipsec0"
 PLUGIN = Path("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
 NAMES = ("a", "b")
 CHILD = "net"
 _PKI_DAYS = 1
+_PATH_MOST = 107
+"""unix(7): `sun_path` has 108 octets with its end."""
+# retransmit_timeout: the peer's answer to IKE_AUTH may be lost, and it sends by the new SA already
 _CONF = """
 charon-systemd {{
   load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey kdf hmac kernel-libipsec kernel-netlink socket-default vici
-  retransmit_tries = 2
-  retransmit_timeout = 0.5
+  retransmit_tries = 4
+  retransmit_timeout = 0.2
   retransmit_base = 1.4
   filelog {{
     log {{
@@ -77,7 +82,14 @@ class Charons:
         self.daemons = self._made(0), self._made(1)
 
     def begin(self) -> None:
-        """Write what an operator would, and start both. Raises `MissingInput`, `PeerUnavailable`, `ConsumerFailure`."""
+        """Write what an operator would, and start both.
+
+        Raises `InvalidInput` where the folder's name is too long, `MissingInput`, `PeerUnavailable`, `ConsumerFailure`.
+        """
+        if len(os.fsencode(self.socket(0))) > _PATH_MOST:
+            raise InvalidInput(
+                f"{self.socket(0)} is too long for the name of a socket", hint="use a folder with a shorter path"
+            )
         pki = issue_pki(self.folder / "pki", kmes=(), saes=NAMES, days=_PKI_DAYS, now=datetime.now(UTC))
         self.files = pki.of(Kind.SAE, NAMES[0]), pki.of(Kind.SAE, NAMES[1])
         for at, daemon in enumerate(self.daemons):
@@ -121,7 +133,7 @@ class Charons:
     def _made(self, at: int) -> Daemon:
         return Daemon(
             [program("charon-systemd", "charon-systemd")], self.folder / f"charon-{at}.log",
-            env={"STRONGSWAN_CONF": str(self.confs[at])}, prefix=self.ends.spaces[at].prefix,
+            env={"STRONGSWAN_CONF": str(self.confs[at])}, prefix=self.ends.prefix(at),
         )  # fmt: skip
 
     def _connection(self, at: int) -> str:

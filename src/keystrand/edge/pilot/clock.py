@@ -16,7 +16,8 @@ _LEFT = re.compile(r"(?:sem\.)?faketime_(?:sem|shm)_(\d+)")
 def wrong_clock(ahead_s: float) -> tuple[str, ...]:
     """Return what comes before a command so that its clock is so much ahead of this machine's; nothing for 0.
 
-    Raises `MissingInput`.
+    A program of Python must not call `time.sleep`: libfaketime 0.9.10 refuses clock_nanosleep(2) until a moment of a
+    steady clock (EINVAL). Raises `MissingInput`.
     """
     if not ahead_s:
         return ()

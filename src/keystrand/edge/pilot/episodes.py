@@ -13,7 +13,8 @@ from keystrand.keys.lapse import Footing
 from keystrand.model.errors import KeystrandError
 from keystrand.model.pilot import Event, EventKind
 from keystrand.model.stages.recorded import Alarm, Deed, DeedKind, Episode, FootingChange, Rotation, Seen
-from keystrand.pilot.agents_told import Changeover
+from keystrand.pilot.agents_told import Changeover, FootingMove
+from keystrand.pilot.consumer_criteria import NAMED_FOOTINGS
 
 WELL_S = 20.0
 """How long all is waited for to be well again after an event; the record says so where it was not."""
@@ -132,6 +133,12 @@ def _alarms(window: Window, agents: Agents | None, link: Sequence[Told]) -> Iter
         yield Alarm(after_s=seen.at_s - window.began, who=who, text=seen.text)
 
 
+def _stood(moves: Sequence[FootingMove], fell: FootingMove, policy: str) -> float | None:
+    """Return when a consumer stood on what its policy names, after it `fell` from its fresh key; None where never."""
+    named = NAMED_FOOTINGS.get(policy)
+    return next((one.at_s for one in moves if one.at_s >= fell.at_s and one.after == named), None)
+
+
 class _Looking:
     """What one consumer went through in one window."""
 
@@ -162,7 +169,8 @@ class _Looking:
         over_s = None
         if fell:
             born = [one.offered_s for one in turnovers if one.proven_s <= fell.at_s]
-            over_s = max(0.0, fell.at_s - (max(born) + declared.max_age_s)) if born else None
+            stood = _stood(moves, fell, declared.policy)
+            over_s = max(0.0, stood - (max(born) + declared.max_age_s)) if born and stood is not None else None
         changes = agents.changes(name, began, ended)
         return structs.replace(
             common, outage=fell is not None, failover_s=over_s,

@@ -24,6 +24,7 @@ from keystrand.edge.agent.frames import framed, receive
 from keystrand.edge.consumers.pkcs11 import Pkcs11Settings
 from keystrand.edge.store.master_key import SecretSource, read_secret
 from keystrand.model.errors import KeystrandError, NoKeyAvailable, PeerUnavailable, PolicyDenied
+from keystrand.model.taken_apart import take_apart
 from keystrand.model.words import shown
 
 _NONCE_OCTETS, _TAG_BITS = 12, 128
@@ -54,6 +55,9 @@ class Reply(Struct, frozen=True, kw_only=True):
     content: bytes = b""
     failed: str = ""
     no_key: bool = False
+
+
+take_apart(Question, Reply)
 
 
 class TokenUser:

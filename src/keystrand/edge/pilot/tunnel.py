@@ -6,7 +6,6 @@ The ordinary route of those networks leads over the carrier, on purpose: what a 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 
 from keystrand.edge.daemons import program
@@ -19,7 +18,7 @@ from keystrand.model.pilot import PilotConsumer
 from keystrand.model.stages.recorded import Deed, DeedKind
 
 TUN = Path("/dev/net/tun")
-_COMMON = {"nft": "nftables", "ip": "iproute2", "nsenter": "util-linux", "iperf3": "iperf3"}
+_COMMON = {"nft": "nftables", "ip": "iproute2", "nsenter": "util-linux"}
 
 
 class TunnelTrial(ABC):
@@ -118,8 +117,8 @@ class TunnelTrial(ABC):
 
     def throughput(self, seconds: float) -> float | None:
         """See `base.Trial`. Raises `MissingInput`, `PeerUnavailable` where nothing comes through."""
-        # iperf3 takes whole seconds, and 0 for no end
-        return throughput(self.ends.spaces, self.ends.host(B), ceil(seconds), self.ends.folder)
+        # iperf3 takes whole seconds, and takes 0 for no end
+        return throughput(self.ends.spaces, self.ends.host(B), max(1, round(seconds)), self.ends.folder)
 
     def in_clear(self) -> int | None:
         """See `base.Trial`."""

@@ -3,6 +3,7 @@
 Each has a /run of its own, on a tmpfs that ends with it: the socket that wireguard-go makes there does not outlive it.
 """
 
+import os
 import secrets
 from base64 import b64encode
 from functools import partial
@@ -38,7 +39,9 @@ class WireGuards:
             self.ends.care.add(daemon)
             daemon.start(partial(self._found, at))
             write_atomic(self.file(at), self._conf(at), mode=0o600)
-            run(*self.prefix(at), program("wg", "wireguard-tools"), "setconf", self.devices[at], str(self.file(at)))
+            # by /proc, for our folder may lie under the /run that is hidden there
+            file = f"/proc/{os.getpid()}/root{self.file(at).resolve()}"
+            run(*self.prefix(at), program("wg", "wireguard-tools"), "setconf", self.devices[at], file)
             space.run("ip", "link", "set", self.devices[at], "up")
             self.route(at)
 
@@ -74,7 +77,7 @@ class WireGuards:
         return b64encode(self._privates[at].public_key().public_bytes_raw()).decode()
 
     def _made(self, at: int) -> Daemon:
-        prefix = (*self.ends.spaces[at].prefix, program("unshare", "util-linux"), "--mount", *_OWN_RUN)
+        prefix = (*self.ends.prefix(at), program("unshare", "util-linux"), "--mount", *_OWN_RUN)
         command = (program("wireguard-go", "wireguard-go"), "-f", self.devices[at])
         return Daemon(command, self.ends.folder / f"wireguard-{at}.log", prefix=prefix)
 
