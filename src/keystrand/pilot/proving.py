@@ -68,7 +68,7 @@ def _alike(alarm: Alarm) -> str:
 
 def _alarm_words(those: Sequence[Episode]) -> tuple[str, ...]:
     """Return the alarms, the first of those that differ in numbers alone."""
-    first = {}
+    first: dict[str, str] = {}
     for one in those:
         for alarm in one.alarms:
             first.setdefault(_alike(alarm), f"{alarm.who}: {alarm.text}")
