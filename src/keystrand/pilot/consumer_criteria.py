@@ -135,10 +135,13 @@ def _beyond(rows: Iterable[tuple[EventKind, float]], limit: float) -> str:
 
 
 def _failover(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
-    """Judge every outage. One whose beginning is not known is no measurement; one that led elsewhere is a miss."""
+    """Judge every outage. One whose beginning is not known is no measurement; one that led elsewhere is a miss.
+
+    While the carrier is cut no key at all can be proven to be in use, so there is nothing to go over to.
+    """
     limit_s = criteria.failover_max_s
     goal = f"at most {plain_number(limit_s)} s each time"
-    outages = [one for one in subject.witnesses if one.seen.outage]
+    outages = [one for one in subject.witnesses if one.seen.outage and one.event is not EventKind.CARRIER_CUT]
     if not outages:
         return unmeasured(goal, N.FAILOVER, "no event lasted until its key was too old")
     never = [one.event.value for one in outages if not _stood(subject.run.policy, one.seen)]

@@ -4,12 +4,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from keystrand.edge.consumers.echoing import MESSAGE_BYTES, Echoing, Opened, exchange
 from keystrand.edge.consumers.psk_ends import external_psk_supported
 from keystrand.edge.consumers.seen_keys import SeenKeys
 from keystrand.edge.consumers.tls_psk import EchoServer, opened_with
+from keystrand.edge.kme.client import Client014
 from keystrand.edge.pilot.attempts import Done
 from keystrand.edge.pilot.base import B, Ground
 from keystrand.edge.pilot.certified import CertifiedEcho, certificates, certified
@@ -19,6 +21,8 @@ from keystrand.model.pilot import PilotConsumer
 from keystrand.model.stages.recorded import Deed, DeedKind
 
 _MESSAGE = b"keystrand pilot"
+_CONNECTIONS = 4
+"""To the KME, kept open: handshakes that begin at once wait for each other's keys no longer than they must."""
 
 
 class _Connected(NamedTuple):
@@ -38,6 +42,7 @@ class TlsTrial(PacedTrial):
         super().__init__(declared)
         self._seen = SeenKeys()
         self._echo: EchoServer | None = None
+        self._idle: SimpleQueue[Client014] = SimpleQueue()
         self._connect: Callable[[], AbstractContextManager[_Connected]] | None = None
         self._open = ExitStack()
 
@@ -70,7 +75,9 @@ class TlsTrial(PacedTrial):
     def begin_keyed(self) -> None:
         """See `base.Trial`."""
         near, far = self._ground.kmes
-        self._kme = self._open.enter_context(near.client(timeout_s=PATIENCE_S))
+        self._idle = SimpleQueue()
+        for _ in range(_CONNECTIONS):
+            self._idle.put(self._open.enter_context(near.client(timeout_s=PATIENCE_S)))
         theirs = self._open.enter_context(far.client(timeout_s=PATIENCE_S))
         self._echo = EchoServer(theirs, near.sae, listener=self._way.listener())
         self._begin(self._echo, self._keyed)
@@ -137,10 +144,20 @@ class TlsTrial(PacedTrial):
             yield _Connected(opened)
 
     @contextmanager
+    def _kme(self) -> Iterator[Client014]:
+        """Yield a connection to the KME that nobody else uses meanwhile."""
+        kme = self._idle.get()
+        try:
+            yield kme
+        finally:
+            self._idle.put(kme)
+
+    @contextmanager
     def _keyed(self) -> Iterator[_Connected]:
-        begin = time.perf_counter()
-        (key,) = self._kme.enc_keys(self._ground.kmes[B].sae)
-        taken_s = time.perf_counter() - begin
+        with self._kme() as kme:
+            begin = time.perf_counter()
+            (key,) = kme.enc_keys(self._ground.kmes[B].sae)
+            taken_s = time.perf_counter() - begin
         with key.key:
             self._seen.examine(key.key_id, key.key.view())
             place = f"{self._way.host}:{self._port}"
