@@ -12,6 +12,7 @@ from tests.pilot.recorded_campaign import (
     cuts,
     flows,
     footings,
+    in_band,
     normal,
     plan,
     quiet,
@@ -206,8 +207,21 @@ def test_a_change_without_an_audit_line_misses() -> None:
 
 
 def test_a_key_given_twice_misses() -> None:
-    """One wrong key among thousands."""
+    """One wrong key among many, and also where it is the only one."""
     assert state(tunnel_result(N.WRONG_KEYS, record(episodes=(normal(wrong_keys=1),)))) == (MISSED, 1)
+    assert state(tunnel_result(N.WRONG_KEYS, record(episodes=(normal(wrong_keys=1, rotations=()),)))) == (MISSED, 1)
+
+
+def test_a_packet_or_a_failure_is_no_key_that_was_seen() -> None:
+    """A tunnel's keys are its rotations, and its packets show none; in band a try that failed used no key."""
+    found = tunnel_result(N.WRONG_KEYS, record(episodes=(normal(),)))
+    assert found.measured
+    assert (found.state, found.measured.sample_size) == (MET, 80)
+    assert "cannot be seen" in found.reason
+    assert tunnel_result(N.WRONG_KEYS, record(episodes=(normal(rotations=()),))).state is NOT
+    for failed, expected in ((199, MET), (200, NOT)):
+        shop = Episode(event=EventKind.NORMAL, number=1, seen=(in_band(failed=failed),))
+        assert result(judged(record(episodes=(shop,))), N.WRONG_KEYS, "shop").state is expected
 
 
 def test_a_fault_that_nobody_told_of_is_a_gap_with_what_would_close_it() -> None:

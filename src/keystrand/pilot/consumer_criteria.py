@@ -273,8 +273,12 @@ def _recovery(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
 
 
 def _wrong_keys(subject: Subject, _: CampaignCriteria) -> CriterionResult:
-    tried = sum(one.tried for one in subject.all_seen)
+    """Judge over keys that were used: in band each success is one, elsewhere each rotation; a packet is none."""
+    wrong = sum(one.wrong_keys for one in subject.all_seen)
+    in_band = subject.run.kind in IN_BAND
+    used = sum(one.tried - one.failed if in_band else len(one.rotations) for one in subject.all_seen)
     goal = "at most 0 given twice or empty"
-    if not tried:
+    if not used and not wrong:
         return unmeasured(goal, N.WRONG_KEYS, "it used no key")
-    return at_most(0, goal, N.WRONG_KEYS, of_count(sum(one.wrong_keys for one in subject.all_seen), tried, "keys"))
+    why = "told by key_ID: what a tunnel's key is cannot be seen" if subject.run.kind in TUNNELS else ""
+    return at_most(0, goal, N.WRONG_KEYS, of_count(wrong, max(used, wrong), "keys"), why)

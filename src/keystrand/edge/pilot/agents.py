@@ -38,6 +38,7 @@ from keystrand.pilot.agents_told import (
     Line,
     changes,
     footings,
+    given_twice,
     oldest_key_s,
     rotations,
 )
@@ -260,6 +261,10 @@ class Agents:
         """Return the greatest age of a key in use in a window, at either end; None where none was."""
         told = self.told(consumer)
         return oldest_key_s(told.lines, told.moves, from_s, to_s)
+
+    def given_twice(self, consumer: str, from_s: float, to_s: float) -> int:
+        """Return how many keys came in a window that had been given before, by the initiator's audit."""
+        return given_twice(self.told(consumer).lines, from_s, to_s)
 
     def changes(self, consumer: str, from_s: float, to_s: float) -> Changes:
         """Return how many changes of key and footing took place at both ends in a window, and what no audit held."""

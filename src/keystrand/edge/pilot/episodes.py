@@ -181,6 +181,7 @@ class _Looking:
                 FootingChange(at_s=one.at_s - self._start, footing=one.after, label=one.label) for one in moves
             ),
             changes=changes.took_place, audited=changes.audited,
+            wrong_keys=max(common.wrong_keys, agents.given_twice(name, began, ended)),
         )  # fmt: skip
 
     def _rotation(self, one: Changeover) -> Rotation:
