@@ -11,6 +11,7 @@ from keystrand.app.campaign import run_campaign
 from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
+from keystrand.edge.daemons import ended_in_order
 from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import plain_number
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
@@ -39,7 +40,7 @@ def run_pilot(
     plan, plan_ref = load(out, Plan)
     require_estate(plan, opened.ref)
     rate = _rate(plan, pilot)
-    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+    with ended_in_order(), tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         campaign = run_campaign(pilot, rate, Path(folder) / "kme", stage)
     report = pilot_report(
         pilot,
@@ -78,7 +79,7 @@ def run_with_consumers(
     decided, plan_ref = load(out, Plan)
     require_estate(decided, opened.ref)
     rate, beside = _rate(decided, planned.pilot), plan_file(opened, file).absolute().parent
-    with tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
+    with ended_in_order(), tempfile.TemporaryDirectory(prefix="keystrand-pilot-") as folder:
         order = campaign_of_consumers.Order(planned.plan, planned.pilot, rate, beside)
         brought = campaign_of_consumers.run_campaign(order, Path(folder), stage)
     record = PilotRecord(

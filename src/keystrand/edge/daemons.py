@@ -10,12 +10,13 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, NoReturn, Protocol, Self
 
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
@@ -238,6 +239,29 @@ class Daemons:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """While this lasts SIGTERM and SIGHUP interrupt us as ^C does: what was begun is undone, and no folder stays.
+
+    A hang-up that is ignored, as by nohup(1), stays ignored. Any thread but the main one is ended by that anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in (one for one, does in before.items() if does is not signal.SIG_IGN):
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, does in before.items():
+            signal.signal(number, does)
 
 
 def _dies_with_us() -> tuple[str, ...]:
