@@ -14,9 +14,10 @@ import pytest
 from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.config import load_agent
 from keystrand.edge.agent.frames import framed
-from keystrand.edge.agent.installer import Ask, Installed, Installer, demand_own, user_of, wait_for
+from keystrand.edge.agent.installer import Ask, Installed, Installer, user_of, wait_for
 from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey
+from keystrand.edge.files import demand_own
 from keystrand.keys.agent_memory import Memory, Note
 from keystrand.model.errors import InvalidInput, PolicyDenied, StoreFailure
 
