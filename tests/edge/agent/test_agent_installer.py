@@ -126,6 +126,19 @@ def test_a_key_that_nobody_replaces_is_retired_at_its_age(make: Make, tmp_path: 
     wait_until(lambda: not (tmp_path / "ours" / "k1.key").exists(), 5, "it serves on")
 
 
+def test_a_key_whose_installation_failed_half_way_ends_at_its_age(make: Make, tmp_path: Path) -> None:
+    """It may be in place all the same, and the agent may be gone by then."""
+    make(extra="wait_s = 0.1", max_age_s=0.8)
+    client = _client(tmp_path)
+    client.prepare()
+    (tmp_path / "ours" / "stop-installed").touch()
+    with pytest.raises(ConsumerFailure, match="told not to installed"):
+        client.install(_key("k1"))
+    client.close()
+    assert (tmp_path / "ours" / "k1.key").exists()
+    wait_until(lambda: not (tmp_path / "ours" / "k1.key").exists(), 5, "it serves on")
+
+
 def test_a_new_installer_ends_what_one_before_it_left(make: Make, tmp_path: Path) -> None:
     """Neither the agent nor its installer lived on: by the journal an old key goes at its age, behind a guard."""
     journal, ours, now = Journal(tmp_path / "journal"), tmp_path / "ours", steady_s()

@@ -85,9 +85,9 @@ class _Kept:
 
     def install(self, key: NewKey) -> None:
         asked_s = time.time()
+        self.ends[key.key_id] = self._end_s(steady_s())  # before: what fails half-way may leave it in place
         self.consumer.install(key)
         self._tell(key.key_id, "installed", asked_s)
-        self.ends[key.key_id] = self._end_s(steady_s())
 
     def retire(self, key_id: str) -> None:
         self.consumer.retire(key_id)
