@@ -140,7 +140,9 @@ def _stood(moves: Sequence[FootingMove], fell: FootingMove, policy: str) -> floa
 
 
 class _Looking:
-    """What one consumer went through in one window."""
+    """What one consumer went through in one window. A changeover is that of the window in which it was proven: each
+    belongs to one, the slow ones that reach over an edge too.
+    """
 
     def __init__(
         self, window: Window, trial: Trial, agents: Agents | None, start: float, audited: frozenset[str] | None
@@ -176,7 +178,7 @@ class _Looking:
             common, outage=fell is not None, failover_s=over_s,
             recovery_s=max(0.0, back.at_s - window.undone) if back else None,
             oldest_key_s=agents.oldest_key_s(name, began, ended),
-            rotations=tuple(self._rotation(one) for one in turnovers if began <= one.offered_s),
+            rotations=tuple(self._rotation(one) for one in turnovers if began <= one.proven_s),
             footings=tuple(
                 FootingChange(at_s=one.at_s - self._start, footing=one.after, label=one.label) for one in moves
             ),
@@ -190,7 +192,7 @@ class _Looking:
         )
 
     def _lost(self, offered_s: float, proven_s: float) -> int | None:
-        if self._window.event is not EventKind.NORMAL:
+        if self._window.event is not EventKind.NORMAL or offered_s < self._window.began:
             return None  # what an event takes away is no loss of the changeover's
         seen = self._trial.traffic(offered_s, min(proven_s + _LOST_MARGIN_S, self._window.ended))
         return seen.failed if seen.tried else None
