@@ -156,11 +156,12 @@ class Agents:
         """
         end = self._ends[at]
         another = end.make_agent(skew_s)
-        end.agent.kill()
-        self._trails[at].set_clock(skew_s)  # between the last word of the one and the first of the other
-        end.agent = another
-        # a look holds the journal for a moment; an agent of a wrong clock cannot sleep until it is free
-        with self._watch.looking if skew_s else nullcontext():
+        # a restart of ours is no fault that a look should find; and a look holds the journal for a moment, while an
+        # agent of a wrong clock cannot sleep until it is free
+        with self._watch.looking if skew_s or end.agent.running else nullcontext():
+            end.agent.kill()
+            self._trails[at].set_clock(skew_s)  # between the last word of the one and the first of the other
+            end.agent = another
             end.agent.launch()
             end.agent.wait_ready()
         if not skew_s:  # a wrong clock is no deed of an operator's
