@@ -250,6 +250,13 @@ def test_an_alarm_of_quiet_times_tells_of_no_fault() -> None:
     assert result(judged(unheard), N.DETECTION).state is MET
 
 
+def test_without_quiet_times_no_alarm_is_known_to_tell_of_a_fault() -> None:
+    """It may ring always: not measured. That a fault raised none at all is known all the same."""
+    assert result(judged(record(episodes=cuts())), N.DETECTION).state is NOT
+    silent = tuple(replace(one, alarms=()) for one in cuts())
+    assert result(judged(record(episodes=silent)), N.DETECTION).state is MISSED
+
+
 def test_what_did_not_run_is_named_and_shows_nothing() -> None:
     """A consumer without rights, an event without a command, one that the record does not have."""
     consumers = (run("shop", ConsumerKind.TLS), run("tunnel", ConsumerKind.IPSEC, "fail-secure", not_run="not root"))
