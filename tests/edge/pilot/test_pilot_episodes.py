@@ -7,8 +7,11 @@ from tests.edge.pilot.grounds import declared
 
 from keystrand.edge.pilot.agents import Agents
 from keystrand.edge.pilot.base import Traffic, Trial
-from keystrand.edge.pilot.episodes import Mark, Window, episodes
-from keystrand.model.pilot import ConsumerKind, EventKind
+from keystrand.edge.pilot.doings import Doings
+from keystrand.edge.pilot.episodes import Mark, Performer, Window, episodes
+from keystrand.edge.pilot.key_service import Doing
+from keystrand.model.errors import PeerUnavailable
+from keystrand.model.pilot import ConsumerKind, Event, EventKind
 from keystrand.pilot import agents_told
 from keystrand.pilot.agents_told import Changeover, Changes, FootingMove, Line
 
@@ -74,3 +77,50 @@ def test_a_changeover_that_reaches_over_an_edge_is_in_one_window() -> None:
     assert [[(one.took_s, one.lost) for one in each.rotations] for each in seen] == [
         [(9.0, None)], [(9.0, None)], [(2.0, 0)],
     ]  # fmt: skip
+
+
+class _Leaking:
+    """A tunnel of which one packet more is seen in clear at every look, and one wrong key more."""
+
+    declared = declared(ConsumerKind.IPSEC, 1, "fail-secure")
+    looks = 0
+
+    def in_clear(self) -> int:
+        self.looks += 1
+        return self.looks
+
+    def wrong_keys(self) -> int:
+        return self.looks
+
+    def agent_kind(self) -> str:
+        return ""
+
+    def traffic(self, *_: float) -> Traffic:
+        return Traffic(tried=1, failed=0, longest_gap_s=0.0)
+
+
+class _Few:
+    """One event that cannot be done, and others in which nothing happens."""
+
+    told = ""
+
+    def of(self, event: EventKind) -> Doing:
+        def do(_: int) -> None:
+            if event is EventKind.KME_DEATH:
+                raise PeerUnavailable("it does not die")
+
+        return Doing(do, lambda _: None)
+
+
+def test_nothing_is_counted_in_no_event() -> None:
+    """Not what comes before the first, between two, or while one could not be done."""
+    trial = _Leaking()
+    performer = Performer([cast("Trial", trial)], None, cast("Doings", _Few()))
+    trial.in_clear()
+    for kind in (EventKind.NORMAL, EventKind.KME_DEATH, EventKind.NORMAL, EventKind.LINK_CUT):
+        performer.perform(Event(kind=kind, seconds=0.01), lambda _: None)
+    assert [one.event for one in performer.not_run] == [EventKind.KME_DEATH]
+    counted = [(one.after[0].in_clear or 0) - (one.before[0].in_clear or 0) for one in performer.windows]
+    assert len(counted) == 3
+    assert sum(counted) == trial.looks - 1
+    assert sum(one.after[0].wrong_keys - one.before[0].wrong_keys for one in performer.windows) == trial.looks - 1

@@ -44,13 +44,17 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class Performer:
-    """Performs events on consumers that run, and keeps what an operator would have had to do."""
+    """Performs events on consumers that run, and keeps what an operator would have had to do.
+
+    What is counted from its making on is put to some event: what came before the first one or between two, to the next.
+    """
 
     def __init__(self, trials: Sequence[Trial], agents: Agents | None, doings: Doings) -> None:
         self._trials, self._agents, self._doings = trials, agents, doings
         self.deeds: list[Deed] = []
         self.windows: list[Window] = []
         self.not_run: list[Episode] = []
+        self._counted = self._marks()
 
     def perform(self, event: Event, say: Callable[[str], None]) -> None:
         """Do `event` as often as it is declared."""
@@ -61,7 +65,7 @@ class Performer:
             return
         for number in range(event.times):
             say(f"  {event.kind}{f', time {number + 1} of {event.times}' if event.times > 1 else ''}")
-            before, began = self._marks(), time.time()
+            before, began = self._counted, time.time()
             try:
                 doing.do(number)
             except KeystrandError as error:
@@ -73,11 +77,12 @@ class Performer:
             doing.undo(number)
             well = event.kind is EventKind.NORMAL or self._well(undone)
             trouble = "" if well else f"not all was well again {WELL_S:g} s after it"
+            self._counted = self._marks()
             self.deeds += [Deed(kind=DeedKind.ACTION, what=what, event=event.kind) for what in doing.deeds]
             self.windows.append(
                 Window(
                     event=event.kind, number=number, began=began, undone=undone, ended=time.time(), before=before,
-                    after=self._marks(), told="; ".join(filter(None, (self._doings.told, trouble))),
+                    after=self._counted, told="; ".join(filter(None, (self._doings.told, trouble))),
                 )
             )  # fmt: skip
             self._doings.told = ""
