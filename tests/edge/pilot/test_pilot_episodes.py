@@ -79,6 +79,25 @@ def test_a_changeover_that_reaches_over_an_edge_is_in_one_window() -> None:
     ]  # fmt: skip
 
 
+def test_packets_count_as_sent_without_fresh_keys_only_while_there_were_none() -> None:
+    """Not those of the whole event: most of it the last key may still be in use."""
+    moves = [(5.0, "invalid", "fresh"), (26.5, "fresh", "invalid"), (28.0, "invalid", "fresh")]
+    lines = [
+        Line(at_s, A, "the-ipsec", "agent.footing", {"before": one, "after": other}) for at_s, one, other in moves
+    ]  # fmt: skip
+    windows = [_window(EventKind.NORMAL, 10, 20), _window(EventKind.LINK_CUT, 20, 30)]
+    told = cast("Agents", _Told(lines))
+    found = [one.seen[0] for one in episodes(windows, [cast("Trial", _Counted())], told, (), 10.0, None)]
+    assert [(one.tried, one.tried_without, one.outage) for one in found] == [(1000, 0, False), (1000, 150, True)]
+
+
+class _Counted(_Steady):
+    """A tunnel that sends 100 packets a second."""
+
+    def traffic(self, from_s: float, to_s: float) -> Traffic:
+        return Traffic(tried=round(100 * (to_s - from_s)), failed=0, longest_gap_s=0.0)
+
+
 class _Leaking:
     """A tunnel of which one packet more is seen in clear at every look, and one wrong key more."""
 

@@ -179,8 +179,9 @@ class _Looking:
             stood = _stood(moves, fell, declared.policy)
             over_s = max(0.0, stood - (max(born) + declared.max_age_s)) if born and stood is not None else None
         changes = agents.changes(name, began, ended)
+        without = self._trial.traffic(fell.at_s, back.at_s if back else ended) if fell else None
         return structs.replace(
-            common, outage=fell is not None, failover_s=over_s,
+            common, outage=fell is not None, tried_without=without.tried if without else 0, failover_s=over_s,
             recovery_s=max(0.0, back.at_s - window.undone) if back else None,
             oldest_key_s=agents.oldest_key_s(name, began, ended),
             rotations=tuple(self._rotation(one) for one in turnovers if began <= one.proven_s),
