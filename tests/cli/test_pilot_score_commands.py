@@ -207,3 +207,33 @@ def test_a_pilot_that_is_told_to_end_leaves_no_keys_behind(
     assert child.returncode == 130
     assert told.endswith("interrupted\n")
     assert list(place.iterdir()) == []
+
+
+_VENDOR = """[source]
+kind = "vendor"
+[source.a]
+url = "https://localhost:1"
+sae = "a"
+ca = "ca.pem"
+certificate = "a.pem"
+key = "a.key"
+[source.b]
+url = "https://localhost:2"
+sae = "b"
+ca = "ca.pem"
+certificate = "b.pem"
+key = "b.key"
+"""
+
+
+def test_commands_that_others_could_write_are_not_run(bank: Path, out: Path, typed: Typed) -> None:
+    """Whoever can change the file of a pilot that root runs would be root. Without commands it may be anybody's."""
+    file = bank / "pilot.toml"
+    for text, mode, code in (
+        ("", 0o666, 2), ('[source.commands]\nlink-cut = "a"\nlink-cut-end = "b"\n', 0o644, 2),
+        ('[source.commands]\nlink-cut = "a"\nlink-cut-end = "b"\n', 0o666, 12),
+    ):  # fmt: skip
+        file.write_text(PLAN_TEXT.replace("[[consumer]]", f"{_VENDOR}{text}\n[[consumer]]", 1))
+        file.chmod(mode)
+        done = typed("pilot", "run", str(bank), "--out", str(out))
+        assert (done.code, "can be changed by others" in done.err) == (code, code == 12), done.err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.daemons import Daemon, Daemons, Space, Speaker, program, run
+from keystrand.edge.daemons import Daemon, Daemons, Space, Speaker, ended_in_order, program, run
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
 SHELL = "/bin/sh"
@@ -190,3 +190,46 @@ def test_a_command_gets_its_environment_and_no_input() -> None:
     assert told == f"one {os.environ['HOME']}\n"
     with pytest.raises(PeerUnavailable, match=r"sleep 60: not done within 0\.1 s"):
         run("sleep", "60", within_s=0.1)
+
+
+_AT_WORK = """
+import sys, tempfile, time
+from pathlib import Path
+from keystrand.edge.daemons import Daemon, Daemons, ended_in_order
+with ended_in_order(), tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder, Daemons() as care:
+    (Path(folder) / "secret").write_text("pin")
+    daemon = Daemon(["/bin/sleep", "100"], Path(folder) / "log")
+    care.add(daemon)
+    daemon.start()
+    print(daemon.pid, flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_leaves_neither_program_nor_folder(tmp_path: Path, number: signal.Signals) -> None:
+    """By a service's end or a closed terminal as by ^C; afterwards the signals do what they did before."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _AT_WORK, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout
+        pid = int(child.stdout.readline())
+        child.send_signal(number)
+        _, said = child.communicate(timeout=30)
+    assert _gone(pid)
+    assert list(tmp_path.iterdir()) == []
+    assert said.endswith(f"KeyboardInterrupt: {number.name}\n")
+    before = signal.getsignal(number)
+    with ended_in_order():
+        assert signal.getsignal(number) is not before
+    assert signal.getsignal(number) is before
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    """Who starts a pilot by nohup(1) wants it to go on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_in_order():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -91,8 +91,9 @@ def quiet(consumer: str, **changed: object) -> Seen:
 def cut(consumer: str, **changed: object) -> Seen:
     """Return what a tunnel sees while its keys are kept away: it stops in time, and comes back."""
     seen: dict[str, object] = {
-        "consumer": consumer, "tried": 12_000, "failed": 8000, "longest_gap_s": 8.0, "in_clear": 0, "outage": True,
-        "failover_s": 0.2, "recovery_s": 1.5, "waited_s": 1.5, "oldest_key_s": 4.1, "changes": 3, "audited": 3,
+        "consumer": consumer, "tried": 12_000, "failed": 8000, "tried_without": 8500, "longest_gap_s": 8.0,
+        "in_clear": 0, "outage": True, "failover_s": 0.2, "recovery_s": 1.5, "waited_s": 1.5,
+        "oldest_key_s": 4.1, "changes": 3, "audited": 3,
         "footings": footings("fresh", "invalid", "fresh"),
     }  # fmt: skip
     return Seen(**seen | changed)  # type: ignore[arg-type]  # as above

@@ -14,6 +14,7 @@ from keystrand.pilot.agents_told import (
     Line,
     changes,
     footings,
+    given_twice,
     oldest_key_s,
     rotations,
 )
@@ -77,6 +78,19 @@ def test_a_key_is_as_old_as_it_was_when_the_next_one_came_or_it_was_taken_away()
 def test_a_key_that_nobody_proved_is_as_old_as_its_installation() -> None:
     """It may be in use at an end that died before it could tell."""
     assert oldest_key_s([], [put(3, "k1"), put(7, "k1", retired=True)], 0, 10) == 4
+
+
+def test_a_key_that_came_again_is_counted_though_the_agent_refused_it() -> None:
+    """Also one that it has forgotten by then. What the responder takes, and a try without a key, is none."""
+    lines = [
+        line(1, "install", key_ID="one"), line(1.2, "install", B, key_ID="one"), proven(1.5, "one"),
+        line(3, "changeover-failed", A, **{"while": "offered"}, key_ID="two"),
+        line(4, "changeover-failed", A, **{"while": "taking"}, key_ID="one"),
+        line(5, "changeover-failed", A, **{"while": "taking"}, why="no key"),
+        line(6, "install", key_ID="two"),
+    ]  # fmt: skip
+    assert given_twice(lines, 0, 10) == 2
+    assert [given_twice(lines, *span) for span in ((0, 4), (4, 5), (5, 7))] == [0, 1, 1]
 
 
 def test_what_the_audit_lacks_is_told() -> None:

@@ -12,6 +12,7 @@ from tests.pilot.recorded_campaign import (
     cuts,
     flows,
     footings,
+    in_band,
     normal,
     plan,
     quiet,
@@ -117,15 +118,17 @@ def test_packets_lost_in_rotations_are_counted_in_quiet_times_alone() -> None:
 
 
 def test_no_packet_in_clear_counts_only_where_keys_were_kept_away() -> None:
-    """36,000 packets sent in three cuts; without an outage nothing tempted a packet; one that leaked misses."""
+    """25,500 packets after the key was too old, of 36,000 sent in three cuts; else nothing tempts a packet; one that
+    leaked misses.
+    """
     found = result(judged(), N.CLEAR, "tunnel")
     assert found.measured is not None
     assert found.measured.sample_size == 8000 + 3 * 12_000
-    assert "36,000 of them" in found.reason
+    assert "25,500 of them" in found.reason
     assert tunnel_result(N.CLEAR, record(episodes=(normal(),))).state is NOT
     unseen = replace(cuts()[0], seen=(cut("tunnel", in_clear=None),))
     assert tunnel_result(N.CLEAR, record(episodes=(unseen,))).state is NOT
-    silent = replace(cuts()[0], seen=(cut("tunnel", tried=0, failed=0),))
+    silent = replace(cuts()[0], seen=(cut("tunnel", tried=0, failed=0, tried_without=0),))
     assert tunnel_result(N.CLEAR, record(episodes=(silent,))).state is NOT
     leak = replace(cuts()[0], seen=(cut("tunnel", in_clear=1),))
     assert state(tunnel_result(N.CLEAR, record(episodes=(leak,)))) == (MISSED, 1)
@@ -206,8 +209,21 @@ def test_a_change_without_an_audit_line_misses() -> None:
 
 
 def test_a_key_given_twice_misses() -> None:
-    """One wrong key among thousands."""
+    """One wrong key among many, and also where it is the only one."""
     assert state(tunnel_result(N.WRONG_KEYS, record(episodes=(normal(wrong_keys=1),)))) == (MISSED, 1)
+    assert state(tunnel_result(N.WRONG_KEYS, record(episodes=(normal(wrong_keys=1, rotations=()),)))) == (MISSED, 1)
+
+
+def test_a_packet_or_a_failure_is_no_key_that_was_seen() -> None:
+    """A tunnel's keys are its rotations, and its packets show none; in band a try that failed used no key."""
+    found = tunnel_result(N.WRONG_KEYS, record(episodes=(normal(),)))
+    assert found.measured
+    assert (found.state, found.measured.sample_size) == (MET, 80)
+    assert "cannot be seen" in found.reason
+    assert tunnel_result(N.WRONG_KEYS, record(episodes=(normal(rotations=()),))).state is NOT
+    for failed, expected in ((199, MET), (200, NOT)):
+        shop = Episode(event=EventKind.NORMAL, number=1, seen=(in_band(failed=failed),))
+        assert result(judged(record(episodes=(shop,))), N.WRONG_KEYS, "shop").state is expected
 
 
 def test_a_fault_that_nobody_told_of_is_a_gap_with_what_would_close_it() -> None:
@@ -234,6 +250,13 @@ def test_an_alarm_of_quiet_times_tells_of_no_fault() -> None:
     assert report.proofs[1].alarms == ("agent a: 1 keys are not retired yet",)
     unheard = record(episodes=(normal(), *(replace(one, alarms=noisy) for one in cuts())))
     assert result(judged(unheard), N.DETECTION).state is MET
+
+
+def test_without_quiet_times_no_alarm_is_known_to_tell_of_a_fault() -> None:
+    """It may ring always: not measured. That a fault raised none at all is known all the same."""
+    assert result(judged(record(episodes=cuts())), N.DETECTION).state is NOT
+    silent = tuple(replace(one, alarms=()) for one in cuts())
+    assert result(judged(record(episodes=silent)), N.DETECTION).state is MISSED
 
 
 def test_what_did_not_run_is_named_and_shows_nothing() -> None:
@@ -322,9 +345,9 @@ numbers = st.one_of(st.none(), st.floats(0, 100))
 seens = st.builds(
     Seen,
     consumer=st.sampled_from(["shop", "tunnel", "second"]), tried=st.integers(0, 10**6), failed=st.just(0),
-    longest_gap_s=numbers, in_clear=st.one_of(st.none(), st.integers(0, 3)), outage=st.booleans(), failover_s=numbers,
-    recovery_s=numbers, waited_s=st.floats(0, 100), oldest_key_s=numbers, changes=st.integers(0, 9),
-    audited=st.integers(0, 9), wrong_keys=st.integers(0, 1),
+    tried_without=st.integers(0, 9), longest_gap_s=numbers, in_clear=st.one_of(st.none(), st.integers(0, 3)),
+    outage=st.booleans(), failover_s=numbers, recovery_s=numbers, waited_s=st.floats(0, 100),
+    oldest_key_s=numbers, changes=st.integers(0, 9), audited=st.integers(0, 9), wrong_keys=st.integers(0, 1),
     rotations=st.lists(st.floats(0, 5), max_size=90).map(lambda times: tuple(
         replace(one, took_s=took_s) for one, took_s in zip(rotations(len(times)), times, strict=True))),
     footings=st.lists(st.sampled_from(["fresh", "invalid", "substitute", "held"]), max_size=4).map(
@@ -351,6 +374,6 @@ def test_whatever_was_recorded_is_judged_soundly(seen: tuple[Episode, ...]) -> N
             assert one.measured.low <= one.measured.value <= one.measured.high
     leaks = sum(s.in_clear or 0 for e in seen for s in e.seen if s.consumer == "tunnel")
     assert not leaks or result(report, N.CLEAR, "tunnel").state is MISSED
-    exercised = any(s.outage and s.tried and s.in_clear is not None for e in seen for s in e.seen
+    exercised = any(s.tried_without and s.tried and s.in_clear is not None for e in seen for s in e.seen
                     if s.consumer == "tunnel")  # fmt: skip
     assert leaks or exercised == (result(report, N.CLEAR, "tunnel").state is MET)

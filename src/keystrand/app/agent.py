@@ -18,12 +18,12 @@ import msgspec
 from keystrand.edge.agent.certificates import certificate_ends
 from keystrand.edge.agent.config import AgentConfig, host_and_port, load_agent
 from keystrand.edge.agent.exception import Permission, sign_exception
-from keystrand.edge.agent.installer import Installer, check_consumers, demand_own, user_of
+from keystrand.edge.agent.installer import Installer, check_consumers, user_of
 from keystrand.edge.agent.kme_access import KmeAccess
 from keystrand.edge.agent.route import demand_outside
 from keystrand.edge.agent.running import become, run
 from keystrand.edge.agent.standing import Standing, agent_runs, standings
-from keystrand.edge.files import write_atomic
+from keystrand.edge.files import demand_own, write_atomic
 from keystrand.edge.telemetry.agent_metrics import agent_metrics
 from keystrand.edge.tls import LiveContext
 from keystrand.edge.undumpable import hide_memory

@@ -13,7 +13,7 @@ from keystrand.app.documents import load, now, require_estate, save
 from keystrand.app.estate import OpenEstate
 from keystrand.app.pilot_score import open_plan, pilot_named, plan_file, score_record
 from keystrand.edge.daemons import ended_as_by_interrupt
-from keystrand.edge.files import require_room
+from keystrand.edge.files import demand_own, require_room
 from keystrand.edge.pilot import campaign as campaign_of_consumers
 from keystrand.formats.wording import counted, joined, plain_number
 from keystrand.model.document import FORMAT_VERSION, Coverage, Gap
@@ -74,8 +74,9 @@ def run_with_consumers(
 ) -> PilotReport:
     """Run the pilot as its plan says, with the real consumers of its keys, and write its record and its report.
 
-    `name` must be the plan's where it is given. Raises `InvalidInput` for what the plan gets wrong, and as
-    `edge.pilot.campaign.run_campaign` does; nothing is written then.
+    `name` must be the plan's where it is given. Raises `InvalidInput` for what the plan gets wrong, `PolicyDenied`
+    where it has commands and others can change it, and as `edge.pilot.campaign.run_campaign` does; nothing is written
+    then.
     """
     planned = open_plan(opened, file)
     if name and name != planned.pilot.id:
@@ -83,6 +84,8 @@ def run_with_consumers(
             f"{plan_file(opened, file)} plans the pilot {planned.pilot.id!r}, not {name!r}",
             hint="name the plan of that pilot with --file, or give --short",
         )
+    if planned.plan.source.commands:
+        demand_own(plan_file(opened, file))
     decided, plan_ref = load(out, Plan)
     require_estate(decided, opened.ref)
     require_room(out, _ROOM_OCTETS)

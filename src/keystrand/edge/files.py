@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from keystrand.model.errors import MissingInput, StoreFailure
+from keystrand.model.errors import MissingInput, PolicyDenied, StoreFailure
 
 
 def read_bytes(path: Path, *, hint: str = "") -> bytes:
@@ -127,6 +128,18 @@ def open_for_append(path: Path) -> Iterator[BinaryIO]:
         raise StoreFailure(f"{path} could not be written: {error.strerror}") from error
     with file:
         yield file
+
+
+def demand_own(file: Path) -> None:
+    """Raise `PolicyDenied` where anybody but our own user, or root, can change `file` or put another in its place."""
+    for place in (file, file.absolute().parent):
+        seen = place.stat()
+        sticky = stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX
+        if seen.st_uid not in (0, os.geteuid()) or (stat.S_IMODE(seen.st_mode) & 0o022 and not sticky):
+            raise PolicyDenied(
+                f"{place} can be changed by others than root and the user that runs this",
+                hint=f"chown root {place}; chmod go-w {place}",
+            )
 
 
 def sync_folder(folder: Path) -> None:

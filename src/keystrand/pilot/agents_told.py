@@ -130,6 +130,22 @@ def _next_s(proven: Sequence[Line], put: KeyMove, never_s: float) -> float:
     return next((line.at_s for line in proven[first:] if line.key_id != put.key_id), never_s)
 
 
+def given_twice(lines: Sequence[Line], from_s: float, to_s: float) -> int:
+    """Return how many keys came to the initiator in a window that it had been given before, taken or refused."""
+    known: set[str] = set()
+    count = 0
+    for line in (one for one in lines if one.end == INITIATOR and one.key_id and one.at_s < to_s):
+        count += line.at_s >= from_s and _came(line) and line.key_id in known
+        known.add(line.key_id)
+    return count
+
+
+def _came(line: Line) -> bool:
+    """Return whether this is the first that an initiator tells of a key that came just now."""
+    refused = line.action == "agent.changeover-failed" and line.detail.get("while") == "taking"
+    return refused or line.action == "agent.install"
+
+
 def changes(
     lines: Sequence[Line], moves: Sequence[KeyMove], seen: Sequence[FootingSeen], from_s: float, to_s: float
 ) -> Changes:

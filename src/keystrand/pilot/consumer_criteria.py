@@ -199,16 +199,16 @@ def _in_clear(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
     watched = [one for one in subject.all_seen if one.in_clear is not None]
     leaked = sum(one.in_clear or 0 for one in watched)
     sent = sum(one.tried for one in watched)
-    without_keys = sum(one.tried for one in watched if one.outage)
+    without_keys = sum(one.tried_without for one in watched)
     if leaked > limit:
         return missed(goal, N.CLEAR, f"of {sent:,} sent", of_count(leaked, sent, "packets"))
     if not sent:
         return unmeasured(goal, N.CLEAR, "no packet was sent where it could be seen")
     if not without_keys:
-        why = f"{sent:,} packets were sent, none of them while an event kept fresh keys away"
+        why = f"{sent:,} packets were sent, none of them while it stood on no fresh key"
         return unmeasured(goal, N.CLEAR, why, of_count(leaked, sent, "packets"))
     most = share_range(leaked, without_keys).high
-    why = f"{without_keys:,} of them sent while fresh keys were kept away: at most 1 in {int(1 / most):,} leaks (95 %)"
+    why = f"{without_keys:,} of them sent while it stood on no fresh key: at most 1 in {int(1 / most):,} leaks (95 %)"
     return at_most(limit, goal, N.CLEAR, of_count(leaked, sent, "packets"), why)
 
 
@@ -273,8 +273,12 @@ def _recovery(subject: Subject, criteria: CampaignCriteria) -> CriterionResult:
 
 
 def _wrong_keys(subject: Subject, _: CampaignCriteria) -> CriterionResult:
-    tried = sum(one.tried for one in subject.all_seen)
+    """Judge over keys that were used: in band each success is one, elsewhere each rotation; a packet is none."""
+    wrong = sum(one.wrong_keys for one in subject.all_seen)
+    in_band = subject.run.kind in IN_BAND
+    used = sum(one.tried - one.failed if in_band else len(one.rotations) for one in subject.all_seen)
     goal = "at most 0 given twice or empty"
-    if not tried:
+    if not used and not wrong:
         return unmeasured(goal, N.WRONG_KEYS, "it used no key")
-    return at_most(0, goal, N.WRONG_KEYS, of_count(sum(one.wrong_keys for one in subject.all_seen), tried, "keys"))
+    why = "told by key_ID: what a tunnel's key is cannot be seen" if subject.run.kind in TUNNELS else ""
+    return at_most(0, goal, N.WRONG_KEYS, of_count(wrong, max(used, wrong), "keys"), why)

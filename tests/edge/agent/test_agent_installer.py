@@ -14,9 +14,10 @@ import pytest
 from keystrand.crypto.secret import Secret
 from keystrand.edge.agent.config import load_agent
 from keystrand.edge.agent.frames import framed
-from keystrand.edge.agent.installer import Ask, Installed, Installer, demand_own, user_of, wait_for
+from keystrand.edge.agent.installer import Ask, Installed, Installer, user_of, wait_for
 from keystrand.edge.agent.journal import Journal, steady_s
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey
+from keystrand.edge.files import demand_own
 from keystrand.keys.agent_memory import Memory, Note
 from keystrand.model.errors import InvalidInput, PolicyDenied, StoreFailure
 
@@ -121,6 +122,19 @@ def test_a_key_that_nobody_replaces_is_retired_at_its_age(make: Make, tmp_path: 
     client.install(_key("k1"))
     client.close()
     time.sleep(0.4)
+    assert (tmp_path / "ours" / "k1.key").exists()
+    wait_until(lambda: not (tmp_path / "ours" / "k1.key").exists(), 5, "it serves on")
+
+
+def test_a_key_whose_installation_failed_half_way_ends_at_its_age(make: Make, tmp_path: Path) -> None:
+    """It may be in place all the same, and the agent may be gone by then."""
+    make(extra="wait_s = 0.1", max_age_s=0.8)
+    client = _client(tmp_path)
+    client.prepare()
+    (tmp_path / "ours" / "stop-installed").touch()
+    with pytest.raises(ConsumerFailure, match="told not to installed"):
+        client.install(_key("k1"))
+    client.close()
     assert (tmp_path / "ours" / "k1.key").exists()
     wait_until(lambda: not (tmp_path / "ours" / "k1.key").exists(), 5, "it serves on")
 

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -111,3 +113,32 @@ def test_what_a_kill_left_is_cleared_away(tmp_path: Path) -> None:
     (folder / ".door.json.abcd").write_text("{")
     Journal(folder).open()
     assert list(folder.iterdir()) == []
+
+
+_TWO_AT_ONCE = """
+import importlib, sys, threading
+from pathlib import Path
+from keystrand.edge.agent import journal
+from keystrand.keys import agent_memory
+sys.setswitchinterval(1e-6)
+folder, together = Path(sys.argv[1]), threading.Barrier(2)
+for _ in range(30):
+    for module in (agent_memory, journal):
+        importlib.reload(module)
+    made, note = journal.Journal(folder), agent_memory.Note(key_id="k", label="qkd", born_s=1.0)
+    made.write("door", "initiator", agent_memory.Memory(held=(note,), proven=note))
+
+    def look():
+        together.wait()
+        made.read("door", "initiator", 2.0, 3.0)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for each in (*(one.start for one in threads), *(one.join for one in threads)):
+        each()
+"""
+
+
+def test_two_threads_may_look_into_it_first(tmp_path: Path) -> None:
+    """A pilot waits for its agents' first keys while its watch looks at them: both may be the first to read."""
+    done = subprocess.run([sys.executable, "-c", _TWO_AT_ONCE, str(tmp_path)], check=False, capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")

@@ -1,5 +1,8 @@
 """MACsec by MKA: what a real wpa_supplicant takes from us, without the kernel's module."""
 
+import socket
+import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, Role
 from keystrand.edge.consumers.macsec import make
-from keystrand.edge.consumers.macsec_mka import Supplicant
+from keystrand.edge.consumers.macsec_mka import Mka, Supplicant
+from keystrand.edge.consumers.remembered import Remembered
 from keystrand.edge.daemons import Daemon, Daemons, Space, program
 from keystrand.model.errors import InvalidInput
 
@@ -81,3 +85,49 @@ def test_a_supplicant_that_does_not_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConsumerFailure, match="nobody") as failure:
         Supplicant(tmp_path / "nobody", 0).agreed()
     assert "running" in failure.value.hint
+
+
+class _Told(threading.Thread):
+    """What answers at a control socket as wpa_supplicant does: it runs an agreement under `ckn` and takes all."""
+
+    def __init__(self, path: Path, ckn: str) -> None:
+        super().__init__(daemon=True)
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._line.bind(str(path))
+        self._ckn = ckn
+        self.heard: list[str] = []
+
+    def run(self) -> None:
+        """Answer."""
+        while True:
+            command, whose = self._line.recvfrom(4096)
+            self.heard.append(command.decode())
+            answers = {"MIB": f"ieee8021XKayMkaPartCKN={self._ckn}" if self._ckn else "", "STATUS": "Secured=Yes"}
+            self._line.sendto(answers.get(self.heard[-1], "OK").encode(), whose)
+
+
+@pytest.mark.parametrize(
+    ("given", "running", "retired", "shut"),
+    [
+        (["one", "two"], "two", "one", False),
+        (["one", "two"], "two", "two", True),
+        (["one", "two"], "one", "one", True),  # the second was refused: the first serves on
+        (["one", "two"], "one", "two", False),
+        (["one", "two"], "", "one", False),
+        (["one", "two"], "", "two", True),
+        (["one"], "strange", "one", True),
+        ([], "", "one", True),
+    ],
+)
+def test_a_key_is_retired_where_the_agreement_runs_under_it(
+    tmp_path: Path, given: list[str], running: str, retired: str, *, shut: bool
+) -> None:
+    """Whatever was given last: a key that is too old goes, and one that replaced it stays."""
+    ids = {name: uuid.uuid5(uuid.NAMESPACE_DNS, name) for name in ("one", "two", "strange")}
+    ours = Remembered(tmp_path / "ours.json")
+    for name in given:
+        ours.add(ids[name].hex)
+    spoken = _Told(tmp_path / "control", ids[running].hex if running else "")
+    spoken.start()
+    Mka(Supplicant(tmp_path / "control", 0), "macsec0", ("10.2.0.0/24",), ours).retire(str(ids[retired]))
+    assert any(command.startswith("SET_NETWORK 0 mka_cak ") for command in spoken.heard) is shut

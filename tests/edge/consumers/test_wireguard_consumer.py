@@ -13,8 +13,9 @@ from tests.edge.consumers.wireguard_pair import PROGRAMS, Tunnel, wireguard_pair
 from keystrand.crypto.secret import Secret
 from keystrand.edge.consumers import guard
 from keystrand.edge.consumers.base import ConsumerFailure, NewKey, Role
-from keystrand.edge.consumers.wireguard import WireGuard, make
+from keystrand.edge.consumers.wireguard import Place, WireGuard, make
 from keystrand.edge.consumers.wireguard_device import Uapi, WgTool
+from keystrand.edge.daemons import Daemons, Space
 from keystrand.model.errors import InvalidInput
 
 needs_tunnels = needs(*PROGRAMS)
@@ -336,3 +337,20 @@ def test_settings_that_can_be_make_a_consumer(tmp_path: Path) -> None:
     assert isinstance(make(settings, Role.RESPONDER), WireGuard)
     with pytest.raises(ConsumerFailure, match="No such file"):
         make({**settings, "socket": str(tmp_path / "wg0.sock")}, Role.INITIATOR).prepare()
+
+
+@pytest.mark.system
+@needs()
+def test_the_guard_stands_though_the_device_is_not_there_yet(tmp_path: Path) -> None:
+    """Its program may start after us, or have died: what is meant for it then goes by the ordinary route, or not at
+    all.
+    """
+    with Daemons() as care:
+        space = Space("alone", tmp_path)
+        care.add(space)
+        space.start()
+        place = Place("kstnone0", (FAR,), tmp_path, space.prefix)
+        device = WireGuard(Uapi(tmp_path / "none.sock"), b64encode(bytes(32)).decode(), place, forced=False)
+        with pytest.raises(ConsumerFailure, match=r"none\.sock"):
+            device.prepare()
+        assert guard.table("kstnone0") in space.run("nft", "list", "tables")

@@ -1,5 +1,6 @@
 """The key service of a pilot: real KMEs and the twin, what happens to them, and a vendor's in their place."""
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,29 @@ def test_a_vendor_s_kmes_are_spoken_to_by_014_and_by_the_operator_s_commands(key
     assert not done.exists()
     with pytest.raises(KeystrandError, match=r"a command of \[source.commands\] failed"):
         shut.do(0)
+
+
+def test_what_was_done_to_a_vendor_s_equipment_is_undone_however_the_pilot_ends(tmp_path: Path) -> None:
+    """An interrupt in the midst of an event leaves no link cut; what was undone is not undone again."""
+    end = VendorEnd(url="https://localhost:1", sae="one", ca="ca", certificate="certificate", key="key")
+    log = tmp_path / "log"
+    command = f"{sys.executable} -c 'import sys; open(sys.argv[1], \"a\").write(sys.argv[2])' {log}"
+    commands = {f"{event}{tail}": f"{command} '{event}{tail} '" for event in ("link-cut", "kme-death")
+                for tail in ("", "-end")}  # fmt: skip
+    commands["maintenance"], commands["maintenance-end"] = "false", f"{command} 'maintenance-end '"
+    vendor = VendorKeys(KeySource(kind=SourceChoice.VENDOR, a=end, b=end, commands=commands), tmp_path)
+    cut, death, shut = (vendor.doing(one) for one in (EventKind.LINK_CUT, EventKind.KME_DEATH, EventKind.MAINTENANCE))
+    assert not isinstance(cut, str)
+    assert not isinstance(death, str)
+    assert not isinstance(shut, str)
+    death.do(0)
+    death.undo(0)
+    cut.do(0)
+    with pytest.raises(KeystrandError):
+        shut.do(0)
+    for _ in range(2):
+        vendor.stop()
+    assert log.read_text() == "kme-death kme-death-end link-cut maintenance-end link-cut-end "
 
 
 def test_a_vendor_without_ends_is_refused(tmp_path: Path) -> None:

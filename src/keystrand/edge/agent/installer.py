@@ -12,7 +12,6 @@ import logging
 import os
 import pwd
 import socket
-import stat
 import struct
 import threading
 import time
@@ -86,9 +85,9 @@ class _Kept:
 
     def install(self, key: NewKey) -> None:
         asked_s = time.time()
+        self.ends[key.key_id] = self._end_s(steady_s())  # before: what fails half-way may leave it in place
         self.consumer.install(key)
         self._tell(key.key_id, "installed", asked_s)
-        self.ends[key.key_id] = self._end_s(steady_s())
 
     def retire(self, key_id: str) -> None:
         self.consumer.retire(key_id)
@@ -250,18 +249,6 @@ def check_consumers(config: AgentConfig, file: Path) -> str:
     for n, one in enumerate(config.consumers):
         _made(one, n, file)
     return ", ".join(f"{one.id} ({one.kind})" for one in config.consumers)
-
-
-def demand_own(file: Path) -> None:
-    """Raise `PolicyDenied` where anybody but our own user, or root, can change `file` or put another in its place."""
-    for place in (file, file.absolute().parent):
-        seen = place.stat()
-        sticky = stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX
-        if seen.st_uid not in (0, os.geteuid()) or (stat.S_IMODE(seen.st_mode) & 0o022 and not sticky):
-            raise PolicyDenied(
-                f"{place} can be changed by others than the installer's user",
-                hint=f"chown root {place}; chmod go-w {place}",
-            )
 
 
 def user_of(name: str) -> tuple[int, int]:

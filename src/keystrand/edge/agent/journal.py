@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from keystrand.edge.files import write_atomic
 from keystrand.keys.agent_memory import Memory, Note
 from keystrand.model.errors import InvalidInput, StoreFailure
+from keystrand.model.taken_apart import take_apart
 
 _FORMAT = 1
 _FAR_S = 1e9
@@ -37,6 +38,9 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steady_s: float
     wall_s: float
     memory: Memory
+
+
+take_apart(_File)
 
 
 class Journal:

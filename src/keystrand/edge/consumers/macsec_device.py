@@ -134,15 +134,16 @@ def _ip(*words: str, given: bytes | bytearray = b"", lines: Sequence[str] = ()) 
     except subprocess.TimeoutExpired:
         raise ConsumerFailure(f"ip was not done within {_TIMEOUT_S:g} s") from None
     if done.returncode:
-        raise ConsumerFailure(_complaint(done.stderr.decode(errors="replace"), lines or [" ".join(words)]),
-                              hint="is the device there, and the kernel's module macsec? it needs root")  # fmt: skip
+        said = done.stderr.decode(errors="replace")
+        told = _complaint(said, lines) if given else f"ip {' '.join(words)}: {' '.join(said.split())}"
+        raise ConsumerFailure(told, hint="is the device there, and the kernel's module macsec? it needs root")
     return done.stdout.decode(errors="replace")
 
 
 def _complaint(said: str, lines: Sequence[str]) -> str:
     """Return what went wrong at which line. Only the kernel's answer is kept: ip(8) repeats an argument it dislikes,
-    and that may be the key.
+    and that may be the key; it then ends without saying which line that was.
     """
     at = _FAILED_LINE.search(said)
-    why = [line for line in said.splitlines() if line.startswith("RTNETLINK answers")] if at else said.split("\n")
-    return f"ip {lines[int(at[1]) - 1] if at else lines[0]}: {' '.join(why).strip() or 'not understood'}"
+    why = " ".join(line for line in said.splitlines() if line.startswith("RTNETLINK answers"))
+    return f"ip {lines[int(at[1]) - 1] if at else '; '.join(lines)}: {why or 'not understood'}"

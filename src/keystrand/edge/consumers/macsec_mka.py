@@ -116,8 +116,14 @@ class Mka:
         return Proof(key_id=key_id, in_use=secured, shown_by=told)
 
     def retire(self, key_id: str) -> None:
-        """Forget the key: one that was replaced is gone already; in place of the last one comes a random one."""
-        if self._ours.names()[-1:] in ([], [identifier(key_id)]):
+        """Forget the key: one that was replaced is gone already; in place of the last one comes a random one.
+
+        What counts is the agreement that runs: the key we gave last may not have been taken. Without one it is that.
+        """
+        name, ours = identifier(key_id), self._ours.names()
+        ckn, _ = self._supplicant.agreed()
+        in_use = ckn or (ours[-1] if ours else name)
+        if in_use == name or in_use not in ours:
             self._shut()
 
     def _shut(self) -> None:

@@ -73,7 +73,11 @@ class WireGuard:
 
     def prepare(self) -> None:
         """Put the guard up, and make a handshake without a key of ours impossible; one of ours stays."""
-        peer = self._device.peer(self._peer)
+        try:
+            peer = self._device.peer(self._peer)
+        except ConsumerFailure:
+            self._guard()  # what would go by a device that is not there goes by another
+            raise
         self._demand_outside(peer.endpoint)
         self._guard()
         if not (peer.keyed and self._installed()):

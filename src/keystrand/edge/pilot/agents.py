@@ -38,6 +38,7 @@ from keystrand.pilot.agents_told import (
     Line,
     changes,
     footings,
+    given_twice,
     oldest_key_s,
     rotations,
 )
@@ -155,11 +156,12 @@ class Agents:
         """
         end = self._ends[at]
         another = end.make_agent(skew_s)
-        end.agent.kill()
-        self._trails[at].set_clock(skew_s)  # between the last word of the one and the first of the other
-        end.agent = another
-        # a look holds the journal for a moment; an agent of a wrong clock cannot sleep until it is free
-        with self._watch.looking if skew_s else nullcontext():
+        # a restart of ours is no fault that a look should find; and a look holds the journal for a moment, while an
+        # agent of a wrong clock cannot sleep until it is free
+        with self._watch.looking if skew_s or end.agent.running else nullcontext():
+            end.agent.kill()
+            self._trails[at].set_clock(skew_s)  # between the last word of the one and the first of the other
+            end.agent = another
             end.agent.launch()
             end.agent.wait_ready()
         if not skew_s:  # a wrong clock is no deed of an operator's
@@ -260,6 +262,10 @@ class Agents:
         """Return the greatest age of a key in use in a window, at either end; None where none was."""
         told = self.told(consumer)
         return oldest_key_s(told.lines, told.moves, from_s, to_s)
+
+    def given_twice(self, consumer: str, from_s: float, to_s: float) -> int:
+        """Return how many keys came in a window that had been given before, by the initiator's audit."""
+        return given_twice(self.told(consumer).lines, from_s, to_s)
 
     def changes(self, consumer: str, from_s: float, to_s: float) -> Changes:
         """Return how many changes of key and footing took place at both ends in a window, and what no audit held."""

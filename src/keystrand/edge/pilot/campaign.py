@@ -110,12 +110,13 @@ class _Campaign:
             trial.begin_keyed()
         if agents:
             agents.wait_fresh(WELL_S)
+        performer = Performer(self._trials, agents, Doings(keys, agents, carrier, self._order.plan.carrier))
         began_flows = time.monotonic()
         for trial in self._trials:
             self._say(f"  {trial.declared.id}: with keystrand's keys")
             flows.append(keyed_flow(trial))
         rates = keys.rates_bits_per_s(began_flows, time.monotonic())
-        performer = self._events(keys, agents, carrier)
+        self._events(performer)
         return self._brought(keys, agents, performer, flows, rates)
 
     def _keys(self) -> KeyService:
@@ -150,8 +151,7 @@ class _Campaign:
         agents.set_up()
         return agents
 
-    def _events(self, keys: KeyService, agents: Agents | None, carrier: Carrier | None) -> Performer:
-        performer = Performer(self._trials, agents, Doings(keys, agents, carrier, self._order.plan.carrier))
+    def _events(self, performer: Performer) -> None:
         for trial in self._trials:
             trial.begin_traffic()
         time.sleep(1.0)  # the first answers
@@ -159,7 +159,6 @@ class _Campaign:
             performer.perform(event, self._say)
         for trial in self._trials:
             trial.end_traffic()
-        return performer
 
     def _brought(
         self, keys: KeyService, agents: Agents | None, performer: Performer, flows: Sequence[Flow],

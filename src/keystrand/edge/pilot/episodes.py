@@ -54,13 +54,17 @@ def _undone(doing: Doing, number: int) -> str:
 
 
 class Performer:
-    """Performs events on consumers that run, and keeps what an operator would have had to do."""
+    """Performs events on consumers that run, and keeps what an operator would have had to do.
+
+    What is counted from its making on is put to some event: what came before the first one or between two, to the next.
+    """
 
     def __init__(self, trials: Sequence[Trial], agents: Agents | None, doings: Doings) -> None:
         self._trials, self._agents, self._doings = trials, agents, doings
         self.deeds: list[Deed] = []
         self.windows: list[Window] = []
         self.not_run: list[Episode] = []
+        self._counted = self._marks()
 
     def perform(self, event: Event, say: Callable[[str], None]) -> None:
         """Do `event` as often as it is declared."""
@@ -71,7 +75,7 @@ class Performer:
             return
         for number in range(event.times):
             say(f"  {event.kind}{f', time {number + 1} of {event.times}' if event.times > 1 else ''}")
-            before, began = self._marks(), time.time()
+            before, began = self._counted, time.time()
             try:
                 doing.do(number)
             except KeystrandError as error:
@@ -87,11 +91,12 @@ class Performer:
                 say(f"  {event.kind}: {trouble}")
             well = event.kind is EventKind.NORMAL or self._well(undone)
             unwell = "" if well else f"not all was well again {WELL_S:g} s after it"
+            self._counted = self._marks()
             self.deeds += [Deed(kind=DeedKind.ACTION, what=what, event=event.kind) for what in doing.deeds]
             self.windows.append(
                 Window(
                     event=event.kind, number=number, began=began, undone=undone, ended=time.time(), before=before,
-                    after=self._marks(), told="; ".join(filter(None, (self._doings.told, trouble, unwell))),
+                    after=self._counted, told="; ".join(filter(None, (self._doings.told, trouble, unwell))),
                 )
             )  # fmt: skip
             self._doings.told = ""
@@ -154,7 +159,9 @@ def _stood(moves: Sequence[FootingMove], fell: FootingMove, policy: str) -> floa
 
 
 class _Looking:
-    """What one consumer went through in one window."""
+    """What one consumer went through in one window. A changeover is that of the window in which it was proven: each
+    belongs to one, the slow ones that reach over an edge too.
+    """
 
     def __init__(
         self, window: Window, trial: Trial, agents: Agents | None, start: float, audited: frozenset[str] | None
@@ -186,15 +193,17 @@ class _Looking:
             stood = _stood(moves, fell, declared.policy)
             over_s = max(0.0, stood - (max(born) + declared.max_age_s)) if born and stood is not None else None
         changes = agents.changes(name, began, ended)
+        without = self._trial.traffic(fell.at_s, back.at_s if back else ended) if fell else None
         return structs.replace(
-            common, outage=fell is not None, failover_s=over_s,
+            common, outage=fell is not None, tried_without=without.tried if without else 0, failover_s=over_s,
             recovery_s=max(0.0, back.at_s - window.undone) if back else None,
             oldest_key_s=agents.oldest_key_s(name, began, ended),
-            rotations=tuple(self._rotation(one) for one in turnovers if began <= one.offered_s),
+            rotations=tuple(self._rotation(one) for one in turnovers if began <= one.proven_s),
             footings=tuple(
                 FootingChange(at_s=one.at_s - self._start, footing=one.after, label=one.label) for one in moves
             ),
             changes=changes.took_place, audited=changes.audited,
+            wrong_keys=max(common.wrong_keys, agents.given_twice(name, began, ended)),
         )  # fmt: skip
 
     def _rotation(self, one: Changeover) -> Rotation:
@@ -203,7 +212,7 @@ class _Looking:
         )
 
     def _lost(self, offered_s: float, proven_s: float) -> int | None:
-        if self._window.event is not EventKind.NORMAL:
+        if self._window.event is not EventKind.NORMAL or offered_s < self._window.began:
             return None  # what an event takes away is no loss of the changeover's
         seen = self._trial.traffic(offered_s, min(proven_s + _LOST_MARGIN_S, self._window.ended))
         return seen.failed if seen.tried else None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -212,6 +213,8 @@ class VendorKeys:
         if source.a is None or source.b is None:
             raise InvalidInput("a vendor's key service needs both ends", hint="write [source.a] and [source.b]")
         self._commands = source.commands
+        self._under_way: list[str] = []
+        """The commands that undo what was begun, the latest last."""
         self.ends = _vendor_end(source.a, folder), _vendor_end(source.b, folder)
         self.words = f"a vendor's key management entities by ETSI GS QKD 014: {self.ends[A].url} and {self.ends[B].url}"
         self.alarms: list[Told] = []
@@ -223,14 +226,25 @@ class VendorKeys:
                 raise NoKeyAvailable(f"{self.ends[A].url} holds no key for {self.ends[B].sae}")
 
     def stop(self) -> None:
-        """Leave it as it is."""
+        """Undo what was begun, the latest first: its events end with the pilot. Raises `KeystrandError`."""
+        with ExitStack() as left:
+            for command in self._under_way:
+                left.callback(self._end, command)
 
     def doing(self, event: EventKind) -> Doing | str:
         """Return the operator's commands for `event`, both of them."""
         begin, end = self._commands.get(event), self._commands.get(f"{event}-end")
         if begin is None or end is None:
             return f"the key source is a vendor's, and [source.commands] has no {event} with {event}-end"
-        return Doing(lambda _: self._run(begin), lambda _: self._run(end), (begin, end))
+        return Doing(lambda _: self._begin(begin, end), lambda _: self._end(end), (begin, end))
+
+    def _begin(self, command: str, end: str) -> None:
+        self._under_way.append(end)  # before: one that fails may have done a part
+        self._run(command)
+
+    def _end(self, command: str) -> None:
+        self._under_way = [one for one in self._under_way if one != command]
+        self._run(command)
 
     def _run(self, command: str) -> None:
         try:

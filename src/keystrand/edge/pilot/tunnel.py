@@ -125,7 +125,7 @@ class TunnelTrial(ABC):
         return self._carrier.in_clear(self.networks[B])
 
     def wrong_keys(self) -> int:
-        """See `base.Trial`: a tunnel sees no key twice, for the agents refuse one."""
+        """See `base.Trial`: no tunnel shows its keys; one that came twice stands in the agents' audit."""
         return 0
 
     def keys_used(self, from_s: float, to_s: float) -> tuple[tuple[float, str], ...]:

@@ -71,16 +71,18 @@ class CutEvidence(Part, frozen=True, kw_only=True):
 class Seen(Part, frozen=True, kw_only=True):
     """What one consumer went through during one repetition of one event, from its beginning until all was well again.
 
-    `tried`, `failed`: packets, handshakes or files. `in_clear`: packets seen unprotected on the carrier, None where no
-    packet of this consumer could be. `outage`: whether the event took its fresh keys away. `failover_s`: from the end
-    of its key's time (`max_age_s`) until it stood on what its policy names. `recovery_s`: from the end of the event
-    until a fresh key was proven again, None where that never came within `waited_s`; both None where nothing lapsed.
+    `tried`, `failed`: packets, handshakes or files. `tried_without`: packets tried while it stood on no fresh key.
+    `in_clear`: packets seen unprotected on the carrier, None where no packet of this consumer could be. `outage`:
+    whether the event took its fresh keys away. `failover_s`: from the end of its key's time (`max_age_s`) until it
+    stood on what its policy names. `recovery_s`: from the end of the event until a fresh key was proven again, None
+    where that never came within `waited_s`; both None where nothing lapsed.
     `wrong_keys`: keys given twice, and empty ones.
     """
 
     consumer: str
     tried: Measured[Count]
     failed: Measured[Count]
+    tried_without: Measured[Count] = 0
     longest_gap_s: Measured[float | None] = None
     in_clear: Measured[Count | None] = None
     outage: Measured[bool] = False

@@ -1,6 +1,7 @@
 """A consumer that is a folder: its keys are files. Traffic "runs" under a key that both ends hold the same of.
 
-What it was given stands in `installed`, one key ID a line. A file `stop-VERB` makes that verb fail.
+What it was given stands in `installed`, one key ID a line. A file `stop-VERB` makes that verb fail,
+`stop-installed` when the key is in place already.
 """
 
 from pathlib import Path
@@ -33,6 +34,7 @@ class FolderConsumer:
         write_atomic(self._folder / f"{key.key_id}.key", key.octets.reveal(), mode=0o600)
         with (self._folder / "installed").open("a") as told:
             told.write(f"{key.key_id} {key.label}\n")
+        self._may("installed")
 
     def prove(self, key_id: str) -> Proof:
         """Compare the newest key with the other end's."""
