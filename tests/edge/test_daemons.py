@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keystrand.edge.daemons import Daemon, Daemons, Space, Speaker, ended_in_order, program, run
+from keystrand.edge.daemons import Daemon, Daemons, Space, Speaker, ended_as_by_interrupt, program, run
 from keystrand.model.errors import MissingInput, PeerUnavailable
 
 SHELL = "/bin/sh"
@@ -195,8 +195,8 @@ def test_a_command_gets_its_environment_and_no_input() -> None:
 _AT_WORK = """
 import sys, tempfile, time
 from pathlib import Path
-from keystrand.edge.daemons import Daemon, Daemons, ended_in_order
-with ended_in_order(), tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder, Daemons() as care:
+from keystrand.edge.daemons import Daemon, Daemons, ended_as_by_interrupt
+with ended_as_by_interrupt(), tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder, Daemons() as care:
     (Path(folder) / "secret").write_text("pin")
     daemon = Daemon(["/bin/sleep", "100"], Path(folder) / "log")
     care.add(daemon)
@@ -220,7 +220,7 @@ def test_who_is_told_to_end_leaves_neither_program_nor_folder(tmp_path: Path, nu
     assert list(tmp_path.iterdir()) == []
     assert said.endswith(f"KeyboardInterrupt: {number.name}\n")
     before = signal.getsignal(number)
-    with ended_in_order():
+    with ended_as_by_interrupt():
         assert signal.getsignal(number) is not before
     assert signal.getsignal(number) is before
 
@@ -229,7 +229,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     """Who starts a pilot by nohup(1) wants it to go on."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ended_in_order():
+        with ended_as_by_interrupt():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)

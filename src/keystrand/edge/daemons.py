@@ -45,7 +45,7 @@ def ended_as_by_interrupt() -> Iterator[None]:
 
     def end(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signal.Signals(number).name)
 
     for number in ours:
         signal.signal(number, end)
