@@ -97,8 +97,9 @@ class Site:
     def start_installer(self, at: int) -> None:
         """Start the privileged part and wait until it listens."""
         command = ("-m", "keystrand.cli.main", "agent", "installer", "--config", str(self.config(at)))
-        self._installers[at] = child = self._launch(at, command, self._prefixes[at])
+        child = self._launch(at, command, self._prefixes[at])
         child.wait_ready()
+        self._installers[at] = child
 
     def start_agent(
         self, at: int, *, stop_at: tuple[str, str, Path] | None = None, with_installer: bool = False
@@ -109,9 +110,10 @@ class Site:
             command.append("--with-installer")
         if stop_at:
             command = [str(HERE / "stopping_agent.py"), str(self.config(at)), *map(str, stop_at)]
-        self._agents[at] = child = self._launch(at, command)
+        child = self._launch(at, command)
         if not stop_at:
             child.wait_ready()
+        self._agents[at] = child
 
     def start(self) -> None:
         """Start everything."""

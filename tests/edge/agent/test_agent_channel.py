@@ -23,7 +23,7 @@ from keystrand.edge.agent.words import Answered, Install, Offer, Refuse
 from keystrand.edge.kme.pair import Pair
 from keystrand.edge.pki import Credentials, Identity, Kind, issue
 from keystrand.edge.tls import BlockingTls, client_context
-from keystrand.model.errors import PolicyDenied
+from keystrand.model.errors import PeerUnavailable, PolicyDenied
 
 from .site import Site, running_pair, wait_until
 
@@ -156,7 +156,7 @@ def test_what_is_no_word_ends_the_connection(site: Site, pair: Pair, sent: bytes
 @pytest.mark.system
 def test_a_second_agent_of_the_same_journal_does_not_start(site: Site) -> None:
     """One writes; the other says so and changes nothing."""
-    with pytest.raises(AssertionError, match="another agent runs with the journal"):
+    with pytest.raises(PeerUnavailable, match="another agent runs with the journal"):
         Site.start_agent(site, 1)
 
 
