@@ -145,9 +145,9 @@ def test_a_changed_estate_is_noticed_by_every_stage(
         assert made.returncode == 2, words
         assert "the estate has changed since" in made.stderr
     again = ("inventory merge", "assess run", "plan make", "pilot run --short", "report make")
-    for words in (tuple(one.split()) for one in again):
-        made = keystrand(*words, "bank", "--out", "out", cwd=tmp_path)
-        assert made.returncode == 0, (words, made.stderr)
+    for command in again:
+        made = keystrand(*command.split(), "bank", "--out", "out", cwd=tmp_path)
+        assert made.returncode == 0, (command, made.stderr)
 
 
 def test_the_demo_says_that_stand_ins_answered(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
