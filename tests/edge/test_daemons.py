@@ -219,10 +219,13 @@ def test_who_is_told_to_end_leaves_neither_program_nor_folder(tmp_path: Path, nu
     assert _gone(pid)
     assert list(tmp_path.iterdir()) == []
     assert said.endswith(f"KeyboardInterrupt: {number.name}\n")
-    before = signal.getsignal(number)
-    with ended_as_by_interrupt():
-        assert signal.getsignal(number) is not before
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with ended_as_by_interrupt():
+            assert signal.getsignal(number) is not signal.SIG_DFL
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
