@@ -34,7 +34,7 @@ from keystrand.model.stages.recorded import KeyService as KeyServiceRecord
 WELL_S = 40.0
 """How long the agents may take to their first keys."""
 _ALL_ON_ONE_MACHINE = (
-    "everything ran on one machine: what is slow here is slow for want of two processors, and only ratios and counts "
+    "everything ran on one machine: what is slow here may be slow for want of processors, and only ratios and counts "
     "of losses carry over to other machines"
 )
 _TUNNELS_IN_USER_SPACE = "the tunnels ran in user space (wireguard-go, kernel-libipsec): their throughput is theirs"
@@ -102,9 +102,11 @@ class _Campaign:
         carrier = self._carrier()
         ground = Ground(self._folder, self._care, keys.ends, carrier, self._order.plan.packets_per_s)
         for trial in self._trials:
-            self._say(f"  {trial.declared.id}: without keystrand's keys")
             trial.set_up(ground)
-        flows = [plain_flow(one) for one in self._trials]
+        flows = []
+        for trial in self._trials:
+            self._say(f"  {trial.declared.id}: without keystrand's keys")
+            flows.append(plain_flow(trial))
         agents = self._agents(ground, keys)
         for trial in self._trials:
             trial.begin_keyed()
